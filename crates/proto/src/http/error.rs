@@ -1,0 +1,61 @@
+//! Requests the server refuses by itself: whose fault it was, and the answer.
+
+use std::fmt;
+
+/// Why a request was refused. All are the peer's fault; the connection closes after the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpError {
+    /// Not HTTP, or HTTP that two parties could read in two ways (RFC 9112 section 11.2: request smuggling).
+    Syntax,
+    /// Anything but HTTP/1.1.
+    Version,
+    /// The head, or a chunked body's size lines and trailers, are over the limit.
+    HeadTooLarge,
+    /// The upgrade asks for a WebSocket version other than 13 (RFC 6455 section 4.4).
+    WebSocketVersion,
+    /// No handler answered the request; the API's user is at fault.
+    NoResponse,
+}
+
+impl HttpError {
+    /// The whole response.
+    pub fn response(self) -> &'static str {
+        match self {
+            Self::Syntax => concat!(
+                "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
+                "<h1>Bad Request</h1><hr><i>uWebSockets/20 Server</i>"
+            ),
+            Self::Version => concat!(
+                "HTTP/1.1 505 HTTP Version Not Supported\r\nConnection: close\r\n\r\n",
+                "<h1>HTTP Version Not Supported</h1><p>This server does not support HTTP/1.0.</p>",
+                "<hr><i>uWebSockets/20 Server</i>"
+            ),
+            Self::HeadTooLarge => concat!(
+                "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n",
+                "<h1>Request Header Fields Too Large</h1><hr><i>uWebSockets/20 Server</i>"
+            ),
+            Self::WebSocketVersion => concat!(
+                "HTTP/1.1 426 Upgrade Required\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
+                "Connection: close\r\n\r\n<h1>Upgrade Required</h1><hr><i>uWebSockets/20 Server</i>"
+            ),
+            Self::NoResponse => concat!(
+                "HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\n\r\n",
+                "<h1>Internal Server Error</h1><hr><i>uWebSockets/20 Server</i>"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Syntax => "the request is malformed or ambiguous",
+            Self::Version => "the request is not HTTP/1.1",
+            Self::HeadTooLarge => "the request's header fields are over the limit",
+            Self::WebSocketVersion => "the upgrade is not for WebSocket version 13",
+            Self::NoResponse => "no handler answered the request",
+        })
+    }
+}
+
+impl std::error::Error for HttpError {}

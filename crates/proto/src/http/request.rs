@@ -1,0 +1,288 @@
+//! Request heads, parsed by httparse and then held to what RFC 9112 asks where a lenient reading would be dangerous.
+
+use std::mem::MaybeUninit;
+
+use super::{Body, HttpError, Method};
+
+/// Bytes a request head may have unless the server is told otherwise; uWebSockets.js has the same default.
+pub const DEFAULT_MAX_HEAD_SIZE: usize = 4096;
+
+/// How many header fields a request may have.
+pub const MAX_HEADERS: usize = 100;
+
+/// Room for the header fields of one request, on the caller's stack.
+pub type HeaderSlots<'b> = [MaybeUninit<httparse::Header<'b>>; MAX_HEADERS];
+
+/// Empty room for [`Request::parse`].
+pub const fn header_slots<'b>() -> HeaderSlots<'b> {
+    [const { MaybeUninit::uninit() }; MAX_HEADERS]
+}
+
+/// A complete request head. It borrows the bytes it was parsed from.
+#[derive(Debug)]
+pub struct Request<'b> {
+    method: &'b str,
+    target: &'b str,
+    headers: &'b [httparse::Header<'b>],
+    /// The body that follows, `None` when there is none.
+    body: Option<Body>,
+}
+
+impl<'b> Request<'b> {
+    /// Parses the head at the start of `input`: the request and the length of its head, or `None` while the head is
+    /// incomplete, when the same bytes and more are to be given again.
+    pub fn parse(
+        input: &'b [u8],
+        slots: &'b mut HeaderSlots<'b>,
+        max_head_size: usize,
+    ) -> Result<Option<(Self, usize)>, HttpError> {
+        let mut parsed = httparse::Request::new(&mut []);
+        let length = match parsed.parse_with_uninit_headers(input, slots) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) if input.len() < max_head_size => return Ok(None),
+            Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
+                return Err(HttpError::HeadTooLarge);
+            }
+            Err(httparse::Error::Version) => return Err(HttpError::Version),
+            Err(_) => return Err(HttpError::Syntax),
+        };
+        if length > max_head_size {
+            return Err(HttpError::HeadTooLarge);
+        }
+        // HTTP-name "/" "1.1": httparse also takes 1.0.
+        if parsed.version != Some(1) {
+            return Err(HttpError::Version);
+        }
+        // RFC 9112 section 2.2 lets a recipient take a bare LF for a line end; a proxy in front may not have.
+        if has_bare_line_feed(&input[..length]) {
+            return Err(HttpError::Syntax);
+        }
+        let (Some(method), Some(target)) = (parsed.method, parsed.path) else { return Err(HttpError::Syntax) };
+        let headers: &'b [httparse::Header<'b>] = parsed.headers;
+        let mut request = Self { method, target, headers, body: None };
+        request.body = request.check_framing()?;
+        Ok(Some((request, length)))
+    }
+
+    /// The method as it was sent.
+    pub fn method(&self) -> &'b str {
+        self.method
+    }
+
+    /// The method, when it is one that routes can name.
+    pub fn known_method(&self) -> Option<Method> {
+        Method::parse(self.method)
+    }
+
+    /// The target up to the question mark, not decoded.
+    pub fn path(&self) -> &'b str {
+        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+    }
+
+    /// What follows the first question mark of the target, not decoded; `None` when there is no question mark.
+    pub fn query(&self) -> Option<&'b str> {
+        self.target.split_once('?').map(|(_, query)| query)
+    }
+
+    /// The value of the first header with this name, trimmed. `lower_name` must be in lower case: a name with a capital
+    /// letter finds nothing.
+    pub fn header(&self, lower_name: &[u8]) -> Option<&'b [u8]> {
+        self.values(lower_name).next()
+    }
+
+    /// Names as they were sent and trimmed values, in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
+        self.headers.iter().map(|header| (header.name, header.value))
+    }
+
+    /// Whether a header that is a comma-separated list (RFC 9110 section 5.6.1) has this token, in any letter case.
+    pub fn header_has_token(&self, lower_name: &[u8], token: &[u8]) -> bool {
+        self.values(lower_name).any(|value| {
+            value.split(|byte| *byte == b',').any(|element| element.trim_ascii().eq_ignore_ascii_case(token))
+        })
+    }
+
+    /// Whether the peer asked for the connection to be closed after the response (RFC 9112 section 9.6).
+    pub fn asks_to_close(&self) -> bool {
+        self.header_has_token(b"connection", b"close")
+    }
+
+    /// The framing of the body that follows this head, `None` when there is no body.
+    pub fn body(&self) -> Option<Body> {
+        self.body.clone()
+    }
+
+    fn values(&self, lower_name: &[u8]) -> impl Iterator<Item = &'b [u8]> {
+        self.headers
+            .iter()
+            .filter(move |header| {
+                header.name.len() == lower_name.len()
+                    && header.name.bytes().zip(lower_name).all(|(sent, asked)| sent.to_ascii_lowercase() == *asked)
+            })
+            .map(|header| header.value)
+    }
+
+    /// RFC 9112 sections 3.2 and 6.3: exactly one Host, and one way to tell where the body ends.
+    fn check_framing(&self) -> Result<Option<Body>, HttpError> {
+        let mut hosts = self.values(b"host");
+        if hosts.next().is_none_or(<[u8]>::is_empty) || hosts.next().is_some() {
+            return Err(HttpError::Syntax);
+        }
+        let mut lengths = self.values(b"content-length");
+        let mut codings = self.values(b"transfer-encoding");
+        match (lengths.next(), codings.next()) {
+            (None, None) => Ok(None),
+            // Content-Length = 1*DIGIT
+            (Some(length), None) if lengths.next().is_none() => match parse_digits(length) {
+                Some(0) => Ok(None),
+                Some(length) => Ok(Some(Body::with_length(length))),
+                None => Err(HttpError::Syntax),
+            },
+            (None, Some(coding)) if codings.next().is_none() && coding.eq_ignore_ascii_case(b"chunked") => {
+                Ok(Some(Body::chunked()))
+            }
+            _ => Err(HttpError::Syntax),
+        }
+    }
+}
+
+fn parse_digits(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |value, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    let mut previous = 0;
+    head.iter().any(|byte| *byte == b'\n' && previous != b'\r' || {
+        previous = *byte;
+        false
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Parses whole input and every prefix of it: a prefix of good input is incomplete, never an error, and a prefix
+    /// of bad input is incomplete or the same error.
+    fn parse(input: &[u8]) -> Result<(String, Option<Body>, usize), HttpError> {
+        let once = |input: &[u8]| {
+            let mut slots = header_slots();
+            Request::parse(input, &mut slots, DEFAULT_MAX_HEAD_SIZE).map(|parsed| {
+                parsed.map(|(request, length)| (format!("{} {}", request.method, request.target), request.body(), length))
+            })
+        };
+        let whole = once(input);
+        for end in 0..input.len() {
+            match (once(&input[..end]), &whole) {
+                (Ok(None), _) => {}
+                (Ok(Some(early)), Ok(Some(whole))) => assert_eq!(early, *whole),
+                (Err(early), Err(whole)) => assert_eq!(early, *whole),
+                (early, whole) => panic!("prefix of {end} bytes gave {early:?}, all of it {whole:?}"),
+            }
+        }
+        whole.map(|parsed| parsed.expect("a complete head"))
+    }
+
+    #[test]
+    fn a_plain_request() {
+        let (line, body, length) = parse(b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\nrest").expect("good");
+        assert_eq!((line.as_str(), body.is_none(), length), ("GET /a?b=c", true, 32));
+    }
+
+    #[test]
+    fn path_query_and_headers() {
+        let input = b"GET /a%20b?x=1?y HTTP/1.1\r\nHost: h\r\nX-Y:  v \r\nx-y: second\r\nConnection: a , CLOSE\r\n\r\n";
+        let mut slots = header_slots();
+        let (request, _) = Request::parse(input, &mut slots, 4096).expect("good").expect("complete");
+        assert_eq!((request.path(), request.query()), ("/a%20b", Some("x=1?y")));
+        assert_eq!(request.header(b"x-y"), Some(&b"v"[..]));
+        assert_eq!(request.header(b"X-Y"), None);
+        assert_eq!(request.header(b"missing"), None);
+        assert!(request.asks_to_close());
+        assert_eq!(request.headers().count(), 4);
+    }
+
+    #[test]
+    fn a_bare_question_mark_is_an_empty_query() {
+        let mut slots = header_slots();
+        let (request, _) = Request::parse(b"GET /? HTTP/1.1\r\nHost: h\r\n\r\n", &mut slots, 4096)
+            .expect("good")
+            .expect("complete");
+        assert_eq!((request.path(), request.query()), ("/", Some("")));
+    }
+
+    #[test]
+    fn bodies_by_length_and_chunked() {
+        let length = |input: &[u8]| parse(input).expect("good").1;
+        assert_eq!(length(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"), None);
+        assert_eq!(
+            length(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\n\r\n"),
+            Some(Body::with_length(12))
+        );
+        assert_eq!(
+            length(b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n"),
+            Some(Body::chunked())
+        );
+    }
+
+    #[test]
+    fn ambiguous_or_malformed_requests_are_refused() {
+        for headers in [
+            "",
+            "Host:\r\n",
+            "Host: a\r\nHost: b\r\n",
+            "Host: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+            "Host: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n",
+            "Host: h\r\nContent-Length: 1, 1\r\n",
+            "Host: h\r\nContent-Length: +1\r\n",
+            "Host: h\r\nContent-Length: \r\n",
+            "Host: h\r\nContent-Length: 18446744073709551616\r\n",
+            "Host: h\r\nTransfer-Encoding: gzip, chunked\r\n",
+            "Host: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Host: h\r\nTransfer-Encoding: xchunked\r\n",
+            "Host : h\r\n",
+            "Host: h\r\n folded\r\n",
+            "Host: h\r\n: empty\r\n",
+            "Host: h\nX: y\r\n",
+            "Host: h\r\nX: a\0b\r\n",
+        ] {
+            let input = format!("GET / HTTP/1.1\r\n{headers}\r\n");
+            assert_eq!(parse(input.as_bytes()).err(), Some(HttpError::Syntax), "{headers:?}");
+        }
+        for line in ["GET  / HTTP/1.1", "GET / HTTP/1.1 ", "G=T\x01 / HTTP/1.1", "GET /\x01 HTTP/1.1", " GET / HTTP/1.1"] {
+            let input = format!("{line}\r\nHost: h\r\n\r\n");
+            assert_eq!(parse(input.as_bytes()).err(), Some(HttpError::Syntax), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn other_versions_are_refused() {
+        assert_eq!(parse(b"GET / HTTP/1.0\r\nHost: h\r\n\r\n").err(), Some(HttpError::Version));
+        assert_eq!(parse(b"GET / HTTP/2.0\r\nHost: h\r\n\r\n").err(), Some(HttpError::Version));
+    }
+
+    #[test]
+    fn limits_on_size_and_number_of_headers() {
+        let with_filler = |size: usize| format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "y".repeat(size));
+        let frame = with_filler(0).len();
+        let mut slots = header_slots();
+        let fits = with_filler(DEFAULT_MAX_HEAD_SIZE - frame);
+        assert!(matches!(Request::parse(fits.as_bytes(), &mut slots, DEFAULT_MAX_HEAD_SIZE), Ok(Some(_))));
+        let over = with_filler(DEFAULT_MAX_HEAD_SIZE - frame + 1);
+        for end in [DEFAULT_MAX_HEAD_SIZE, over.len()] {
+            let mut slots = header_slots();
+            let refused = Request::parse(&over.as_bytes()[..end], &mut slots, DEFAULT_MAX_HEAD_SIZE);
+            assert_eq!(refused.err(), Some(HttpError::HeadTooLarge));
+        }
+        let many = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS));
+        let mut slots = header_slots();
+        let refused = Request::parse(many.as_bytes(), &mut slots, DEFAULT_MAX_HEAD_SIZE);
+        assert_eq!(refused.err(), Some(HttpError::HeadTooLarge));
+    }
+}

@@ -1,0 +1,175 @@
+//! Frame headers (RFC 6455 section 5.2).
+
+use super::Violation;
+
+/// The longest header a peer may send: 2 bytes, 8 of extended length, 4 of masking key.
+pub const MAX_FRAME_HEADER: usize = 14;
+
+/// Section 5.5: control frames have a payload of 125 bytes or less.
+pub const MAX_CONTROL_PAYLOAD: usize = 125;
+
+/// What a frame carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of section 5.2")]
+pub enum Opcode {
+    Continuation = 0x0,
+    Text = 0x1,
+    Binary = 0x2,
+    Close = 0x8,
+    Ping = 0x9,
+    Pong = 0xA,
+}
+
+impl Opcode {
+    /// Section 5.5: control opcodes have the top bit set.
+    pub fn is_control(self) -> bool {
+        self as u8 & 0x8 != 0
+    }
+
+    fn parse(bits: u8) -> Option<Self> {
+        Some(match bits {
+            0x0 => Self::Continuation,
+            0x1 => Self::Text,
+            0x2 => Self::Binary,
+            0x8 => Self::Close,
+            0x9 => Self::Ping,
+            0xA => Self::Pong,
+            _ => return None,
+        })
+    }
+}
+
+/// The header of a frame from a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// The last frame of its message.
+    pub fin: bool,
+    /// What it carries.
+    pub opcode: Opcode,
+    /// The masking key.
+    pub mask: [u8; 4],
+    /// Bytes of payload; below 2^63.
+    pub payload_len: u64,
+    /// Bytes of this header.
+    pub header_len: usize,
+}
+
+impl FrameHeader {
+    /// Reads the header at the start of `input`, `None` while it is incomplete.
+    pub fn parse(input: &[u8]) -> Result<Option<Self>, Violation> {
+        let [first, second, ..] = *input else { return Ok(None) };
+        // RSV1, RSV2, RSV3: MUST be 0 unless an extension is negotiated. MASK: all frames from a client have it.
+        let (Some(opcode), 0, 0x80) = (Opcode::parse(first & 0x0F), first & 0x70, second & 0x80) else {
+            return Err(Violation::InvalidFrame);
+        };
+        let fin = first & 0x80 != 0;
+        let short = second & 0x7F;
+        // Section 5.5: control frames have short payloads and are not fragmented.
+        if opcode.is_control() && (!fin || usize::from(short) > MAX_CONTROL_PAYLOAD) {
+            return Err(Violation::InvalidFrame);
+        }
+        let (payload_len, rest) = match short {
+            126 => match input[2..].split_first_chunk() {
+                Some((length, rest)) => (u64::from(u16::from_be_bytes(*length)), rest),
+                None => return Ok(None),
+            },
+            127 => match input[2..].split_first_chunk() {
+                Some((length, rest)) => (u64::from_be_bytes(*length), rest),
+                None => return Ok(None),
+            },
+            length => (u64::from(length), &input[2..]),
+        };
+        // "the most significant bit MUST be 0" and "the minimal number of bytes MUST be used"
+        if payload_len >> 63 != 0 || short == 126 && payload_len < 126 || short == 127 && payload_len <= 0xFFFF {
+            return Err(Violation::InvalidFrame);
+        }
+        let Some((mask, rest)) = rest.split_first_chunk() else { return Ok(None) };
+        Ok(Some(Self { fin, opcode, mask: *mask, payload_len, header_len: input.len() - rest.len() }))
+    }
+}
+
+/// Appends the header of a frame from a server, which is not masked.
+pub fn write_frame_header(output: &mut Vec<u8>, opcode: Opcode, fin: bool, payload_len: usize) {
+    let first = u8::from(fin) << 7 | opcode as u8;
+    match payload_len {
+        0..126 => output.extend_from_slice(&[first, payload_len as u8]),
+        126..=0xFFFF => {
+            let [high, low] = (payload_len as u16).to_be_bytes();
+            output.extend_from_slice(&[first, 126, high, low]);
+        }
+        _ => {
+            output.extend_from_slice(&[first, 127]);
+            output.extend_from_slice(&(payload_len as u64).to_be_bytes());
+        }
+    }
+}
+
+/// Appends a whole frame.
+pub fn write_frame(output: &mut Vec<u8>, opcode: Opcode, fin: bool, payload: &[u8]) {
+    write_frame_header(output, opcode, fin, payload.len());
+    output.extend_from_slice(payload);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_the_three_length_forms() {
+        for (input, payload_len) in [
+            (&b"\x81\x85\x37\xfa\x21\x3d"[..], 5),
+            (b"\x81\xfe\x01\x00\x37\xfa\x21\x3d", 256),
+            (b"\x81\xff\x00\x00\x00\x00\x00\x01\x00\x00\x37\xfa\x21\x3d", 65536),
+        ] {
+            let expected = FrameHeader {
+                fin: true,
+                opcode: Opcode::Text,
+                mask: [0x37, 0xfa, 0x21, 0x3d],
+                payload_len,
+                header_len: input.len(),
+            };
+            assert_eq!(FrameHeader::parse(input), Ok(Some(expected)));
+            for end in 0..input.len() {
+                assert_eq!(FrameHeader::parse(&input[..end]), Ok(None));
+            }
+        }
+    }
+
+    #[test]
+    fn forbidden_headers() {
+        for input in [
+            &b"\xc1\x80"[..],
+            b"\xa1\x80",
+            b"\x91\x80",
+            b"\x83\x80",
+            b"\x8b\x80",
+            b"\x81\x00",
+            b"\x09\x80",
+            b"\x89\xfe",
+            b"\x88\xff",
+            b"\x82\xfe\x00\x7d",
+            b"\x82\xff\x00\x00\x00\x00\x00\x00\xff\xff",
+            b"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00",
+        ] {
+            assert_eq!(FrameHeader::parse(input), Err(Violation::InvalidFrame), "{}", input.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn written_headers() {
+        for (length, expected) in [
+            (0, &b"\x82\x00"[..]),
+            (125, b"\x82\x7d"),
+            (126, b"\x82\x7e\x00\x7e"),
+            (65535, b"\x82\x7e\xff\xff"),
+            (65536, b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00"),
+        ] {
+            let mut output = Vec::new();
+            write_frame_header(&mut output, Opcode::Binary, true, length);
+            assert_eq!(output, expected);
+        }
+        let mut output = Vec::new();
+        write_frame(&mut output, Opcode::Text, false, b"Hel");
+        assert_eq!(output, b"\x01\x03Hel");
+    }
+}

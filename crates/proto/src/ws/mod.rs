@@ -1,0 +1,14 @@
+//! The WebSocket protocol (RFC 6455): the opening handshake, frames, the machine that receives, and close codes.
+
+mod close;
+mod frame;
+mod handshake;
+mod mask;
+mod receiver;
+mod utf8;
+
+pub use close::{CloseFrame, Violation, truncate_reason};
+pub use frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, Opcode, write_frame, write_frame_header};
+pub use handshake::{Handshake, write_accept};
+pub use mask::{unmask, unmask_into};
+pub use receiver::{Event, Payload, Receiver, Step};

@@ -1,0 +1,430 @@
+//! The receiving machine: frames in, messages and control frames out.
+//!
+//! A connection that stands between two messages has no state here: `Receiver` is one null pointer. What lies between
+//! two reads is kept in a box that exists only as long as there is something to keep.
+
+use super::close::{CloseFrame, Violation};
+use super::frame::{FrameHeader, MAX_FRAME_HEADER, Opcode};
+use super::mask::{advance, unmask, unmask_into};
+use super::utf8::{self, Utf8Stream};
+
+/// What the peer sent.
+#[derive(Debug)]
+pub enum Event<'b> {
+    /// A whole message; text is valid UTF-8.
+    Message {
+        /// Its bytes.
+        payload: Payload<'b>,
+        /// Binary, or else text.
+        binary: bool,
+    },
+    /// A Ping, to be answered with a Pong that has the same payload (section 5.5.3).
+    Ping(Payload<'b>),
+    /// A Pong, asked for or not.
+    Pong(Payload<'b>),
+    /// A Close frame; nothing the peer sends after it is read. Its payload is what [`CloseFrame::parse`] takes.
+    Close(Payload<'b>),
+}
+
+/// The bytes of a message or control frame, unmasked when they are first looked at.
+#[derive(Debug)]
+pub enum Payload<'b> {
+    /// Part of the bytes that the machine was given, still masked unless the key is zero.
+    Borrowed {
+        /// As they were received.
+        bytes: &'b mut [u8],
+        /// The masking key.
+        mask: [u8; 4],
+    },
+    /// Put together from several reads or frames.
+    Owned(Vec<u8>),
+}
+
+impl Payload<'_> {
+    /// Bytes of payload.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Borrowed { bytes, .. } => bytes.len(),
+            Self::Owned(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes, unmasked in place.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        match self {
+            Self::Borrowed { bytes, mask } => {
+                if *mask != [0; 4] {
+                    unmask(bytes, *mask);
+                    *mask = [0; 4];
+                }
+                bytes
+            }
+            Self::Owned(bytes) => bytes,
+        }
+    }
+
+    /// Writes the bytes into `output`, which is as long, and unmasks them on the way.
+    pub fn copy_into(&self, output: &mut [u8]) {
+        match self {
+            Self::Borrowed { bytes, mask: [0, 0, 0, 0] } => output.copy_from_slice(bytes),
+            Self::Borrowed { bytes, mask } => unmask_into(output, bytes, *mask),
+            Self::Owned(bytes) => output.copy_from_slice(bytes),
+        }
+    }
+}
+
+/// One step of the machine.
+#[derive(Debug)]
+pub struct Step<'b> {
+    /// Bytes of the input that were used; they are not to be given again.
+    pub consumed: usize,
+    /// What they completed. `None`, with all of the input consumed: more input is needed.
+    pub event: Option<Event<'b>>,
+}
+
+/// What is kept of a connection between two reads.
+#[derive(Debug, Default)]
+pub struct Receiver {
+    partial: Option<Box<Partial>>,
+}
+
+#[derive(Debug, Default)]
+struct Partial {
+    /// The beginning of a header that is incomplete.
+    header: [u8; MAX_FRAME_HEADER],
+    header_len: usize,
+    /// The frame whose payload is incomplete. Never together with a header.
+    frame: Option<Frame>,
+    /// The message whose first frame, at least, has begun.
+    message: Option<Message>,
+    /// The payload of an incomplete control frame.
+    control: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    fin: bool,
+    opcode: Opcode,
+    /// The key, turned to the next byte.
+    mask: [u8; 4],
+    /// Bytes of payload to come; more than none.
+    left: usize,
+}
+
+#[derive(Debug)]
+struct Message {
+    binary: bool,
+    bytes: Vec<u8>,
+    /// Has seen all of `bytes` when the message is text.
+    text: Utf8Stream,
+}
+
+impl Receiver {
+    /// Whether the connection stands between two messages, and nothing is kept.
+    pub fn is_idle(&self) -> bool {
+        self.partial.is_none()
+    }
+
+    /// Reads on in `input`, which follows what was given before, to the end of an event or of the input. Bytes of the
+    /// input are changed (unmasked).
+    ///
+    /// `max_payload` is the longest message that is accepted, in bytes; a longer one is refused when a header announces
+    /// it. After an error the machine must not be used again.
+    pub fn handle<'b>(&mut self, input: &'b mut [u8], max_payload: usize) -> Result<Step<'b>, Violation> {
+        let mut position = 0;
+        while position < input.len() {
+            let frame = match self.partial.as_ref().and_then(|partial| partial.frame) {
+                Some(frame) => frame,
+                None => match self.handle_header(&input[position..])? {
+                    (used, None) => {
+                        debug_assert_eq!(position + used, input.len());
+                        break;
+                    }
+                    (used, Some(header)) => {
+                        position += used;
+                        self.check(&header, max_payload)?
+                    }
+                },
+            };
+            let available = frame.left.min(input.len() - position);
+            let ends = available == frame.left;
+            let stands_alone = self.partial.as_ref().is_none_or(|partial| {
+                partial.frame.is_none() && (frame.opcode.is_control() || partial.message.is_none())
+            });
+            let start = position;
+            position += available;
+            if ends && stands_alone && (frame.fin || frame.opcode.is_control()) {
+                let payload = Payload::Borrowed { bytes: &mut input[start..position], mask: frame.mask };
+                return Ok(Step { consumed: position, event: Some(Event::new(frame.opcode, payload)?) });
+            }
+            if let Some(event) = self.handle_part(frame, &mut input[start..position])? {
+                return Ok(Step { consumed: position, event: Some(event) });
+            }
+        }
+        Ok(Step { consumed: input.len(), event: None })
+    }
+
+    /// Reads a header that may have begun in earlier input: how many bytes of this input are used, and the header when
+    /// it is complete.
+    fn handle_header(&mut self, input: &[u8]) -> Result<(usize, Option<FrameHeader>), Violation> {
+        let known = self.partial.as_ref().map_or(0, |partial| partial.header_len);
+        if known == 0 {
+            let header = FrameHeader::parse(input)?;
+            if header.is_none() {
+                let partial = self.partial.get_or_insert_default();
+                partial.header[..input.len()].copy_from_slice(input);
+                partial.header_len = input.len();
+            }
+            return Ok((header.map_or(input.len(), |header| header.header_len), header));
+        }
+        let partial = self.partial.as_mut().expect("it keeps the header");
+        let more = input.len().min(MAX_FRAME_HEADER - known);
+        partial.header[known..known + more].copy_from_slice(&input[..more]);
+        let header = FrameHeader::parse(&partial.header[..known + more])?;
+        let Some(header) = header else {
+            partial.header_len = known + more;
+            return Ok((more, None));
+        };
+        partial.header_len = 0;
+        self.drop_partial_if_empty();
+        Ok((header.header_len - known, Some(header)))
+    }
+
+    /// What section 5.4 asks of a sequence of frames, and the limit.
+    fn check(&self, header: &FrameHeader, max_payload: usize) -> Result<Frame, Violation> {
+        let message = self.partial.as_ref().and_then(|partial| partial.message.as_ref());
+        if !header.opcode.is_control() {
+            if message.is_some() != (header.opcode == Opcode::Continuation) {
+                return Err(Violation::InvalidFrame);
+            }
+            let so_far = message.map_or(0, |message| message.bytes.len()) as u64;
+            if so_far + header.payload_len > max_payload as u64 {
+                return Err(Violation::TooBig);
+            }
+        }
+        let left = usize::try_from(header.payload_len).map_err(|_| Violation::TooBig)?;
+        Ok(Frame { fin: header.fin, opcode: header.opcode, mask: header.mask, left })
+    }
+
+    /// Takes the next bytes of a frame that does not stand alone in its input.
+    fn handle_part<'b>(&mut self, frame: Frame, bytes: &mut [u8]) -> Result<Option<Event<'b>>, Violation> {
+        let partial = self.partial.get_or_insert_default();
+        unmask(bytes, frame.mask);
+        if frame.opcode.is_control() {
+            partial.control.extend_from_slice(bytes);
+        } else {
+            let message = partial.message.get_or_insert_with(|| Message {
+                binary: frame.opcode == Opcode::Binary,
+                bytes: Vec::new(),
+                text: Utf8Stream::default(),
+            });
+            if !message.binary {
+                message.text.feed(bytes).map_err(|_| Violation::InvalidUtf8)?;
+            }
+            message.bytes.extend_from_slice(bytes);
+        }
+        let left = frame.left - bytes.len();
+        if left > 0 {
+            partial.frame = Some(Frame { mask: advance(frame.mask, bytes.len()), left, ..frame });
+            return Ok(None);
+        }
+        partial.frame = None;
+        if !frame.opcode.is_control() && !frame.fin {
+            return Ok(None);
+        }
+        let event = if frame.opcode.is_control() {
+            Event::new(frame.opcode, Payload::Owned(std::mem::take(&mut partial.control)))?
+        } else {
+            let mut message = partial.message.take().expect("it has just been added to");
+            message.text.finish().map_err(|_| Violation::InvalidUtf8)?;
+            Event::Message { payload: Payload::Owned(message.bytes), binary: message.binary }
+        };
+        self.drop_partial_if_empty();
+        Ok(Some(event))
+    }
+
+    fn drop_partial_if_empty(&mut self) {
+        self.partial = self.partial.take().filter(|partial| {
+            partial.header_len > 0 || partial.frame.is_some() || partial.message.is_some()
+        });
+    }
+}
+
+impl<'b> Event<'b> {
+    /// The event for a frame that stands alone, or a control frame put together.
+    fn new(opcode: Opcode, mut payload: Payload<'b>) -> Result<Self, Violation> {
+        Ok(match opcode {
+            Opcode::Binary => Self::Message { payload, binary: true },
+            Opcode::Text | Opcode::Continuation => {
+                if !utf8::is_valid(payload.bytes()) {
+                    return Err(Violation::InvalidUtf8);
+                }
+                Self::Message { payload, binary: false }
+            }
+            Opcode::Ping => Self::Ping(payload),
+            Opcode::Pong => Self::Pong(payload),
+            Opcode::Close => {
+                CloseFrame::parse(payload.bytes())?;
+                Self::Close(payload)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: usize = 1000;
+    const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![first];
+        match payload.len() {
+            length @ 0..126 => bytes.push(0x80 | length as u8),
+            length @ 126..=0xFFFF => {
+                bytes.push(0x80 | 126);
+                bytes.extend_from_slice(&(length as u16).to_be_bytes());
+            }
+            length => {
+                bytes.push(0x80 | 127);
+                bytes.extend_from_slice(&(length as u64).to_be_bytes());
+            }
+        }
+        bytes.extend_from_slice(&MASK);
+        let start = bytes.len();
+        bytes.extend_from_slice(payload);
+        unmask(&mut bytes[start..], MASK);
+        bytes
+    }
+
+    fn describe(event: Event<'_>) -> String {
+        let (name, mut payload) = match event {
+            Event::Message { payload, binary: true } => ("binary", payload),
+            Event::Message { payload, binary: false } => ("text", payload),
+            Event::Ping(payload) => ("ping", payload),
+            Event::Pong(payload) => ("pong", payload),
+            Event::Close(payload) => ("close", payload),
+        };
+        let mut copy = vec![0; payload.len()];
+        payload.copy_into(&mut copy);
+        assert_eq!(copy, payload.bytes());
+        format!("{name} {}", copy.escape_ascii())
+    }
+
+    fn feed(pieces: &[&[u8]]) -> Vec<String> {
+        let mut receiver = Receiver::default();
+        let mut seen = Vec::new();
+        for piece in pieces {
+            let mut piece = piece.to_vec();
+            let mut position = 0;
+            while position < piece.len() {
+                match receiver.handle(&mut piece[position..], MAX) {
+                    Ok(step) => {
+                        position += step.consumed;
+                        assert!(step.event.is_some() || step.consumed > 0);
+                        seen.extend(step.event.map(describe));
+                    }
+                    Err(violation) => {
+                        seen.push(format!("{violation:?}"));
+                        return seen;
+                    }
+                }
+            }
+        }
+        seen.push(if receiver.is_idle() { "idle" } else { "partial" }.to_owned());
+        seen
+    }
+
+    /// The events of `input`, which must be the same whole, at every split in two, and byte by byte.
+    fn events(input: &[u8]) -> Vec<String> {
+        let whole = feed(&[input]);
+        for split in 0..=input.len() {
+            assert_eq!(feed(&[&input[..split], &input[split..]]), whole, "split at {split}");
+        }
+        assert_eq!(feed(&input.chunks(1).collect::<Vec<_>>()), whole);
+        assert_eq!(feed(&input.chunks(3).collect::<Vec<_>>()), whole);
+        whole
+    }
+
+    #[test]
+    fn messages_of_every_length_form() {
+        for length in [0, 1, 125, 126, 127, 500] {
+            let payload = vec![b'x'; length];
+            let input = [frame(0x81, &payload), frame(0x82, &payload)].concat();
+            let text = String::from_utf8(payload).expect("ASCII");
+            assert_eq!(events(&input), [format!("text {text}"), format!("binary {text}"), "idle".into()]);
+        }
+    }
+
+    #[test]
+    fn fragments_with_control_frames_between_them() {
+        let input = [
+            frame(0x01, "aé".as_bytes()),
+            frame(0x89, b"p1"),
+            frame(0x00, b""),
+            frame(0x8A, b""),
+            frame(0x80, b"z"),
+            frame(0x82, b"next"),
+        ]
+        .concat();
+        assert_eq!(events(&input), ["ping p1", "pong ", "text a\\xc3\\xa9z", "binary next", "idle"]);
+    }
+
+    #[test]
+    fn text_may_be_cut_inside_a_character_but_not_end_there() {
+        let good = [frame(0x01, b"\xE2\x82"), frame(0x80, b"\xAC")].concat();
+        assert_eq!(events(&good), ["text \\xe2\\x82\\xac", "idle"]);
+        let bad = [frame(0x01, b"\xE2\x82"), frame(0x80, b"")].concat();
+        assert_eq!(events(&bad), ["InvalidUtf8"]);
+        assert_eq!(events(&frame(0x81, b"\xE2\x82")), ["InvalidUtf8"]);
+        assert_eq!(events(&frame(0x82, b"\xE2\x82")), ["binary \\xe2\\x82", "idle"]);
+    }
+
+    #[test]
+    fn bad_text_is_refused_before_its_message_ends() {
+        assert_eq!(events(&frame(0x01, b"a\xFF")), ["InvalidUtf8"]);
+        let input = frame(0x81, b"a\xFFbc");
+        assert_eq!(feed(&[&input[..input.len() - 1]]), ["InvalidUtf8"]);
+    }
+
+    #[test]
+    fn closing() {
+        assert_eq!(events(&frame(0x88, b"")), ["close ", "idle"]);
+        assert_eq!(events(&frame(0x88, b"\x03\xe8bye")), ["close \\x03\\xe8bye", "idle"]);
+        assert_eq!(events(&frame(0x88, b"\x03\xee")), ["InvalidClosePayload"]);
+    }
+
+    #[test]
+    fn sequences_that_are_forbidden() {
+        assert_eq!(events(&frame(0x80, b"a")), ["InvalidFrame"]);
+        assert_eq!(events(&[frame(0x01, b"a"), frame(0x81, b"b")].concat()), ["InvalidFrame"]);
+        assert_eq!(events(&[frame(0x81, b"a"), frame(0x83, b"b")].concat()), ["text a", "InvalidFrame"]);
+        assert_eq!(events(b"\x81\x01a"), ["InvalidFrame"]);
+    }
+
+    #[test]
+    fn a_message_over_the_limit_is_refused_by_its_header() {
+        assert_eq!(events(&frame(0x82, &[0; MAX])).len(), 2);
+        let over = frame(0x82, &[0; MAX + 1]);
+        assert_eq!(feed(&[&over[..8]]), ["TooBig"]);
+        let fragments = [frame(0x02, &[0; MAX - 1]), frame(0x00, b"a"), frame(0x80, b"b")].concat();
+        assert_eq!(feed(&[&fragments]), ["TooBig"]);
+        assert_eq!(feed(&[b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff1234"]), ["TooBig"]);
+    }
+
+    #[test]
+    fn an_announced_length_takes_no_memory_before_its_bytes_come() {
+        let mut receiver = Receiver::default();
+        let mut start = b"\x82\xff\x00\x00\x00\x00\x40\x00\x00\x001234abc".to_vec();
+        let step = receiver.handle(&mut start, 1 << 30).expect("within the limit");
+        assert!(step.event.is_none());
+        let message = receiver.partial.expect("kept").message.expect("begun");
+        assert!(message.bytes.capacity() < 100);
+    }
+}

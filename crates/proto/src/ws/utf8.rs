@@ -1,0 +1,96 @@
+//! Validation of text that arrives in pieces: a bad byte is found in the piece that has it.
+
+use simdutf8::compat::from_utf8;
+
+/// The text so far was valid UTF-8, but for a character that may not be complete yet.
+#[derive(Debug, Default)]
+pub(super) struct Utf8Stream {
+    /// The beginning of a character that the last piece ended in.
+    pending: [u8; 4],
+    pending_len: usize,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct InvalidUtf8;
+
+impl Utf8Stream {
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), InvalidUtf8> {
+        while self.pending_len > 0 {
+            let Some((byte, rest)) = bytes.split_first() else { return Ok(()) };
+            self.pending[self.pending_len] = *byte;
+            self.pending_len += 1;
+            bytes = rest;
+            match std::str::from_utf8(&self.pending[..self.pending_len]) {
+                Ok(_) => self.pending_len = 0,
+                // Four bytes are a character or an error, so that there is room for one more.
+                Err(error) if error.error_len().is_none() => {}
+                Err(_) => return Err(InvalidUtf8),
+            }
+        }
+        match from_utf8(bytes) {
+            Ok(_) => Ok(()),
+            Err(error) if error.error_len().is_none() => {
+                let tail = &bytes[error.valid_up_to()..];
+                self.pending[..tail.len()].copy_from_slice(tail);
+                self.pending_len = tail.len();
+                Ok(())
+            }
+            Err(_) => Err(InvalidUtf8),
+        }
+    }
+
+    /// The end of the text: no character may be left incomplete.
+    pub(super) fn finish(&mut self) -> Result<(), InvalidUtf8> {
+        if std::mem::take(&mut self.pending_len) == 0 { Ok(()) } else { Err(InvalidUtf8) }
+    }
+}
+
+pub(super) fn is_valid(bytes: &[u8]) -> bool {
+    simdutf8::basic::from_utf8(bytes).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_pieces(pieces: &[&[u8]]) -> Result<(), InvalidUtf8> {
+        let mut stream = Utf8Stream::default();
+        for piece in pieces {
+            stream.feed(piece)?;
+        }
+        stream.finish()
+    }
+
+    #[test]
+    fn agrees_with_the_whole_at_every_pair_of_splits() {
+        let good = "aé€😀z".as_bytes();
+        let mut samples = vec![good.to_vec()];
+        for index in 0..good.len() {
+            for byte in [0x00, 0x80, 0xC0, 0xED, 0xF5, 0xFF] {
+                let mut bad = good.to_vec();
+                bad[index] = byte;
+                samples.push(bad);
+            }
+            samples.push(good[..index].to_vec());
+        }
+        for sample in samples {
+            for first in 0..=sample.len() {
+                for second in first..=sample.len() {
+                    let pieces = [&sample[..first], &sample[first..second], &sample[second..]];
+                    assert_eq!(in_pieces(&pieces).is_ok(), is_valid(&sample), "{}", sample.escape_ascii());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_bad_byte_is_found_in_its_piece() {
+        let mut stream = Utf8Stream::default();
+        assert_eq!(stream.feed(b"\xE2\x82"), Ok(()));
+        assert_eq!(stream.feed(b"\x41"), Err(InvalidUtf8));
+        // A surrogate is bad from its second byte on.
+        let mut stream = Utf8Stream::default();
+        assert_eq!(stream.feed(b"\xED"), Ok(()));
+        assert_eq!(stream.feed(b"\xA0"), Err(InvalidUtf8));
+    }
+}
