@@ -79,6 +79,11 @@ impl TimerWheel {
         }
     }
 
+    /// Whether `key` is going to come out.
+    pub fn is_scheduled(&self, key: u32) -> bool {
+        self.nodes.get(key as usize).is_some_and(|node| node.previous != NONE)
+    }
+
     /// Forgets `key`; a key that is not scheduled is fine.
     pub fn cancel(&mut self, key: u32) {
         let Some(node) = self.nodes.get_mut(key as usize) else { return };

@@ -158,9 +158,11 @@ fn parse_digits(digits: &[u8]) -> Option<u64> {
 
 fn has_bare_line_feed(head: &[u8]) -> bool {
     let mut previous = 0;
-    head.iter().any(|byte| *byte == b'\n' && previous != b'\r' || {
-        previous = *byte;
-        false
+    head.iter().any(|byte| {
+        *byte == b'\n' && previous != b'\r' || {
+            previous = *byte;
+            false
+        }
     })
 }
 
@@ -174,7 +176,8 @@ mod tests {
         let once = |input: &[u8]| {
             let mut slots = header_slots();
             Request::parse(input, &mut slots, DEFAULT_MAX_HEAD_SIZE).map(|parsed| {
-                parsed.map(|(request, length)| (format!("{} {}", request.method, request.target), request.body(), length))
+                parsed
+                    .map(|(request, length)| (format!("{} {}", request.method, request.target), request.body(), length))
             })
         };
         let whole = once(input);
@@ -211,9 +214,8 @@ mod tests {
     #[test]
     fn a_bare_question_mark_is_an_empty_query() {
         let mut slots = header_slots();
-        let (request, _) = Request::parse(b"GET /? HTTP/1.1\r\nHost: h\r\n\r\n", &mut slots, 4096)
-            .expect("good")
-            .expect("complete");
+        let (request, _) =
+            Request::parse(b"GET /? HTTP/1.1\r\nHost: h\r\n\r\n", &mut slots, 4096).expect("good").expect("complete");
         assert_eq!((request.path(), request.query()), ("/", Some("")));
     }
 
@@ -221,14 +223,8 @@ mod tests {
     fn bodies_by_length_and_chunked() {
         let length = |input: &[u8]| parse(input).expect("good").1;
         assert_eq!(length(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"), None);
-        assert_eq!(
-            length(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\n\r\n"),
-            Some(Body::with_length(12))
-        );
-        assert_eq!(
-            length(b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n"),
-            Some(Body::chunked())
-        );
+        assert_eq!(length(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\n\r\n"), Some(Body::with_length(12)));
+        assert_eq!(length(b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n"), Some(Body::chunked()));
     }
 
     #[test]
@@ -255,7 +251,9 @@ mod tests {
             let input = format!("GET / HTTP/1.1\r\n{headers}\r\n");
             assert_eq!(parse(input.as_bytes()).err(), Some(HttpError::Syntax), "{headers:?}");
         }
-        for line in ["GET  / HTTP/1.1", "GET / HTTP/1.1 ", "G=T\x01 / HTTP/1.1", "GET /\x01 HTTP/1.1", " GET / HTTP/1.1"] {
+        for line in
+            ["GET  / HTTP/1.1", "GET / HTTP/1.1 ", "G=T\x01 / HTTP/1.1", "GET /\x01 HTTP/1.1", " GET / HTTP/1.1"]
+        {
             let input = format!("{line}\r\nHost: h\r\n\r\n");
             assert_eq!(parse(input.as_bytes()).err(), Some(HttpError::Syntax), "{line:?}");
         }

@@ -120,9 +120,19 @@ mod tests {
     fn payloads() {
         assert_eq!(CloseFrame::parse(b""), Ok(CloseFrame { code: 0, reason: b"" }));
         assert_eq!(CloseFrame::parse(b"\x03\xe8bye"), Ok(CloseFrame { code: 1000, reason: b"bye" }));
-        for bad in [&b"\x03"[..], b"\x00\x00", b"\x03\xe7", b"\x03\xec", b"\x03\xed", b"\x03\xee", b"\x03\xf7", b"\x0b\xb7",
-            b"\x13\x88", b"\xff\xff", b"\x03\xe8\xff"]
-        {
+        for bad in [
+            &b"\x03"[..],
+            b"\x00\x00",
+            b"\x03\xe7",
+            b"\x03\xec",
+            b"\x03\xed",
+            b"\x03\xee",
+            b"\x03\xf7",
+            b"\x0b\xb7",
+            b"\x13\x88",
+            b"\xff\xff",
+            b"\x03\xe8\xff",
+        ] {
             assert_eq!(CloseFrame::parse(bad), Err(Violation::InvalidClosePayload), "{}", bad.escape_ascii());
         }
         for good in [1000_u16, 1001, 1002, 1003, 1007, 1011, 1014, 3000, 3999, 4000, 4999] {

@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn an_empty_protocol_is_none() {
         let head = format!("{OFFER}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: ,a\r\n");
-        let has_protocol = with_request(&head, |request| Handshake::parse(request).map(|offer| offer.protocol.is_some()));
+        let has_protocol =
+            with_request(&head, |request| Handshake::parse(request).map(|offer| offer.protocol.is_some()));
         assert_eq!(has_protocol, Ok(false));
     }
 

@@ -249,9 +249,10 @@ impl Receiver {
     }
 
     fn drop_partial_if_empty(&mut self) {
-        self.partial = self.partial.take().filter(|partial| {
-            partial.header_len > 0 || partial.frame.is_some() || partial.message.is_some()
-        });
+        self.partial = self
+            .partial
+            .take()
+            .filter(|partial| partial.header_len > 0 || partial.frame.is_some() || partial.message.is_some());
     }
 }
 

@@ -1,0 +1,213 @@
+//! What is kept of a connection. An idle one is 32 bytes of the table and 8 of the timer wheel, and nothing else.
+
+use milliways_proto::http::Body;
+use milliways_proto::timer::Tick;
+use milliways_proto::ws::Receiver;
+use mio::net::TcpStream;
+
+use crate::output::Output;
+use crate::{AppId, BehaviorId};
+
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
+    /// What only a busy connection has; taken from a pool and given back.
+    pub(crate) side: Option<Box<Side>>,
+    /// WebSocket: the last time anything was received. HTTP: the last time a request, a response or a body moved on.
+    /// Closing: when that began. Rounded up, so that no timeout is early.
+    pub(crate) last_active: Tick,
+    /// When the WebSocket was opened.
+    pub(crate) opened: Tick,
+    /// The app of an HTTP connection, the behavior of a WebSocket, which knows its app.
+    owner: u32,
+    pub(crate) flags: Flags,
+    pub(crate) phase: Phase,
+}
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Between two requests, or in the middle of a request's head.
+    Request,
+    /// A request is with its handler.
+    Response,
+    /// Open.
+    WebSocket,
+    /// Nobody above knows it any more. What is buffered goes out, then our FIN; then the peer has some time for its own,
+    /// and what it still sends is thrown away. Closing at once would make the kernel answer with a reset, which may
+    /// destroy what the peer has not read yet.
+    Closing,
+}
+
+/// Facts about a connection, as bits.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Flags(u16);
+
+impl Flags {
+    /// An automatic ping is out and nothing has been received since.
+    pub(crate) const PINGED: u16 = 1;
+    /// Stands in the list of connections that have something to flush.
+    pub(crate) const DIRTY: u16 = 1 << 1;
+    /// The peer's FIN has been read.
+    pub(crate) const PEER_FINISHED: u16 = 1 << 2;
+    /// Our FIN is out.
+    pub(crate) const FINISHED: u16 = 1 << 3;
+    /// There may be bytes in the socket that nobody has been woken for: reading was put off.
+    pub(crate) const UNREAD: u16 = 1 << 4;
+    /// A write failed. The socket says why when it is read.
+    pub(crate) const BROKEN: u16 = 1 << 5;
+
+    /// The request's method is HEAD: the response has no body.
+    pub(crate) const HEAD: u16 = 1 << 8;
+    /// The connection closes after the response.
+    pub(crate) const CLOSE_AFTER: u16 = 1 << 9;
+    /// The client asked for that.
+    pub(crate) const CLOSE_ASKED: u16 = 1 << 10;
+    /// The response's status line has been written.
+    pub(crate) const STATUS_WRITTEN: u16 = 1 << 11;
+    /// The response's status allows no body.
+    pub(crate) const BODILESS: u16 = 1 << 12;
+    /// The handler wants to answer later and to hear when it can't.
+    pub(crate) const AWAITED: u16 = 1 << 13;
+
+    const OF_RESPONSE: u16 = 0xFF00;
+
+    pub(crate) fn has(self, flag: u16) -> bool {
+        self.0 & flag != 0
+    }
+
+    pub(crate) fn add(&mut self, flag: u16) {
+        self.0 |= flag;
+    }
+
+    /// Removes it and tells whether it was there.
+    pub(crate) fn take(&mut self, flag: u16) -> bool {
+        let had = self.has(flag);
+        self.0 &= !flag;
+        had
+    }
+
+    pub(crate) fn forget_response(&mut self) {
+        self.0 &= !Self::OF_RESPONSE;
+    }
+}
+
+/// State of a connection that is busy.
+#[derive(Default)]
+pub(crate) struct Side {
+    pub(crate) output: Output,
+    /// An incomplete message.
+    pub(crate) receiver: Receiver,
+    /// HTTP: an incomplete head, or what was received while a response was awaited.
+    pub(crate) input: Vec<u8>,
+    /// The rest of a request's body.
+    pub(crate) body: Option<Body>,
+}
+
+impl Side {
+    fn is_empty(&self) -> bool {
+        self.output.is_empty() && self.receiver.is_idle() && self.input.is_empty() && self.body.is_none()
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, app: AppId, now: Tick) -> Self {
+        Self {
+            stream,
+            side: None,
+            last_active: now,
+            opened: now,
+            owner: app.0,
+            flags: Flags::default(),
+            phase: Phase::Request,
+        }
+    }
+
+    /// The app; not for a WebSocket, whose behavior has it.
+    pub(crate) fn app(&self) -> AppId {
+        debug_assert!(self.phase != Phase::WebSocket);
+        AppId(self.owner)
+    }
+
+    pub(crate) fn behavior(&self) -> BehaviorId {
+        debug_assert!(self.phase == Phase::WebSocket);
+        BehaviorId(self.owner)
+    }
+
+    pub(crate) fn become_websocket(&mut self, behavior: BehaviorId, now: Tick) {
+        self.phase = Phase::WebSocket;
+        self.owner = behavior.0;
+        self.opened = now;
+        self.last_active = now;
+        self.flags.forget_response();
+    }
+
+    pub(crate) fn become_closing(&mut self, app: AppId, now: Tick) {
+        self.phase = Phase::Closing;
+        self.owner = app.0;
+        self.last_active = now;
+        self.flags.forget_response();
+        if let Some(side) = &mut self.side {
+            side.receiver = Receiver::default();
+            side.input = Vec::new();
+            side.body = None;
+        }
+    }
+
+    /// Bytes that the socket has refused and that wait for it to be writable.
+    pub(crate) fn backpressure(&self) -> usize {
+        self.side.as_ref().map_or(0, |side| side.output.backpressure())
+    }
+
+    pub(crate) fn has_output(&self) -> bool {
+        self.side.as_ref().is_some_and(|side| !side.output.is_empty())
+    }
+
+    pub(crate) fn has_body(&self) -> bool {
+        self.side.as_ref().is_some_and(|side| side.body.is_some())
+    }
+}
+
+/// Boxes to be used again: on a busy server a connection needs one for every message it answers.
+#[derive(Default)]
+pub(crate) struct SidePool {
+    #[expect(clippy::vec_box, reason = "a connection holds the box, so that the box is what is worth keeping")]
+    free: Vec<Box<Side>>,
+}
+
+/// How many are kept. A turn of the loop touches few at a time, but for a broadcast.
+const POOL_SIZE: usize = 64;
+
+impl SidePool {
+    pub(crate) fn side_of<'c>(&mut self, connection: &'c mut Connection) -> &'c mut Side {
+        connection.side.get_or_insert_with(|| self.free.pop().unwrap_or_default())
+    }
+
+    /// Takes the box back if nothing is in it.
+    pub(crate) fn reclaim(&mut self, connection: &mut Connection) {
+        if connection.side.as_ref().is_some_and(|side| side.is_empty()) {
+            self.give_back(connection.side.take());
+        }
+    }
+
+    fn give_back(&mut self, side: Option<Box<Side>>) {
+        if let Some(mut side) = side
+            && self.free.len() < POOL_SIZE
+        {
+            side.output.shrink();
+            side.input = Vec::new();
+            self.free.push(side);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The memory of an idle connection is what the project exists for. (In a debug build mio adds a field.)
+    #[test]
+    fn an_idle_connection_is_small() {
+        let debug_field = if cfg!(debug_assertions) { 8 } else { 0 };
+        assert!(size_of::<Option<Connection>>() <= 32 + debug_field, "{}", size_of::<Option<Connection>>());
+    }
+}

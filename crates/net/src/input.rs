@@ -1,0 +1,166 @@
+//! Reading from sockets, and which protocol gets the bytes.
+
+use std::io::{self, Read};
+
+use crate::connection::{Flags, Phase};
+use crate::sys::retry;
+use crate::{Handler, Reactor};
+
+/// Bytes read with one system call. Shared by all connections; a longer one is touched only as far as it is used.
+const RECEIVE_BUFFER: usize = 256 * 1024;
+
+/// How often a connection that has more is read before the others have their turn.
+const READ_BUDGET: usize = 4;
+
+impl Reactor {
+    pub(crate) fn handle_writable(&self, slot: u32, handler: &impl Handler) {
+        let mut state = self.state();
+        let Some(connection) = state.table.at(slot) else { return };
+        let before = connection.backpressure();
+        if before == 0 {
+            return;
+        }
+        let is_websocket = connection.phase == Phase::WebSocket;
+        state.flush_writable(slot);
+        let Some(connection) = state.table.at(slot) else { return };
+        let after = connection.backpressure();
+        if is_websocket && after < before {
+            let behavior = connection.behavior();
+            let id = state.table.id(slot);
+            drop(state);
+            self.corked(slot, || handler.drain(self, behavior, id));
+        }
+    }
+
+    /// Reads until the socket has nothing more. `to_the_end`: the peer has finished or failed, which is only seen by
+    /// reading on after a short read.
+    pub(crate) fn handle_readable(&self, slot: u32, to_the_end: bool, handler: &impl Handler) {
+        let mut buffer = self.receive_buffer.take();
+        if buffer.is_empty() {
+            buffer = vec![0; RECEIVE_BUFFER];
+        }
+        self.corked(slot, || {
+            for _ in 0..READ_BUDGET {
+                let Some(read) = self.read(slot, to_the_end, &mut buffer) else { return };
+                match read {
+                    Ok(0) => return self.handle_fin(slot, handler),
+                    Ok(length) => {
+                        self.handle_bytes(slot, &mut buffer[..length], handler);
+                        // A short read has drained the socket; the kernel tells when there is more.
+                        if length < buffer.len() && !to_the_end {
+                            return;
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                    Err(_) => return self.drop_connection(slot, handler),
+                }
+            }
+            let mut state = self.state();
+            if let Some(connection) = state.table.at(slot) {
+                self.rearm(connection, slot);
+            }
+        });
+        self.receive_buffer.set(buffer);
+    }
+
+    /// One read, or `None` when the connection has gone or is not to be read now.
+    fn read(&self, slot: u32, to_the_end: bool, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        let mut state = self.state();
+        let now = state.active_now();
+        let connection = state.table.at(slot)?;
+        if connection.phase == Phase::Response && !connection.has_body() {
+            // The next request waits for its turn, in the kernel's buffer.
+            connection.flags.add(Flags::UNREAD);
+            if !to_the_end {
+                return None;
+            }
+            // The peer will not take the response. Half-closed connections are not for HTTP/1.1 servers.
+            return Some(Ok(0));
+        }
+        connection.flags.take(Flags::UNREAD);
+        let read = retry(|| connection.stream.read(buffer));
+        // A head has to be complete in time however many pieces it comes in, and a closing connection has no claim to
+        // anything.
+        if matches!(read, Ok(1..)) && (connection.phase == Phase::WebSocket || connection.has_body()) {
+            connection.last_active = now;
+            connection.flags.take(Flags::PINGED);
+        }
+        Some(read)
+    }
+
+    /// Takes bytes to the protocol that the connection speaks at each point of them.
+    pub(crate) fn handle_bytes(&self, slot: u32, bytes: &mut [u8], handler: &impl Handler) {
+        let kept = {
+            let mut state = self.state();
+            let side = state.table.at(slot).and_then(|connection| connection.side.as_mut());
+            side.map(|side| std::mem::take(&mut side.input)).unwrap_or_default()
+        };
+        if kept.is_empty() {
+            return self.handle_input(slot, bytes, handler);
+        }
+        let mut all = kept;
+        all.extend_from_slice(bytes);
+        self.handle_input(slot, &mut all, handler);
+    }
+
+    fn handle_input(&self, slot: u32, mut bytes: &mut [u8], handler: &impl Handler) {
+        while !bytes.is_empty() {
+            let phase = self.state().table.at(slot).map(|connection| connection.phase);
+            let used = match phase {
+                Some(Phase::Request | Phase::Response) => self.handle_http(slot, bytes, handler),
+                Some(Phase::WebSocket) => self.handle_frames(slot, bytes, handler),
+                Some(Phase::Closing) | None => return,
+            };
+            bytes = &mut bytes[used..];
+        }
+    }
+
+    /// Reads on where that was put off until a response was done.
+    pub(crate) fn resume(&self, slot: u32, handler: &impl Handler) {
+        self.corked(slot, || self.handle_bytes(slot, &mut [], handler));
+        let mut state = self.state();
+        if let Some(connection) = state.table.at(slot)
+            && connection.phase != Phase::Response
+            && connection.flags.take(Flags::UNREAD)
+        {
+            self.rearm(connection, slot);
+        }
+    }
+
+    fn handle_fin(&self, slot: u32, handler: &impl Handler) {
+        let mut state = self.state();
+        // The peer may have finished as soon as it had asked, and still read the answers.
+        state.flush(slot);
+        let Some(connection) = state.table.at(slot) else { return };
+        match connection.phase {
+            Phase::Request if connection.has_output() => {
+                connection.flags.add(Flags::PEER_FINISHED);
+                state.begin_closing(slot);
+            }
+            Phase::WebSocket => {
+                drop(state);
+                let reason = "Received TCP FIN before WebSocket close frame";
+                self.lose_websocket(slot, milliways_proto::ws::CloseFrame::ABNORMAL, reason, handler);
+            }
+            Phase::Closing => {
+                connection.flags.add(Flags::PEER_FINISHED);
+                state.settle(slot);
+            }
+            Phase::Request | Phase::Response => {
+                drop(state);
+                self.drop_connection(slot, handler);
+            }
+        }
+    }
+
+    /// Gathers what `event` writes to the connection and sends it with one system call.
+    pub(crate) fn corked(&self, slot: u32, event: impl FnOnce()) {
+        let outer = self.state().corked.replace(slot);
+        event();
+        let mut state = self.state();
+        state.corked = outer;
+        if outer != Some(slot) {
+            state.flush(slot);
+        }
+    }
+}

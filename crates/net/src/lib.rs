@@ -1,0 +1,29 @@
+//! The socket layer of milliways: a mio reactor that accepts connections, moves bytes between sockets and the protocol
+//! machines of milliways-proto, and tells a [`Handler`] what happened.
+//!
+//! It knows no JavaScript and no libuv, and not which thread it runs on. It never waits: whoever drives it calls
+//! [`Reactor::turn`] when its file descriptor is readable, [`Reactor::pump`] before going to sleep, and
+//! [`Reactor::expire`] at [`Reactor::next_deadline`].
+//!
+//! No borrow of the reactor's state is alive while a handler runs, so that handlers may call every method of it.
+
+mod connection;
+mod handler;
+mod http;
+mod input;
+mod listener;
+mod output;
+mod reactor;
+mod settings;
+mod sys;
+mod table;
+mod timeouts;
+mod websocket;
+
+pub use handler::Handler;
+pub use http::ResponseError;
+pub use listener::ListenerId;
+pub use reactor::{AppId, Reactor, Stats};
+pub use settings::{BehaviorId, Route, RouteId, SettingsError, WebSocketSettings};
+pub use table::{ConnectionId, Stale};
+pub use websocket::SendStatus;

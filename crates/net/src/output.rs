@@ -1,0 +1,122 @@
+//! What waits to be written to a socket.
+
+use std::io;
+
+use mio::net::TcpStream;
+
+use crate::sys;
+
+/// Output of one connection is gathered while its events are handled and goes out in one system call. From this many
+/// bytes on it doesn't wait, so that memory stays bounded and the kernel has something to do meanwhile.
+pub(crate) const FLUSH_AT: usize = 64 * 1024;
+
+/// From this many bytes on a payload is handed to the kernel where it lies instead of being copied here first.
+pub(crate) const DIRECT_FROM: usize = 32 * 1024;
+
+/// A buffer larger than this is not kept for use by another connection.
+const KEEP_CAPACITY: usize = 128 * 1024;
+
+#[derive(Default)]
+pub(crate) struct Output {
+    bytes: Vec<u8>,
+    /// How many of `bytes` the socket has taken. Less than all of them, or else both are none.
+    sent: usize,
+    /// The socket has refused bytes; it is asked again when it says it is writable.
+    blocked: bool,
+}
+
+impl Output {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(crate) fn backpressure(&self) -> usize {
+        if self.blocked { self.waiting() } else { 0 }
+    }
+
+    /// Where output is appended.
+    pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Whether there is so much that it should not wait for the end of the turn.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.blocked && self.waiting() >= FLUSH_AT
+    }
+
+    /// Writes what is there until the socket refuses.
+    pub(crate) fn flush(&mut self, stream: &TcpStream) -> io::Result<()> {
+        while self.sent < self.bytes.len() {
+            match sys::send(stream, &self.bytes[self.sent..]) {
+                Ok(count) => self.sent += count,
+                Err(error) => return self.refused(error),
+            }
+        }
+        self.clear();
+        Ok(())
+    }
+
+    /// Writes what is there and then `payload`; what the socket refuses of it is copied.
+    pub(crate) fn flush_with(&mut self, stream: &TcpStream, mut payload: &[u8]) -> io::Result<()> {
+        debug_assert!(!self.blocked);
+        while !payload.is_empty() {
+            match sys::send_both(stream, &self.bytes[self.sent..], payload) {
+                Ok(count) => {
+                    let ours = count.min(self.waiting());
+                    self.sent += ours;
+                    payload = &payload[count - ours..];
+                }
+                Err(error) => {
+                    self.compact();
+                    self.bytes.extend_from_slice(payload);
+                    return self.refused(error);
+                }
+            }
+        }
+        self.clear();
+        Ok(())
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.sent = 0;
+        self.blocked = false;
+    }
+
+    /// Gives memory back that another connection would hardly need.
+    pub(crate) fn shrink(&mut self) {
+        debug_assert!(self.is_empty());
+        if self.bytes.capacity() > KEEP_CAPACITY {
+            self.bytes = Vec::new();
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    fn refused(&mut self, error: io::Error) -> io::Result<()> {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                self.blocked = true;
+                self.compact();
+                Ok(())
+            }
+            _ => {
+                self.clear();
+                Err(error)
+            }
+        }
+    }
+
+    /// Drops what has been sent once it is the larger part, so that a slow reader's buffer does not grow by it.
+    fn compact(&mut self) {
+        if self.sent > self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+            if self.bytes.capacity() > 4 * self.bytes.len().max(4096) {
+                self.bytes.shrink_to_fit();
+            }
+        }
+    }
+}

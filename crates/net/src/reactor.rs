@@ -1,0 +1,551 @@
+//! The reactor: its state, what its driver calls, and how an event of the kernel becomes events of a handler.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant, SystemTime};
+
+use milliways_proto::http::{DATE_LEN, DEFAULT_MAX_HEAD_SIZE, date};
+use milliways_proto::router::{PatternTooDeep, RouteKind, Router};
+use milliways_proto::timer::{Tick, TimerWheel};
+use milliways_proto::ws::CloseFrame;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::connection::{Connection, Flags, Phase, SidePool};
+use crate::listener::{self, Listener};
+use crate::settings::Behavior;
+use crate::table::{ConnectionId, Table};
+use crate::{BehaviorId, Handler, ListenerId, Route, WebSocketSettings};
+
+/// Events taken from the kernel at once. What is left is taken in the next turn, after whatever else the thread does.
+const EVENTS: usize = 1024;
+
+/// Connections accepted at once from a listener.
+const ACCEPT_BUDGET: usize = 512;
+
+/// Listeners' tokens have this bit, connections' are their slots.
+const LISTENER: usize = 1 << 31;
+
+/// Seconds after which accepting is tried again while there are no descriptors to be had.
+const STARVED_RETRY: Tick = 1;
+
+/// Names a router with its listening sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppId(pub u32);
+
+/// How much there is at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// Sockets of connections, those included that are only closing.
+    pub connections: usize,
+    /// Open WebSockets.
+    pub websockets: usize,
+    /// Listening sockets.
+    pub listeners: usize,
+}
+
+/// Sockets, protocols and timeouts of one thread.
+pub struct Reactor {
+    state: RefCell<State>,
+    poll: RefCell<Poll>,
+    /// Not there while a turn is under way.
+    events: Cell<Option<Events>>,
+    /// Where sockets are read into; not there while its bytes are being handled.
+    pub(crate) receive_buffer: Cell<Vec<u8>>,
+    epoch: Instant,
+}
+
+pub(crate) struct State {
+    pub(crate) table: Table,
+    pub(crate) wheel: TimerWheel,
+    pub(crate) behaviors: Behaviors,
+    pub(crate) pool: SidePool,
+    pub(crate) max_head_size: usize,
+    /// Whole seconds since the epoch.
+    pub(crate) now: Tick,
+    /// The connection whose event is being handled: its output goes out when that is done.
+    pub(crate) corked: Option<u32>,
+    /// Connections that have output to flush.
+    dirty: Vec<u32>,
+    /// Connections whose response is done and that were not read meanwhile.
+    pub(crate) resumed: Vec<u32>,
+    routers: Vec<Router<Route>>,
+    listeners: Vec<Option<Listener>>,
+    /// A listener could not accept for want of descriptors.
+    starved: bool,
+    /// WebSockets over the limit of their behavior, to be closed when nobody is in the middle of sending to them.
+    pub(crate) doomed: Vec<ConnectionId>,
+    /// A connection has gone since then.
+    pub(crate) descriptor_freed: bool,
+    pub(crate) websockets: usize,
+    date: [u8; DATE_LEN],
+    date_tick: Option<Tick>,
+}
+
+#[derive(Default)]
+pub(crate) struct Behaviors(Vec<Behavior>);
+
+impl Behaviors {
+    pub(crate) fn get(&self, id: BehaviorId) -> &Behavior {
+        &self.0[id.0 as usize]
+    }
+
+    pub(crate) fn settings_of(&self, connection: &Connection) -> Option<&WebSocketSettings> {
+        (connection.phase == Phase::WebSocket).then(|| &self.get(connection.behavior()).settings)
+    }
+
+    pub(crate) fn app_of(&self, connection: &Connection) -> AppId {
+        match connection.phase {
+            Phase::WebSocket => self.get(connection.behavior()).app,
+            _ => connection.app(),
+        }
+    }
+}
+
+impl Reactor {
+    /// A reactor without sockets; `now` is the time of its creation.
+    pub fn new(now: Instant) -> io::Result<Self> {
+        Ok(Self {
+            state: RefCell::new(State {
+                table: Table::default(),
+                wheel: TimerWheel::new(0),
+                behaviors: Behaviors::default(),
+                pool: SidePool::default(),
+                max_head_size: DEFAULT_MAX_HEAD_SIZE,
+                now: 0,
+                corked: None,
+                dirty: Vec::new(),
+                resumed: Vec::new(),
+                routers: Vec::new(),
+                listeners: Vec::new(),
+                starved: false,
+                doomed: Vec::new(),
+                descriptor_freed: false,
+                websockets: 0,
+                date: [b' '; DATE_LEN],
+                date_tick: None,
+            }),
+            poll: RefCell::new(Poll::new()?),
+            events: Cell::new(Some(Events::with_capacity(EVENTS))),
+            receive_buffer: Cell::new(Vec::new()),
+            epoch: now,
+        })
+    }
+
+    /// Bytes that the head of a request may have, from now on.
+    pub fn set_max_head_size(&self, bytes: usize) {
+        self.state().max_head_size = bytes;
+    }
+
+    /// A new router.
+    pub fn add_app(&self) -> AppId {
+        let mut state = self.state();
+        state.routers.push(Router::default());
+        AppId(state.routers.len() as u32 - 1)
+    }
+
+    /// Settings for a route of WebSockets, to be named in [`Route::WebSocket`].
+    pub fn add_behavior(&self, app: AppId, settings: WebSocketSettings) -> BehaviorId {
+        let mut state = self.state();
+        state.behaviors.0.push(Behavior { app, settings });
+        BehaviorId(state.behaviors.0.len() as u32 - 1)
+    }
+
+    /// Registers a route, or with `None` removes it, and gives back what was there.
+    pub fn route(
+        &self,
+        app: AppId,
+        kind: RouteKind,
+        pattern: &str,
+        route: Option<Route>,
+    ) -> Result<Option<Route>, PatternTooDeep> {
+        let mut state = self.state();
+        let router = &mut state.routers[app.0 as usize];
+        match route {
+            Some(route) => router.insert(kind, pattern, route),
+            None => Ok(router.remove(kind, pattern)),
+        }
+    }
+
+    /// Listens on a port, 0 for one that is free. Without a host: on all addresses, IPv6 and IPv4. Unless `exclusive`,
+    /// others may listen on the same port and share its connections (`SO_REUSEPORT`).
+    pub fn listen(&self, app: AppId, host: Option<&str>, port: u16, exclusive: bool) -> io::Result<ListenerId> {
+        let mut socket = listener::bind(host, port, exclusive)?;
+        let mut state = self.state();
+        let index = state.listeners.len();
+        self.poll.borrow().registry().register(&mut socket, Token(LISTENER | index), Interest::READABLE)?;
+        state.listeners.push(Some(Listener { socket, app, starved: false }));
+        Ok(ListenerId(index as u32))
+    }
+
+    /// Closes a listening socket; its connections stay. False when it was closed before.
+    pub fn close_listener(&self, id: ListenerId) -> bool {
+        self.state().listeners.get_mut(id.0 as usize).and_then(Option::take).is_some()
+    }
+
+    /// The port a socket listens on, `None` when it is closed.
+    pub fn local_port(&self, id: ListenerId) -> Option<u16> {
+        let state = self.state();
+        let listener = state.listeners.get(id.0 as usize)?.as_ref()?;
+        listener.socket.local_addr().ok().map(|address| address.port())
+    }
+
+    /// Closes the app's listening sockets and all its connections, at once.
+    pub fn close_app(&self, app: AppId, handler: &impl Handler) {
+        let slots = {
+            let mut state = self.state();
+            for listener in &mut state.listeners {
+                listener.take_if(|listener| listener.app == app);
+            }
+            state.table.slots()
+        };
+        for slot in slots {
+            let mut state = self.state();
+            let State { table, behaviors, .. } = &mut *state;
+            let is_ours = table.at(slot).is_some_and(|connection| behaviors.app_of(connection) == app);
+            drop(state);
+            if is_ours {
+                self.drop_connection(slot, handler);
+            }
+        }
+    }
+
+    /// How much there is.
+    pub fn stats(&self) -> Stats {
+        let state = self.state();
+        Stats {
+            connections: state.table.len(),
+            websockets: state.websockets,
+            listeners: state.listeners.iter().flatten().count(),
+        }
+    }
+
+    /// Whether there is anything for the sake of which a process should go on.
+    pub fn is_active(&self) -> bool {
+        let state = self.state();
+        state.table.len() > 0 || state.listeners.iter().any(Option::is_some)
+    }
+
+    /// Handles what the kernel has to tell, without waiting. To be called when the poll's descriptor is readable.
+    pub fn turn(&self, now: Instant, handler: &impl Handler) -> io::Result<()> {
+        // A handler that runs the thread's event loop, which some addons make possible, comes here again.
+        let Some(mut events) = self.events.take() else { return Ok(()) };
+        self.tell_time(now);
+        self.state().table.recycle();
+        let polled = self.poll.borrow_mut().poll(&mut events, Some(Duration::ZERO));
+        if polled.is_ok() {
+            for event in &events {
+                let token = event.token().0;
+                if token & LISTENER != 0 {
+                    self.accept(token & !LISTENER);
+                } else {
+                    self.guard(token as u32, handler, || self.handle_event(token as u32, event, handler));
+                }
+            }
+        }
+        self.events.set(Some(events));
+        self.pump(now, handler);
+        match polled {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends what was written outside of events, and goes on reading where a response has been completed. To be called
+    /// before the thread goes to sleep.
+    pub fn pump(&self, now: Instant, handler: &impl Handler) {
+        self.tell_time(now);
+        loop {
+            let slot = self.state().resumed.pop();
+            let Some(slot) = slot else { break };
+            self.guard(slot, handler, || self.resume(slot, handler));
+        }
+        loop {
+            let doomed = self.state().doomed.pop();
+            let Some(id) = doomed else { break };
+            self.guard(id.slot, handler, || _ = self.close(id, handler));
+        }
+        let mut state = self.state();
+        while let Some(slot) = state.dirty.pop() {
+            state.flush(slot);
+        }
+        if state.starved && state.descriptor_freed {
+            self.wake_starved_listeners(&mut state);
+        }
+    }
+
+    /// Handles the deadlines that have passed. To be called at [`Reactor::next_deadline`].
+    pub fn expire(&self, now: Instant, handler: &impl Handler) {
+        self.tell_time(now);
+        self.handle_expired(handler);
+        let mut state = self.state();
+        if state.starved {
+            self.wake_starved_listeners(&mut state);
+        }
+        drop(state);
+        self.pump(now, handler);
+    }
+
+    /// When [`Reactor::expire`] has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let state = self.state();
+        let retry = state.starved.then(|| state.now + STARVED_RETRY);
+        let tick = retry.into_iter().chain(state.wheel.next_expiry()).min()?;
+        Some(self.epoch + Duration::from_secs(tick.into()))
+    }
+
+    /// Whether [`Reactor::pump`] has something to do.
+    pub fn has_work(&self) -> bool {
+        let state = self.state();
+        !state.dirty.is_empty() || !state.resumed.is_empty() || !state.doomed.is_empty()
+    }
+
+    /// Sends at once what has been written to a connection, unless that happens anyhow because its event is being
+    /// handled. A slot without a connection is fine.
+    pub fn flush_slot(&self, slot: u32) {
+        let mut state = self.state();
+        if state.corked != Some(slot) {
+            state.flush(slot);
+        }
+    }
+
+    pub(crate) fn state(&self) -> RefMut<'_, State> {
+        self.state.borrow_mut()
+    }
+
+    /// Makes the kernel tell again what it has to tell about a connection.
+    pub(crate) fn rearm(&self, connection: &mut Connection, slot: u32) {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let poll = self.poll.borrow();
+        if poll.registry().reregister(&mut connection.stream, Token(slot as usize), interest).is_err() {
+            // For want of kernel memory; the deadline of the connection will end it.
+            connection.flags.add(Flags::BROKEN);
+        }
+    }
+
+    /// Removes a connection at once, and tells whoever knows it.
+    pub(crate) fn drop_connection(&self, slot: u32, handler: &impl Handler) {
+        let mut state = self.state();
+        let Some(phase) = state.table.at(slot).map(|connection| connection.phase) else { return };
+        match phase {
+            Phase::WebSocket => {
+                drop(state);
+                self.lose_websocket(slot, CloseFrame::ABNORMAL, "", handler);
+            }
+            Phase::Response => {
+                drop(state);
+                self.lose_response(slot, handler);
+            }
+            Phase::Request | Phase::Closing => state.remove(slot),
+        }
+    }
+
+    fn tell_time(&self, now: Instant) {
+        let ticks = now.saturating_duration_since(self.epoch).as_secs();
+        self.state().now = Tick::try_from(ticks).unwrap_or(Tick::MAX / 2);
+    }
+
+    /// Keeps a panic from anyone but the connection in whose event it happened.
+    fn guard(&self, slot: u32, handler: &impl Handler, event: impl FnOnce()) {
+        let Err(panic) = catch_unwind(AssertUnwindSafe(event)) else { return };
+        let message = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        // What is told about the end may be what panics; then the connection goes without a word.
+        if catch_unwind(AssertUnwindSafe(|| self.drop_connection(slot, handler))).is_err() {
+            self.state().remove(slot);
+        }
+        self.state().corked = None;
+        handler.panicked(self, &message);
+    }
+
+    fn handle_event(&self, slot: u32, event: &mio::event::Event, handler: &impl Handler) {
+        if event.is_writable() {
+            self.handle_writable(slot, handler);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.handle_readable(slot, event.is_read_closed() || event.is_error(), handler);
+        }
+    }
+
+    fn accept(&self, index: usize) {
+        let mut state = self.state();
+        let state = &mut *state;
+        let poll = self.poll.borrow();
+        for _ in 0..ACCEPT_BUDGET {
+            let Some(listener) = state.listeners.get_mut(index).and_then(Option::as_mut) else { return };
+            let mut stream = match listener.socket.accept() {
+                Ok((stream, _address)) => stream,
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => {
+                        listener.starved = true;
+                        state.starved = true;
+                        state.descriptor_freed = false;
+                        return;
+                    }
+                    _ if error.kind() == io::ErrorKind::WouldBlock => return,
+                    // This connection has failed already (accept(2): ECONNABORTED, EPROTO and errors of the network);
+                    // the next may be good.
+                    _ => continue,
+                },
+            };
+            // The slot must be known to register; it is vacant again if that fails.
+            let app = listener.app;
+            let slot = state.table.vacant_slot();
+            if poll
+                .registry()
+                .register(&mut stream, Token(slot as usize), Interest::READABLE | Interest::WRITABLE)
+                .is_ok()
+            {
+                let inserted = state.table.insert(Connection::new(stream, app, state.now + 1));
+                debug_assert_eq!(inserted, slot);
+                state.arm(slot);
+            }
+        }
+        // There may be more, of which the kernel would not tell again.
+        let Some(listener) = state.listeners.get_mut(index).and_then(Option::as_mut) else { return };
+        let _ = poll.registry().reregister(&mut listener.socket, Token(LISTENER | index), Interest::READABLE);
+    }
+
+    fn wake_starved_listeners(&self, state: &mut State) {
+        state.starved = false;
+        let poll = self.poll.borrow();
+        for (index, listener) in state.listeners.iter_mut().enumerate() {
+            if let Some(listener) = listener.as_mut().filter(|listener| listener.starved) {
+                listener.starved = false;
+                let _ = poll.registry().reregister(&mut listener.socket, Token(LISTENER | index), Interest::READABLE);
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsRawFd for Reactor {
+    /// The descriptor that is readable when [`Reactor::turn`] has something to do.
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.poll.borrow().as_raw_fd()
+    }
+}
+
+impl State {
+    /// The time to note for a connection that has just been active: rounded up, so that no timeout is early.
+    pub(crate) fn active_now(&self) -> Tick {
+        self.now + 1
+    }
+
+    pub(crate) fn router(&self, app: AppId) -> &Router<Route> {
+        &self.routers[app.0 as usize]
+    }
+
+    pub(crate) fn date(&mut self) -> &[u8; DATE_LEN] {
+        if self.date_tick != Some(self.now) {
+            self.date_tick = Some(self.now);
+            self.date = date(SystemTime::now());
+        }
+        &self.date
+    }
+
+    /// Appends to the output of a connection; it goes out at the end of the connection's event or of the turn. Does
+    /// nothing for a connection that cannot be written to.
+    pub(crate) fn write(&mut self, slot: u32, append: impl FnOnce(&mut Vec<u8>)) {
+        let Some(connection) = self.table.at(slot) else { return };
+        if connection.flags.has(Flags::BROKEN) {
+            return;
+        }
+        let output = &mut self.pool.side_of(connection).output;
+        append(output.bytes());
+        if output.is_full() {
+            self.flush(slot);
+        } else {
+            self.mark_dirty(slot);
+        }
+    }
+
+    /// Makes sure that a connection is flushed at the end of its event or of the turn.
+    pub(crate) fn mark_dirty(&mut self, slot: u32) {
+        if self.corked == Some(slot) {
+            return;
+        }
+        if let Some(connection) = self.table.at(slot)
+            && !connection.flags.has(Flags::DIRTY)
+        {
+            connection.flags.add(Flags::DIRTY);
+            self.dirty.push(slot);
+        }
+    }
+
+    /// Writes output, unless the socket has refused some and has not said since that it takes more.
+    pub(crate) fn flush(&mut self, slot: u32) {
+        let Some(connection) = self.table.at(slot) else { return };
+        connection.flags.take(Flags::DIRTY);
+        if connection.backpressure() == 0 {
+            self.flush_writable(slot);
+        }
+    }
+
+    /// Writes as much output as the socket takes, and takes the next step of closing when there is none left.
+    pub(crate) fn flush_writable(&mut self, slot: u32) {
+        let Some(connection) = self.table.at(slot) else { return };
+        if let Some(side) = &mut connection.side
+            && side.output.flush(&connection.stream).is_err()
+        {
+            connection.flags.add(Flags::BROKEN);
+        }
+        self.settle(slot);
+    }
+
+    /// After a flush: gives back what is not needed any more.
+    pub(crate) fn settle(&mut self, slot: u32) {
+        let Some(connection) = self.table.at(slot) else { return };
+        let (phase, is_blocked) = (connection.phase, connection.backpressure() > 0);
+        self.pool.reclaim(connection);
+        match phase {
+            Phase::Closing if !is_blocked => {
+                if connection.flags.has(Flags::PEER_FINISHED) || connection.flags.has(Flags::BROKEN) {
+                    self.remove(slot);
+                } else if !connection.flags.has(Flags::FINISHED) {
+                    connection.flags.add(Flags::FINISHED);
+                    // An error means that the connection is gone, which reading it will tell.
+                    let _ = connection.stream.shutdown(std::net::Shutdown::Write);
+                }
+            }
+            // A response has a deadline only while it does not move.
+            Phase::Response if is_blocked => {
+                connection.last_active = self.now + 1;
+                self.arm(slot);
+            }
+            _ => {}
+        }
+    }
+
+    /// Closes the socket and forgets the connection, whose handles are stale from now on.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let Some(mut connection) = self.table.remove(slot) else { return };
+        self.wheel.cancel(slot);
+        if let Some(side) = &mut connection.side {
+            side.output.clear();
+            side.receiver = milliways_proto::ws::Receiver::default();
+            side.input = Vec::new();
+            side.body = None;
+        }
+        self.pool.reclaim(&mut connection);
+        self.descriptor_freed = true;
+    }
+
+    /// Lets a connection go that nobody above knows any more: what is buffered, FIN, some patience, the end.
+    pub(crate) fn begin_closing(&mut self, slot: u32) -> Option<ConnectionId> {
+        let app = self.behaviors.app_of(self.table.at(slot)?);
+        let now = self.active_now();
+        let connection = self.table.at(slot)?;
+        connection.become_closing(app, now);
+        let unread = connection.flags.has(Flags::UNREAD);
+        self.arm(slot);
+        self.mark_dirty(slot);
+        if unread {
+            self.resumed.push(slot);
+        }
+        Some(self.table.renew(slot))
+    }
+}

@@ -1,0 +1,113 @@
+//! What is decided when a route is registered.
+
+use std::fmt;
+
+use milliways_proto::timer::Tick;
+
+use crate::AppId;
+
+/// Names a handler of HTTP requests; chosen by the owner of the reactor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteId(pub u32);
+
+/// Names a WebSocket route's settings and handlers; chosen by the owner of the reactor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BehaviorId(pub u32);
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// To [`crate::Handler::request`].
+    Http(RouteId),
+    /// It becomes a WebSocket.
+    WebSocket(BehaviorId),
+}
+
+/// Limits and timeouts of a route's WebSockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSocketSettings {
+    /// Bytes of the longest message that is accepted.
+    pub max_payload: usize,
+    /// Seconds without anything received after which a WebSocket is closed; 0: never, or 8 to 960.
+    pub idle_timeout: u32,
+    /// Buffered bytes above which messages are dropped; 0: none are.
+    pub max_backpressure: usize,
+    /// Whether a WebSocket is closed where a message would be dropped.
+    pub close_on_backpressure_limit: bool,
+    /// Whether a ping goes out in time before `idle_timeout`.
+    pub send_pings: bool,
+    /// Minutes after which a WebSocket is closed with 1000; 0: never, or up to 240.
+    pub max_lifetime: u32,
+}
+
+impl Default for WebSocketSettings {
+    fn default() -> Self {
+        Self {
+            max_payload: 16 * 1024,
+            idle_timeout: 120,
+            max_backpressure: 64 * 1024,
+            close_on_backpressure_limit: false,
+            send_pings: true,
+            max_lifetime: 0,
+        }
+    }
+}
+
+impl WebSocketSettings {
+    /// The longest idle timeout, in seconds.
+    pub const MAX_IDLE_TIMEOUT: u32 = 960;
+    /// The shortest idle timeout, in seconds, but for 0.
+    pub const MIN_IDLE_TIMEOUT: u32 = 8;
+    /// The longest lifetime, in minutes.
+    pub const MAX_LIFETIME: u32 = 240;
+
+    /// Whether the timeouts are in range.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        if (1..Self::MIN_IDLE_TIMEOUT).contains(&self.idle_timeout) {
+            return Err(SettingsError::IdleTimeoutTooShort);
+        }
+        if self.idle_timeout > Self::MAX_IDLE_TIMEOUT {
+            return Err(SettingsError::IdleTimeoutTooLong);
+        }
+        if self.max_lifetime > Self::MAX_LIFETIME {
+            return Err(SettingsError::LifetimeTooLong);
+        }
+        Ok(())
+    }
+
+    /// How long before the idle timeout a ping goes out, in seconds. The peer has as long to answer.
+    pub(crate) fn ping_margin(&self) -> Tick {
+        match self.idle_timeout {
+            32.. => 16,
+            16.. => 8,
+            _ => 4,
+        }
+    }
+}
+
+/// A setting that is out of range; the API's user is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "Display says it all")]
+pub enum SettingsError {
+    IdleTimeoutTooShort,
+    IdleTimeoutTooLong,
+    LifetimeTooLong,
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // 8 itself is allowed; the wording is the one that users of the interface know and search for.
+        formatter.write_str(match self {
+            Self::IdleTimeoutTooShort => "idleTimeout must be either 0 or greater than 8!",
+            Self::IdleTimeoutTooLong => "idleTimeout must not be greater than 960 seconds!",
+            Self::LifetimeTooLong => "maxLifetime must not be greater than 240 minutes!",
+        })
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+pub(crate) struct Behavior {
+    pub(crate) app: AppId,
+    pub(crate) settings: WebSocketSettings,
+}

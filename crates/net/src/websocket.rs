@@ -1,0 +1,221 @@
+//! WebSockets: frames in, frames out, and the ways one ends.
+
+use milliways_proto::ws::{CloseFrame, Event, MAX_CONTROL_PAYLOAD, Opcode, write_frame, write_frame_header};
+
+use crate::connection::{Flags, Phase};
+use crate::output::DIRECT_FROM;
+use crate::reactor::State;
+use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale};
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendStatus {
+    /// It waits for the socket, behind what waited already or because the socket took a part only.
+    Backpressure = 0,
+    /// It is on its way.
+    Sent = 1,
+    /// More than `max_backpressure` was waiting already.
+    Dropped = 2,
+}
+
+/// The shortest header of a frame, and the one for 126 to 65,535 bytes (RFC 6455 section 5.2).
+const SHORT_HEADER: usize = 2;
+const MEDIUM_HEADER: usize = 4;
+
+impl Reactor {
+    /// Sends a frame: a whole message or, unless `fin`, a fragment.
+    pub fn send(&self, id: ConnectionId, opcode: Opcode, fin: bool, payload: &[u8]) -> Result<SendStatus, Stale> {
+        let mut state = self.state();
+        if state.check_limit(id)? {
+            return Ok(SendStatus::Dropped);
+        }
+        let connection = state.table.get(id)?;
+        if payload.len() >= DIRECT_FROM && connection.backpressure() == 0 && !connection.flags.has(Flags::BROKEN) {
+            let State { table, pool, .. } = &mut *state;
+            let connection = table.get(id)?;
+            pool.side_of(connection);
+            if let Some(side) = &mut connection.side {
+                write_frame_header(side.output.bytes(), opcode, fin, payload.len());
+                if side.output.flush_with(&connection.stream, payload).is_err() {
+                    connection.flags.add(Flags::BROKEN);
+                }
+            }
+            state.settle(id.slot);
+        } else {
+            state.write(id.slot, |output| write_frame(output, opcode, fin, payload));
+        }
+        state.send_status(id)
+    }
+
+    /// Sends a message whose bytes `append` appends, for those who can write them only once and don't know their number
+    /// before. It must not shorten what is there.
+    pub fn send_with(
+        &self,
+        id: ConnectionId,
+        opcode: Opcode,
+        append: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<SendStatus, Stale> {
+        let mut state = self.state();
+        if state.check_limit(id)? {
+            return Ok(SendStatus::Dropped);
+        }
+        state.write(id.slot, |output| {
+            let start = output.len();
+            output.extend_from_slice(&[0; MEDIUM_HEADER]);
+            append(output);
+            let payload_len = output.len() - start - MEDIUM_HEADER;
+            let mut header = Vec::new();
+            // Almost every message is short, and moving a short one is cheaper than knowing its length first.
+            if payload_len < 126 {
+                output.copy_within(start + MEDIUM_HEADER.., start + SHORT_HEADER);
+                output.truncate(start + SHORT_HEADER + payload_len);
+                output[start] = 0x80 | opcode as u8;
+                output[start + 1] = payload_len as u8;
+                return;
+            }
+            write_frame_header(&mut header, opcode, true, payload_len);
+            output.splice(start..start + MEDIUM_HEADER, header);
+        });
+        state.send_status(id)
+    }
+
+    /// Bytes that wait because the socket did not take them.
+    pub fn buffered_amount(&self, id: ConnectionId) -> Result<usize, Stale> {
+        Ok(self.state().websocket(id)?.backpressure())
+    }
+
+    /// Whether a WebSocket is open; gives its behavior.
+    pub fn check_websocket(&self, id: ConnectionId) -> Result<BehaviorId, Stale> {
+        Ok(self.state().websocket(id)?.behavior())
+    }
+
+    /// Sends a Ping (RFC 6455 section 5.5.2), of its payload as much as a control frame can carry.
+    pub fn ping(&self, id: ConnectionId, payload: &[u8]) -> Result<SendStatus, Stale> {
+        self.send(id, Opcode::Ping, true, &payload[..payload.len().min(MAX_CONTROL_PAYLOAD)])
+    }
+
+    /// Closes with a Close frame; code 0 is a frame without one, as are 1005 and 1006, which must not be sent. The
+    /// handler's close event is delivered before this returns.
+    pub fn end(&self, id: ConnectionId, code: u16, reason: &[u8], handler: &impl Handler) -> Result<(), Stale> {
+        self.state().websocket(id)?;
+        let wire_code = if code == CloseFrame::NO_STATUS || code == CloseFrame::ABNORMAL { 0 } else { code };
+        self.finish_websocket(id.slot, CloseFrame { code: wire_code, reason }, code, reason, handler);
+        Ok(())
+    }
+
+    /// Closes the socket without a word to the peer. The handler's close event is delivered before this returns.
+    pub fn close(&self, id: ConnectionId, handler: &impl Handler) -> Result<(), Stale> {
+        self.state().websocket(id)?;
+        self.lose_websocket(id.slot, CloseFrame::ABNORMAL, "", handler);
+        Ok(())
+    }
+
+    /// Handles frames up to the first event; gives the number of bytes used.
+    pub(crate) fn handle_frames(&self, slot: u32, bytes: &mut [u8], handler: &impl Handler) -> usize {
+        let length = bytes.len();
+        let mut state = self.state();
+        let State { table, behaviors, pool, .. } = &mut *state;
+        let id = table.id(slot);
+        let Some(connection) = table.at(slot) else { return length };
+        let behavior = connection.behavior();
+        let mut receiver = connection.side.as_mut().map(|side| std::mem::take(&mut side.receiver)).unwrap_or_default();
+        let step = receiver.handle(bytes, behaviors.get(behavior).settings.max_payload);
+        if !receiver.is_idle() {
+            pool.side_of(connection).receiver = receiver;
+        }
+        match step {
+            Ok(step) => {
+                drop(state);
+                match step.event {
+                    None => {}
+                    Some(Event::Message { payload, binary }) => handler.message(self, behavior, id, payload, binary),
+                    Some(Event::Ping(mut payload)) => {
+                        let bytes = payload.bytes();
+                        self.state().write(slot, |output| write_frame(output, Opcode::Pong, true, bytes));
+                        handler.ping(self, behavior, id, payload);
+                    }
+                    Some(Event::Pong(payload)) => handler.pong(self, behavior, id, payload),
+                    Some(Event::Close(mut payload)) => {
+                        let frame = CloseFrame::parse(payload.bytes()).expect("the receiver has parsed it");
+                        let code = if frame.code == 0 { CloseFrame::NO_STATUS } else { frame.code };
+                        self.finish_websocket(slot, frame, code, frame.reason, handler);
+                    }
+                }
+                step.consumed
+            }
+            Err(violation) => {
+                drop(state);
+                self.fail_websocket(slot, violation.close_code(), violation.reason(), handler);
+                length
+            }
+        }
+    }
+
+    /// RFC 6455 section 7.1.7, Fail the WebSocket Connection: a Close frame, if the socket takes any.
+    pub(crate) fn fail_websocket(&self, slot: u32, code: u16, reason: &str, handler: &impl Handler) {
+        let is_blocked = self.state().table.at(slot).is_some_and(|connection| connection.backpressure() > 0);
+        if is_blocked {
+            self.lose_websocket(slot, CloseFrame::ABNORMAL, reason, handler);
+        } else {
+            let frame = CloseFrame { code, reason: &[] };
+            self.finish_websocket(slot, frame, CloseFrame::ABNORMAL, reason.as_bytes(), handler);
+        }
+    }
+
+    /// Sends a Close frame and lets the connection end by itself; tells the handler `code` and `reason`.
+    pub(crate) fn finish_websocket(
+        &self,
+        slot: u32,
+        frame: CloseFrame<'_>,
+        code: u16,
+        reason: &[u8],
+        handler: &impl Handler,
+    ) {
+        let mut state = self.state();
+        let id = state.table.id(slot);
+        let Some(behavior) = state.table.at(slot).map(|connection| connection.behavior()) else { return };
+        state.write(slot, |output| frame.write(output));
+        state.websockets -= 1;
+        state.begin_closing(slot);
+        drop(state);
+        handler.close(self, behavior, id, code, reason);
+    }
+
+    /// Drops the connection at once; tells the handler `code` and `reason`.
+    pub(crate) fn lose_websocket(&self, slot: u32, code: u16, reason: &str, handler: &impl Handler) {
+        let mut state = self.state();
+        let id = state.table.id(slot);
+        let Some(behavior) = state.table.at(slot).map(|connection| connection.behavior()) else { return };
+        state.websockets -= 1;
+        state.remove(slot);
+        drop(state);
+        handler.close(self, behavior, id, code, reason.as_bytes());
+    }
+}
+
+impl State {
+    fn websocket(&mut self, id: ConnectionId) -> Result<&mut crate::connection::Connection, Stale> {
+        self.table.get(id).and_then(|connection| match connection.phase {
+            Phase::WebSocket => Ok(connection),
+            _ => Err(Stale),
+        })
+    }
+
+    /// Whether a message has to be dropped. It is only when *more* than the limit waits already, so that one message of
+    /// any size can always be sent.
+    fn check_limit(&mut self, id: ConnectionId) -> Result<bool, Stale> {
+        let connection = self.websocket(id)?;
+        let (backpressure, behavior) = (connection.backpressure(), connection.behavior());
+        let settings = &self.behaviors.get(behavior).settings;
+        let is_over = settings.max_backpressure > 0 && backpressure > settings.max_backpressure;
+        if is_over && settings.close_on_backpressure_limit && !self.doomed.contains(&id) {
+            self.doomed.push(id);
+        }
+        Ok(is_over)
+    }
+
+    fn send_status(&mut self, id: ConnectionId) -> Result<SendStatus, Stale> {
+        let is_blocked = self.table.get(id)?.backpressure() > 0;
+        Ok(if is_blocked { SendStatus::Backpressure } else { SendStatus::Sent })
+    }
+}
