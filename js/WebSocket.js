@@ -1,0 +1,59 @@
+'use strict';
+
+const { toData } = require('./data');
+const { requireArguments, requireFunction } = require('./errors');
+const native = require('./native');
+
+class WebSocket {
+  // Two small integers and nothing else: the memory of an idle WebSocket is what this project exists for.
+  #slot;
+  #generation;
+
+  constructor(slot, generation) {
+    this.#slot = slot;
+    this.#generation = generation;
+  }
+
+  send(message, isBinary, _compress) {
+    requireArguments(1, arguments.length);
+    return native.webSocketSend(this.#slot, this.#generation, toData(message), isBinary);
+  }
+
+  ping(message) {
+    return native.webSocketPing(this.#slot, this.#generation, toData(message));
+  }
+
+  end(code, shortMessage) {
+    native.webSocketEnd(this.#slot, this.#generation, code, toData(shortMessage));
+  }
+
+  close() {
+    native.webSocketClose(this.#slot, this.#generation);
+  }
+
+  getBufferedAmount() {
+    return native.webSocketBufferedAmount(this.#slot, this.#generation);
+  }
+
+  getUserData() {
+    return this;
+  }
+
+  cork(callback) {
+    requireFunction(callback);
+    native.webSocketCheck(this.#slot, this.#generation);
+    callback();
+    native.flush(this.#slot);
+    return this;
+  }
+}
+
+// The name it had in 2019.
+Object.defineProperty(WebSocket.prototype, 'experimental_cork', {
+  value: WebSocket.prototype.cork,
+  writable: true,
+  configurable: true,
+});
+Object.defineProperty(WebSocket, 'name', { value: 'uWS.WebSocket' });
+
+module.exports = WebSocket;

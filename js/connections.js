@@ -1,0 +1,7 @@
+'use strict';
+
+/**
+ * By slot: the WebSocket that is open there, or the response that wants to hear when it is aborted. One array for all
+ * instead of a reference for each: that is what keeps an idle WebSocket small.
+ */
+module.exports = [];

@@ -1,0 +1,134 @@
+//! Apps: routes, listening, closing.
+
+use milliways_net::{AppId, BehaviorId, ListenerId, Route, RouteId};
+use milliways_proto::http::Method;
+use milliways_proto::router::RouteKind;
+
+use crate::call::{Call, Returned};
+use crate::callback::Callback;
+use crate::environment::{BehaviorCallbacks, Environment};
+use crate::options::websocket_settings;
+
+/// Methods by the numbers that `js/App.js` gives them.
+const METHODS: [Method; Method::COUNT] = [
+    Method::Get,
+    Method::Post,
+    Method::Options,
+    Method::Delete,
+    Method::Patch,
+    Method::Put,
+    Method::Head,
+    Method::Connect,
+    Method::Trace,
+];
+
+/// `createApp(): app`
+pub(crate) fn create<'s>(call: &Call<'s, 0>) -> Returned<'s> {
+    let app = call.environment.reactor.add_app();
+    Ok(Some(call.js.number(app.0)?))
+}
+
+/// `closeApp(app)`
+pub(crate) fn close<'s>(call: &Call<'s, 1>) -> Returned<'s> {
+    let environment = call.environment;
+    environment.reactor.close_app(AppId(call.u32(0)?), environment);
+    environment.update_liveness();
+    Ok(None)
+}
+
+/// `addRoute(app, method, pattern, handler | undefined)`: `undefined` removes; a method that has no number is any.
+pub(crate) fn add_route<'s>(call: &Call<'s, 4>) -> Returned<'s> {
+    let environment = call.environment;
+    let (app, method, pattern) = (AppId(call.u32(0)?), call.u32(1)?, call.text(2)?);
+    let kind = METHODS.get(method as usize).map_or(RouteKind::Any, |method| RouteKind::Method(*method));
+    let route = Callback::new(call.js, call.arguments[3])?.map(|callback| {
+        let key = environment.callbacks.borrow_mut().routes.insert(callback);
+        Route::Http(RouteId(u32::try_from(key).expect("a route takes more than a byte")))
+    });
+    match environment.reactor.route(app, kind, &pattern, route) {
+        Ok(replaced) => environment.forget(replaced),
+        Err(error) => {
+            environment.forget(route);
+            return Err(error.into());
+        }
+    }
+    Ok(None)
+}
+
+/// `addWebSocketRoute(app, pattern, options, open, message, dropped, drain, close, ping, pong)`
+pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 10>) -> Returned<'s> {
+    let environment = call.environment;
+    let (app, pattern) = (AppId(call.u32(0)?), call.text(1)?);
+    let settings = websocket_settings(call.js, call.arguments[2])?;
+    let callback = |index: usize| Callback::new(call.js, call.arguments[index]);
+    let callbacks = BehaviorCallbacks {
+        open: callback(3)?,
+        message: callback(4)?,
+        dropped: callback(5)?,
+        drain: callback(6)?,
+        close: callback(7)?,
+        ping: callback(8)?,
+        pong: callback(9)?,
+    };
+    let behavior = environment.reactor.add_behavior(app, settings);
+    let behaviors = &mut environment.callbacks.borrow_mut().behaviors;
+    debug_assert_eq!(behaviors.len(), behavior.0 as usize);
+    behaviors.push(callbacks);
+    // Of a route that is replaced nothing is freed: its WebSockets go on.
+    environment.reactor.route(app, RouteKind::Upgrade, &pattern, Some(Route::WebSocket(BehaviorId(behavior.0))))?;
+    Ok(None)
+}
+
+/// `setAbortHandler(function)`: called with the slot of a response that has become impossible.
+pub(crate) fn set_abort_handler<'s>(call: &Call<'s, 1>) -> Returned<'s> {
+    let callback = Callback::new(call.js, call.arguments[0])?;
+    call.environment.callbacks.borrow_mut().aborted = callback;
+    Ok(None)
+}
+
+/// `listen(app, host | undefined, port, exclusive): listener | false`
+pub(crate) fn listen<'s>(call: &Call<'s, 4>) -> Returned<'s> {
+    let environment = call.environment;
+    let (app, port, exclusive) = (AppId(call.u32(0)?), call.u32(2)?, call.bool(3)?);
+    let host = if call.js.is_undefined(call.arguments[1])? { None } else { Some(call.text(1)?) };
+    let listening = u16::try_from(port)
+        .ok()
+        .and_then(|port| environment.reactor.listen(app, host.as_deref(), port, exclusive).ok());
+    environment.update_liveness();
+    let js = call.js;
+    Ok(Some(match listening {
+        Some(listener) => js.number(listener.0)?,
+        None => js.boolean(false)?,
+    }))
+}
+
+/// `closeListener(listener)`
+pub(crate) fn close_listener<'s>(call: &Call<'s, 1>) -> Returned<'s> {
+    call.environment.reactor.close_listener(ListenerId(call.u32(0)?));
+    call.environment.update_liveness();
+    Ok(None)
+}
+
+/// `localPort(listener): port`, 65,536 when it is closed.
+pub(crate) fn local_port<'s>(call: &Call<'s, 1>) -> Returned<'s> {
+    let port = call.environment.reactor.local_port(ListenerId(call.u32(0)?));
+    Ok(Some(call.js.number(port.map_or(1 << 16, u32::from))?))
+}
+
+/// `stats(): { connections, websockets, listeners }`
+pub(crate) fn stats<'s>(call: &Call<'s, 0>) -> Returned<'s> {
+    let (js, stats) = (call.js, call.environment.reactor.stats());
+    let object = js.object()?;
+    js.set(object, c"connections", js.size(stats.connections)?)?;
+    js.set(object, c"websockets", js.size(stats.websockets)?)?;
+    js.set(object, c"listeners", js.size(stats.listeners)?)?;
+    Ok(Some(object))
+}
+
+impl Environment {
+    fn forget(&self, route: Option<Route>) {
+        if let Some(Route::Http(RouteId(key))) = route {
+            self.callbacks.borrow_mut().routes.try_remove(key as usize);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Calls from JavaScript: arguments in, a value or an exception out.
+
+use std::ffi::{CStr, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use milliways_net::ConnectionId;
+use napi_sys as sys;
+
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::value::{Failed, Js, Value};
+
+/// One call of an exported function with up to `N` arguments; those that were not given are `undefined`.
+pub(crate) struct Call<'s, const N: usize> {
+    pub(crate) js: Js<'s>,
+    pub(crate) environment: &'s Environment,
+    pub(crate) arguments: [Value<'s>; N],
+}
+
+/// What a function gives back; `None` is `undefined`.
+pub(crate) type Returned<'s> = Result<Option<Value<'s>>, Error>;
+
+impl<'s, const N: usize> Call<'s, N> {
+    /// The handle that the first two arguments are.
+    pub(crate) fn id(&self) -> Result<ConnectionId, Error> {
+        Ok(ConnectionId { slot: self.js.u32(self.arguments[0])?, generation: self.js.u32(self.arguments[1])? })
+    }
+
+    pub(crate) fn u32(&self, index: usize) -> Result<u32, Error> {
+        Ok(self.js.u32(self.arguments[index])?)
+    }
+
+    pub(crate) fn bool(&self, index: usize) -> Result<bool, Error> {
+        Ok(self.js.to_bool(self.arguments[index])?)
+    }
+
+    pub(crate) fn is_string(&self, index: usize) -> Result<bool, Error> {
+        Ok(self.js.type_of(self.arguments[index])? == sys::ValueType::napi_string)
+    }
+
+    /// Text or data, to be used by `use_bytes`, which must not call JavaScript: strings as UTF-8, `undefined` as
+    /// nothing, the memory of buffers as it is.
+    pub(crate) fn with_bytes<R>(&self, index: usize, use_bytes: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+        let value = self.arguments[index];
+        match self.js.type_of(value)? {
+            sys::ValueType::napi_undefined => Ok(use_bytes(&[])),
+            sys::ValueType::napi_string => {
+                let mut scratch = self.environment.scratch.take();
+                scratch.clear();
+                let appended = self.js.append_string(value, &mut scratch);
+                let result = appended.map(|()| use_bytes(&scratch));
+                self.environment.scratch.set(scratch);
+                Ok(result?)
+            }
+            sys::ValueType::napi_object => {
+                // SAFETY: `use_bytes` does not call JavaScript.
+                let bytes = unsafe { self.js.bytes(value) }?;
+                bytes.map(use_bytes).ok_or(Error::InvalidData)
+            }
+            _ => Err(Error::InvalidData),
+        }
+    }
+
+    /// Text or data that must be there, as text.
+    pub(crate) fn text(&self, index: usize) -> Result<String, Error> {
+        if self.js.is_undefined(self.arguments[index])? {
+            return Err(Error::InvalidData);
+        }
+        self.with_bytes(index, |bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+}
+
+/// Runs the body of an exported function: converts arguments, throws errors, keeps panics from unwinding into C.
+///
+/// # Safety
+///
+/// `env` and `info` are those of a call from JavaScript to a function whose data is the environment's [`Environment`].
+pub(crate) unsafe fn enter<const N: usize>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+    body: for<'s> fn(&Call<'s, N>) -> Returned<'s>,
+) -> sys::napi_value {
+    let (mut count, mut arguments, mut data) = (N, [ptr::null_mut(); N], ptr::null_mut());
+    let (count_pointer, arguments_pointer, data_pointer) = (&raw mut count, arguments.as_mut_ptr(), &raw mut data);
+    // SAFETY: the caller's promise; there is room for as many arguments as `count` says.
+    let status =
+        unsafe { sys::napi_get_cb_info(env, info, count_pointer, arguments_pointer, ptr::null_mut(), data_pointer) };
+    if status != sys::Status::napi_ok {
+        return ptr::null_mut();
+    }
+    // SAFETY: Node opens a handle scope for every call.
+    let js = unsafe { Js::from_raw(env) };
+    // SAFETY: the caller's promise; the environment lives at least as long as it runs JavaScript.
+    let environment = unsafe { &*data.cast_const().cast::<Environment>() };
+    // SAFETY: the arguments' handles belong to the call's scope, and those not given have been set to `undefined`.
+    let arguments = arguments.map(|argument| unsafe { Value::from_raw(argument) });
+    let call = Call { js, environment, arguments };
+    let outer = environment.in_call.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(|| body(&call)));
+    environment.in_call.set(outer);
+    let error = match result {
+        Ok(Ok(value)) => return value.map_or(ptr::null_mut(), Value::raw),
+        Ok(Err(error)) => error,
+        Err(panic) => Error::internal(&*panic),
+    };
+    // Nothing can be done about a throw that fails: JavaScript has ended.
+    let _ = error.throw(js);
+    ptr::null_mut()
+}
+
+/// Exports functions: `export!(js, exports, environment; "name" => function, ...)`.
+macro_rules! export {
+    ($js:expr, $exports:expr, $environment:expr; $($name:literal => $function:path,)*) => {$({
+        unsafe extern "C" fn callback(
+            env: napi_sys::napi_env,
+            info: napi_sys::napi_callback_info,
+        ) -> napi_sys::napi_value {
+            // SAFETY: Node calls this with what belongs to the call; the function is made with the environment as data.
+            unsafe { $crate::call::enter(env, info, $function) }
+        }
+        $crate::call::export_function($js, $exports, $environment, $name, callback)?;
+    })*};
+}
+pub(crate) use export;
+
+pub(crate) fn export_function(
+    js: Js<'_>,
+    exports: Value<'_>,
+    environment: *const Environment,
+    name: &CStr,
+    callback: unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value,
+) -> Result<(), Failed> {
+    let data = environment.cast_mut().cast::<c_void>();
+    // SAFETY: the environment lives as long as it runs JavaScript, and `callback` expects it as data.
+    let function = unsafe { js.function(name, Some(callback), data) }?;
+    js.set(exports, name, function)
+}

@@ -1,0 +1,83 @@
+//! Where libuv meets the reactor: its descriptor, its deadlines, and the moment before the loop goes to sleep.
+
+use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::time::Instant;
+
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::uv::{Handles, Loop, UvError, Watcher};
+
+impl Environment {
+    /// Puts the environment's reactor into the loop.
+    ///
+    /// # Safety
+    ///
+    /// `uv_loop` is this thread's. The environment is valid until its handles are closed.
+    pub(crate) unsafe fn start(environment: NonNull<Self>, uv_loop: NonNull<Loop>) -> Result<(), UvError> {
+        // SAFETY: the caller's promise.
+        let this = unsafe { environment.as_ref() };
+        // SAFETY: the caller's promise.
+        let handles = unsafe { Handles::start(uv_loop, this.reactor.as_raw_fd(), environment) }?;
+        this.handles.replace(Some(handles));
+        Ok(())
+    }
+
+    /// Lets the loop end when nothing listens and nobody is connected, and go on otherwise.
+    pub(crate) fn update_liveness(&self) {
+        if let Some(handles) = &*self.handles.borrow() {
+            handles.keep_alive(self.reactor.is_active());
+        }
+    }
+
+    /// Sets the timer to the reactor's next deadline.
+    fn update_timer(&self) {
+        let deadline = self.reactor.next_deadline();
+        if self.armed.replace(deadline) == deadline {
+            return;
+        }
+        if let Some(handles) = &*self.handles.borrow() {
+            match deadline {
+                Some(deadline) => handles.set_timer::<Self>(deadline.saturating_duration_since(Instant::now())),
+                None => handles.stop_timer(),
+            }
+        }
+    }
+
+    /// Runs what a callback of the loop is for. Such a callback comes between calls from JavaScript, unless another
+    /// addon runs the loop inside one.
+    fn run(&self, what: impl FnOnce()) {
+        let outer = self.in_call.replace(false);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(what)) {
+            self.report(&Error::internal(&*panic));
+        }
+        self.end_batch();
+        self.in_call.set(outer);
+    }
+}
+
+impl Watcher for Environment {
+    fn on_readable(&self) {
+        self.run(|| {
+            if let Err(error) = self.reactor.turn(Instant::now(), self) {
+                self.report(&Error::Internal(format!("polling failed: {error}")));
+            }
+        });
+    }
+
+    fn on_prepare(&self) {
+        // What runs when a batch ends may write again, and each time closer to an end: only events go on for ever, and
+        // they come from the loop.
+        while self.reactor.has_work() {
+            self.run(|| self.reactor.pump(Instant::now(), self));
+        }
+        self.update_liveness();
+        self.update_timer();
+    }
+
+    fn on_timeout(&self) {
+        self.armed.set(None);
+        self.run(|| self.reactor.expire(Instant::now(), self));
+    }
+}

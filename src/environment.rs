@@ -1,0 +1,252 @@
+//! What there is for one Node environment: a reactor, its handles in the loop, and the functions that events go to.
+
+use std::cell::{Cell, RefCell};
+use std::os::raw::c_void;
+use std::ptr::{self, NonNull};
+use std::time::Instant;
+
+use milliways_net::Reactor;
+use napi_sys as sys;
+use slab::Slab;
+
+use crate::call::export;
+use crate::callback::Callback;
+use crate::error::Error;
+use crate::http_request::CurrentRequest;
+use crate::uv::{Handles, Loop};
+use crate::value::{AsyncContext, CallbackScope, Failed, HandleScope, Js, Value};
+use crate::{app, http_request, http_response, websocket};
+
+/// State of one Node environment. Lives from the loading of the addon until the environment's loop has closed our
+/// handles.
+pub(crate) struct Environment {
+    /// Dropped first: sockets before the descriptor that watches them.
+    pub(crate) reactor: Reactor,
+    env: sys::napi_env,
+    async_context: AsyncContext,
+    pub(crate) callbacks: RefCell<Callbacks>,
+    /// The scopes that the events of one turn share; open at most while a turn is under way.
+    batch: Cell<Option<Batch>>,
+    /// A call from JavaScript is under way, so that its scopes are open and events it causes are plain calls.
+    pub(crate) in_call: Cell<bool>,
+    /// Cleared by the first sign that the environment runs no more JavaScript. None is called after that.
+    is_alive: Cell<bool>,
+    /// The request whose handler is running.
+    pub(crate) request: CurrentRequest,
+    /// Memory for text on its way through.
+    pub(crate) scratch: Cell<Vec<u8>>,
+    /// The handles in the loop, until they are closed.
+    pub(crate) handles: RefCell<Option<Handles>>,
+    /// What the timer is set to.
+    pub(crate) armed: Cell<Option<Instant>>,
+}
+
+/// Functions of JavaScript, by the numbers that the reactor knows them by.
+#[derive(Default)]
+pub(crate) struct Callbacks {
+    /// By route.
+    pub(crate) routes: Slab<Callback>,
+    /// By behavior. Never removed: a WebSocket keeps its behavior when the route is gone.
+    pub(crate) behaviors: Vec<BehaviorCallbacks>,
+    /// Told that a response is not wanted any more.
+    pub(crate) aborted: Option<Callback>,
+}
+
+/// The handlers of a WebSocket route.
+pub(crate) struct BehaviorCallbacks {
+    pub(crate) open: Option<Callback>,
+    pub(crate) message: Option<Callback>,
+    pub(crate) dropped: Option<Callback>,
+    pub(crate) drain: Option<Callback>,
+    pub(crate) close: Option<Callback>,
+    pub(crate) ping: Option<Callback>,
+    pub(crate) pong: Option<Callback>,
+}
+
+/// Which scopes an event is told in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Those of the turn: microtasks and nextTicks run when all its events have been told.
+    Batch,
+    /// Its own: they run before the event is over.
+    Own,
+}
+
+/// Fields are dropped in this order.
+struct Batch {
+    /// `None` once an async handler had to have its ticks run.
+    ticks: Option<CallbackScope>,
+    handles: HandleScope,
+}
+
+/// Makes the environment's state and fills `exports` with functions that work on it.
+pub(crate) fn register(env: sys::napi_env, exports: sys::napi_value) -> Result<(), String> {
+    // SAFETY: Node has called the addon's initializer, on the environment's thread and in a handle scope.
+    let js = unsafe { Js::from_raw(env) };
+    // SAFETY: the exports object belongs to the initializer's scope.
+    let exports = unsafe { Value::from_raw(exports) };
+    let failed = |Failed| "a Node-API call failed".to_owned();
+    let environment = Box::new(Environment {
+        reactor: Reactor::new(Instant::now()).map_err(|error| format!("no epoll instance: {error}"))?,
+        env,
+        async_context: AsyncContext::new(js, "milliways").map_err(failed)?,
+        callbacks: RefCell::default(),
+        batch: Cell::default(),
+        in_call: Cell::new(false),
+        is_alive: Cell::new(true),
+        request: CurrentRequest::default(),
+        scratch: Cell::default(),
+        handles: RefCell::default(),
+        armed: Cell::new(None),
+    });
+    let environment = NonNull::from(Box::leak(environment));
+    // From here on the environment is freed by the cleanup hook and by nothing else.
+    // SAFETY: `env` is the environment that is being initialized; `tear_down` takes this pointer.
+    let status =
+        unsafe { sys::napi_add_async_cleanup_hook(env, Some(tear_down), environment.as_ptr().cast(), ptr::null_mut()) };
+    if status != sys::Status::napi_ok {
+        return Err("no cleanup hook".to_owned());
+    }
+    let mut uv_loop = ptr::null_mut();
+    // SAFETY: `env` is alive.
+    let status = unsafe { sys::napi_get_uv_event_loop(env, &raw mut uv_loop) };
+    let uv_loop = NonNull::new(uv_loop.cast::<Loop>()).filter(|_| status == sys::Status::napi_ok);
+    let uv_loop = uv_loop.ok_or("no event loop")?;
+    // SAFETY: it is this thread's loop, and the environment is freed when `tear_down` has closed the handles.
+    unsafe { Environment::start(environment, uv_loop) }.map_err(|error| error.to_string())?;
+    export_functions(js, exports, environment.as_ptr()).map_err(failed)
+}
+
+fn export_functions(js: Js<'_>, exports: Value<'_>, environment: *const Environment) -> Result<(), Failed> {
+    export!(js, exports, environment;
+        c"createApp" => app::create,
+        c"closeApp" => app::close,
+        c"addRoute" => app::add_route,
+        c"addWebSocketRoute" => app::add_websocket_route,
+        c"setAbortHandler" => app::set_abort_handler,
+        c"listen" => app::listen,
+        c"closeListener" => app::close_listener,
+        c"localPort" => app::local_port,
+        c"stats" => app::stats,
+        c"requestUrl" => http_request::url,
+        c"requestQuery" => http_request::query,
+        c"requestMethod" => http_request::method,
+        c"requestCaseSensitiveMethod" => http_request::case_sensitive_method,
+        c"requestHeader" => http_request::header,
+        c"responseCheck" => http_response::check,
+        c"responseAwait" => http_response::await_response,
+        c"responseStatus" => http_response::write_status,
+        c"responseHeader" => http_response::write_header,
+        c"responseEnd" => http_response::end,
+        c"responseClose" => http_response::close,
+        c"webSocketCheck" => websocket::check,
+        c"webSocketSend" => websocket::send,
+        c"webSocketPing" => websocket::ping,
+        c"webSocketEnd" => websocket::end,
+        c"webSocketClose" => websocket::close,
+        c"webSocketBufferedAmount" => websocket::buffered_amount,
+        c"flush" => websocket::flush,
+    );
+    Ok(())
+}
+
+/// The environment ends. Its loop still runs until we say that we are done, so that libuv can let go of our handles;
+/// a synchronous hook would leave them open, which libuv answers with an abort.
+unsafe extern "C" fn tear_down(hook: sys::napi_async_cleanup_hook_handle, environment: *mut c_void) {
+    let environment = environment.cast::<Environment>();
+    let finish = move || {
+        // SAFETY: leaked by `register`; libuv has let go of the handles, and no JavaScript runs that could call us.
+        drop(unsafe { Box::from_raw(environment) });
+        // Node lives until this is called, and so do the references that have just been dropped.
+        // SAFETY: the hook has not been removed.
+        unsafe { sys::napi_remove_async_cleanup_hook(hook) };
+    };
+    // SAFETY: `finish` has not run.
+    let alive = unsafe { &*environment };
+    alive.is_alive.set(false);
+    match alive.handles.take() {
+        Some(handles) => handles.close(Box::new(finish)),
+        None => finish(),
+    }
+}
+
+impl Environment {
+    /// Notes that JavaScript has ended if a call failed with no exception to show for it; otherwise makes the exception
+    /// an uncaughtException.
+    fn settle<T>(&self, js: Js<'_>, result: Result<T, Failed>) -> Option<T> {
+        if let Ok(value) = result {
+            return Some(value);
+        }
+        let reported = js.take_exception().and_then(|exception| js.raise_uncaught(exception));
+        if reported.is_err() {
+            self.is_alive.set(false);
+        }
+        None
+    }
+
+    /// Makes an error of ours an uncaughtException.
+    pub(crate) fn report(&self, error: &Error) {
+        self.event(Scope::Batch, |js| js.raise_uncaught(error.to_value(js)?));
+    }
+
+    /// Runs a piece of JavaScript for an event; `None` when it threw or could not run.
+    pub(crate) fn event<T>(&self, scope: Scope, run: impl for<'s> FnOnce(Js<'s>) -> Result<T, Failed>) -> Option<T> {
+        if !self.is_alive.get() {
+            return None;
+        }
+        if self.in_call.get() {
+            // SAFETY: on the environment's thread, which is alive; closed before anything opened earlier.
+            let Ok(handles) = (unsafe { HandleScope::open(self.env) }) else { return self.has_died() };
+            return self.settle(handles.js(), run(handles.js()));
+        }
+        if scope == Scope::Own {
+            self.end_batch();
+        }
+        let Some(batch) = self.shared_batch() else { return self.has_died() };
+        self.batch.set(Some(batch));
+        let result = {
+            // SAFETY: as above; the batch outlives it.
+            let Ok(handles) = (unsafe { HandleScope::open(self.env) }) else { return self.has_died() };
+            self.settle(handles.js(), run(handles.js()))
+        };
+        if scope == Scope::Own {
+            self.end_batch();
+        }
+        result
+    }
+
+    /// The batch that is open, or a new one.
+    fn shared_batch(&self) -> Option<Batch> {
+        let mut batch = match self.batch.take() {
+            Some(batch) => batch,
+            // SAFETY: on the environment's thread, which is alive; closed after all that is opened inside.
+            None => Batch { ticks: None, handles: unsafe { HandleScope::open(self.env) }.ok()? },
+        };
+        if batch.ticks.is_none() {
+            batch.ticks = Some(self.async_context.open(batch.handles.js()).ok()?);
+        }
+        Some(batch)
+    }
+
+    /// Runs microtasks and nextTicks, and closes the scopes that events shared.
+    pub(crate) fn end_batch(&self) {
+        // Dropped while the batch is out of its place: what runs then comes by calls, not by events.
+        drop(self.batch.take());
+    }
+
+    /// Runs microtasks and nextTicks in the middle of an event, unless JavaScript that is under way will see to them.
+    pub(crate) fn run_ticks(&self) {
+        if self.in_call.get() {
+            return;
+        }
+        if let Some(mut batch) = self.batch.take() {
+            drop(batch.ticks.take());
+            self.batch.set(Some(batch));
+        }
+    }
+
+    fn has_died<T>(&self) -> Option<T> {
+        self.is_alive.set(false);
+        None
+    }
+}

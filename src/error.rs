@@ -1,0 +1,128 @@
+//! What the API's user is told when a call is refused. Each error has a stable code; docs/ERRORS.md lists them.
+
+use std::any::Any;
+
+use milliways_net::{ResponseError, SettingsError, Stale};
+use milliways_proto::router::{MAX_SEGMENTS, PatternTooDeep};
+
+use crate::value::{ErrorKind, Failed, Js, Value};
+
+/// Why a function throws.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Error {
+    /// A JavaScript exception is pending already, or JavaScript has ended.
+    Pending,
+    WebSocketClosed,
+    ResponseDone,
+    RequestExpired,
+    InvalidData,
+    InvalidPattern,
+    InvalidHeader(ResponseError),
+    OutOfRange(SettingsError),
+    /// A bug of ours: the panic's message.
+    Internal(String),
+    /// A handler returned without a response; the method and the URL.
+    NoResponse(String, String),
+}
+
+impl Error {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Pending | Self::Internal(_) => "ERR_MILLIWAYS_INTERNAL",
+            Self::WebSocketClosed => "ERR_MILLIWAYS_WEBSOCKET_CLOSED",
+            Self::ResponseDone => "ERR_MILLIWAYS_RESPONSE_DONE",
+            Self::RequestExpired => "ERR_MILLIWAYS_REQUEST_EXPIRED",
+            Self::InvalidData => "ERR_MILLIWAYS_INVALID_DATA",
+            Self::InvalidPattern => "ERR_MILLIWAYS_INVALID_PATTERN",
+            Self::InvalidHeader(_) => "ERR_MILLIWAYS_INVALID_HEADER",
+            Self::OutOfRange(_) => "ERR_MILLIWAYS_OUT_OF_RANGE",
+            Self::NoResponse(..) => "ERR_MILLIWAYS_NO_RESPONSE",
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Pending => "a Node-API call failed".to_owned(),
+            Self::WebSocketClosed => "Invalid access of closed uWS.WebSocket/SSLWebSocket.".to_owned(),
+            Self::ResponseDone => {
+                "uWS.HttpResponse must not be accessed after uWS.HttpResponse.onAborted callback, or \
+                                   after a successful response. See documentation for uWS.HttpResponse and consult the \
+                                   user manual."
+                    .to_owned()
+            }
+            Self::RequestExpired => "uWS.HttpRequest must not be accessed after await or route handler return. See \
+                                     documentation for uWS.HttpRequest and consult the user manual."
+                .to_owned(),
+            Self::InvalidData => "Text and data can only be passed by String, ArrayBuffer or TypedArray.".to_owned(),
+            Self::InvalidPattern => format!("A pattern must not have more than {MAX_SEGMENTS} segments."),
+            Self::InvalidHeader(error) => error.to_string(),
+            Self::OutOfRange(error) => error.to_string(),
+            Self::Internal(panic) => {
+                format!("milliways has a bug, please report it: {panic}. The connection it happened on was closed.")
+            }
+            Self::NoResponse(method, url) => format!(
+                "Returning from a request handler without responding or attaching an abort handler is forbidden! \
+                 ({method} {url})"
+            ),
+        }
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::OutOfRange(_) => ErrorKind::RangeError,
+            _ => ErrorKind::Error,
+        }
+    }
+
+    /// For a panic.
+    pub(crate) fn internal(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        Self::Internal(text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default())
+    }
+
+    pub(crate) fn to_value<'s>(&self, js: Js<'s>) -> Result<Value<'s>, Failed> {
+        js.error(self.kind(), self.code(), &self.message())
+    }
+
+    /// Throws it, unless an exception is pending already.
+    pub(crate) fn throw(&self, js: Js<'_>) -> Result<(), Failed> {
+        if *self == Self::Pending && js.is_exception_pending()? {
+            return Ok(());
+        }
+        js.throw(self.to_value(js)?)
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(Failed: Failed) -> Self {
+        Self::Pending
+    }
+}
+
+impl From<Stale> for Error {
+    /// Of a WebSocket; responses map it themselves.
+    fn from(Stale: Stale) -> Self {
+        Self::WebSocketClosed
+    }
+}
+
+impl From<ResponseError> for Error {
+    fn from(error: ResponseError) -> Self {
+        match error {
+            ResponseError::Stale => Self::ResponseDone,
+            ResponseError::InvalidHeader => Self::InvalidHeader(error),
+        }
+    }
+}
+
+impl From<SettingsError> for Error {
+    fn from(error: SettingsError) -> Self {
+        Self::OutOfRange(error)
+    }
+}
+
+impl From<PatternTooDeep> for Error {
+    fn from(PatternTooDeep: PatternTooDeep) -> Self {
+        Self::InvalidPattern
+    }
+}

@@ -1,0 +1,223 @@
+//! The few libuv calls that are needed, declared by hand (node exports them), behind a safe face.
+//!
+//! Knows nothing of sockets of ours or of JavaScript. The facts relied on are of libuv 1.x's stable interface: the
+//! numbers of handle types and events, and that a handle's size is what `uv_handle_size` says.
+
+mod ffi;
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+use std::fmt;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::time::Duration;
+
+pub(crate) use ffi::uv_loop_t as Loop;
+
+/// A libuv call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UvError(c_int);
+
+impl fmt::Display for UvError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "libuv error {}", self.0)
+    }
+}
+
+fn check(status: c_int) -> Result<(), UvError> {
+    if status < 0 { Err(UvError(status)) } else { Ok(()) }
+}
+
+/// Is told what happens in the loop, on the loop's thread.
+pub(crate) trait Watcher {
+    /// The descriptor is readable.
+    fn on_readable(&self);
+    /// The loop is about to wait.
+    fn on_prepare(&self);
+    /// The time that was set has come.
+    fn on_timeout(&self);
+}
+
+/// A descriptor, a timer and a prepare handle of one loop, all telling one watcher.
+///
+/// None but the descriptor's can keep the loop alive, and it only while [`Handles::keep_alive`] says so.
+pub(crate) struct Handles {
+    poll: Handle,
+    prepare: Handle,
+    timer: Handle,
+    is_referenced: Cell<bool>,
+}
+
+impl Handles {
+    /// Starts to watch `descriptor` and the loop.
+    ///
+    /// # Safety
+    ///
+    /// `uv_loop` is the loop of this thread. `watcher` is valid until the function given to [`Handles::close`] is
+    /// called, which is the only way to end this: it must not be dropped otherwise.
+    pub(crate) unsafe fn start<W: Watcher>(
+        uv_loop: NonNull<Loop>,
+        descriptor: c_int,
+        watcher: NonNull<W>,
+    ) -> Result<Self, UvError> {
+        let data = watcher.cast();
+        let (poll, prepare, timer) =
+            (Handle::allocate(ffi::UV_POLL), Handle::allocate(ffi::UV_PREPARE), Handle::allocate(ffi::UV_TIMER));
+        // SAFETY: the memory is as large as libuv asks for a handle of this type; the loop is the caller's promise.
+        check(unsafe { ffi::uv_poll_init(uv_loop.as_ptr(), poll.as_ptr(), descriptor) })?;
+        // SAFETY: as above. Neither this nor the next can fail (they always return 0).
+        unsafe { ffi::uv_prepare_init(uv_loop.as_ptr(), prepare.as_ptr()) };
+        // SAFETY: as above.
+        unsafe { ffi::uv_timer_init(uv_loop.as_ptr(), timer.as_ptr()) };
+        for handle in [&poll, &prepare, &timer] {
+            handle.set_data(data);
+            handle.unreference();
+        }
+        let handles = Self { poll, prepare, timer, is_referenced: Cell::new(false) };
+        // SAFETY: the handle has been initialized, and its data is a `W`.
+        unsafe { ffi::uv_prepare_start(handles.prepare.as_ptr(), Some(prepare_callback::<W>)) };
+        // SAFETY: as above.
+        let started = unsafe { ffi::uv_poll_start(handles.poll.as_ptr(), ffi::UV_READABLE, Some(poll_callback::<W>)) };
+        if let Err(error) = check(started) {
+            handles.close(Box::new(|| {}));
+            return Err(error);
+        }
+        Ok(handles)
+    }
+
+    /// Whether the loop goes on for the sake of the descriptor.
+    pub(crate) fn keep_alive(&self, keep: bool) {
+        if self.is_referenced.replace(keep) != keep {
+            if keep { self.poll.reference() } else { self.poll.unreference() }
+        }
+    }
+
+    /// Calls the watcher once, not before `delay` has passed, in place of an earlier delay.
+    pub(crate) fn set_timer<W: Watcher>(&self, delay: Duration) {
+        // libuv counts from the time at which the loop last looked at the clock, which may be a while ago.
+        // SAFETY: the handle has been initialized, and so has its loop.
+        unsafe { ffi::uv_update_time(self.timer.uv_loop()) };
+        let milliseconds = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        // SAFETY: the handle has been initialized, and its data is a `W`. The call only fails on a closing handle.
+        unsafe { ffi::uv_timer_start(self.timer.as_ptr(), Some(timer_callback::<W>), milliseconds, 0) };
+    }
+
+    /// The watcher is not called for time any more.
+    pub(crate) fn stop_timer(&self) {
+        // SAFETY: the handle has been initialized. The call cannot fail.
+        unsafe { ffi::uv_timer_stop(self.timer.as_ptr()) };
+    }
+
+    /// Stops everything; calls `then` when libuv has let go of all handles, at the earliest in a later turn of the loop.
+    /// The watcher is not called any more.
+    pub(crate) fn close(self, then: Box<dyn FnOnce()>) {
+        // SAFETY: the handle has been initialized. Before its descriptor is closed, a poll handle must be stopped.
+        unsafe { ffi::uv_poll_stop(self.poll.as_ptr()) };
+        let closing = Rc::new(Closing { left: Cell::new(3), then: Cell::new(Some(then)) });
+        for handle in [self.poll, self.prepare, self.timer] {
+            let data = NonNull::new(Rc::into_raw(Rc::clone(&closing)).cast_mut()).expect("an Rc is not null");
+            handle.set_data(data.cast());
+            // SAFETY: the handle has been initialized and is not closing; its memory stays until the callback frees it.
+            unsafe { ffi::uv_close(handle.into_raw(), Some(close_callback)) };
+        }
+    }
+}
+
+struct Closing {
+    left: Cell<u32>,
+    then: Cell<Option<Box<dyn FnOnce()>>>,
+}
+
+/// Memory of one libuv handle.
+struct Handle(NonNull<ffi::uv_handle_t>);
+
+impl Handle {
+    fn allocate(kind: c_int) -> Self {
+        let layout = Self::layout(kind);
+        // SAFETY: a handle's size is not zero.
+        let memory = unsafe { alloc_zeroed(layout) };
+        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
+        Self(memory.cast())
+    }
+
+    fn layout(kind: c_int) -> Layout {
+        // SAFETY: no conditions but a known type.
+        let size = unsafe { ffi::uv_handle_size(kind) };
+        // libuv's structures hold pointers, 64-bit integers and nothing wider.
+        Layout::from_size_align(size, 16).expect("a handle is small")
+    }
+
+    fn as_ptr(&self) -> *mut ffi::uv_handle_t {
+        self.0.as_ptr()
+    }
+
+    /// Leaves the memory to libuv and the close callback.
+    fn into_raw(self) -> *mut ffi::uv_handle_t {
+        self.0.as_ptr()
+    }
+
+    fn uv_loop(&self) -> *mut Loop {
+        // SAFETY: the handle has been initialized.
+        unsafe { ffi::uv_handle_get_loop(self.as_ptr()) }
+    }
+
+    fn set_data(&self, data: NonNull<c_void>) {
+        // SAFETY: the handle's memory is alive.
+        unsafe { ffi::uv_handle_set_data(self.as_ptr(), data.as_ptr()) };
+    }
+
+    fn reference(&self) {
+        // SAFETY: the handle has been initialized.
+        unsafe { ffi::uv_ref(self.as_ptr()) };
+    }
+
+    fn unreference(&self) {
+        // SAFETY: the handle has been initialized.
+        unsafe { ffi::uv_unref(self.as_ptr()) };
+    }
+}
+
+/// The watcher of a handle.
+///
+/// # Safety
+///
+/// `handle` is one of [`Handles`] that watches for a `W` and is not closing.
+unsafe fn watcher<'w, W>(handle: *mut ffi::uv_handle_t) -> &'w W {
+    // SAFETY: the caller's promise.
+    let data = unsafe { ffi::uv_handle_get_data(handle) };
+    // SAFETY: `Handles::start` was promised that the watcher is valid as long as callbacks come.
+    unsafe { &*data.cast::<W>() }
+}
+
+unsafe extern "C" fn poll_callback<W: Watcher>(handle: *mut ffi::uv_handle_t, _status: c_int, _events: c_int) {
+    // SAFETY: it was started by `Handles::start` for a `W`; libuv does not call it once `close` has stopped it.
+    unsafe { watcher::<W>(handle) }.on_readable();
+}
+
+unsafe extern "C" fn prepare_callback<W: Watcher>(handle: *mut ffi::uv_handle_t) {
+    // SAFETY: as in `poll_callback`.
+    unsafe { watcher::<W>(handle) }.on_prepare();
+}
+
+unsafe extern "C" fn timer_callback<W: Watcher>(handle: *mut ffi::uv_handle_t) {
+    // SAFETY: as in `poll_callback`.
+    unsafe { watcher::<W>(handle) }.on_timeout();
+}
+
+unsafe extern "C" fn close_callback(handle: *mut ffi::uv_handle_t) {
+    // SAFETY: the handle's memory is alive until it is freed below.
+    let data = unsafe { ffi::uv_handle_get_data(handle) };
+    // SAFETY: `Handles::close` stored a strong reference for this callback alone.
+    let closing = unsafe { Rc::from_raw(data.cast_const().cast::<Closing>()) };
+    // SAFETY: as above.
+    let kind = unsafe { ffi::uv_handle_get_type(handle) };
+    // SAFETY: allocated with this layout, and libuv does not touch a handle after its close callback.
+    unsafe { dealloc(handle.cast(), Handle::layout(kind)) };
+    closing.left.set(closing.left.get() - 1);
+    if closing.left.get() == 0
+        && let Some(then) = closing.then.take()
+    {
+        then();
+    }
+}

@@ -1,0 +1,451 @@
+//! Node-API values: a thin safe face of napi-sys.
+//!
+//! Every status is checked. The calls here are on the hot path, where napi's own wrappers cost several times as much.
+
+use std::ffi::{CStr, c_char, c_void};
+use std::marker::PhantomData;
+use std::ptr;
+
+use napi_sys as sys;
+
+/// A Node-API call did not succeed: an exception is pending, or the environment is being torn down and runs no more
+/// JavaScript.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failed;
+
+/// Node-API may be called: this thread is inside a call from JavaScript, or in a handle scope of its own. Values live as
+/// long as `'s`.
+#[derive(Clone, Copy)]
+pub(crate) struct Js<'s> {
+    env: sys::napi_env,
+    scope: PhantomData<&'s ()>,
+}
+
+/// A JavaScript value.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Value<'s> {
+    raw: sys::napi_value,
+    scope: PhantomData<&'s ()>,
+}
+
+fn check(status: sys::napi_status) -> Result<(), Failed> {
+    if status == sys::Status::napi_ok { Ok(()) } else { Err(Failed) }
+}
+
+impl<'s> Value<'s> {
+    /// # Safety
+    ///
+    /// `raw` is a value whose handle lives as long as `'s`.
+    pub(crate) unsafe fn from_raw(raw: sys::napi_value) -> Self {
+        Self { raw, scope: PhantomData }
+    }
+
+    pub(crate) fn raw(self) -> sys::napi_value {
+        self.raw
+    }
+}
+
+impl<'s> Js<'s> {
+    /// # Safety
+    ///
+    /// `env` is the environment of this thread, and a handle scope is open as long as `'s`.
+    pub(crate) unsafe fn from_raw(env: sys::napi_env) -> Self {
+        Self { env, scope: PhantomData }
+    }
+
+    pub(crate) fn raw(self) -> sys::napi_env {
+        self.env
+    }
+
+    /// Makes a value with one Node-API call.
+    fn make(
+        self,
+        call: impl FnOnce(sys::napi_env, *mut sys::napi_value) -> sys::napi_status,
+    ) -> Result<Value<'s>, Failed> {
+        let mut raw = ptr::null_mut();
+        check(call(self.env, &raw mut raw))?;
+        // SAFETY: the call has succeeded, and its handle belongs to the innermost scope, which is open for `'s`.
+        Ok(unsafe { Value::from_raw(raw) })
+    }
+
+    pub(crate) fn undefined(self) -> Result<Value<'s>, Failed> {
+        // SAFETY: `Js` says that the call is allowed.
+        self.make(|env, result| unsafe { sys::napi_get_undefined(env, result) })
+    }
+
+    pub(crate) fn boolean(self, value: bool) -> Result<Value<'s>, Failed> {
+        // SAFETY: `Js` says that the call is allowed.
+        self.make(|env, result| unsafe { sys::napi_get_boolean(env, value, result) })
+    }
+
+    pub(crate) fn number(self, value: u32) -> Result<Value<'s>, Failed> {
+        // SAFETY: `Js` says that the call is allowed.
+        self.make(|env, result| unsafe { sys::napi_create_uint32(env, value, result) })
+    }
+
+    /// A number that may be larger than 32 bits: a size.
+    pub(crate) fn size(self, value: usize) -> Result<Value<'s>, Failed> {
+        // SAFETY: `Js` says that the call is allowed.
+        self.make(|env, result| unsafe { sys::napi_create_int64(env, value as i64, result) })
+    }
+
+    pub(crate) fn string(self, text: &str) -> Result<Value<'s>, Failed> {
+        let start = text.as_ptr().cast::<c_char>();
+        // SAFETY: `Js` says that the call is allowed; the pointer and the length are those of a slice.
+        self.make(|env, result| unsafe { sys::napi_create_string_utf8(env, start, text.len() as isize, result) })
+    }
+
+    /// A string of the characters U+0000 to U+00FF.
+    pub(crate) fn latin1_string(self, text: &[u8]) -> Result<Value<'s>, Failed> {
+        let start = text.as_ptr().cast::<c_char>();
+        // SAFETY: `Js` says that the call is allowed; the pointer and the length are those of a slice.
+        self.make(|env, result| unsafe { sys::napi_create_string_latin1(env, start, text.len() as isize, result) })
+    }
+
+    pub(crate) fn object(self) -> Result<Value<'s>, Failed> {
+        // SAFETY: `Js` says that the call is allowed.
+        self.make(|env, result| unsafe { sys::napi_create_object(env, result) })
+    }
+
+    /// A new `ArrayBuffer` whose bytes `fill` writes.
+    pub(crate) fn array_buffer(self, length: usize, fill: impl FnOnce(&mut [u8])) -> Result<Value<'s>, Failed> {
+        let mut data: *mut c_void = ptr::null_mut();
+        let data_pointer = &raw mut data;
+        // SAFETY: `Js` says that the call is allowed.
+        let value =
+            self.make(|env, result| unsafe { sys::napi_create_arraybuffer(env, length, data_pointer, result) })?;
+        if length > 0 && !data.is_null() {
+            // SAFETY: the memory is `length` initialized (zeroed) bytes that JavaScript does not know yet.
+            fill(unsafe { std::slice::from_raw_parts_mut(data.cast(), length) });
+        }
+        Ok(value)
+    }
+
+    /// Takes its memory from an `ArrayBuffer`; one that is detached already is fine.
+    pub(crate) fn detach(self, array_buffer: Value<'s>) -> Result<(), Failed> {
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
+        check(unsafe { sys::napi_detach_arraybuffer(self.env, array_buffer.raw) })
+    }
+
+    /// A function object for one of the addon's.
+    ///
+    /// # Safety
+    ///
+    /// `callback` may be called with `data` as long as the environment runs JavaScript.
+    pub(crate) unsafe fn function(
+        self,
+        name: &CStr,
+        callback: sys::napi_callback,
+        data: *mut c_void,
+    ) -> Result<Value<'s>, Failed> {
+        let length = name.count_bytes() as isize;
+        // SAFETY: `Js` says that the call is allowed; the rest is the caller's promise.
+        self.make(|env, result| unsafe {
+            sys::napi_create_function(env, name.as_ptr(), length, callback, data, result)
+        })
+    }
+
+    pub(crate) fn set(self, object: Value<'s>, name: &CStr, value: Value<'s>) -> Result<(), Failed> {
+        // SAFETY: `Js` says that the call is allowed, `Value` that the values are alive.
+        check(unsafe { sys::napi_set_named_property(self.env, object.raw, name.as_ptr(), value.raw) })
+    }
+
+    pub(crate) fn get(self, object: Value<'s>, name: &CStr) -> Result<Value<'s>, Failed> {
+        // SAFETY: `Js` says that the call is allowed, `Value` that the object is alive.
+        self.make(|env, result| unsafe { sys::napi_get_named_property(env, object.raw, name.as_ptr(), result) })
+    }
+
+    pub(crate) fn type_of(self, value: Value<'s>) -> Result<sys::napi_valuetype, Failed> {
+        let mut kind = sys::ValueType::napi_undefined;
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
+        check(unsafe { sys::napi_typeof(self.env, value.raw, &raw mut kind) })?;
+        Ok(kind)
+    }
+
+    pub(crate) fn is_undefined(self, value: Value<'s>) -> Result<bool, Failed> {
+        Ok(self.type_of(value)? == sys::ValueType::napi_undefined)
+    }
+
+    pub(crate) fn is_function(self, value: Value<'s>) -> Result<bool, Failed> {
+        Ok(self.type_of(value)? == sys::ValueType::napi_function)
+    }
+
+    pub(crate) fn u32(self, value: Value<'s>) -> Result<u32, Failed> {
+        let mut number = 0;
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
+        check(unsafe { sys::napi_get_value_uint32(self.env, value.raw, &raw mut number) })?;
+        Ok(number)
+    }
+
+    /// ECMAScript's ToInt32, which may call JavaScript (`valueOf`).
+    pub(crate) fn to_i32(self, value: Value<'s>) -> Result<i32, Failed> {
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
+        let number = self.make(|env, result| unsafe { sys::napi_coerce_to_number(env, value.raw, result) })?;
+        let mut integer = 0;
+        // SAFETY: as above.
+        check(unsafe { sys::napi_get_value_int32(self.env, number.raw, &raw mut integer) })?;
+        Ok(integer)
+    }
+
+    /// ECMAScript's ToBoolean.
+    pub(crate) fn to_bool(self, value: Value<'s>) -> Result<bool, Failed> {
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
+        let boolean = self.make(|env, result| unsafe { sys::napi_coerce_to_bool(env, value.raw, result) })?;
+        let mut is_true = false;
+        // SAFETY: as above.
+        check(unsafe { sys::napi_get_value_bool(self.env, boolean.raw, &raw mut is_true) })?;
+        Ok(is_true)
+    }
+
+    /// Appends a string's characters as UTF-8, lone surrogates as U+FFFD.
+    ///
+    /// In one pass unless the string is long: asking for the length first would be another.
+    pub(crate) fn append_string(self, value: Value<'s>, output: &mut Vec<u8>) -> Result<(), Failed> {
+        /// Room at first; strings that fit are the rule.
+        const ROOM: usize = 4096;
+        /// V8 stops before a character that doesn't fit. With more room left than the longest character takes, and the
+        /// terminating NUL, it has not stopped.
+        const LONGEST_CHARACTER: usize = 4;
+
+        output.reserve(ROOM);
+        let room = output.capacity() - output.len();
+        let written = self.write_string(value, output)?;
+        if written + LONGEST_CHARACTER >= room {
+            let mut length = 0;
+            // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive; no buffer asks for the length.
+            check(unsafe {
+                sys::napi_get_value_string_utf8(self.env, value.raw, ptr::null_mut(), 0, &raw mut length)
+            })?;
+            output.reserve(length + 1);
+            let written = self.write_string(value, output)?;
+            debug_assert_eq!(written, length);
+            // SAFETY: as many bytes have been written behind the end of the vector, within its capacity.
+            unsafe { output.set_len(output.len() + written) };
+        } else {
+            // SAFETY: as above.
+            unsafe { output.set_len(output.len() + written) };
+        }
+        Ok(())
+    }
+
+    /// Writes a string behind the end of the vector as far as its capacity goes; gives the number of bytes.
+    fn write_string(self, value: Value<'s>, output: &mut Vec<u8>) -> Result<usize, Failed> {
+        let room = output.spare_capacity_mut();
+        let mut written = 0;
+        let start = room.as_mut_ptr().cast::<c_char>();
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive. No more than the room is written,
+        // the terminating NUL included.
+        check(unsafe { sys::napi_get_value_string_utf8(self.env, value.raw, start, room.len(), &raw mut written) })?;
+        Ok(written)
+    }
+
+    /// The bytes of an `ArrayBuffer` or a typed array, `None` for anything else.
+    ///
+    /// # Safety
+    ///
+    /// The slice is used before JavaScript can run again, which could detach or resize the memory.
+    pub(crate) unsafe fn bytes(self, value: Value<'s>) -> Result<Option<&'s [u8]>, Failed> {
+        let (mut is_array_buffer, mut is_typed_array) = (false, false);
+        let (mut data, mut length) = (ptr::null_mut(), 0);
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
+        check(unsafe { sys::napi_is_typedarray(self.env, value.raw, &raw mut is_typed_array) })?;
+        if is_typed_array {
+            let mut kind = sys::TypedarrayType::uint8_array;
+            // SAFETY: as above, and it is a typed array.
+            check(unsafe {
+                sys::napi_get_typedarray_info(
+                    self.env,
+                    value.raw,
+                    &raw mut kind,
+                    &raw mut length,
+                    &raw mut data,
+                    ptr::null_mut(),
+                    ptr::null_mut(),
+                )
+            })?;
+            length *= element_size(kind);
+        } else {
+            // SAFETY: as above.
+            check(unsafe { sys::napi_is_arraybuffer(self.env, value.raw, &raw mut is_array_buffer) })?;
+            if !is_array_buffer {
+                return Ok(None);
+            }
+            // SAFETY: as above, and it is an ArrayBuffer.
+            check(unsafe { sys::napi_get_arraybuffer_info(self.env, value.raw, &raw mut data, &raw mut length) })?;
+        }
+        if length == 0 || data.is_null() {
+            return Ok(Some(&[]));
+        }
+        // SAFETY: Node-API says that this is the memory of the value; the caller uses it before it can change.
+        Ok(Some(unsafe { std::slice::from_raw_parts(data.cast(), length) }))
+    }
+
+    /// Calls a function; `Err` when it has thrown or could not be called.
+    pub(crate) fn call(self, function: Value<'s>, arguments: &[Value<'s>]) -> Result<Value<'s>, Failed> {
+        let this = self.undefined()?;
+        let start = arguments.as_ptr().cast::<sys::napi_value>();
+        // SAFETY: `Js` says that the call is allowed, `Value` that the values are alive; a `Value` is a `napi_value`.
+        self.make(|env, result| unsafe {
+            sys::napi_call_function(env, this.raw, function.raw, arguments.len(), start, result)
+        })
+    }
+
+    pub(crate) fn throw(self, error: Value<'s>) -> Result<(), Failed> {
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
+        check(unsafe { sys::napi_throw(self.env, error.raw) })
+    }
+
+    pub(crate) fn is_exception_pending(self) -> Result<bool, Failed> {
+        let mut is_pending = false;
+        // SAFETY: `Js` says that the call is allowed.
+        check(unsafe { sys::napi_is_exception_pending(self.env, &raw mut is_pending) })?;
+        Ok(is_pending)
+    }
+
+    /// Takes the pending exception.
+    pub(crate) fn take_exception(self) -> Result<Value<'s>, Failed> {
+        // SAFETY: `Js` says that the call is allowed.
+        self.make(|env, result| unsafe { sys::napi_get_and_clear_last_exception(env, result) })
+    }
+
+    /// Makes an error an `uncaughtException` of the process or, in a worker, of that.
+    pub(crate) fn raise_uncaught(self, error: Value<'s>) -> Result<(), Failed> {
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
+        check(unsafe { sys::napi_fatal_exception(self.env, error.raw) })
+    }
+
+    /// An `Error`, `TypeError` or `RangeError` with a code.
+    pub(crate) fn error(self, kind: ErrorKind, code: &str, message: &str) -> Result<Value<'s>, Failed> {
+        let (code, message) = (self.string(code)?.raw, self.string(message)?.raw);
+        // SAFETY: `Js` says that the call is allowed; both strings are alive.
+        self.make(|env, result| unsafe {
+            match kind {
+                ErrorKind::Error => sys::napi_create_error(env, code, message, result),
+                ErrorKind::TypeError => sys::napi_create_type_error(env, code, message, result),
+                ErrorKind::RangeError => sys::napi_create_range_error(env, code, message, result),
+            }
+        })
+    }
+}
+
+/// Which constructor an error has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ErrorKind {
+    Error,
+    TypeError,
+    RangeError,
+}
+
+fn element_size(kind: sys::napi_typedarray_type) -> usize {
+    match kind {
+        sys::TypedarrayType::int16_array | sys::TypedarrayType::uint16_array => 2,
+        sys::TypedarrayType::int32_array | sys::TypedarrayType::uint32_array | sys::TypedarrayType::float32_array => 4,
+        sys::TypedarrayType::float64_array
+        | sys::TypedarrayType::bigint64_array
+        | sys::TypedarrayType::biguint64_array => 8,
+        _ => 1,
+    }
+}
+
+/// A strong reference to a value, kept between calls.
+pub(crate) struct Reference {
+    env: sys::napi_env,
+    raw: sys::napi_ref,
+}
+
+impl Reference {
+    pub(crate) fn new(js: Js<'_>, value: Value<'_>) -> Result<Self, Failed> {
+        let mut raw = ptr::null_mut();
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
+        check(unsafe { sys::napi_create_reference(js.env, value.raw, 1, &raw mut raw) })?;
+        Ok(Self { env: js.env, raw })
+    }
+
+    pub(crate) fn value<'s>(&self, js: Js<'s>) -> Result<Value<'s>, Failed> {
+        // SAFETY: `Js` says that the call is allowed; the reference is alive as long as this is.
+        js.make(|env, result| unsafe { sys::napi_get_reference_value(env, self.raw, result) })
+    }
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        // References are dropped on the environment's thread, before the cleanup hook has been removed, until when the
+        // environment exists. The call runs no JavaScript and is allowed while none may run; its status says nothing
+        // that could still be acted on.
+        // SAFETY: the environment exists, and the reference has not been deleted.
+        unsafe { sys::napi_delete_reference(self.env, self.raw) };
+    }
+}
+
+/// A handle scope of our own, for callbacks that don't come from JavaScript.
+pub(crate) struct HandleScope {
+    env: sys::napi_env,
+    raw: sys::napi_handle_scope,
+}
+
+impl HandleScope {
+    /// # Safety
+    ///
+    /// `env` is the environment of this thread and has not been torn down. Scopes are closed in the opposite order of
+    /// their opening.
+    pub(crate) unsafe fn open(env: sys::napi_env) -> Result<Self, Failed> {
+        let mut raw = ptr::null_mut();
+        // SAFETY: the caller's promise.
+        check(unsafe { sys::napi_open_handle_scope(env, &raw mut raw) })?;
+        Ok(Self { env, raw })
+    }
+
+    pub(crate) fn js(&self) -> Js<'_> {
+        // SAFETY: the scope is open as long as it is borrowed.
+        unsafe { Js::from_raw(self.env) }
+    }
+}
+
+impl Drop for HandleScope {
+    fn drop(&mut self) {
+        // Allowed at any time, also while an exception is pending; it fails only for a scope that isn't open.
+        // SAFETY: the scope is open, and `open` was promised that it is the innermost one.
+        unsafe { sys::napi_close_handle_scope(self.env, self.raw) };
+    }
+}
+
+/// What Node's `AsyncResource` is: microtasks and nextTicks run when the outermost scope of it closes.
+pub(crate) struct AsyncContext {
+    raw: sys::napi_async_context,
+    resource: Reference,
+}
+
+impl AsyncContext {
+    pub(crate) fn new(js: Js<'_>, name: &str) -> Result<Self, Failed> {
+        let (resource, name) = (js.object()?, js.string(name)?);
+        let mut raw = ptr::null_mut();
+        // SAFETY: `Js` says that the call is allowed, `Value` that the values are alive.
+        check(unsafe { sys::napi_async_init(js.env, resource.raw, name.raw, &raw mut raw) })?;
+        Ok(Self { raw, resource: Reference::new(js, resource)? })
+    }
+
+    /// Opens a callback scope; it must be closed before the handle scope of `js` is.
+    pub(crate) fn open(&self, js: Js<'_>) -> Result<CallbackScope, Failed> {
+        let resource = self.resource.value(js)?;
+        let mut raw = ptr::null_mut();
+        // SAFETY: `Js` says that the call is allowed; the context lives as long as this.
+        check(unsafe { sys::napi_open_callback_scope(js.env, resource.raw, self.raw, &raw mut raw) })?;
+        Ok(CallbackScope { env: js.env, raw })
+    }
+}
+
+/// An open callback scope; closing it runs microtasks and nextTicks.
+pub(crate) struct CallbackScope {
+    env: sys::napi_env,
+    raw: sys::napi_callback_scope,
+}
+
+impl Drop for CallbackScope {
+    fn drop(&mut self) {
+        // Allowed at any time; while the environment runs no more JavaScript it runs none. It fails only when no scope
+        // is open.
+        // SAFETY: the scope is open and is the innermost one.
+        unsafe { sys::napi_close_callback_scope(self.env, self.raw) };
+    }
+}
