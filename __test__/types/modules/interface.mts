@@ -1,0 +1,174 @@
+// Every member with the arguments that it takes and the type that it gives.
+
+import * as uWS from 'milliways';
+
+/** An error unless the value has this very type, neither wider nor narrower, and not `any`. */
+function is<Expected>() {
+  return <Actual,>(_value: Actual, ..._same: Same<Expected, Actual> extends true ? [] : [never]): void => {};
+}
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+
+interface User {
+  id: number;
+}
+
+const app = uWS.App();
+is<uWS.TemplatedApp>()(app);
+is<uWS.TemplatedApp>()(new uWS.App());
+
+uWS.App({});
+uWS.App({
+  key_file_name: 'key.pem',
+  cert_file_name: new Uint8Array(8),
+  ca_file_name: new ArrayBuffer(8),
+  passphrase: '1234',
+  dh_params_file_name: 'dh.pem',
+  ssl_ciphers: 'HIGH',
+  ssl_prefer_low_memory_usage: true,
+});
+
+const answer = (res: uWS.HttpResponse, req: uWS.HttpRequest) => {
+  is<string>()(req.getUrl());
+  is<string>()(req.getHeader('host'));
+  is<string>()(req.getMethod());
+  is<string>()(req.getCaseSensitiveMethod());
+  is<string>()(req.getQuery());
+
+  res.anything = { at: 'all' };
+  is<uWS.HttpResponse>()(res.onAborted(() => {}));
+  is<uWS.HttpResponse>()(res.cork(() => {}));
+  is<uWS.HttpResponse>()(res.writeStatus('200 OK'));
+  is<uWS.HttpResponse>()(res.writeHeader('name', new Uint8Array(4)));
+  is<uWS.HttpResponse>()(res.end());
+  is<uWS.HttpResponse>()(res.end('body', true));
+  is<uWS.HttpResponse>()(res.close());
+};
+
+for (const method of ['get', 'post', 'options', 'del', 'patch', 'put', 'head', 'connect', 'trace', 'any'] as const) {
+  is<uWS.TemplatedApp>()(app[method]('/', answer));
+  app[method](new Uint8Array(1), (res) => res.end('an expression as the body'));
+  app[method]('/', async (res) => void res.end());
+  app[method]('/', () => {});
+  app[method]('/', null);
+}
+
+const behavior: uWS.WebSocketBehavior<User> = {
+  compression: uWS.DEDICATED_COMPRESSOR_4KB | uWS.DEDICATED_DECOMPRESSOR,
+  maxPayloadLength: 16 * 1024,
+  idleTimeout: 120,
+  maxBackpressure: 64 * 1024,
+  closeOnBackpressureLimit: false,
+  sendPingsAutomatically: true,
+  maxLifetime: 0,
+  open: (ws, req) => {
+    is<uWS.WebSocket<User>>()(ws);
+    is<uWS.HttpRequest>()(req);
+    is<User>()(ws.getUserData());
+    is<number>()(ws.send('text'));
+    is<number>()(ws.send(new ArrayBuffer(1), true, false));
+    is<number>()(ws.ping());
+    is<number>()(ws.ping('are you there?'));
+    is<number>()(ws.getBufferedAmount());
+    is<uWS.WebSocket<User>>()(ws.cork(() => ws.send('corked')));
+    is<uWS.WebSocket<User>>()(ws.experimental_cork(() => {}));
+    is<void>()(ws.end());
+    is<void>()(ws.end(4000));
+    is<void>()(ws.end(4000, new Uint8Array(2)));
+    is<void>()(ws.close());
+  },
+  message: (ws, message, isBinary) => {
+    is<uWS.WebSocket<User>>()(ws);
+    is<ArrayBuffer>()(message);
+    is<boolean>()(isBinary);
+  },
+  dropped: async (_ws, message, isBinary) => {
+    is<ArrayBuffer>()(message);
+    is<boolean>()(isBinary);
+  },
+  drain: (ws) => ws.getBufferedAmount(),
+  close: (_ws, code, message) => {
+    is<number>()(code);
+    is<ArrayBuffer>()(message);
+  },
+  ping: (_ws, message) => is<ArrayBuffer>()(message),
+  pong: (_ws, message) => is<ArrayBuffer>()(message),
+};
+is<uWS.TemplatedApp>()(app.ws('/*', behavior));
+app.ws<User>('/*', { open: (ws) => ws.send(String(ws.getUserData().id)) });
+app.ws('/*', { message: (ws, message, isBinary) => ws.send(message, isBinary) });
+app.ws('/*', {});
+
+// As code does that keeps the token, and was written against an interface without members.
+let kept: uWS.us_listen_socket | null = null;
+const keep = (token: uWS.us_listen_socket): void => {
+  kept = token;
+};
+is<uWS.TemplatedApp>()(app.listen(0, keep));
+app.listen(0, (token) => {
+  is<false | uWS.us_listen_socket>()(token);
+  kept = token;
+});
+app.listen(0, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, keep);
+app.listen(0, uWS.ListenOptions.LIBUS_LISTEN_EXCLUSIVE_PORT, keep);
+app.listen(0, 1, keep);
+app.listen('127.0.0.1', 0, keep);
+app.listen('127.0.0.1', 0, uWS.LIBUS_LISTEN_DEFAULT, keep);
+app.listen(Number('0'), () => {});
+is<uWS.TemplatedApp>()(app.close());
+is<void>()(uWS.us_listen_socket_close({}));
+is<number>()(uWS.us_socket_local_port({}));
+export { kept };
+
+const data: uWS.RecognizedString[] = [
+  'string',
+  new ArrayBuffer(1),
+  new SharedArrayBuffer(1),
+  new Uint8Array(1),
+  new Uint8Array(new SharedArrayBuffer(1)),
+  new Uint8ClampedArray(1),
+  new Int8Array(1),
+  new Uint16Array(1),
+  new Int16Array(1),
+  new Uint32Array(1),
+  new Int32Array(1),
+  new Float32Array(1),
+  new Float64Array(1),
+  new BigUint64Array(1),
+  new BigInt64Array(1),
+];
+export { data };
+
+const compressions: uWS.CompressOptions[] = [
+  uWS.DISABLED,
+  uWS.SHARED_COMPRESSOR,
+  uWS.SHARED_DECOMPRESSOR,
+  uWS.DEDICATED_COMPRESSOR,
+  uWS.DEDICATED_COMPRESSOR_3KB,
+  uWS.DEDICATED_COMPRESSOR_4KB,
+  uWS.DEDICATED_COMPRESSOR_8KB,
+  uWS.DEDICATED_COMPRESSOR_16KB,
+  uWS.DEDICATED_COMPRESSOR_32KB,
+  uWS.DEDICATED_COMPRESSOR_64KB,
+  uWS.DEDICATED_COMPRESSOR_128KB,
+  uWS.DEDICATED_COMPRESSOR_256KB,
+  uWS.DEDICATED_DECOMPRESSOR,
+  uWS.DEDICATED_DECOMPRESSOR_512B,
+  uWS.DEDICATED_DECOMPRESSOR_1KB,
+  uWS.DEDICATED_DECOMPRESSOR_2KB,
+  uWS.DEDICATED_DECOMPRESSOR_4KB,
+  uWS.DEDICATED_DECOMPRESSOR_8KB,
+  uWS.DEDICATED_DECOMPRESSOR_16KB,
+  uWS.DEDICATED_DECOMPRESSOR_32KB,
+];
+export { compressions };
+
+// A handler taken from a behavior fits where one without a result is wanted, and can be awaited.
+const opened: ((ws: uWS.WebSocket<User>, req: uWS.HttpRequest) => void | Promise<void>) | undefined = behavior.open;
+export { opened };
+export type Context = uWS.us_socket_context_t;
+
+try {
+  app.close();
+} catch (error) {
+  is<uWS.MilliwaysErrorCode>()((error as uWS.MilliwaysError).code);
+}
