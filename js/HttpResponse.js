@@ -4,6 +4,7 @@ const connections = require('./connections');
 const { toData } = require('./data');
 const { requireFunction } = require('./errors');
 const native = require('./native');
+const { warnUncorked } = require('./warnings');
 
 /** Tells a response that its connection has gone; not a method, so that it is none of what users see. */
 let abort;
@@ -11,8 +12,8 @@ let abort;
 class HttpResponse {
   #slot;
   #generation;
-  /** What `onAborted` was given; a function, or an array of several. */
-  #abortHandlers;
+  /** What `onAborted` was given last. */
+  #abortHandler;
 
   constructor(slot, generation) {
     this.#slot = slot;
@@ -20,17 +21,17 @@ class HttpResponse {
   }
 
   writeStatus(status) {
-    native.responseStatus(this.#slot, this.#generation, toData(status));
+    if (native.responseStatus(this.#slot, this.#generation, toData(status))) warnUncorked();
     return this;
   }
 
   writeHeader(key, value) {
-    native.responseHeader(this.#slot, this.#generation, toData(key), toData(value));
+    if (native.responseHeader(this.#slot, this.#generation, toData(key), toData(value))) warnUncorked();
     return this;
   }
 
   end(body, closeConnection) {
-    native.responseEnd(this.#slot, this.#generation, toData(body), closeConnection);
+    if (native.responseEnd(this.#slot, this.#generation, toData(body), closeConnection)) warnUncorked();
     this.#forget();
     return this;
   }
@@ -43,41 +44,35 @@ class HttpResponse {
 
   cork(callback) {
     requireFunction(callback);
-    native.responseCheck(this.#slot, this.#generation);
-    callback();
-    native.flush(this.#slot);
+    const outer = native.responseCork(this.#slot, this.#generation);
+    try {
+      callback();
+    } finally {
+      native.uncork(this.#slot, outer);
+    }
     return this;
   }
 
   onAborted(handler) {
     requireFunction(handler);
     native.responseAwait(this.#slot, this.#generation);
-    this.#abortHandlers = this.#abortHandlers === undefined ? handler : [this.#abortHandlers, handler].flat();
+    this.#abortHandler = handler;
     connections[this.#slot] = this;
     return this;
   }
 
   #forget() {
-    if (this.#abortHandlers !== undefined) {
+    if (this.#abortHandler !== undefined) {
       connections[this.#slot] = undefined;
-      this.#abortHandlers = undefined;
+      this.#abortHandler = undefined;
     }
   }
 
   static {
     abort = (response) => {
-      const handlers = [response.#abortHandlers].flat();
-      response.#abortHandlers = undefined;
-      const errors = [];
-      for (const handler of handlers) {
-        try {
-          handler();
-        } catch (error) {
-          errors.push(error);
-        }
-      }
-      // One that throws does not keep the others from hearing.
-      if (errors.length > 0) throw errors.length === 1 ? errors[0] : new AggregateError(errors);
+      const handler = response.#abortHandler;
+      response.#abortHandler = undefined;
+      handler();
     };
   }
 }

@@ -16,7 +16,10 @@ class WebSocket {
 
   send(message, isBinary, _compress) {
     requireArguments(1, arguments.length);
-    return native.webSocketSend(this.#slot, this.#generation, toData(message), isBinary);
+    const binary = isBinary ? 1 : 0;
+    return typeof message === 'string'
+      ? native.webSocketSendText(this.#slot, this.#generation, message, binary)
+      : native.webSocketSend(this.#slot, this.#generation, toData(message), binary);
   }
 
   ping(message) {
@@ -41,9 +44,12 @@ class WebSocket {
 
   cork(callback) {
     requireFunction(callback);
-    native.webSocketCheck(this.#slot, this.#generation);
-    callback();
-    native.flush(this.#slot);
+    const outer = native.webSocketCork(this.#slot, this.#generation);
+    try {
+      callback();
+    } finally {
+      native.uncork(this.#slot, outer);
+    }
     return this;
   }
 }

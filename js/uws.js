@@ -1,6 +1,6 @@
 'use strict';
 
-// The module's exports. `_stats` is for tests: what it gives may change at any time.
+// The module's exports. `_stats`, not enumerable, is for tests: what it gives may change at any time.
 
 const constants = require('./constants');
 const { us_listen_socket_close, us_socket_local_port } = require('./ListenSocket');
@@ -18,5 +18,6 @@ module.exports = {
   us_listen_socket_close,
   us_socket_local_port,
   ...constants,
-  _stats: native.stats,
 };
+
+Object.defineProperty(module.exports, '_stats', { value: native.stats });

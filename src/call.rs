@@ -21,7 +21,7 @@ pub(crate) struct Call<'s, const N: usize> {
 /// What a function gives back; `None` is `undefined`.
 pub(crate) type Returned<'s> = Result<Option<Value<'s>>, Error>;
 
-impl<'s, const N: usize> Call<'s, N> {
+impl<const N: usize> Call<'_, N> {
     /// The handle that the first two arguments are.
     pub(crate) fn id(&self) -> Result<ConnectionId, Error> {
         Ok(ConnectionId { slot: self.js.u32(self.arguments[0])?, generation: self.js.u32(self.arguments[1])? })
@@ -35,8 +35,14 @@ impl<'s, const N: usize> Call<'s, N> {
         Ok(self.js.to_bool(self.arguments[index])?)
     }
 
-    pub(crate) fn is_string(&self, index: usize) -> Result<bool, Error> {
-        Ok(self.js.type_of(self.arguments[index])? == sys::ValueType::napi_string)
+    /// Data that is no string, to be used by `use_bytes`, which must not call JavaScript.
+    pub(crate) fn with_buffer<R>(&self, index: usize, use_bytes: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+        // SAFETY: `use_bytes` does not call JavaScript.
+        match unsafe { self.js.bytes(self.arguments[index]) } {
+            Some(bytes) => Ok(use_bytes(bytes)),
+            // `undefined` stands for nothing; all else is refused.
+            None => self.with_bytes(index, use_bytes),
+        }
     }
 
     /// Text or data, to be used by `use_bytes`, which must not call JavaScript: strings as UTF-8, `undefined` as
@@ -55,7 +61,7 @@ impl<'s, const N: usize> Call<'s, N> {
             }
             sys::ValueType::napi_object => {
                 // SAFETY: `use_bytes` does not call JavaScript.
-                let bytes = unsafe { self.js.bytes(value) }?;
+                let bytes = unsafe { self.js.bytes(value) };
                 bytes.map(use_bytes).ok_or(Error::InvalidData)
             }
             _ => Err(Error::InvalidData),

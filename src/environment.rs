@@ -133,19 +133,20 @@ fn export_functions(js: Js<'_>, exports: Value<'_>, environment: *const Environm
         c"requestMethod" => http_request::method,
         c"requestCaseSensitiveMethod" => http_request::case_sensitive_method,
         c"requestHeader" => http_request::header,
-        c"responseCheck" => http_response::check,
+        c"responseCork" => http_response::cork,
         c"responseAwait" => http_response::await_response,
         c"responseStatus" => http_response::write_status,
         c"responseHeader" => http_response::write_header,
         c"responseEnd" => http_response::end,
         c"responseClose" => http_response::close,
-        c"webSocketCheck" => websocket::check,
+        c"webSocketCork" => websocket::cork,
         c"webSocketSend" => websocket::send,
+        c"webSocketSendText" => websocket::send_text,
         c"webSocketPing" => websocket::ping,
         c"webSocketEnd" => websocket::end,
         c"webSocketClose" => websocket::close,
         c"webSocketBufferedAmount" => websocket::buffered_amount,
-        c"flush" => websocket::flush,
+        c"uncork" => websocket::uncork,
     );
     Ok(())
 }

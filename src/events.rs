@@ -9,6 +9,10 @@ use crate::environment::{BehaviorCallbacks, Environment, Scope};
 use crate::error::Error;
 use crate::value::{Failed, Js, Value};
 
+/// A message of this many bytes or more that was put together in memory of its own becomes JavaScript's with that
+/// memory. Below, making such an `ArrayBuffer` costs more than copying.
+const EXTERNAL_FROM: usize = 20 * 1024;
+
 /// Chooses one of a behavior's handlers.
 type Which = fn(&BehaviorCallbacks) -> &Option<Callback>;
 
@@ -57,15 +61,15 @@ impl Handler for Environment {
     }
 
     fn message(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, payload: Payload<'_>, binary: bool) {
-        self.tell_payload(behavior, |callbacks| &callbacks.message, id, &payload, binary.into());
+        self.tell_payload(behavior, |callbacks| &callbacks.message, id, payload, binary.into());
     }
 
     fn ping(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, payload: Payload<'_>) {
-        self.tell_payload(behavior, |callbacks| &callbacks.ping, id, &payload, 0);
+        self.tell_payload(behavior, |callbacks| &callbacks.ping, id, payload, 0);
     }
 
     fn pong(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, payload: Payload<'_>) {
-        self.tell_payload(behavior, |callbacks| &callbacks.pong, id, &payload, 0);
+        self.tell_payload(behavior, |callbacks| &callbacks.pong, id, payload, 0);
     }
 
     fn drain(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId) {
@@ -112,12 +116,17 @@ impl Environment {
         });
     }
 
-    fn tell_payload(&self, behavior: BehaviorId, which: Which, id: ConnectionId, payload: &Payload<'_>, extra: u32) {
-        self.tell_buffer(behavior, which, id, payload.len(), |bytes| payload.copy_into(bytes), extra);
+    fn tell_payload(&self, behavior: BehaviorId, which: Which, id: ConnectionId, payload: Payload<'_>, extra: u32) {
+        self.tell_buffer(behavior, which, id, extra, |js| match payload {
+            Payload::Owned(bytes) if bytes.len() >= EXTERNAL_FROM => js.external_array_buffer(bytes),
+            payload => js.array_buffer(payload.len(), |buffer| payload.copy_into(buffer)),
+        });
     }
 
     fn tell_bytes(&self, behavior: BehaviorId, which: Which, id: ConnectionId, bytes: &[u8], extra: u32) {
-        self.tell_buffer(behavior, which, id, bytes.len(), |buffer| buffer.copy_from_slice(bytes), extra);
+        self.tell_buffer(behavior, which, id, extra, |js| {
+            js.array_buffer(bytes.len(), |buffer| buffer.copy_from_slice(bytes))
+        });
     }
 
     /// Calls a handler with bytes in an `ArrayBuffer` that it loses when it has returned: nobody keeps another's bytes,
@@ -127,12 +136,11 @@ impl Environment {
         behavior: BehaviorId,
         which: Which,
         id: ConnectionId,
-        length: usize,
-        fill: impl FnOnce(&mut [u8]),
         extra: u32,
+        make: impl for<'s> FnOnce(Js<'s>) -> Result<Value<'s>, Failed>,
     ) {
         self.tell(Scope::Batch, behavior, which, |js, function| {
-            let buffer = js.array_buffer(length, fill)?;
+            let buffer = make(js)?;
             let returned = js.call(function, &[js.number(id.slot)?, buffer, js.number(extra)?]);
             // An async function sees its bytes until what it awaits first has settled in the same turn.
             if returned.is_ok_and(|value| js.is_undefined(value) == Ok(false)) {

@@ -7,7 +7,7 @@ use milliways_net::WebSocketSettings;
 use crate::error::Error;
 use crate::value::{Failed, Js, Value};
 
-/// The settings in a WebSocket route's options. Values go through ToInt32 and are then taken as unsigned, as
+/// The settings in a WebSocket route's options. Values go through `ToInt32` and are then taken as unsigned, as
 /// uWebSockets.js does it; what is `undefined` has its default.
 pub(crate) fn websocket_settings(js: Js<'_>, options: Value<'_>) -> Result<WebSocketSettings, Error> {
     let default = WebSocketSettings::default();

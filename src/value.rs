@@ -33,7 +33,7 @@ fn check(status: sys::napi_status) -> Result<(), Failed> {
     if status == sys::Status::napi_ok { Ok(()) } else { Err(Failed) }
 }
 
-impl<'s> Value<'s> {
+impl Value<'_> {
     /// # Safety
     ///
     /// `raw` is a value whose handle lives as long as `'s`.
@@ -54,10 +54,6 @@ impl<'s> Js<'s> {
         Self { env, scope: PhantomData }
     }
 
-    pub(crate) fn raw(self) -> sys::napi_env {
-        self.env
-    }
-
     /// Makes a value with one Node-API call.
     fn make(
         self,
@@ -67,11 +63,6 @@ impl<'s> Js<'s> {
         check(call(self.env, &raw mut raw))?;
         // SAFETY: the call has succeeded, and its handle belongs to the innermost scope, which is open for `'s`.
         Ok(unsafe { Value::from_raw(raw) })
-    }
-
-    pub(crate) fn undefined(self) -> Result<Value<'s>, Failed> {
-        // SAFETY: `Js` says that the call is allowed.
-        self.make(|env, result| unsafe { sys::napi_get_undefined(env, result) })
     }
 
     pub(crate) fn boolean(self, value: bool) -> Result<Value<'s>, Failed> {
@@ -120,6 +111,36 @@ impl<'s> Js<'s> {
             fill(unsafe { std::slice::from_raw_parts_mut(data.cast(), length) });
         }
         Ok(value)
+    }
+
+    /// An `ArrayBuffer` of memory that becomes JavaScript's: whatever is done with it, also when it is transferred to
+    /// another thread, the memory is freed with the last that has it. Where the runtime has its memory in a cage of its
+    /// own (Electron), it is copied.
+    pub(crate) fn external_array_buffer(self, bytes: Vec<u8>) -> Result<Value<'s>, Failed> {
+        unsafe extern "C" fn free(_env: sys::napi_env, _data: *mut c_void, bytes: *mut c_void) {
+            // SAFETY: made by `Box::into_raw` below, and given to Node for this call.
+            drop(unsafe { Box::from_raw(bytes.cast::<Vec<u8>>()) });
+        }
+        let length = bytes.len();
+        let bytes = Box::into_raw(Box::new(bytes));
+        // SAFETY: just made from a box, and not shared with anyone yet.
+        let data = unsafe { &mut *bytes }.as_mut_ptr().cast::<c_void>();
+        let mut is_refused = false;
+        let made = self.make(|env, result| {
+            // SAFETY: `Js` says that the call is allowed; the memory is valid until `free` is called.
+            let status = unsafe {
+                sys::napi_create_external_arraybuffer(env, data, length, Some(free), bytes.cast(), result)
+            };
+            is_refused = status == sys::Status::napi_no_external_buffers_allowed;
+            status
+        });
+        if !is_refused {
+            // After any other failure JavaScript has ended, and whether the memory has an owner is not known.
+            return made;
+        }
+        // SAFETY: refused, so that it is still ours.
+        let bytes = unsafe { Box::from_raw(bytes) };
+        self.array_buffer(length, |buffer| buffer.copy_from_slice(&bytes))
     }
 
     /// Takes its memory from an `ArrayBuffer`; one that is detached already is fine.
@@ -178,7 +199,7 @@ impl<'s> Js<'s> {
         Ok(number)
     }
 
-    /// ECMAScript's ToInt32, which may call JavaScript (`valueOf`).
+    /// ECMAScript's `ToInt32`, which may call JavaScript (`valueOf`).
     pub(crate) fn to_i32(self, value: Value<'s>) -> Result<i32, Failed> {
         // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
         let number = self.make(|env, result| unsafe { sys::napi_coerce_to_number(env, value.raw, result) })?;
@@ -188,7 +209,7 @@ impl<'s> Js<'s> {
         Ok(integer)
     }
 
-    /// ECMAScript's ToBoolean.
+    /// ECMAScript's `ToBoolean`.
     pub(crate) fn to_bool(self, value: Value<'s>) -> Result<bool, Failed> {
         // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
         let boolean = self.make(|env, result| unsafe { sys::napi_coerce_to_bool(env, value.raw, result) })?;
@@ -245,15 +266,15 @@ impl<'s> Js<'s> {
     /// # Safety
     ///
     /// The slice is used before JavaScript can run again, which could detach or resize the memory.
-    pub(crate) unsafe fn bytes(self, value: Value<'s>) -> Result<Option<&'s [u8]>, Failed> {
-        let (mut is_array_buffer, mut is_typed_array) = (false, false);
+    pub(crate) unsafe fn bytes(self, value: Value<'s>) -> Option<&'s [u8]> {
         let (mut data, mut length) = (ptr::null_mut(), 0);
-        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
-        check(unsafe { sys::napi_is_typedarray(self.env, value.raw, &raw mut is_typed_array) })?;
-        if is_typed_array {
+        // Asked for straight away: the answer to "is it one?" would cost as much, and almost always it is.
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive; of another type it is refused.
+        let status = unsafe { sys::napi_get_arraybuffer_info(self.env, value.raw, &raw mut data, &raw mut length) };
+        if check(status).is_err() {
             let mut kind = sys::TypedarrayType::uint8_array;
-            // SAFETY: as above, and it is a typed array.
-            check(unsafe {
+            // SAFETY: as above.
+            let status = unsafe {
                 sys::napi_get_typedarray_info(
                     self.env,
                     value.raw,
@@ -263,27 +284,23 @@ impl<'s> Js<'s> {
                     ptr::null_mut(),
                     ptr::null_mut(),
                 )
-            })?;
-            length *= element_size(kind);
-        } else {
-            // SAFETY: as above.
-            check(unsafe { sys::napi_is_arraybuffer(self.env, value.raw, &raw mut is_array_buffer) })?;
-            if !is_array_buffer {
-                return Ok(None);
+            };
+            if check(status).is_err() {
+                return None;
             }
-            // SAFETY: as above, and it is an ArrayBuffer.
-            check(unsafe { sys::napi_get_arraybuffer_info(self.env, value.raw, &raw mut data, &raw mut length) })?;
+            length *= element_size(kind);
         }
         if length == 0 || data.is_null() {
-            return Ok(Some(&[]));
+            return Some(&[]);
         }
         // SAFETY: Node-API says that this is the memory of the value; the caller uses it before it can change.
-        Ok(Some(unsafe { std::slice::from_raw_parts(data.cast(), length) }))
+        Some(unsafe { std::slice::from_raw_parts(data.cast(), length) })
     }
 
-    /// Calls a function; `Err` when it has thrown or could not be called.
+    /// Calls a function that does not look at `this`; `Err` when it has thrown or could not be called.
     pub(crate) fn call(self, function: Value<'s>, arguments: &[Value<'s>]) -> Result<Value<'s>, Failed> {
-        let this = self.undefined()?;
+        // Some object must be given, and asking for `undefined` is a call of its own.
+        let this = function;
         let start = arguments.as_ptr().cast::<sys::napi_value>();
         // SAFETY: `Js` says that the call is allowed, `Value` that the values are alive; a `Value` is a `napi_value`.
         self.make(|env, result| unsafe {
@@ -315,17 +332,15 @@ impl<'s> Js<'s> {
         check(unsafe { sys::napi_fatal_exception(self.env, error.raw) })
     }
 
-    /// An `Error`, `TypeError` or `RangeError` with a code.
+    /// An `Error` or `RangeError` with a code.
     pub(crate) fn error(self, kind: ErrorKind, code: &str, message: &str) -> Result<Value<'s>, Failed> {
         let (code, message) = (self.string(code)?.raw, self.string(message)?.raw);
+        let create = match kind {
+            ErrorKind::Error => sys::napi_create_error,
+            ErrorKind::RangeError => sys::napi_create_range_error,
+        };
         // SAFETY: `Js` says that the call is allowed; both strings are alive.
-        self.make(|env, result| unsafe {
-            match kind {
-                ErrorKind::Error => sys::napi_create_error(env, code, message, result),
-                ErrorKind::TypeError => sys::napi_create_type_error(env, code, message, result),
-                ErrorKind::RangeError => sys::napi_create_range_error(env, code, message, result),
-            }
-        })
+        self.make(|env, result| unsafe { create(env, code, message, result) })
     }
 }
 
@@ -333,7 +348,6 @@ impl<'s> Js<'s> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorKind {
     Error,
-    TypeError,
     RangeError,
 }
 

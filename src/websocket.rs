@@ -1,35 +1,40 @@
 //! `WebSocket`.
 
-use milliways_net::SendStatus;
+use milliways_net::{ConnectionId, SendStatus};
 use milliways_proto::ws::Opcode;
 
 use crate::call::{Call, Returned};
+use crate::error::Error;
 
-/// `webSocketCheck(slot, generation)`: throws if it is closed.
-pub(crate) fn check<'s>(call: &Call<'s, 2>) -> Returned<'s> {
-    call.environment.reactor.check_websocket(call.id()?)?;
-    Ok(None)
+/// Says that nothing was corked before.
+pub(crate) const NO_SLOT: u32 = u32::MAX;
+
+/// `webSocketSendText(slot, generation, message, isBinary): status`, for strings.
+pub(crate) fn send_text<'s>(call: &Call<'s, 4>) -> Returned<'s> {
+    let (id, js, message) = (call.id()?, call.js, call.arguments[2]);
+    let mut appended = Ok(());
+    let append = |output: &mut Vec<u8>| appended = js.append_string(message, output);
+    let status = call.environment.reactor.send_with(id, opcode(call)?, append)?;
+    appended?;
+    finish_send(call, id, status)
 }
 
-/// `webSocketSend(slot, generation, message, isBinary): status`
+/// `webSocketSend(slot, generation, message, isBinary): status`, for anything else.
 pub(crate) fn send<'s>(call: &Call<'s, 4>) -> Returned<'s> {
-    let (id, environment) = (call.id()?, call.environment);
-    let is_binary = call.bool(3)?;
-    let opcode = if is_binary { Opcode::Binary } else { Opcode::Text };
-    let status = if call.is_string(2)? {
-        let (js, message) = (call.js, call.arguments[2]);
-        let mut appended = Ok(());
-        let status =
-            environment.reactor.send_with(id, opcode, |output| appended = js.append_string(message, output))?;
-        appended?;
-        status
-    } else {
-        call.with_bytes(2, |message| environment.reactor.send(id, opcode, true, message))??
-    };
+    let (id, opcode, reactor) = (call.id()?, opcode(call)?, &call.environment.reactor);
+    let status = call.with_buffer(2, |message| reactor.send(id, opcode, true, message))??;
+    finish_send(call, id, status)
+}
+
+fn opcode(call: &Call<'_, 4>) -> Result<Opcode, Error> {
+    Ok(if call.u32(3)? == 0 { Opcode::Text } else { Opcode::Binary })
+}
+
+fn finish_send<'s>(call: &Call<'s, 4>, id: ConnectionId, status: SendStatus) -> Returned<'s> {
     if status == SendStatus::Dropped {
-        let behavior = environment.reactor.check_websocket(id)?;
+        let behavior = call.environment.reactor.check_websocket(id)?;
         let message = call.with_bytes(2, <[u8]>::to_vec)?;
-        environment.dropped(behavior, id, &message, is_binary);
+        call.environment.dropped(behavior, id, &message, call.u32(3)? != 0);
     }
     Ok(Some(call.js.number(status as u32)?))
 }
@@ -46,7 +51,11 @@ pub(crate) fn end<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (id, environment) = (call.id()?, call.environment);
     environment.reactor.check_websocket(id)?;
     // The code is a number of 16 bits; what is above is cut off, as it would be on the wire.
-    let code = if call.js.is_undefined(call.arguments[2])? { 0 } else { call.js.to_i32(call.arguments[2])? as u16 };
+    let code = if call.js.is_undefined(call.arguments[2])? {
+        0
+    } else {
+        call.js.to_i32(call.arguments[2])?.cast_unsigned() as u16
+    };
     // Copied: the close handler runs inside and is given its own.
     let reason = call.with_bytes(3, <[u8]>::to_vec)?;
     environment.reactor.end(id, code, &reason, environment)?;
@@ -66,8 +75,15 @@ pub(crate) fn buffered_amount<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     Ok(Some(call.js.size(amount)?))
 }
 
-/// `flush(slot)`: sends what a corked function has written, if the slot still has a connection.
-pub(crate) fn flush<'s>(call: &Call<'s, 1>) -> Returned<'s> {
-    call.environment.reactor.flush_slot(call.u32(0)?);
+/// `webSocketCork(slot, generation): outer`, to be given to `uncork`.
+pub(crate) fn cork<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    let outer = call.environment.reactor.cork(call.id()?)?;
+    Ok(Some(call.js.number(outer.unwrap_or(NO_SLOT))?))
+}
+
+/// `uncork(slot, outer)`, of a WebSocket or a response.
+pub(crate) fn uncork<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    let outer = call.u32(1)?;
+    call.environment.reactor.uncork(call.u32(0)?, (outer != NO_SLOT).then_some(outer));
     Ok(None)
 }

@@ -1,7 +1,5 @@
 //! Declarations of libuv functions and constants.
 
-#![expect(non_camel_case_types, reason = "the names are libuv's")]
-
 use std::ffi::{c_int, c_void};
 
 /// A loop; opaque.

@@ -45,11 +45,6 @@ impl From<InvalidHeader> for ResponseError {
 }
 
 impl Reactor {
-    /// Whether a request can still be answered.
-    pub fn check_response(&self, id: ConnectionId) -> Result<(), Stale> {
-        self.state().response(id).map(|_| ())
-    }
-
     /// Answers with 500 and closes, unless the response is complete or awaited: for a handler that failed.
     pub fn fail_response(&self, id: ConnectionId, handler: &impl Handler) {
         let is_unanswered = self.state().response(id).is_ok_and(|connection| !connection.flags.has(Flags::AWAITED));
@@ -173,6 +168,10 @@ impl Reactor {
             Some(Route::Http(route)) => {
                 if has_body {
                     state.arm(slot);
+                    // RFC 9110 section 10.1.1. Whatever the handler makes of it, the body will be read.
+                    if request.header_has_token(b"expect", b"100-continue") {
+                        state.write(slot, |output| output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
+                    }
                 }
                 drop(state);
                 self.handle_routed(route, id, request, handler);

@@ -157,10 +157,6 @@ impl Reactor {
     pub(crate) fn corked(&self, slot: u32, event: impl FnOnce()) {
         let outer = self.state().corked.replace(slot);
         event();
-        let mut state = self.state();
-        state.corked = outer;
-        if outer != Some(slot) {
-            state.flush(slot);
-        }
+        self.uncork(slot, outer);
     }
 }

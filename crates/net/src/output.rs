@@ -96,16 +96,13 @@ impl Output {
     }
 
     fn refused(&mut self, error: io::Error) -> io::Result<()> {
-        match error.kind() {
-            io::ErrorKind::WouldBlock => {
-                self.blocked = true;
-                self.compact();
-                Ok(())
-            }
-            _ => {
-                self.clear();
-                Err(error)
-            }
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.blocked = true;
+            self.compact();
+            Ok(())
+        } else {
+            self.clear();
+            Err(error)
         }
     }
 

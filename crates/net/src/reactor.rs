@@ -14,7 +14,7 @@ use mio::{Events, Interest, Poll, Token};
 use crate::connection::{Connection, Flags, Phase, SidePool};
 use crate::listener::{self, Listener};
 use crate::settings::Behavior;
-use crate::table::{ConnectionId, Table};
+use crate::table::{ConnectionId, Stale, Table};
 use crate::{BehaviorId, Handler, ListenerId, Route, WebSocketSettings};
 
 /// Events taken from the kernel at once. What is left is taken in the next turn, after whatever else the thread does.
@@ -38,7 +38,7 @@ pub struct AppId(pub u32);
 pub struct Stats {
     /// Sockets of connections, those included that are only closing.
     pub connections: usize,
-    /// Open WebSockets.
+    /// Open `WebSockets`.
     pub websockets: usize,
     /// Listening sockets.
     pub listeners: usize,
@@ -73,7 +73,7 @@ pub(crate) struct State {
     listeners: Vec<Option<Listener>>,
     /// A listener could not accept for want of descriptors.
     starved: bool,
-    /// WebSockets over the limit of their behavior, to be closed when nobody is in the middle of sending to them.
+    /// `WebSockets` over the limit of their behavior, to be closed when nobody is in the middle of sending to them.
     pub(crate) doomed: Vec<ConnectionId>,
     /// A connection has gone since then.
     pub(crate) descriptor_freed: bool,
@@ -144,7 +144,7 @@ impl Reactor {
         AppId(state.routers.len() as u32 - 1)
     }
 
-    /// Settings for a route of WebSockets, to be named in [`Route::WebSocket`].
+    /// Settings for a route of `WebSockets`, to be named in [`Route::WebSocket`].
     pub fn add_behavior(&self, app: AppId, settings: WebSocketSettings) -> BehaviorId {
         let mut state = self.state();
         state.behaviors.0.push(Behavior { app, settings });
@@ -300,13 +300,26 @@ impl Reactor {
         !state.dirty.is_empty() || !state.resumed.is_empty() || !state.doomed.is_empty()
     }
 
-    /// Sends at once what has been written to a connection, unless that happens anyhow because its event is being
-    /// handled. A slot without a connection is fine.
-    pub fn flush_slot(&self, slot: u32) {
+    /// Gathers what is written to a connection until [`Reactor::uncork`]; gives what that is to be told.
+    pub fn cork(&self, id: ConnectionId) -> Result<Option<u32>, Stale> {
         let mut state = self.state();
-        if state.corked != Some(slot) {
+        state.table.get(id)?;
+        Ok(state.corked.replace(id.slot))
+    }
+
+    /// Sends what has been gathered, unless there is an outer cork that goes on gathering. The connection may have gone
+    /// meanwhile.
+    pub fn uncork(&self, slot: u32, outer: Option<u32>) {
+        let mut state = self.state();
+        state.corked = outer;
+        if outer != Some(slot) {
             state.flush(slot);
         }
+    }
+
+    /// Whether what is written to a connection is being gathered.
+    pub fn is_corked(&self, id: ConnectionId) -> bool {
+        self.state().corked == Some(id.slot)
     }
 
     pub(crate) fn state(&self) -> RefMut<'_, State> {

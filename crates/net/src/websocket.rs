@@ -1,4 +1,4 @@
-//! WebSockets: frames in, frames out, and the ways one ends.
+//! `WebSockets`: frames in, frames out, and the ways one ends.
 
 use milliways_proto::ws::{CloseFrame, Event, MAX_CONTROL_PAYLOAD, Opcode, write_frame, write_frame_header};
 

@@ -102,12 +102,12 @@ impl State {
                 let digit = char::from(byte).to_digit(16).unwrap_or_default();
                 Self::Size(size << 4 | u64::from(digit), true)
             }
-            (Self::Size(size, true), b'\r') | (Self::Extension(size), b'\r') => Self::SizeLineFeed(size),
+            (Self::Size(size, true) | Self::Extension(size), b'\r') => Self::SizeLineFeed(size),
             // BWS before chunk-ext
             (Self::Size(size, true), b';' | b' ' | b'\t') => Self::Extension(size),
             (Self::Extension(size), _) if is_field_byte(byte) => Self::Extension(size),
             // last-chunk = 1*"0"
-            (Self::SizeLineFeed(0), b'\n') | (Self::TrailerLineFeed, b'\n') => Self::TrailerStart,
+            (Self::SizeLineFeed(0) | Self::TrailerLineFeed, b'\n') => Self::TrailerStart,
             (Self::SizeLineFeed(size), b'\n') => Self::Data(size),
             (Self::DataReturn, b'\r') => Self::DataLineFeed,
             (Self::DataLineFeed, b'\n') => Self::Size(0, false),

@@ -40,7 +40,7 @@ pub fn write_status(output: &mut Vec<u8>, status: &[u8]) -> Result<StatusLine, I
     output.extend_from_slice(status);
     output.extend_from_slice(b"\r\n");
     Ok(match status {
-        [b'1', ..] | [b'2', b'0', b'4', ..] | [b'3', b'0', b'4', ..] => StatusLine::WithoutBody,
+        [b'1', ..] | [b'2' | b'3', b'0', b'4', ..] => StatusLine::WithoutBody,
         _ => StatusLine::WithBody,
     })
 }

@@ -133,7 +133,7 @@ mod tests {
             OFFER.replace("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ="),
             OFFER.replace("Sec-WebSocket-Key", "X"),
         ] {
-            let offered = with_request(&head, |request| Handshake::is_offered_by(request));
+            let offered = with_request(&head, Handshake::is_offered_by);
             assert_eq!(offered, head == OFFER, "{head}");
         }
     }

@@ -289,11 +289,11 @@ mod tests {
         match payload.len() {
             length @ 0..126 => bytes.push(0x80 | length as u8),
             length @ 126..=0xFFFF => {
-                bytes.push(0x80 | 126);
+                bytes.push(0xFE);
                 bytes.extend_from_slice(&(length as u16).to_be_bytes());
             }
             length => {
-                bytes.push(0x80 | 127);
+                bytes.push(0xFF);
                 bytes.extend_from_slice(&(length as u64).to_be_bytes());
             }
         }
