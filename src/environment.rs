@@ -99,6 +99,9 @@ pub(crate) fn register(env: sys::napi_env, exports: sys::napi_value) -> Result<(
         handles: RefCell::default(),
         armed: Cell::new(None),
     });
+    if let Some(bytes) = std::env::var("UWS_HTTP_MAX_HEADERS_SIZE").ok().and_then(|value| value.parse().ok()) {
+        environment.reactor.set_max_head_size(bytes);
+    }
     let environment = NonNull::from(Box::leak(environment));
     // From here on the environment is freed by the cleanup hook and by nothing else.
     // SAFETY: `env` is the environment that is being initialized; `tear_down` takes this pointer.
@@ -174,12 +177,12 @@ unsafe extern "C" fn tear_down(hook: sys::napi_async_cleanup_hook_handle, enviro
 impl Environment {
     /// Notes that JavaScript has ended if a call failed with no exception to show for it; otherwise makes the exception
     /// an uncaughtException.
-    fn settle<T>(&self, js: Js<'_>, result: Result<T, Failed>) -> Option<T> {
+    pub(crate) fn settle<T>(&self, js: Js<'_>, result: Result<T, Failed>) -> Option<T> {
         if let Ok(value) = result {
             return Some(value);
         }
-        let reported = js.take_exception().and_then(|exception| js.raise_uncaught(exception));
-        if reported.is_err() {
+        let is_thrown = js.is_exception_pending() == Ok(true);
+        if !is_thrown || js.take_exception().and_then(|exception| js.raise_uncaught(exception)).is_err() {
             self.is_alive.set(false);
         }
         None
@@ -244,6 +247,10 @@ impl Environment {
             drop(batch.ticks.take());
             self.batch.set(Some(batch));
         }
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.is_alive.get()
     }
 
     fn has_died<T>(&self) -> Option<T> {

@@ -142,12 +142,16 @@ impl Environment {
         self.tell(Scope::Batch, behavior, which, |js, function| {
             let buffer = make(js)?;
             let returned = js.call(function, &[js.number(id.slot)?, buffer, js.number(extra)?]);
+            // What was thrown is reported first. If it was the end of the environment, the buffer stays as it is: Node 20
+            // aborts when a buffer is detached while that is on its way up through calls of JavaScript.
+            let Some(returned) = self.settle(js, returned) else {
+                return if self.is_alive() { js.detach(buffer) } else { Ok(()) };
+            };
             // An async function sees its bytes until what it awaits first has settled in the same turn.
-            if returned.is_ok_and(|value| js.is_undefined(value) == Ok(false)) {
+            if !js.is_undefined(returned)? {
                 self.run_ticks();
             }
-            js.detach(buffer)?;
-            returned.map(|_| ())
+            js.detach(buffer)
         });
     }
 }

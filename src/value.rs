@@ -426,6 +426,7 @@ impl Drop for HandleScope {
 
 /// What Node's `AsyncResource` is: microtasks and nextTicks run when the outermost scope of it closes.
 pub(crate) struct AsyncContext {
+    env: sys::napi_env,
     raw: sys::napi_async_context,
     resource: Reference,
 }
@@ -436,7 +437,7 @@ impl AsyncContext {
         let mut raw = ptr::null_mut();
         // SAFETY: `Js` says that the call is allowed, `Value` that the values are alive.
         check(unsafe { sys::napi_async_init(js.env, resource.raw, name.raw, &raw mut raw) })?;
-        Ok(Self { raw, resource: Reference::new(js, resource)? })
+        Ok(Self { env: js.env, raw, resource: Reference::new(js, resource)? })
     }
 
     /// Opens a callback scope; it must be closed before the handle scope of `js` is.
@@ -446,6 +447,14 @@ impl AsyncContext {
         // SAFETY: `Js` says that the call is allowed; the context lives as long as this.
         check(unsafe { sys::napi_open_callback_scope(js.env, resource.raw, self.raw, &raw mut raw) })?;
         Ok(CallbackScope { env: js.env, raw })
+    }
+}
+
+impl Drop for AsyncContext {
+    fn drop(&mut self) {
+        // As with references: on the environment's thread, which exists, and with nothing to do about a failure.
+        // SAFETY: made by `napi_async_init`, and no scope of it is open any more.
+        unsafe { sys::napi_async_destroy(self.env, self.raw) };
     }
 }
 
