@@ -1,5 +1,6 @@
 //! Where libuv meets the reactor: its descriptor, its deadlines, and the moment before the loop goes to sleep.
 
+use std::io;
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -45,6 +46,12 @@ impl Environment {
         }
     }
 
+    fn check(&self, polled: io::Result<()>) {
+        if let Err(error) = polled {
+            self.report(&Error::Internal(format!("polling failed: {error}")));
+        }
+    }
+
     /// Runs what a callback of the loop is for. Such a callback comes between calls from JavaScript, unless another
     /// addon runs the loop inside one.
     fn run(&self, what: impl FnOnce()) {
@@ -59,11 +66,7 @@ impl Environment {
 
 impl Watcher for Environment {
     fn on_readable(&self) {
-        self.run(|| {
-            if let Err(error) = self.reactor.turn(Instant::now(), self) {
-                self.report(&Error::Internal(format!("polling failed: {error}")));
-            }
-        });
+        self.run(|| self.check(self.reactor.turn(Instant::now(), self)));
     }
 
     fn on_prepare(&self) {
@@ -78,6 +81,6 @@ impl Watcher for Environment {
 
     fn on_timeout(&self) {
         self.armed.set(None);
-        self.run(|| self.reactor.expire(Instant::now(), self));
+        self.run(|| self.check(self.reactor.expire(Instant::now(), self)));
     }
 }

@@ -128,9 +128,8 @@ impl<'s> Js<'s> {
         let mut is_refused = false;
         let made = self.make(|env, result| {
             // SAFETY: `Js` says that the call is allowed; the memory is valid until `free` is called.
-            let status = unsafe {
-                sys::napi_create_external_arraybuffer(env, data, length, Some(free), bytes.cast(), result)
-            };
+            let status =
+                unsafe { sys::napi_create_external_arraybuffer(env, data, length, Some(free), bytes.cast(), result) };
             is_refused = status == sys::Status::napi_no_external_buffers_allowed;
             status
         });

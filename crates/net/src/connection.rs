@@ -53,7 +53,7 @@ impl Flags {
     pub(crate) const FINISHED: u16 = 1 << 3;
     /// There may be bytes in the socket that nobody has been woken for: reading was put off.
     pub(crate) const UNREAD: u16 = 1 << 4;
-    /// A write failed. The socket says why when it is read.
+    /// A write failed, which has used up the socket's error: reading it looks like a FIN.
     pub(crate) const BROKEN: u16 = 1 << 5;
 
     /// The request's method is HEAD: the response has no body.
@@ -160,6 +160,16 @@ impl Connection {
 
     pub(crate) fn has_output(&self) -> bool {
         self.side.as_ref().is_some_and(|side| !side.output.is_empty())
+    }
+
+    /// HTTP: whether the next request has to wait, because the last one's response is not complete or the peer does not
+    /// take it. What the peer sends meanwhile is its own affair, but for the rest of a body.
+    pub(crate) fn is_held_up(&self) -> bool {
+        match self.phase {
+            Phase::Response => !self.has_body(),
+            Phase::Request => self.backpressure() > 0 && !self.has_body(),
+            Phase::WebSocket | Phase::Closing => false,
+        }
     }
 
     pub(crate) fn has_body(&self) -> bool {

@@ -118,7 +118,7 @@ impl Reactor {
                 }
             }
         }
-        if connection.phase == Phase::Response {
+        if connection.is_held_up() {
             connection.flags.add(Flags::UNREAD);
             pool.side_of(connection).input.extend_from_slice(bytes);
             return bytes.len();
@@ -223,7 +223,8 @@ impl Reactor {
         let Some(connection) = state.table.at(slot) else { return };
         let is_awaited = connection.flags.has(Flags::AWAITED);
         if !connection.flags.has(Flags::STATUS_WRITTEN) {
-            state.write(slot, |output| output.extend_from_slice(error.response().as_bytes()));
+            let response = if connection.flags.has(Flags::HEAD) { error.head() } else { error.response() };
+            state.write(slot, |output| output.extend_from_slice(response.as_bytes()));
         }
         state.begin_closing(slot);
         drop(state);

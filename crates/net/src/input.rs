@@ -23,7 +23,14 @@ impl Reactor {
         let is_websocket = connection.phase == Phase::WebSocket;
         state.flush_writable(slot);
         let Some(connection) = state.table.at(slot) else { return };
+        if connection.flags.has(Flags::BROKEN) {
+            return;
+        }
         let after = connection.backpressure();
+        if after == 0 && connection.flags.has(Flags::UNREAD) {
+            state.resumed.push(slot);
+            return;
+        }
         if is_websocket && after < before {
             let behavior = connection.behavior();
             let id = state.table.id(slot);
@@ -68,10 +75,10 @@ impl Reactor {
         let mut state = self.state();
         let now = state.active_now();
         let connection = state.table.at(slot)?;
-        if connection.phase == Phase::Response && !connection.has_body() {
+        if connection.is_held_up() {
             // The next request waits for its turn, in the kernel's buffer.
             connection.flags.add(Flags::UNREAD);
-            if !to_the_end {
+            if !to_the_end || connection.phase == Phase::Request {
                 return None;
             }
             // The peer will not take the response. Half-closed connections are not for HTTP/1.1 servers.
@@ -120,7 +127,7 @@ impl Reactor {
         self.corked(slot, || self.handle_bytes(slot, &mut [], handler));
         let mut state = self.state();
         if let Some(connection) = state.table.at(slot)
-            && connection.phase != Phase::Response
+            && !connection.is_held_up()
             && connection.flags.take(Flags::UNREAD)
         {
             self.rearm(connection, slot);
@@ -132,6 +139,10 @@ impl Reactor {
         // The peer may have finished as soon as it had asked, and still read the answers.
         state.flush(slot);
         let Some(connection) = state.table.at(slot) else { return };
+        if connection.flags.has(Flags::BROKEN) {
+            drop(state);
+            return self.drop_connection(slot, handler);
+        }
         match connection.phase {
             Phase::Request if connection.has_output() => {
                 connection.flags.add(Flags::PEER_FINISHED);

@@ -14,6 +14,7 @@ use mio::{Events, Interest, Poll, Token};
 use crate::connection::{Connection, Flags, Phase, SidePool};
 use crate::listener::{self, Listener};
 use crate::settings::Behavior;
+use crate::sys::retry;
 use crate::table::{ConnectionId, Stale, Table};
 use crate::{BehaviorId, Handler, ListenerId, Route, WebSocketSettings};
 
@@ -228,11 +229,18 @@ impl Reactor {
 
     /// Handles what the kernel has to tell, without waiting. To be called when the poll's descriptor is readable.
     pub fn turn(&self, now: Instant, handler: &impl Handler) -> io::Result<()> {
+        self.take_events(now, handler)?;
+        self.pump(now, handler);
+        Ok(())
+    }
+
+    /// Handles a batch of events; tells whether there may be more.
+    fn take_events(&self, now: Instant, handler: &impl Handler) -> io::Result<bool> {
         // A handler that runs the thread's event loop, which some addons make possible, comes here again.
-        let Some(mut events) = self.events.take() else { return Ok(()) };
+        let Some(mut events) = self.events.take() else { return Ok(false) };
         self.tell_time(now);
         self.state().table.recycle();
-        let polled = self.poll.borrow_mut().poll(&mut events, Some(Duration::ZERO));
+        let polled = retry(|| self.poll.borrow_mut().poll(&mut events, Some(Duration::ZERO)));
         if polled.is_ok() {
             for event in &events {
                 let token = event.token().0;
@@ -243,12 +251,9 @@ impl Reactor {
                 }
             }
         }
+        let is_full = events.iter().count() == EVENTS;
         self.events.set(Some(events));
-        self.pump(now, handler);
-        match polled {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
-            _ => Ok(()),
-        }
+        polled.map(|()| is_full)
     }
 
     /// Sends what was written outside of events, and goes on reading where a response has been completed. To be called
@@ -275,8 +280,10 @@ impl Reactor {
     }
 
     /// Handles the deadlines that have passed. To be called at [`Reactor::next_deadline`].
-    pub fn expire(&self, now: Instant, handler: &impl Handler) {
-        self.tell_time(now);
+    ///
+    /// What has arrived is handled first: if the thread was busy for long, a peer may look silent that is not.
+    pub fn expire(&self, now: Instant, handler: &impl Handler) -> io::Result<()> {
+        while self.take_events(now, handler)? {}
         self.handle_expired(handler);
         let mut state = self.state();
         if state.starved {
@@ -284,6 +291,7 @@ impl Reactor {
         }
         drop(state);
         self.pump(now, handler);
+        Ok(())
     }
 
     /// When [`Reactor::expire`] has something to do.
@@ -359,7 +367,7 @@ impl Reactor {
     }
 
     /// Keeps a panic from anyone but the connection in whose event it happened.
-    fn guard(&self, slot: u32, handler: &impl Handler, event: impl FnOnce()) {
+    pub(crate) fn guard(&self, slot: u32, handler: &impl Handler, event: impl FnOnce()) {
         let Err(panic) = catch_unwind(AssertUnwindSafe(event)) else { return };
         let message = panic
             .downcast_ref::<&str>()
@@ -524,8 +532,8 @@ impl State {
                     let _ = connection.stream.shutdown(std::net::Shutdown::Write);
                 }
             }
-            // A response has a deadline only while it does not move.
-            Phase::Response if is_blocked => {
+            // Whoever takes a large response has his time, as long as he takes some.
+            Phase::Request | Phase::Response | Phase::Closing if is_blocked => {
                 connection.last_active = self.now + 1;
                 self.arm(slot);
             }

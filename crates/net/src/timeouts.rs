@@ -37,17 +37,19 @@ impl Reactor {
             let due = state.due(slot, now);
             state.arm(slot);
             drop(state);
-            match due {
-                Due::Nothing => {}
-                Due::Drop => self.drop_connection(slot, handler),
-                Due::Ping => self.state().write_ping(slot),
-                Due::Idle => {
-                    self.fail_websocket(slot, 1001, "WebSocket timed out from inactivity", handler);
-                }
-                Due::Lifetime => {
-                    let reason = b"please reconnect";
-                    self.finish_websocket(slot, CloseFrame { code: 1000, reason }, 1000, reason, handler);
-                }
+            self.guard(slot, handler, || self.handle_due(slot, due, handler));
+        }
+    }
+
+    fn handle_due(&self, slot: u32, due: Due, handler: &impl Handler) {
+        match due {
+            Due::Nothing => {}
+            Due::Drop => self.drop_connection(slot, handler),
+            Due::Ping => self.state().write_ping(slot),
+            Due::Idle => self.fail_websocket(slot, 1001, "WebSocket timed out from inactivity", handler),
+            Due::Lifetime => {
+                let reason = b"please reconnect";
+                self.finish_websocket(slot, CloseFrame { code: 1000, reason }, 1000, reason, handler);
             }
         }
     }
@@ -72,12 +74,23 @@ impl State {
         if deadline(connection, settings).is_none_or(|deadline| deadline > now) {
             return Due::Nothing;
         }
-        let Some(settings) = settings else { return Due::Drop };
+        let Some(settings) = settings else {
+            // The kernel says that a socket is writable when a good part of its buffer is; a slow reader may take longer
+            // than our patience for that, and yet be reading.
+            let before = connection.backpressure();
+            self.flush_writable(slot);
+            let after = self.table.at(slot).map_or(0, |connection| connection.backpressure());
+            return if after < before { Due::Nothing } else { Due::Drop };
+        };
         if lifetime_end(connection, settings).is_some_and(|end| end <= now) {
             return Due::Lifetime;
         }
         if connection.last_active + settings.idle_timeout <= now {
-            return Due::Idle;
+            if !settings.send_pings || connection.flags.has(Flags::PINGED) {
+                return Due::Idle;
+            }
+            // The thread did not get here in time. The peer is not to suffer for it: it gets its ping and the margin.
+            connection.last_active = now + settings.ping_margin() - settings.idle_timeout;
         }
         connection.flags.add(Flags::PINGED);
         Due::Ping

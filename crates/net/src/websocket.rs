@@ -22,6 +22,9 @@ pub enum SendStatus {
 const SHORT_HEADER: usize = 2;
 const MEDIUM_HEADER: usize = 4;
 
+/// Bytes waiting for the peer above which its Pings are not answered.
+const MAX_PONG_BACKLOG: usize = 64 * 1024;
+
 impl Reactor {
     /// Sends a frame: a whole message or, unless `fin`, a fragment.
     pub fn send(&self, id: ConnectionId, opcode: Opcode, fin: bool, payload: &[u8]) -> Result<SendStatus, Stale> {
@@ -130,8 +133,7 @@ impl Reactor {
                     None => {}
                     Some(Event::Message { payload, binary }) => handler.message(self, behavior, id, payload, binary),
                     Some(Event::Ping(mut payload)) => {
-                        let bytes = payload.bytes();
-                        self.state().write(slot, |output| write_frame(output, Opcode::Pong, true, bytes));
+                        self.state().write_pong(slot, payload.bytes());
                         handler.ping(self, behavior, id, payload);
                     }
                     Some(Event::Pong(payload)) => handler.pong(self, behavior, id, payload),
@@ -212,6 +214,14 @@ impl State {
             self.doomed.push(id);
         }
         Ok(is_over)
+    }
+
+    /// RFC 6455 section 5.5.3: not every Ping has to be answered, so that one who sends them and reads nothing does not
+    /// fill our memory.
+    fn write_pong(&mut self, slot: u32, payload: &[u8]) {
+        if self.table.at(slot).is_some_and(|connection| connection.backpressure() < MAX_PONG_BACKLOG) {
+            self.write(slot, |output| write_frame(output, Opcode::Pong, true, payload));
+        }
     }
 
     fn send_status(&mut self, id: ConnectionId) -> Result<SendStatus, Stale> {

@@ -18,6 +18,12 @@ pub enum HttpError {
 }
 
 impl HttpError {
+    /// The response without its body: the answer to a HEAD.
+    pub fn head(self) -> &'static str {
+        let response = self.response();
+        response.split_once("\r\n\r\n").map_or(response, |(head, _)| &response[..head.len() + 4])
+    }
+
     /// The whole response.
     pub fn response(self) -> &'static str {
         match self {
