@@ -206,7 +206,7 @@ impl Reactor {
             let is_ours = table.at(slot).is_some_and(|connection| behaviors.app_of(connection) == app);
             drop(state);
             if is_ours {
-                self.drop_connection(slot, handler);
+                self.guard(slot, handler, || self.drop_connection(slot, handler));
             }
         }
     }

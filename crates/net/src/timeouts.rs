@@ -16,6 +16,7 @@ const HTTP_TIMEOUT: Tick = 10;
 const CLOSE_TIMEOUT: Tick = 10;
 
 /// What is due.
+#[derive(Clone, Copy)]
 enum Due {
     Nothing,
     /// The peer gets nothing more.

@@ -157,9 +157,9 @@ mod tests {
 
     const GET: RouteKind = RouteKind::Method(Method::Get);
 
-    fn with_routes(routes: &[(RouteKind, &'static str)]) -> Router<&'static str> {
+    fn serving(patterns: &[(RouteKind, &'static str)]) -> Router<&'static str> {
         let mut router = Router::default();
-        for (kind, pattern) in routes {
+        for (kind, pattern) in patterns {
             router.insert(*kind, pattern, *pattern).expect("short");
         }
         router
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_exact_method_goes_before_any() {
-        let router = with_routes(&[(RouteKind::Any, "/hello"), (GET, "/*")]);
+        let router = serving(&[(RouteKind::Any, "/hello"), (GET, "/*")]);
         assert_eq!(all(&router, false, Method::Get, "/hello"), ["/*", "/hello"]);
         assert_eq!(all(&router, false, Method::Post, "/hello"), ["/hello"]);
         assert_eq!(router.find(false, None, "/hello", 0), Some(&"/hello"));
@@ -180,21 +180,21 @@ mod tests {
     #[test]
     fn literals_go_before_parameters_before_the_wildcard_segment_by_segment() {
         let router =
-            with_routes(&[(GET, "/*"), (GET, "/:a/*"), (GET, "/x/:b"), (GET, "/:a/y"), (GET, "/x/*"), (GET, "/x/y")]);
+            serving(&[(GET, "/*"), (GET, "/:a/*"), (GET, "/x/:b"), (GET, "/:a/y"), (GET, "/x/*"), (GET, "/x/y")]);
         assert_eq!(all(&router, false, Method::Get, "/x/y"), ["/x/y", "/x/:b", "/x/*", "/:a/y", "/:a/*", "/*"]);
         assert_eq!(all(&router, false, Method::Get, "/z/y"), ["/:a/y", "/:a/*", "/*"]);
     }
 
     #[test]
     fn upgrade_routes_go_first_and_only_for_upgrades() {
-        let router = with_routes(&[(GET, "/chat"), (RouteKind::Upgrade, "/*")]);
+        let router = serving(&[(GET, "/chat"), (RouteKind::Upgrade, "/*")]);
         assert_eq!(all(&router, true, Method::Get, "/chat"), ["/*", "/chat"]);
         assert_eq!(all(&router, false, Method::Get, "/chat"), ["/chat"]);
     }
 
     #[test]
     fn a_wildcard_matches_the_empty_segment_and_a_parameter_does_not() {
-        let router = with_routes(&[(GET, "/x/*"), (GET, "/p/:id")]);
+        let router = serving(&[(GET, "/x/*"), (GET, "/p/:id")]);
         assert_eq!(all(&router, false, Method::Get, "/x/"), ["/x/*"]);
         assert_eq!(all(&router, false, Method::Get, "/x/a/b"), ["/x/*"]);
         assert!(all(&router, false, Method::Get, "/x").is_empty());
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn trailing_slashes_and_letter_case_count() {
-        let router = with_routes(&[(GET, "/x/static"), (GET, "/")]);
+        let router = serving(&[(GET, "/x/static"), (GET, "/")]);
         assert!(all(&router, false, Method::Get, "/x/static/").is_empty());
         assert!(all(&router, false, Method::Get, "/X/static").is_empty());
         assert_eq!(all(&router, false, Method::Get, "/"), ["/"]);
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_pattern_without_a_slash_is_kept_and_never_found() {
-        let mut router = with_routes(&[(GET, "hello"), (GET, "*")]);
+        let mut router = serving(&[(GET, "hello"), (GET, "*")]);
         assert!(all(&router, false, Method::Get, "/hello").is_empty());
         assert!(all(&router, false, Method::Get, "//hello").is_empty());
         assert_eq!(router.remove(GET, "hello"), Some("hello"));
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn for_each_visits_every_value() {
-        let router = with_routes(&[(GET, "/"), (GET, "/a/*"), (RouteKind::Any, "/:p"), (RouteKind::Upgrade, "/*")]);
+        let router = serving(&[(GET, "/"), (GET, "/a/*"), (RouteKind::Any, "/:p"), (RouteKind::Upgrade, "/*")]);
         let mut seen = Vec::new();
         router.for_each(|value| seen.push(*value));
         seen.sort_unstable();

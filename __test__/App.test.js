@@ -1,0 +1,558 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const net = require('node:net');
+const { after, describe, it } = require('node:test');
+const { EventLog } = require('./support/EventLog.js');
+const { RawSocket } = require('./support/RawSocket.js');
+const { Script } = require('./support/Script.js');
+const frames = require('./support/frames.js');
+const { fetch, request, withoutDate } = require('./support/http.js');
+const { serve } = require('./support/server.js');
+const { uWS, ours } = require('./support/uws.js');
+const { noConnectionLeft } = require('./support/wait.js');
+
+const NOT_FOUND = '<html><body><h1>File Not Found</h1><hr><i>uWebSockets/20 Server</i></body></html>';
+const INVALID_DATA = 'Text and data can only be passed by String, ArrayBuffer or TypedArray.';
+const INVALID_HANDLER = 'Passed callback is not a valid function.';
+
+/** A handler that answers with the given text. */
+const says = (text) => (res) => res.end(text);
+
+describe('a route', () => {
+  /** Serves the routes and gives the body of a GET of each target. */
+  async function bodies(t, routes, ...targets) {
+    const { port } = serve(t, routes);
+    return Promise.all(targets.map(async (target) => (await fetch(port, target)).body));
+  }
+
+  it('is registered for each method by its name', async (t) => {
+    const methods = { get: 'GET', post: 'POST', options: 'OPTIONS', del: 'DELETE', patch: 'PATCH', put: 'PUT' };
+    Object.assign(methods, { connect: 'CONNECT', trace: 'TRACE' });
+    const { port } = serve(t, (app) => {
+      for (const name of Object.keys(methods)) assert.equal(app[name]('/path', says(name)), app);
+      app.any('/path', says('any'));
+    });
+    for (const [name, method] of Object.entries(methods)) {
+      assert.equal((await fetch(port, '/path', { method })).body, name);
+    }
+    assert.equal((await fetch(port, '/path', { method: 'FOO' })).body, 'any', 'a method without a name of its own');
+    assert.equal((await fetch(port, '/path', { method: 'get' })).body, 'any', 'methods are case-sensitive');
+  });
+
+  it('of the exact method beats one of any, even with a wildcard', async (t) => {
+    const routes = (app) => app.any('/hello', says('any')).get('/*', says('get'));
+    assert.deepEqual(await bodies(t, routes, '/hello', '/other'), ['get', 'get']);
+  });
+
+  it('that is static beats a wildcard, whatever came first', async (t) => {
+    const routes = (app) => app.get('/*', says('*')).get('/a/*', says('a/*')).get('/a/b', says('a/b'));
+    assert.deepEqual(await bodies(t, routes, '/a/b', '/a/c', '/c', '/a/b/c'), ['a/b', 'a/*', '*', 'a/*']);
+  });
+
+  it('with a wildcard matches the empty segment, not the lack of one', async (t) => {
+    const routes = (app) => app.get('/x/*', says('x/*')).any('/*', says('any'));
+    assert.deepEqual(await bodies(t, routes, '/x/', '/x/y', '/x'), ['x/*', 'x/*', 'any']);
+  });
+
+  it('is case-sensitive, and a slash at the end matters', async (t) => {
+    const routes = (app) => app.get('/x/static', says('static')).any('/*', says('any'));
+    assert.deepEqual(await bodies(t, routes, '/x/static', '/x/static/', '/X/static'), ['static', 'any', 'any']);
+  });
+
+  it('with a parameter matches one segment that is not empty', async (t) => {
+    const routes = (app) => app.get('/user/:id', says('user')).any('/*', says('any'));
+    assert.deepEqual(await bodies(t, routes, '/user/1', '/user/', '/user/1/2'), ['user', 'any', 'any']);
+  });
+
+  it('is replaced by another of the same pattern', async (t) => {
+    const routes = (app) => app.get('/x', says('first')).get('/x', says('second'));
+    assert.deepEqual(await bodies(t, routes, '/x'), ['second']);
+  });
+
+  it('is removed by null', async (t) => {
+    const routes = (app) => app.get('/x', says('get')).any('/x', says('any')).get('/x', null);
+    assert.deepEqual(await bodies(t, routes, '/x'), ['any']);
+  });
+
+  it('may be added, replaced and removed while listening', async (t) => {
+    const { app, port } = serve(t, (routes) => routes.get('/x', says('first')));
+    assert.equal((await fetch(port, '/x')).body, 'first');
+    app.get('/x', says('second')).get('/y', says('y'));
+    assert.equal((await fetch(port, '/x')).body, 'second');
+    assert.equal((await fetch(port, '/y')).body, 'y');
+    app.get('/y', null);
+    assert.equal((await fetch(port, '/y')).status, 404);
+  });
+
+  it('takes its pattern as bytes, too', async (t) => {
+    const routes = (app) =>
+      app
+        .get(Buffer.from('/buffer'), says('buffer'))
+        .get(new TextEncoder().encode('/array').buffer, says('array'))
+        .ws(Buffer.from('/ws'), {});
+    assert.deepEqual(await bodies(t, routes, '/buffer', '/array'), ['buffer', 'array']);
+  });
+
+  it('for HEAD is one of head or any', async (t) => {
+    const { port } = serve(t, (app) =>
+      app.get('/get', says('get')).head('/head', says('four')).any('/any', says('three')),
+    );
+    const lengths = [];
+    for (const target of ['/get', '/head', '/any']) {
+      const { status, headers } = await fetch(port, target, { method: 'HEAD' });
+      lengths.push([status, headers['content-length']]);
+    }
+    assert.deepEqual(lengths, [
+      [404, '81'],
+      [200, '4'],
+      [200, '5'],
+    ]);
+  });
+
+  it('that matches nothing gives the page of uWebSockets.js, and the connection goes on', async (t) => {
+    const { port } = serve(t, (app) => app.get('/x', says('x')));
+    const client = await RawSocket.connect(port);
+    client.write(request('/nowhere'));
+    const { head, body } = await client.readResponse();
+    assert.equal(
+      withoutDate(head),
+      'HTTP/1.1 404 File Not Found\r\nDate: -\r\nuWebSockets: 20\r\nContent-Length: 81\r\n\r\n',
+    );
+    assert.equal(body, NOT_FOUND);
+    client.write(request('/x'));
+    assert.equal((await client.readResponse()).body, 'x');
+    client.destroy();
+  });
+
+  it('that is refused leaves the App as it was', async (t) => {
+    const routes = (app) => {
+      app.get('/x', says('first'));
+      assert.throws(() => app.get('/x', 'second'));
+    };
+    assert.deepEqual(await bodies(t, routes, '/x'), ['first']);
+  });
+});
+
+describe('a wrong argument', () => {
+  const app = uWS.App();
+  const handler = () => {};
+
+  for (const method of ['get', 'post', 'options', 'del', 'patch', 'put', 'head', 'connect', 'trace', 'any']) {
+    it(`${method}: a handler that is no function throws`, () => {
+      for (const wrong of [undefined, 'text', 5, {}, true]) {
+        assertThrows(() => app[method]('/x', wrong), 'ERR_MILLIWAYS_INVALID_HANDLER', INVALID_HANDLER);
+      }
+    });
+
+    it(`${method}: a pattern that is neither text nor bytes throws`, () => {
+      for (const wrong of [null, 5, {}, true, handler, new DataView(new ArrayBuffer(1))]) {
+        assertThrows(() => app[method](wrong, handler), 'ERR_MILLIWAYS_INVALID_DATA', INVALID_DATA);
+      }
+    });
+  }
+
+  it('ws: too few of them throw', () => {
+    for (const args of [[], ['/x']]) {
+      const call = () => app.ws(...args);
+      assertThrows(call, 'ERR_MILLIWAYS_MISSING_ARGUMENT', 'Function requires at least 2 arguments.');
+    }
+  });
+
+  it('ws: a pattern that is neither text nor bytes throws', () => {
+    for (const wrong of [5, {}, null]) {
+      assertThrows(() => app.ws(wrong, {}), 'ERR_MILLIWAYS_INVALID_DATA', INVALID_DATA);
+    }
+  });
+
+  it('ws: a handler that is no function throws', ours, () => {
+    for (const name of ['open', 'message', 'dropped', 'drain', 'close', 'ping', 'pong']) {
+      assertThrows(() => app.ws('/x', { [name]: 5 }), 'ERR_MILLIWAYS_INVALID_HANDLER', INVALID_HANDLER);
+    }
+  });
+
+  it('ws: a handler that is undefined counts as left out', () => {
+    app.ws('/undefined', { open: undefined, message: undefined, close: undefined });
+  });
+
+  it('ws: what this version does not have throws, rather than never run', ours, () => {
+    for (const name of ['upgrade', 'subscription']) {
+      assert.throws(() => app.ws('/x', { [name]: handler }), {
+        name: 'Error',
+        code: 'ERR_MILLIWAYS_NOT_SUPPORTED',
+        message: new RegExp(name),
+      });
+    }
+  });
+
+  it('listen: too few of them throw', () => {
+    for (const args of [[], [0], [handler]]) {
+      const call = () => app.listen(...args);
+      assertThrows(call, 'ERR_MILLIWAYS_MISSING_ARGUMENT', 'Function requires at least 2 arguments.');
+    }
+  });
+
+  it('listen: a callback that is no function throws, and nothing listens', ours, async () => {
+    const port = await freePort();
+    for (const args of [
+      [port, 5],
+      ['127.0.0.1', port, undefined],
+      [port, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, {}],
+    ]) {
+      assertThrows(() => app.listen(...args), 'ERR_MILLIWAYS_INVALID_HANDLER', INVALID_HANDLER);
+    }
+    await assert.rejects(RawSocket.connect(port), { code: 'ECONNREFUSED' });
+  });
+
+  it('listen: a host that is neither text nor bytes throws', () => {
+    assertThrows(() => app.listen({}, 0, handler), 'ERR_MILLIWAYS_INVALID_DATA', INVALID_DATA);
+  });
+
+  it('a pattern of more than 100 segments throws', ours, () => {
+    assert.throws(() => app.get('/x'.repeat(101), handler), { name: 'Error', code: 'ERR_MILLIWAYS_INVALID_PATTERN' });
+    app.get('/x'.repeat(100), handler);
+  });
+
+  it('a method taken off its object throws', ours, () => {
+    const { get, listen, ws, close } = app;
+    assert.throws(() => get.call({}, '/x', handler));
+    assert.throws(() => listen.call(undefined, 0, handler));
+    assert.throws(() => ws.call(null, '/x', {}));
+    assert.throws(() => close.call('app'));
+  });
+
+  /** uWebSockets.js has the same texts, and no codes. */
+  function assertThrows(call, code, message) {
+    assert.throws(call, ours.skip ? { name: 'Error', message } : { name: 'Error', code, message });
+  }
+});
+
+describe('listen', () => {
+  /** Listens, expects the callback to have run once by then, and gives what it got. */
+  function listen(t, app, ...args) {
+    const calls = [];
+    assert.equal(
+      app.listen(...args, (...given) => calls.push(given)),
+      app,
+    );
+    assert.equal(calls.length, 1, 'the callback ran once, before listen returned');
+    const [token] = calls[0];
+    if (token) t.after(() => uWS.us_listen_socket_close(token));
+    return token;
+  }
+
+  it('takes a port', async (t) => {
+    const token = listen(t, uWS.App().any('/*', says('ok')), 0);
+    const port = uWS.us_socket_local_port(token);
+    assert.equal((await fetch(port, '/')).body, 'ok', 'over IPv4');
+    if (await hasIPv6()) {
+      const client = await RawSocket.connect(port, { host: '::1' });
+      client.write(request('/'));
+      assert.equal((await client.readResponse()).body, 'ok', 'over IPv6');
+      client.destroy();
+    }
+  });
+
+  it('takes a port as a string, as process.env has it', (t) => {
+    assert.ok(listen(t, uWS.App(), '0'));
+  });
+
+  it('takes a host and a port', async (t) => {
+    const token = listen(t, uWS.App().any('/*', says('ok')), '127.0.0.1', 0);
+    const port = uWS.us_socket_local_port(token);
+    assert.equal((await fetch(port, '/')).body, 'ok');
+    await assert.rejects(RawSocket.connect(port, { host: '127.0.0.2' }), { code: 'ECONNREFUSED' });
+  });
+
+  it('takes a name as host', (t) => {
+    assert.ok(listen(t, uWS.App(), 'localhost', 0));
+  });
+
+  it('takes a port and options', (t) => {
+    assert.ok(listen(t, uWS.App(), 0, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT));
+  });
+
+  it('takes a host, a port and options', (t) => {
+    assert.ok(listen(t, uWS.App(), '127.0.0.1', 0, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT));
+  });
+
+  it('gives false for a host that is none of this machine', (t) => {
+    assert.equal(listen(t, uWS.App(), '192.0.2.1', 0), false);
+  });
+
+  it('gives false for a host that does not exist', (t) => {
+    assert.equal(listen(t, uWS.App(), 'not a host', 0), false);
+  });
+
+  it('gives false for a port in use that it wants for itself', (t) => {
+    const port = uWS.us_socket_local_port(listen(t, uWS.App(), 0));
+    assert.equal(listen(t, uWS.App(), port, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT), false);
+  });
+
+  it('gives false for a port of another program', async (t) => {
+    const other = net.createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => other.once('listening', resolve));
+    t.after(() => other.close());
+    assert.equal(listen(t, uWS.App(), '127.0.0.1', other.address().port), false);
+  });
+
+  it('shares a port by default', async (t) => {
+    const port = await freePort();
+    assert.ok(listen(t, uWS.App().any('/*', says('ok')), port));
+    assert.ok(listen(t, uWS.App().any('/*', says('ok')), port));
+    for (let i = 0; i < 10; i += 1) assert.equal((await fetch(port, '/')).body, 'ok');
+  });
+
+  it('may be called several times on an App', async (t) => {
+    const app = uWS.App().any('/*', says('ok'));
+    for (const token of [listen(t, app, 0), listen(t, app, 0)]) {
+      assert.equal((await fetch(uWS.us_socket_local_port(token), '/')).body, 'ok');
+    }
+  });
+
+  it('lets an exception of its callback through, and listens all the same', async (t) => {
+    const app = uWS.App().any('/*', says('ok'));
+    let token;
+    const call = () =>
+      app.listen(0, (listenSocket) => {
+        token = listenSocket;
+        throw new TypeError('of the callback');
+      });
+    assert.throws(call, { name: 'TypeError', message: 'of the callback' });
+    t.after(() => uWS.us_listen_socket_close(token));
+    assert.equal((await fetch(uWS.us_socket_local_port(token), '/')).body, 'ok');
+  });
+});
+
+describe('close', () => {
+  it('returns the App, and does no harm to one that does not listen', () => {
+    const app = uWS.App();
+    assert.equal(app.close(), app);
+    assert.equal(app.close(), app);
+  });
+
+  it('ends every connection, the handlers told before it returns', async (t) => {
+    const log = new EventLog();
+    const { app, port } = serve(t, (routes) =>
+      routes
+        .ws('/*', log.behavior())
+        .get('/pending', (res) => {
+          res.onAborted(() => log.add('aborted'));
+          log.add('request');
+        })
+        .get('/idle', says('idle')),
+    );
+    const webSocket = await RawSocket.upgrade(port, '/');
+    const pending = await RawSocket.connect(port);
+    pending.write(request('/pending'));
+    await log.next('request');
+    const idle = await RawSocket.connect(port);
+    idle.write(request('/idle'));
+    await idle.readResponse();
+    const fresh = await RawSocket.connect(port);
+
+    assert.equal(app.close(), app);
+    log.add('returned');
+    assert.deepEqual(log.all.slice(-3).map(String).sort(), ['aborted', 'close,1006,', 'returned']);
+    assert.deepEqual(log.all.at(-1), ['returned']);
+    for (const client of [webSocket, pending, idle, fresh]) {
+      assert.equal((await client.readToEnd()).toString('latin1'), '');
+      client.destroy();
+    }
+    await assert.rejects(RawSocket.connect(port), { code: 'ECONNREFUSED' });
+    await noConnectionLeft();
+  });
+
+  it('may be followed by listen', async (t) => {
+    const { app, port } = serve(t, (routes) => routes.any('/*', says('again')));
+    app.close();
+    let token;
+    app.listen('127.0.0.1', port, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
+      token = listenSocket;
+    });
+    assert.ok(token);
+    assert.equal((await fetch(port, '/')).body, 'again');
+  });
+
+  it('may be called in a handler of a request', async (t) => {
+    const { app, port } = serve(t, (routes) =>
+      routes.any('/*', (res) => {
+        res.onAborted(() => {});
+        app.close();
+      }),
+    );
+    const client = await RawSocket.connect(port);
+    client.write(request('/'));
+    assert.equal((await client.readToEnd()).toString('latin1'), '');
+    client.destroy();
+  });
+
+  it('may be called in the handler of a message, and no other message comes', async (t) => {
+    const log = new EventLog();
+    const { app, port } = serve(t, (routes) => routes.ws('/*', log.behavior({ message: () => app.close() })));
+    const client = await RawSocket.upgrade(port, '/');
+    client.write(Buffer.concat([frames.text('one'), frames.text('two')]));
+    assert.equal((await client.readToEnd()).toString('hex'), '');
+    assert.deepEqual(log.all, [['open'], ['message', 'one', false], ['close', 1006, '']]);
+    client.destroy();
+  });
+
+  it('leaves another App alone', async (t) => {
+    const first = serve(t, (app) => app.any('/*', says('first')));
+    const second = serve(t, (app) => app.any('/*', says('second')));
+    first.app.close();
+    assert.equal((await fetch(second.port, '/')).body, 'second');
+  });
+});
+
+describe('an App', () => {
+  it('can be extended, and its methods replaced', async (t) => {
+    const { port } = serve(t, (app) => {
+      app.name = 'mine';
+      const any = app.any;
+      app.any = (pattern, handler) => any.call(app, `/prefix${pattern}`, handler);
+      app.any('/x', says(app.name));
+    });
+    assert.equal((await fetch(port, '/prefix/x')).body, 'mine');
+  });
+
+  it('and its routes outlive every reference to it while it listens', async () => {
+    const { code, reports } = await Script.run(
+      async ({ uWS: { App, us_socket_local_port: localPort }, RawSocket: Client, report }) => {
+        let port;
+        App()
+          .get('/x', (res) => res.end('collected'))
+          .listen('127.0.0.1', 0, (token) => {
+            port = localPort(token);
+          });
+        for (let i = 0; i < 5; i += 1) {
+          globalThis.gc();
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        const client = await Client.connect(port);
+        client.write('GET /x HTTP/1.1\r\nHost: a\r\n\r\n');
+        report('body', (await client.readResponse()).body);
+        process.exit(0);
+      },
+      { execArgv: ['--expose-gc'] },
+    );
+    assert.deepEqual({ code, reports }, { code: 0, reports: [['body', 'collected']] });
+  });
+});
+
+describe('a process', () => {
+  it('that has an App which never listened ends by itself', async () => {
+    const { code, signal } = await Script.run(({ uWS: { App } }) => App().any('/*', () => {}));
+    assert.deepEqual({ code, signal }, { code: 0, signal: null });
+  });
+
+  it('lives while it listens, and ends by itself once it does not and its connections are gone', async () => {
+    const script = new Script(({ uWS: { App, us_listen_socket_close: close, us_socket_local_port: port }, report }) => {
+      let token;
+      App()
+        .get('/', (res) => res.end('alive'))
+        .get('/close', (res) => {
+          close(token);
+          res.end('closed', true);
+        })
+        .listen('127.0.0.1', 0, (listenSocket) => {
+          token = listenSocket;
+          report('port', port(token));
+        });
+    });
+    const [port] = await script.next('port');
+    for (let i = 0; i < 20; i += 1) assert.equal((await fetch(port, '/')).body, 'alive');
+    assert.equal((await fetch(port, '/close')).body, 'closed');
+    const { code, signal } = await script.exit(5_000);
+    assert.deepEqual({ code, signal }, { code: 0, signal: null });
+  });
+
+  it('ends by itself after app.close()', async () => {
+    const { code, signal } = await Script.run(
+      ({ uWS: { App } }) => {
+        const app = App();
+        app.listen(0, () => {});
+        setImmediate(() => app.close());
+      },
+      { timeout: 5_000 },
+    );
+    assert.deepEqual({ code, signal }, { code: 0, signal: null });
+  });
+
+  it('that no longer listens lives for the WebSockets it still has', async () => {
+    const script = new Script(({ uWS: { App, us_listen_socket_close: close, us_socket_local_port: port }, report }) => {
+      let token;
+      App()
+        .ws('/*', {
+          open: () => close(token),
+          message: (ws, message) => ws.send(message),
+          close: (ws, code) => report('close', code),
+        })
+        .listen('127.0.0.1', 0, (listenSocket) => {
+          token = listenSocket;
+          report('port', port(token));
+        });
+    });
+    const [port] = await script.next('port');
+    const client = await RawSocket.upgrade(port, '/');
+    // A loop with nothing left to wait for would have ended by the second of these.
+    for (let i = 0; i < 20; i += 1) {
+      client.write(frames.text(`${i}`));
+      assert.equal((await client.readFrame()).payload.toString(), `${i}`);
+    }
+    client.write(frames.close(1000));
+    await client.readClose();
+    client.destroy();
+    const { code, signal, reports } = await script.exit(5_000);
+    assert.deepEqual({ code, signal, last: reports.at(-1) }, { code: 0, signal: null, last: ['close', 1000] });
+  });
+
+  it('may exit in any handler, with connections open', async () => {
+    for (const place of ['open', 'message', 'close', 'request']) {
+      const { code, signal } = await Script.run(
+        async ({ uWS: { App, us_socket_local_port: localPort }, RawSocket: Client, frames: { text } }, where) => {
+          const exit = (handler) => {
+            if (handler === where) process.exit(7);
+          };
+          let port;
+          App()
+            .ws('/*', {
+              open: () => exit('open'),
+              message: () => exit('message'),
+              close: () => exit('close'),
+            })
+            .any('/*', () => exit('request'))
+            .listen('127.0.0.1', 0, (token) => {
+              port = localPort(token);
+            });
+          const client = await Client.connect(port);
+          if (where === 'request') {
+            client.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+            return;
+          }
+          (await Client.upgrade(port, '/')).write(text('x')).end();
+        },
+        { args: [place] },
+      );
+      assert.deepEqual({ place, code, signal }, { place, code: 7, signal: null });
+    }
+  });
+});
+
+async function freePort() {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function hasIPv6() {
+  const server = net.createServer();
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(0, '::1', () => server.close(() => resolve(true)));
+  });
+}
+
+after(noConnectionLeft);

@@ -1,0 +1,210 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs/promises');
+const os = require('node:os');
+const path = require('node:path');
+const { describe, it, test } = require('node:test');
+const { pathToFileURL } = require('node:url');
+const { RawSocket } = require('./support/RawSocket.js');
+const { Script } = require('./support/Script.js');
+const { fetch } = require('./support/http.js');
+const { serve } = require('./support/server.js');
+const { uWS, modulePath, root, ours } = require('./support/uws.js');
+
+const CONSTANTS = {
+  DISABLED: 0,
+  SHARED_COMPRESSOR: 1,
+  SHARED_DECOMPRESSOR: 256,
+  DEDICATED_COMPRESSOR: 248,
+  DEDICATED_COMPRESSOR_3KB: 145,
+  DEDICATED_COMPRESSOR_4KB: 146,
+  DEDICATED_COMPRESSOR_8KB: 163,
+  DEDICATED_COMPRESSOR_16KB: 180,
+  DEDICATED_COMPRESSOR_32KB: 197,
+  DEDICATED_COMPRESSOR_64KB: 214,
+  DEDICATED_COMPRESSOR_128KB: 231,
+  DEDICATED_COMPRESSOR_256KB: 248,
+  DEDICATED_DECOMPRESSOR: 3840,
+  DEDICATED_DECOMPRESSOR_32KB: 3840,
+  DEDICATED_DECOMPRESSOR_16KB: 3584,
+  DEDICATED_DECOMPRESSOR_8KB: 3328,
+  DEDICATED_DECOMPRESSOR_4KB: 3072,
+  DEDICATED_DECOMPRESSOR_2KB: 2816,
+  DEDICATED_DECOMPRESSOR_1KB: 2560,
+  DEDICATED_DECOMPRESSOR_512B: 2304,
+  LIBUS_LISTEN_EXCLUSIVE_PORT: 1,
+};
+
+describe('the constants', () => {
+  for (const [name, value] of Object.entries(CONSTANTS)) {
+    it(`${name} is ${value}`, () => assert.equal(uWS[name], value));
+  }
+
+  it('LIBUS_LISTEN_DEFAULT is 0', ours, () => assert.equal(uWS.LIBUS_LISTEN_DEFAULT, 0));
+});
+
+describe('the classes', () => {
+  it('App works as a function and as a constructor, with options and without', () => {
+    assert.equal(uWS.App().constructor.name, 'uWS.App');
+    assert.equal(new uWS.App().constructor.name, 'uWS.App');
+    assert.equal(uWS.App({}).constructor.name, 'uWS.App');
+    assert.equal(uWS.App(undefined).constructor.name, 'uWS.App');
+  });
+
+  it('App takes the options of an SSLApp, and unknown ones, and ignores them', () => {
+    const options = { key_file_name: 'missing.pem', cert_file_name: 'missing.pem', passphrase: '1234', unknown: {} };
+    assert.equal(uWS.App(options).constructor.name, 'uWS.App');
+  });
+
+  it('have the names that uWebSockets.js gives them', async (t) => {
+    const names = {};
+    const { port } = serve(t, (app) =>
+      app
+        .ws('/*', {
+          open: (ws) => {
+            names.ws = ws.constructor.name;
+          },
+        })
+        .any('/*', (res, req) => {
+          Object.assign(names, { res: res.constructor.name, req: req.constructor.name });
+          res.end();
+        }),
+    );
+    await fetch(port, '/');
+    (await RawSocket.upgrade(port, '/')).destroy();
+    assert.deepEqual(names, { res: 'uWS.HttpResponse', req: 'uWS.HttpRequest', ws: 'uWS.WebSocket' });
+  });
+});
+
+describe('us_listen_socket_close', () => {
+  it('stops listening, and leaves the connections that are there alone', async (t) => {
+    const { port, token } = serve(t, (app) => app.ws('/*', { message: (ws, message) => ws.send(message) }));
+    const client = await RawSocket.upgrade(port, '/');
+    uWS.us_listen_socket_close(token);
+    await assert.rejects(RawSocket.connect(port), { code: 'ECONNREFUSED' });
+    client.write(Buffer.from('818100000000', 'hex')).write('x');
+    assert.equal((await client.readFrame()).payload.toString(), 'x');
+    client.destroy();
+  });
+
+  it('may be called again on the same token', (t) => {
+    const { token } = serve(t, () => {});
+    assert.equal(uWS.us_listen_socket_close(token), undefined);
+    assert.equal(uWS.us_listen_socket_close(token), undefined);
+  });
+
+  it('may be called on a token that app.close() has closed', (t) => {
+    const { app, token } = serve(t, () => {});
+    app.close();
+    assert.equal(uWS.us_listen_socket_close(token), undefined);
+  });
+
+  it('may be called in the callback of listen', () => {
+    uWS.App().listen(0, (token) => uWS.us_listen_socket_close(token));
+  });
+
+  it('throws a TypeError on anything that is no token', ours, () => {
+    for (const value of [false, true, undefined, null, 0, 1, '', 'token', {}, [], () => {}, Symbol('token'), 1n]) {
+      assert.throws(() => uWS.us_listen_socket_close(value), {
+        name: 'TypeError',
+        code: 'ERR_MILLIWAYS_INVALID_TOKEN',
+      });
+    }
+    assert.throws(() => uWS.us_listen_socket_close(), { name: 'TypeError', code: 'ERR_MILLIWAYS_INVALID_TOKEN' });
+  });
+
+  it('throws a TypeError on other objects of the module', ours, async (t) => {
+    const { app, port } = serve(t, (routes) =>
+      routes.any('/*', (res, req) => {
+        for (const value of [res, req, app]) {
+          assert.throws(() => uWS.us_listen_socket_close(value), { code: 'ERR_MILLIWAYS_INVALID_TOKEN' });
+        }
+        res.end('thrown');
+      }),
+    );
+    assert.equal((await fetch(port, '/')).body, 'thrown');
+  });
+});
+
+describe('us_socket_local_port', () => {
+  it('is the port that listen was given, or chose for 0', async (t) => {
+    const { port } = serve(t, (app) => app.any('/*', (res) => res.end('here')));
+    assert.ok(port > 0 && port < 65536);
+    assert.equal((await fetch(port, '/')).body, 'here');
+  });
+
+  it('is -1 for a token that was closed', (t) => {
+    const { token } = serve(t, () => {});
+    uWS.us_listen_socket_close(token);
+    assert.equal(uWS.us_socket_local_port(token), -1);
+  });
+
+  it('throws a TypeError on anything that is no token', ours, () => {
+    for (const value of [false, undefined, null, 0, 'token', {}]) {
+      assert.throws(() => uWS.us_socket_local_port(value), { name: 'TypeError', code: 'ERR_MILLIWAYS_INVALID_TOKEN' });
+    }
+  });
+});
+
+describe('the package', ours, () => {
+  const dist = path.dirname(modulePath);
+
+  it('is the same module as dist/uws.js, as dist/index.js and as the main entry', () => {
+    assert.equal(require(path.join(dist, 'index.js')), uWS);
+    assert.equal(require(root), uWS);
+  });
+
+  it('has, imported, the CommonJS module as default and each of its keys as a named export', async () => {
+    const imported = await import(pathToFileURL(path.join(dist, 'index.mjs')).href);
+    assert.equal(imported.default, uWS);
+    const keys = Object.keys(uWS);
+    assert.deepEqual(Object.keys(imported).sort(), [...keys, 'default'].sort());
+    for (const key of keys) assert.equal(imported[key], uWS[key], key);
+  });
+
+  it('is found by name from a program that has it installed', async (t) => {
+    const folder = await temporaryFolder(t);
+    await fs.mkdir(path.join(folder, 'node_modules'));
+    await fs.symlink(root, path.join(folder, 'node_modules', 'milliways'), 'dir');
+    await fs.writeFile(
+      path.join(folder, 'program.mjs'),
+      `import { createRequire } from 'node:module';
+       import uWS, { App, SHARED_COMPRESSOR } from 'milliways';
+       const require = createRequire(import.meta.url);
+       export const same = ['milliways', 'milliways/dist/uws.js', 'milliways/dist/index.js'].every((name) => require(name) === uWS)
+         && App === uWS.App && SHARED_COMPRESSOR === 1;`,
+    );
+    const program = await import(pathToFileURL(path.join(folder, 'program.mjs')).href);
+    assert.equal(program.same, true);
+  });
+
+  it('may be there twice in one process: neither disturbs the other', async (t) => {
+    const folder = await temporaryFolder(t);
+    await fs.cp(dist, path.join(folder, 'dist'), { recursive: true });
+    const other = require(path.join(folder, 'dist', 'uws.js'));
+    assert.notEqual(other, uWS);
+
+    const { port } = serve(t, (app) => app.any('/*', (res) => res.end('first')));
+    const app = other.App().any('/*', (res) => res.end('second'));
+    t.after(() => app.close());
+    let token;
+    app.listen('127.0.0.1', 0, (listenSocket) => {
+      token = listenSocket;
+    });
+    assert.equal((await fetch(other.us_socket_local_port(token), '/')).body, 'second');
+    assert.equal((await fetch(port, '/')).body, 'first');
+    assert.throws(() => uWS.us_listen_socket_close(token), { code: 'ERR_MILLIWAYS_INVALID_TOKEN' });
+  });
+
+  async function temporaryFolder(t) {
+    const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'milliways-'));
+    t.after(() => fs.rm(folder, { recursive: true, force: true }));
+    return folder;
+  }
+});
+
+test('loading the module alone does not keep a process alive', async () => {
+  const { code, reports } = await Script.run(({ uWS: loaded, report }) => report('loaded', typeof loaded.App));
+  assert.deepEqual({ code, reports }, { code: 0, reports: [['loaded', 'function']] });
+});

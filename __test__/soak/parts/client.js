@@ -1,0 +1,140 @@
+'use strict';
+
+// A client process of the soak tests: opens raw WebSockets, and does with them what its parent asks.
+
+const net = require('node:net');
+const { upgradeRequest } = require('../../support/RawSocket.js');
+const frames = require('../../support/frames.js');
+
+/** How many connections are being opened at a time: more would overflow the backlog of the server. */
+const AT_ONCE = 200;
+const REQUEST = upgradeRequest('/');
+const HEAD_END = '\r\n\r\n';
+const HELLO = frames.text('hello');
+/** `hello` as the server sends it back. */
+const ANSWER = Buffer.from('810568656c6c6f', 'hex');
+const PING = frames.ping('seen');
+const PONG = Buffer.from('8a047365656e', 'hex');
+/** The first half of a frame. */
+const HALF = frames.binary(Buffer.alloc(2000)).subarray(0, 1000);
+
+const port = Number(process.argv[2]);
+const kept = [];
+let opened = 0;
+
+/**
+ * A loopback address that this process alone uses, a new one every few hundred connections. Ports of an address last for
+ * some 28,000 connections, those of processes that have just ended included, and finding a free one takes ever longer.
+ */
+function sourceAddress() {
+  opened += 1;
+  return `127.${1 + ((process.pid >> 8) % 250)}.${process.pid & 255}.${1 + (Math.floor(opened / 300) % 250)}`;
+}
+
+/** Opens a WebSocket that has sent a message and got it back. */
+function open() {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect({ port, host: '127.0.0.1', localAddress: sourceAddress() });
+    socket.setNoDelay(true);
+    let expected = HEAD_END;
+    let received = Buffer.alloc(0);
+    const onData = (chunk) => {
+      received = Buffer.concat([received, chunk]);
+      const at = received.indexOf(expected);
+      if (at < 0) return;
+      received = received.subarray(at + expected.length);
+      if (expected === HEAD_END) {
+        expected = ANSWER;
+        socket.write(HELLO);
+        return;
+      }
+      socket.off('data', onData);
+      socket.off('error', reject);
+      resolve(socket);
+    };
+    socket.on('data', onData);
+    socket.on('error', reject);
+    socket.write(REQUEST);
+  });
+}
+
+/** Resolves when these bytes have come; none others may be on their way. */
+function expect(socket, bytes) {
+  return new Promise((resolve, reject) => {
+    let length = 0;
+    const onData = (chunk) => {
+      length += chunk.length;
+      if (length < bytes.length) return;
+      socket.off('data', onData);
+      resolve();
+    };
+    socket.on('data', onData);
+    socket.on('error', reject);
+  });
+}
+
+/** Runs `count` of them, a few at a time. */
+async function each(count, run) {
+  let started = 0;
+  const next = async () => {
+    while (started < count) {
+      started += 1;
+      await run();
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(count, AT_ONCE) }, next));
+}
+
+const COMMANDS = {
+  /** Opens `count` more that stay idle. */
+  async open({ count }) {
+    await each(count, async () => {
+      const socket = await open();
+      socket.on('error', () => {});
+      // Nothing is expected any more, but an end of the server must not go unseen.
+      socket.on('close', () => process.send({ lost: true }));
+      kept.push(socket);
+    });
+  },
+  /** Opens `count`, and resets each in the middle of a frame that the server has read the first half of. */
+  async reset({ count }) {
+    await each(count, async () => {
+      const socket = await open();
+      // The pong says that the server has read as far as that, so the half that follows at once was read with it.
+      const seen = expect(socket, PONG);
+      socket.write(Buffer.concat([PING, HALF]));
+      await seen;
+      await new Promise((resolve) => {
+        socket.once('close', resolve);
+        socket.resetAndDestroy();
+      });
+    });
+  },
+  /** Opens `count` that never stop: echoes, halves of frames, and answers that nobody reads. To be killed. */
+  async chatter({ count }) {
+    await each(count, async () => {
+      const socket = await open();
+      const kind = kept.push(socket) % 4;
+      if (kind === 0) socket.write(HALF);
+      if (kind === 1) socket.write(frames.text('a', { fin: false }));
+      if (kind === 2) {
+        socket.pause();
+        for (let i = 0; i < 20; i += 1) socket.write(frames.binary(Buffer.alloc(60_000)));
+      }
+      if (kind === 3) {
+        socket.on('data', () => socket.write(HELLO));
+        socket.write(HELLO);
+      }
+    });
+  },
+};
+
+process.on('message', async ({ command, ...options }) => {
+  try {
+    await COMMANDS[command](options);
+    process.send({ done: command });
+  } catch (error) {
+    process.send({ failed: `${command}: ${error.stack}` });
+  }
+});
+process.on('disconnect', () => process.exit());

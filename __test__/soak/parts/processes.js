@@ -1,0 +1,105 @@
+'use strict';
+
+// The processes that a soak test is made of, and how much memory they use.
+
+const { fork } = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+const { once } = require('node:events');
+
+/** Milliseconds that a process may take to answer. */
+const PATIENCE = 120_000;
+
+/**
+ * How a server is started. The last two make runs repeatable: without them the young generation grows by megabytes or
+ * not, as the threads of the collector happen to be scheduled.
+ */
+const SERVER_FLAGS = ['--expose-gc', '--single-threaded-gc', '--max-semi-space-size=1'];
+
+class Process {
+  #child;
+  #answers = [];
+  #waiting = [];
+  #failure = null;
+
+  constructor(file, args, execArgv = []) {
+    this.#child = fork(path.join(__dirname, file), args, { execArgv });
+    this.#child.on('message', (message) => {
+      if (message.failed) this.#fail(new Error(message.failed));
+      else if (message.lost) this.#fail(new Error('the server closed a connection that should stay'));
+      else if (this.#waiting.length > 0) this.#waiting.shift().resolve(message);
+      else this.#answers.push(message);
+    });
+    this.#child.on('exit', (code, signal) => this.#fail(new Error(`${file} ended (${code ?? signal})`)));
+    this.exited = once(this.#child, 'exit');
+  }
+
+  get pid() {
+    return this.#child.pid;
+  }
+
+  /** The next message of the process. */
+  async answer() {
+    if (this.#failure) throw this.#failure;
+    if (this.#answers.length > 0) return this.#answers.shift();
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error('a process does not answer')), PATIENCE);
+    });
+    const answer = new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+    return Promise.race([answer, late]).finally(() => clearTimeout(timer));
+  }
+
+  /** Sends a message, and gives the next answer. */
+  ask(message) {
+    this.#child.send(message);
+    return this.answer();
+  }
+
+  async kill(signal = 'SIGKILL') {
+    this.#child.kill(signal);
+    await this.exited;
+  }
+
+  #fail(error) {
+    this.#failure = error;
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
+  }
+}
+
+/** Starts a server; its port is in `port`. */
+async function startServer(...args) {
+  const server = new Process('server.js', args, SERVER_FLAGS);
+  server.port = (await server.answer()).port;
+  return server;
+}
+
+function startClient(port) {
+  return new Process('client.js', [String(port)]);
+}
+
+/** Bytes of anonymous memory that the process has in RAM, after a collection of its garbage. */
+async function anonymousMemory(server) {
+  await server.ask({ ask: 'collect' });
+  const status = fs.readFileSync(`/proc/${server.pid}/status`, 'utf8');
+  return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)[1]) * 1024;
+}
+
+/** Runs a soak test: its exception is the failure, and off Linux there is nothing to measure with. */
+async function main(test) {
+  if (process.platform !== 'linux') {
+    console.log('Skipped: this reads /proc, which only Linux has.');
+    return;
+  }
+  try {
+    await test({ full: process.argv.includes('--full') });
+  } catch (error) {
+    console.error(error);
+    process.exitCode = 1;
+  } finally {
+    // Whatever is still running ends with the channel to this process.
+    process.exit();
+  }
+}
+
+module.exports = { startServer, startClient, anonymousMemory, main };

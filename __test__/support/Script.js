@@ -1,0 +1,73 @@
+'use strict';
+
+// A function run in a Node process of its own: for what ends a process, or must not.
+
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
+const path = require('node:path');
+const readline = require('node:readline');
+const { DEADLINE, deadline } = require('./wait.js');
+const { EventLog } = require('./EventLog.js');
+
+const PRELUDE = path.join(__dirname, 'prelude.js');
+
+class Script {
+  #child;
+  #stderr = '';
+  #log = new EventLog();
+  #exit;
+
+  /**
+   * Starts `main(prelude, ...args)`. The function is sent as source text: it sees its arguments and nothing else of the
+   * file it stands in.
+   */
+  constructor(main, { args = [], execArgv = [], env = {} } = {}) {
+    const list = [`require(${JSON.stringify(PRELUDE)})`, ...args.map((value) => JSON.stringify(value))];
+    this.#child = spawn(process.execPath, [...execArgv, '-e', `(${main})(${list})`], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child.stderr.setEncoding('utf8').on('data', (chunk) => {
+      this.#stderr += chunk;
+    });
+    readline.createInterface({ input: this.#child.stdout }).on('line', (line) => {
+      this.#log.add(...JSON.parse(line));
+    });
+    this.#exit = once(this.#child, 'close');
+  }
+
+  /** Runs a function to its end. */
+  static run(main, options) {
+    return new Script(main, options).exit(options?.timeout);
+  }
+
+  get pid() {
+    return this.#child.pid;
+  }
+
+  /** The details of the next `report(name, ...details)`; fails at once when the process ends without it. */
+  next(name) {
+    const ended = this.#exit.then(([code, signal]) => {
+      throw new Error(`the process ended (${code ?? signal}) before it reported '${name}': ${this.#stderr}`);
+    });
+    return Promise.race([this.#log.next(name), ended]);
+  }
+
+  /** Waits for the process to end by itself. */
+  async exit(timeout = DEADLINE) {
+    try {
+      const [code, signal] = await deadline(this.#exit, 'end of the process', timeout);
+      return { code, signal, stderr: this.#stderr, reports: this.#log.all };
+    } catch (error) {
+      this.#child.kill('SIGKILL');
+      error.message += `; reports: ${JSON.stringify(this.#log.all)}; stderr: ${this.#stderr}`;
+      throw error;
+    }
+  }
+
+  kill(signal = 'SIGKILL') {
+    this.#child.kill(signal);
+  }
+}
+
+module.exports = { Script };

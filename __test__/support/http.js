@@ -1,0 +1,57 @@
+'use strict';
+
+// Requests and responses of HTTP as bytes.
+
+const assert = require('node:assert/strict');
+const { RawSocket } = require('./RawSocket.js');
+
+/** A request with a Host and the given header lines. */
+function request(target, { method = 'GET', headers = [], body = '' } = {}) {
+  const lines = ['Host: localhost', ...headers].map((line) => `${line}\r\n`);
+  return `${method} ${target} HTTP/1.1\r\n${lines.join('')}\r\n${body}`;
+}
+
+/** One request on a connection of its own; the response as `RawSocket.readResponse` gives it. */
+async function fetch(port, target, options = {}) {
+  const client = await RawSocket.connect(port);
+  client.write(request(target, options));
+  const response = await client.readResponse({ noBody: options.method === 'HEAD' });
+  client.destroy();
+  return response;
+}
+
+/** One request on a connection of its own that the server closes; everything it sent, the date replaced. */
+async function exchange(port, bytes) {
+  const client = await RawSocket.connect(port);
+  client.write(bytes);
+  const received = await client.readToEnd();
+  client.destroy();
+  return withoutDate(received.toString('latin1'));
+}
+
+/** The text with each Date replaced by `-`, once it was found to be one. */
+function withoutDate(text) {
+  return text.replace(/^Date: (.*)\r$/gm, (_, date) => {
+    assert.match(date, /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/);
+    assert.ok(Math.abs(Date.parse(date) - Date.now()) < 60_000, `${date} is not now`);
+    return 'Date: -\r';
+  });
+}
+
+/** What a server answers to bytes that are no request it can serve, before it closes. */
+function errorResponse(status, reason, more = '') {
+  return (
+    `HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\n\r\n` +
+    `<h1>${reason}</h1>${more}<hr><i>uWebSockets/20 Server</i>`
+  );
+}
+
+const BAD_REQUEST = errorResponse(400, 'Bad Request');
+const HEADERS_TOO_LARGE = errorResponse(431, 'Request Header Fields Too Large');
+const VERSION_NOT_SUPPORTED = errorResponse(
+  505,
+  'HTTP Version Not Supported',
+  '<p>This server does not support HTTP/1.0.</p>',
+);
+
+module.exports = { request, fetch, exchange, withoutDate, BAD_REQUEST, HEADERS_TOO_LARGE, VERSION_NOT_SUPPORTED };

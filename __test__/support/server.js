@@ -1,0 +1,24 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const { uWS } = require('./uws.js');
+
+/**
+ * An App on a free port of the loopback address, with the routes that `routes(app)` adds. It is closed by the `after`
+ * of the test (`t`) or of the suite (`{ after }` of node:test).
+ */
+function serve(owner, routes) {
+  const app = uWS.App();
+  routes(app);
+  let token;
+  app.listen('127.0.0.1', 0, (listenSocket) => {
+    token = listenSocket;
+  });
+  assert.ok(token, 'listening on a free port');
+  owner.after(() => {
+    app.close();
+  });
+  return { app, token, port: uWS.us_socket_local_port(token) };
+}
+
+module.exports = { serve };

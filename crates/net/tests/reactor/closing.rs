@@ -1,0 +1,396 @@
+//! How `WebSockets` end, and what is told and sent then.
+
+use std::io::{ErrorKind, Read};
+use std::net::TcpStream;
+
+use milliways_net::{ConnectionId, SendStatus, Stale, WebSocketSettings};
+use milliways_proto::ws::Opcode;
+
+use crate::support::{BINARY, CLOSE, Event, GET, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, frame, masked, ok};
+
+/// Does what it is told to: a text message is a command.
+fn commanded() -> Server {
+    Server::websocket(WebSocketSettings::default(), |server, event| {
+        if let Event::Message { id, payload, .. } = event {
+            match payload.as_slice() {
+                b"end" => server.end(*id, 4001, "bye"),
+                b"close" => server.close(*id),
+                b"close app" => server.reactor.close_app(server.app, server),
+                other => _ = server.send(*id, Opcode::Text, other),
+            }
+        }
+    })
+}
+
+#[test]
+fn the_client_closes() {
+    let server = Server::echo(WebSocketSettings::default());
+    for (payload, told) in [
+        (&b"\x03\xe8r"[..], "close 1000 r"),
+        (b"", "close 1005 "),
+        (b"\x0b\xb8", "close 3000 "),
+        (b"\x0f\xa1\xc3\xa9", r"close 4001 \xc3\xa9"),
+    ] {
+        let client = server.open();
+        // What comes behind a Close frame is not read.
+        client.send([masked(CLOSE, payload), masked(TEXT, b"ignored"), masked(CLOSE, b"")].concat());
+        client.expect(frame(CLOSE, payload));
+        client.expect_end();
+        server.expect(&[told]);
+        assert_eq!((server.stats().connections, server.stats().websockets), (1, 0));
+        client.finish();
+        server.expect_empty();
+    }
+}
+
+#[test]
+fn the_server_closes() {
+    let server = Server::echo(WebSocketSettings::default());
+    let long = "é".repeat(100);
+    for (code, reason, wire, told) in [
+        (4001, "bye", frame(CLOSE, b"\x0f\xa1bye"), "close 4001 bye".to_owned()),
+        (1000, "", frame(CLOSE, b"\x03\xe8"), "close 1000 ".to_owned()),
+        // Codes that must not be sent, and no code.
+        (0, "", frame(CLOSE, b""), "close 0 ".to_owned()),
+        (1005, "", frame(CLOSE, b""), "close 1005 ".to_owned()),
+        (1006, "gone", frame(CLOSE, b""), "close 1006 gone".to_owned()),
+        (
+            4000,
+            &long,
+            frame(CLOSE, &[b"\x0f\xa0", "é".repeat(61).as_bytes()].concat()),
+            format!("close 4000 {}", long.as_bytes().escape_ascii()),
+        ),
+    ] {
+        let client = server.open();
+        let id = server.last_id();
+        server.end(id, code, reason);
+        // The handler has been told before `end` returned.
+        assert_eq!(server.take_log(), [told]);
+        assert_eq!(server.stats().websockets, 0);
+        assert_eq!(server.reactor.end(id, 1000, b"", &server), Err(Stale));
+        server.pump();
+        client.expect(wire);
+        client.expect_end();
+        // The peer may go on for a while; nobody is told.
+        client.send([masked(TEXT, b"late"), masked(CLOSE, b"\x0f\xa1bye")].concat());
+        server.expect_nothing();
+        client.finish();
+        server.expect_empty();
+    }
+}
+
+#[test]
+fn the_server_drops_the_connection() {
+    let server = Server::echo(WebSocketSettings::default());
+    let client = server.open();
+    server.close(server.last_id());
+    assert_eq!(server.take_log(), ["close 1006 "]);
+    client.expect_gone();
+    server.expect_empty();
+}
+
+#[test]
+fn each_violation_has_its_code_on_the_wire_and_its_reason() {
+    let server = Server::echo(WebSocketSettings { max_payload: 100, ..WebSocketSettings::default() });
+    let frame_reason = "Received invalid WebSocket frame";
+    for (input, code, reason) in [
+        (b"\x81\x01a".to_vec(), 1002_u16, frame_reason),
+        (masked(0xC1, b"a"), 1002, frame_reason),
+        (masked(0xA1, b"a"), 1002, frame_reason),
+        (masked(0x91, b"a"), 1002, frame_reason),
+        (masked(0x83, b"a"), 1002, frame_reason),
+        (masked(0x8B, b"a"), 1002, frame_reason),
+        (masked(0x09, b"a"), 1002, frame_reason),
+        (masked(PING, &[0; 126]), 1002, frame_reason),
+        (masked(CLOSE, &[0; 126]), 1002, frame_reason),
+        (masked(0x80, b"a"), 1002, frame_reason),
+        ([masked(0x01, b"a"), masked(TEXT, b"b")].concat(), 1002, frame_reason),
+        (b"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00".to_vec(), 1002, frame_reason),
+        (b"\x82\xfe\x00\x01".to_vec(), 1002, frame_reason),
+        (masked(BINARY, &[0; 101])[..6].to_vec(), 1009, "Received too big message"),
+        (b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04".to_vec(), 1009, "Received too big message"),
+        (masked(TEXT, b"a\xffb"), 1007, "Received invalid UTF-8"),
+        (masked(0x01, b"\xed\xa0")[..8].to_vec(), 1007, "Received invalid UTF-8"),
+        (masked(TEXT, b"\xe2\x82"), 1007, "Received invalid UTF-8"),
+        (masked(CLOSE, b"\x03"), 1002, "Received invalid close payload"),
+        (masked(CLOSE, b"\x03\xed"), 1002, "Received invalid close payload"),
+        (masked(CLOSE, b"\x03\xe8\xff"), 1002, "Received invalid close payload"),
+    ] {
+        // A good message before it is answered all the same.
+        let client = server.open();
+        client.send([masked(TEXT, b"good"), input.clone()].concat());
+        client.expect([frame(TEXT, b"good"), frame(CLOSE, &code.to_be_bytes())].concat());
+        client.expect_end();
+        server.expect(&["text good", &format!("close 1006 {reason}")]);
+        assert_eq!(server.stats().websockets, 0, "{}", input.escape_ascii());
+        client.finish();
+        server.expect_empty();
+    }
+}
+
+#[test]
+fn a_client_that_finishes_without_a_close_frame() {
+    let server = Server::echo(WebSocketSettings::default());
+    let whole = masked(TEXT, b"hello");
+    // Between frames, in a header, in a payload, between fragments.
+    for input in [&[][..], &whole[..1], &whole[..5], &whole[..8], &masked(0x01, b"a")] {
+        let client = server.open();
+        client.send([masked(TEXT, b"x"), input.to_vec()].concat());
+        client.finish();
+        client.expect(frame(TEXT, b"x"));
+        client.expect_end();
+        server.expect(&["text x", "close 1006 Received TCP FIN before WebSocket close frame"]);
+        server.expect_empty();
+    }
+}
+
+#[test]
+fn a_client_that_finishes_right_behind_its_close_frame() {
+    let server = Server::echo(WebSocketSettings::default());
+    let client = server.open();
+    client.send(masked(CLOSE, b"\x03\xe8r"));
+    client.finish();
+    client.expect(frame(CLOSE, b"\x03\xe8r"));
+    client.expect_end();
+    server.expect(&["close 1000 r"]);
+    server.expect_empty();
+}
+
+#[test]
+fn a_reset_ends_a_connection_in_every_state() {
+    let server = commanded();
+    let nothing: &[&str] = &[];
+    let head = &UPGRADE[..50];
+    for head in ["", head] {
+        let client = server.connect();
+        client.send(head);
+        server.settle();
+        client.reset();
+        server.expect_empty();
+        server.expect(nothing);
+    }
+
+    let whole = masked(TEXT, b"hello");
+    for input in [&[][..], &whole[..1], &whole[..8], &masked(0x01, b"a")] {
+        let client = server.open();
+        client.send(input);
+        server.settle();
+        client.reset();
+        server.expect(&["close 1006 "]);
+        server.expect_empty();
+    }
+
+    // While the server waits for the peer's FIN.
+    let client = server.open();
+    client.send(masked(TEXT, b"end"));
+    client.expect(frame(CLOSE, b"\x0f\xa1bye"));
+    client.expect_end();
+    client.reset();
+    server.expect_empty();
+    server.expect(&["text end", "close 4001 bye"]);
+
+    // With data that waits to be written.
+    let client = server.connect_with_small_buffer();
+    client.upgrade();
+    let id = server.last_id();
+    while server.send(id, Opcode::Binary, &vec![0; 60_000]) != SendStatus::Backpressure {}
+    client.reset();
+    // Not `drain`: nothing has been taken.
+    server.expect(&["close 1006 "]);
+    server.expect_empty();
+}
+
+#[test]
+fn ending_inside_open() {
+    let server = Server::websocket(WebSocketSettings::default(), |server, event| {
+        if let Event::Open { id, .. } = event {
+            server.send(*id, Opcode::Text, b"no");
+            server.end(*id, 4000, "full");
+            assert_eq!(server.reactor.send(*id, Opcode::Text, true, b""), Err(Stale));
+        }
+    });
+    let client = server.connect();
+    client.send([UPGRADE.as_bytes(), &masked(TEXT, b"not read")].concat());
+    client.expect_response(UPGRADED);
+    client.expect([frame(TEXT, b"no"), frame(CLOSE, b"\x0f\xa0full")].concat());
+    client.expect_end();
+    server.expect(&["open GET /", "close 4000 full"]);
+    client.finish();
+    server.expect_empty();
+}
+
+#[test]
+fn closing_inside_open() {
+    let server = Server::websocket(WebSocketSettings::default(), |server, event| {
+        if let Event::Open { id, .. } = event {
+            server.close(*id);
+        }
+    });
+    let client = server.connect();
+    client.send([UPGRADE.as_bytes(), &masked(TEXT, b"not read")].concat());
+    let rest = client.read_rest().unwrap_or_default();
+    assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 101 "), "{}", rest.escape_ascii());
+    server.expect(&["open GET /", "close 1006 "]);
+    server.expect_empty();
+}
+
+#[test]
+fn closing_inside_a_batch_drops_the_rest_of_it() {
+    let server = commanded();
+    for (command, told, wire) in
+        [("end", "close 4001 bye", frame(CLOSE, b"\x0f\xa1bye")), ("close", "close 1006 ", Vec::new())]
+    {
+        let client = server.open();
+        client.send(
+            [masked(TEXT, b"1"), masked(TEXT, command.as_bytes()), masked(TEXT, b"2"), masked(0x83, b"")].concat(),
+        );
+        if command == "end" {
+            client.expect([frame(TEXT, b"1"), wire].concat());
+            client.expect_end();
+            client.finish();
+        }
+        server.expect(&["text 1", &format!("text {command}"), told]);
+        server.expect_empty();
+    }
+}
+
+#[test]
+fn closing_inside_ping_and_pong() {
+    let server = Server::websocket(WebSocketSettings::default(), |server, event| match event {
+        Event::Ping { id, .. } => server.end(*id, 4002, ""),
+        Event::Pong { id, .. } => server.end(*id, 4003, ""),
+        _ => {}
+    });
+    let client = server.open();
+    client.send([masked(PING, b"x"), masked(TEXT, b"not read")].concat());
+    client.expect([frame(PONG, b"x"), frame(CLOSE, b"\x0f\xa2")].concat());
+    client.expect_end();
+    server.expect(&["ping x", "close 4002 "]);
+    let client = server.open();
+    client.send([masked(PONG, b"x"), masked(TEXT, b"not read")].concat());
+    client.expect(frame(CLOSE, b"\x0f\xa3"));
+    server.expect(&["pong x", "close 4003 "]);
+}
+
+#[test]
+fn nothing_can_be_done_with_a_websocket_that_has_closed() {
+    let server = Server::websocket(WebSocketSettings::default(), |server, event| {
+        if let Event::Close { id, .. } = event {
+            check_stale(server, *id);
+        }
+    });
+    let client = server.open();
+    client.send(masked(CLOSE, b""));
+    server.expect(&["close 1005 "]);
+    check_stale(&server, server.last_id());
+    client.expect(frame(CLOSE, b""));
+    client.expect_end();
+    client.finish();
+    server.expect_empty();
+    check_stale(&server, server.last_id());
+
+    // The slot's next tenant is not found with the old id.
+    let old = server.last_id();
+    let client = server.open();
+    assert_eq!(server.last_id().slot, old.slot);
+    check_stale(&server, old);
+    client.expect_silence();
+}
+
+fn check_stale(server: &Server, id: ConnectionId) {
+    let reactor = &server.reactor;
+    assert_eq!(reactor.send(id, Opcode::Text, true, b"x"), Err(Stale));
+    assert_eq!(reactor.send(id, Opcode::Binary, true, &vec![0; 100_000]), Err(Stale));
+    assert_eq!(reactor.send_with(id, Opcode::Text, |_| unreachable!("nothing is sent")), Err(Stale));
+    assert_eq!(reactor.ping(id, b""), Err(Stale));
+    assert_eq!(reactor.buffered_amount(id), Err(Stale));
+    assert_eq!(reactor.check_websocket(id), Err(Stale));
+    assert_eq!(reactor.end(id, 1000, b"", server), Err(Stale));
+    assert_eq!(reactor.close(id, server), Err(Stale));
+    // And a WebSocket is no response.
+    assert_eq!(reactor.respond(id, b"", false), Err(Stale));
+}
+
+#[test]
+fn an_id_of_the_one_kind_is_stale_for_the_other() {
+    let server = Server::echo(WebSocketSettings::default());
+    let client = server.open();
+    let id = server.last_id();
+    assert_eq!(server.reactor.respond(id, b"", false), Err(Stale));
+    assert_eq!(server.reactor.await_response(id), Err(Stale));
+    assert_eq!(server.reactor.close_response(id, &server), Err(Stale));
+    server.reactor.fail_response(id, &server);
+    client.expect_silence();
+
+    let server = Server::http(|server, event| {
+        if let Event::Request { id, .. } = event {
+            check_websocket_stale(server, *id);
+            server.respond(*id, "fine");
+        }
+    });
+    let client = server.connect();
+    client.send(GET);
+    client.expect_response(&ok("fine"));
+}
+
+fn check_websocket_stale(server: &Server, id: ConnectionId) {
+    assert_eq!(server.reactor.send(id, Opcode::Text, true, b""), Err(Stale));
+    assert_eq!(server.reactor.end(id, 1000, b"", server), Err(Stale));
+    assert_eq!(server.reactor.close(id, server), Err(Stale));
+    assert_eq!(server.reactor.buffered_amount(id), Err(Stale));
+    for id in [ConnectionId { slot: u32::MAX, ..id }, ConnectionId { generation: id.generation + 1, ..id }] {
+        assert_eq!(server.reactor.send(id, Opcode::Text, true, b""), Err(Stale));
+    }
+}
+
+#[test]
+fn closing_the_app_inside_a_handler() {
+    let server = commanded();
+    let other = server.reactor.add_app();
+    let listener = server.reactor.listen(other, Some("127.0.0.1"), 0, false).expect("a free port");
+    let first = server.open();
+    let second = server.open();
+    let third = server.connect();
+    let port = server.reactor.local_port(listener).expect("a listener");
+    let stranger = TcpStream::connect(("127.0.0.1", port)).expect("the other app listens");
+    server.until("four connections", || server.stats().connections == 4);
+
+    second.send([masked(TEXT, b"close app"), masked(TEXT, b"not read")].concat());
+    server.expect(&["text close app", "close 1006 ", "close 1006 "]);
+    for client in [&first, &second, &third] {
+        client.expect_gone();
+    }
+    assert_eq!((server.stats().connections, server.stats().websockets, server.stats().listeners), (1, 0, 1));
+    assert_eq!(server.reactor.local_port(server.listener), None);
+    assert!(server.reactor.is_active());
+    // The other app is as it was.
+    stranger.set_nonblocking(true).expect("a socket");
+    assert_eq!((&stranger).read(&mut [0]).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
+    server.reactor.close_app(other, &server);
+    assert!(!server.reactor.is_active());
+}
+
+#[test]
+fn a_cork_may_be_closed_in() {
+    let server = Server::echo(WebSocketSettings::default());
+    let client = server.open();
+    let id = server.last_id();
+    let outer = server.reactor.cork(id).expect("an open WebSocket");
+    server.send(id, Opcode::Text, b"last");
+    server.end(id, 4000, "");
+    server.reactor.uncork(id.slot, outer);
+    client.expect([frame(TEXT, b"last"), frame(CLOSE, b"\x0f\xa0")].concat());
+    client.expect_end();
+    client.finish();
+    server.take_log();
+    server.expect_empty();
+
+    let client = server.open();
+    let id = server.last_id();
+    let outer = server.reactor.cork(id).expect("an open WebSocket");
+    server.close(id);
+    server.reactor.uncork(id.slot, outer);
+    client.expect_gone();
+    server.take_log();
+    server.expect_empty();
+}

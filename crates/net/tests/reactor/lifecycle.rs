@@ -1,0 +1,546 @@
+//! Listening, accepting, slots and their generations, handlers that panic: what becomes of connections as such.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::env;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::net::{Ipv6Addr, TcpStream};
+use std::process::Command;
+use std::rc::Rc;
+
+use milliways_net::{Reactor, SendStatus, Stats, WebSocketSettings};
+use milliways_proto::ws::Opcode;
+
+use crate::support::{
+    CLOSE, Client, Event, GET, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, frame, masked, ok, opcode,
+};
+
+const NOTHING: Stats = Stats { connections: 0, websockets: 0, listeners: 0 };
+
+/// A WebSocket route at `/`, where messages come back, and an HTTP one at `/http`.
+fn server() -> Server {
+    let server = Server::websocket(WebSocketSettings::default(), |server, event| match event {
+        Event::Message { id, payload, binary } => _ = server.send(*id, opcode(*binary), payload),
+        Event::Request { id, line } if line.contains("wait") => {
+            server.reactor.await_response(*id).expect("a request");
+        }
+        Event::Request { id, .. } => server.respond(*id, "x"),
+        _ => {}
+    });
+    server.route("/http/*");
+    server
+}
+
+const GET_HTTP: &str = "GET /http/ HTTP/1.1\r\nHost: h\r\n\r\n";
+const GET_WAIT: &str = "GET /http/wait HTTP/1.1\r\nHost: h\r\n\r\n";
+
+#[test]
+fn nothing_is_left_of_connections_that_have_gone() {
+    let server = server();
+    let websocket = server.open();
+    let ended = server.open();
+    let closing = server.last_id();
+    let fragment = server.open();
+    fragment.send(masked(0x01, b"half a message"));
+    let keep_alive = server.connect();
+    keep_alive.send(GET_HTTP);
+    keep_alive.expect_response(&ok("x"));
+    let waiting = server.connect();
+    waiting.send(GET_WAIT.repeat(2));
+    let half = server.connect();
+    half.send("GET /");
+    let silent = server.connect();
+    server.end(closing, 1000, "");
+    server.settle();
+    server.take_log();
+    assert_eq!(server.stats(), Stats { connections: 7, websockets: 2, listeners: 1 });
+    assert!(server.reactor.is_active());
+
+    server.reactor.close_app(server.app, &server);
+    assert_eq!(server.stats(), NOTHING);
+    assert!(!server.reactor.is_active());
+    assert_eq!(server.next_deadline(), None);
+    let mut log = server.take_log();
+    log.sort_unstable();
+    assert_eq!(log, ["aborted", "close 1006 ", "close 1006 "]);
+    for client in [websocket, keep_alive, waiting, half, silent, fragment] {
+        client.expect_gone();
+    }
+    ended.read_rest().ok();
+    server.expect_nothing();
+    assert!(!server.reactor.has_work());
+}
+
+#[test]
+fn listening_again_after_closing_the_app() {
+    let mut server = server();
+    server.reactor.close_app(server.app, &server);
+    server.listener = server.reactor.listen(server.app, Some("127.0.0.1"), 0, true).expect("a free port");
+    let client = server.open();
+    client.send(masked(TEXT, b"hi"));
+    client.expect(frame(TEXT, b"hi"));
+}
+
+#[test]
+fn slots_are_used_again_with_new_generations() {
+    let server = server();
+    let mut seen = HashSet::new();
+    let mut slots = HashSet::new();
+    for round in 0..100 {
+        let client = server.open();
+        let id = server.last_id();
+        assert!(seen.insert(id), "{id:?} again");
+        slots.insert(id.slot);
+        if round % 2 == 0 {
+            client.send(masked(CLOSE, b""));
+            client.finish();
+            client.read_rest().expect("FIN, not a reset");
+        } else {
+            client.reset();
+        }
+        server.expect_empty();
+        server.take_log();
+        for old in &seen {
+            assert!(server.reactor.check_websocket(*old).is_err());
+        }
+    }
+    assert_eq!(slots.len(), 1);
+}
+
+#[test]
+fn a_connection_that_comes_while_another_goes_is_never_mistaken_for_it() {
+    let opened = Rc::new(RefCell::new(Vec::new()));
+    let server = Server::websocket(WebSocketSettings::default(), {
+        let opened = Rc::clone(&opened);
+        move |_, event| {
+            if let Event::Open { id, .. } = event {
+                opened.borrow_mut().push(*id);
+            }
+        }
+    });
+    for _ in 0..50 {
+        let leaver = server.open();
+        leaver.reset();
+        // Both in one turn, or in two.
+        let comer = server.connect_without_waiting();
+        comer.send(UPGRADE);
+        comer.expect_response(UPGRADED);
+        server.until("both events", || server.log_lines().len() == 2);
+        let [old, new] = opened.take()[..] else { panic!("two opened") };
+        assert_ne!(old, new);
+        assert!(server.reactor.check_websocket(old).is_err());
+        assert!(server.reactor.check_websocket(new).is_ok());
+        comer.reset();
+        server.expect_empty();
+        server.take_log();
+    }
+}
+
+#[test]
+fn thousands_of_connections_come_and_go() {
+    const COUNT: usize = 2000;
+    // Connected before the server turns: more than it accepts at once, fewer than the kernel may hold ready.
+    const AT_ONCE: usize = 700;
+    if !with_open_files(2 * COUNT as u32 + 200, "lifecycle::thousands_of_connections_come_and_go") {
+        return;
+    }
+    let server = server();
+    for round in 0..2 {
+        let mut clients: Vec<Client<'_>> = Vec::with_capacity(COUNT);
+        while clients.len() < COUNT {
+            clients.extend((0..AT_ONCE.min(COUNT - clients.len())).map(|_| server.connect_without_waiting()));
+            server.until("all connections", || server.stats().connections == clients.len());
+        }
+        for client in &clients {
+            client.send(UPGRADE);
+        }
+        for client in &clients {
+            client.expect_response(UPGRADED);
+        }
+        assert_eq!(server.stats(), Stats { connections: COUNT, websockets: COUNT, listeners: 1 });
+        for (number, client) in clients.iter().enumerate() {
+            client.send(masked(TEXT, number.to_string().as_bytes()));
+        }
+        for (number, client) in clients.iter().enumerate() {
+            client.expect(frame(TEXT, number.to_string().as_bytes()));
+        }
+        for client in clients {
+            client.reset();
+        }
+        server.expect_empty();
+        let log = server.take_log();
+        assert_eq!(log.iter().filter(|line| *line == "close 1006 ").count(), COUNT);
+        assert_eq!(log.len(), 3 * COUNT, "round {round}");
+    }
+    // Slots are used again, so that the table does not grow with the connections that have been.
+    let _client = server.open();
+    assert!((server.last_id().slot as usize) < COUNT);
+}
+
+#[test]
+fn a_closed_listener_keeps_its_connections() {
+    let server = server();
+    let client = server.open();
+    let address = server.address();
+    assert!(server.reactor.close_listener(server.listener));
+    assert!(!server.reactor.close_listener(server.listener));
+    assert_eq!(server.reactor.local_port(server.listener), None);
+    assert_eq!(TcpStream::connect(address).map_err(|error| error.kind()).err(), Some(ErrorKind::ConnectionRefused));
+    client.send(masked(TEXT, b"still here"));
+    client.expect(frame(TEXT, b"still here"));
+    assert!(server.reactor.is_active());
+    client.reset();
+    server.expect_empty();
+    assert!(!server.reactor.is_active());
+    assert!(!server.reactor.close_listener(milliways_net::ListenerId(1000)));
+    assert_eq!(server.reactor.local_port(milliways_net::ListenerId(1000)), None);
+}
+
+#[test]
+fn a_handler_may_close_the_listener_that_has_more() {
+    let server = Server::websocket(WebSocketSettings::default(), |server, event| {
+        if let Event::Open { .. } = event {
+            server.reactor.close_listener(server.listener);
+        }
+    });
+    let client = server.connect();
+    let more: Vec<_> = (0..10).map(|_| server.connect_without_waiting()).collect();
+    client.upgrade();
+    assert_eq!(server.stats().listeners, 0);
+    for client in more {
+        client.reset();
+    }
+    server.until("the others' end", || server.stats().connections == 1);
+    client.expect_silence();
+}
+
+#[test]
+fn a_port_can_be_shared_unless_it_is_exclusive() {
+    let server = server();
+    let reactor = &server.reactor;
+    let port = server.address().port();
+    // Both sides have to agree to share.
+    let second = reactor.listen(server.app, Some("127.0.0.1"), port, false).expect("shared");
+    assert_eq!(reactor.local_port(second), Some(port));
+    let refused =
+        |exclusive| reactor.listen(server.app, Some("127.0.0.1"), port, exclusive).map_err(|error| error.kind()).err();
+    assert_eq!(refused(true), Some(ErrorKind::AddrInUse));
+    assert!(reactor.close_listener(second));
+    assert!(reactor.close_listener(server.listener));
+
+    let exclusive = reactor.listen(server.app, Some("127.0.0.1"), port, true).expect("free");
+    assert_eq!(refused(true), Some(ErrorKind::AddrInUse));
+    assert_eq!(refused(false), Some(ErrorKind::AddrInUse));
+    assert_eq!(reactor.stats().listeners, 1);
+    assert!(reactor.close_listener(exclusive));
+    assert_eq!(refused(true), None);
+}
+
+#[test]
+fn a_port_can_be_used_again_at_once() {
+    let mut server = server();
+    let port = server.address().port();
+    let client = server.open();
+    // The server's side closes first, so that its end of the connection stays in TIME-WAIT.
+    server.reactor.close_app(server.app, &server);
+    client.expect_gone();
+    server.listener = server.reactor.listen(server.app, Some("127.0.0.1"), port, true).expect("free");
+    server.take_log();
+    server.open();
+}
+
+#[test]
+fn without_a_host_both_families_are_listened_on() {
+    let server = server();
+    let listener = server.reactor.listen(server.app, None, 0, false).expect("a free port");
+    let port = server.reactor.local_port(listener).expect("a listener");
+    let _client = TcpStream::connect(("127.0.0.1", port)).expect("a listening server");
+    server.until("IPv4", || server.stats().connections == 1);
+    // Not on every machine.
+    if std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+        let _client = TcpStream::connect((Ipv6Addr::LOCALHOST, port)).expect("a listening server");
+        server.until("IPv6", || server.stats().connections >= 2);
+    }
+}
+
+#[test]
+fn an_address_that_is_not_ours_is_an_error() {
+    let server = server();
+    // TEST-NET-1 of RFC 5737.
+    assert!(server.reactor.listen(server.app, Some("192.0.2.1"), 0, false).is_err());
+    assert!(server.reactor.listen(server.app, Some("no host name"), 0, false).is_err());
+    assert_eq!(server.stats().listeners, 1);
+}
+
+#[test]
+fn dropping_the_reactor_closes_its_sockets() {
+    let server = server();
+    let mut stream = TcpStream::connect(server.address()).expect("a listening server");
+    server.until("a connection", || server.stats().connections == 1);
+    let address = server.address();
+    drop(server);
+    assert!(matches!(stream.read(&mut [0]), Ok(0)));
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn accepting_goes_on_when_there_are_descriptors_again() {
+    if !with_open_files(100, "lifecycle::accepting_goes_on_when_there_are_descriptors_again") {
+        return;
+    }
+    // Descriptors that become free because connections go.
+    let server = server();
+    let mut clients: Vec<_> = (0..60).map(|_| server.connect_without_waiting()).collect();
+    server.until("want of descriptors", || server.next_deadline() == Some(1));
+    let accepted = server.stats().connections;
+    assert!(accepted < 60, "{accepted}");
+    clients.drain(..30).for_each(Client::reset);
+    server.until("the other connections", || server.stats().connections == 30);
+    for client in &clients {
+        client.send(GET_HTTP);
+    }
+    for client in &clients {
+        client.expect_response(&ok("x"));
+    }
+    clients.drain(..).for_each(Client::reset);
+    server.expect_empty();
+
+    // Descriptors that become free elsewhere in the process, of which nobody tells.
+    let client = server.connect_without_waiting();
+    let mut hoard: Vec<File> = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        hoard.push(file);
+    }
+    client.send(GET_HTTP);
+    server.settle();
+    assert_eq!(server.stats().connections, 0);
+    let retry = server.next_deadline();
+    assert!(retry.is_some());
+    // Still none.
+    server.pass_seconds(3);
+    assert_eq!(server.stats().connections, 0);
+    assert!(server.next_deadline() > retry);
+    drop(hoard);
+    server.settle();
+    assert_eq!(server.stats().connections, 0);
+    server.pass_seconds(1);
+    client.expect_response(&ok("x"));
+}
+
+#[test]
+fn a_listener_that_closes_while_there_are_no_descriptors() {
+    if !with_open_files(100, "lifecycle::a_listener_that_closes_while_there_are_no_descriptors") {
+        return;
+    }
+    let server = server();
+    let mut clients: Vec<_> = (0..60).map(|_| server.connect_without_waiting()).collect();
+    server.until("want of descriptors", || server.next_deadline() == Some(1));
+    server.reactor.close_listener(server.listener);
+    clients.drain(..).for_each(Client::reset);
+    server.until("the end of all connections", || server.stats().connections == 0);
+    server.pass_seconds(2);
+    assert_eq!(server.next_deadline(), None);
+}
+
+/// A server whose handler panics where it is told to.
+fn fragile() -> Server {
+    let server = Server::websocket(
+        WebSocketSettings { max_backpressure: 0, ..WebSocketSettings::default() },
+        |server, event| {
+            let told_to = |what: &[u8]| what.windows(4).any(|word| word == b"boom");
+            match event {
+                Event::Request { id, line } => {
+                    if line.contains("wait") {
+                        server.reactor.await_response(*id).expect("a request");
+                    }
+                    if line.contains("half") {
+                        server.reactor.write_header(*id, b"a", b"b").expect("good");
+                    }
+                    assert!(!told_to(line.as_bytes()), "boom in request");
+                    if !line.contains("wait") && !line.contains("forget") {
+                        server.respond(*id, "x");
+                    }
+                }
+                Event::Unanswered { .. } => panic!("boom in unanswered"),
+                Event::Open { line, .. } => assert!(!told_to(line.as_bytes()), "boom in open"),
+                Event::Message { id, payload, .. } => {
+                    if payload == b"boom while corked" {
+                        server.reactor.cork(*id).expect("an open WebSocket");
+                    }
+                    assert!(!told_to(payload), "boom in message");
+                    assert!(payload != b"formatted", "formatted {}", payload.len());
+                    if payload == b"no text" {
+                        std::panic::panic_any(7);
+                    }
+                    server.send(*id, Opcode::Text, payload);
+                }
+                Event::Ping { payload, .. } => assert!(!told_to(payload), "boom in ping"),
+                Event::Pong { payload, .. } => assert!(!told_to(payload), "boom in pong"),
+                Event::Close { reason, .. } => assert!(!told_to(reason), "boom in close"),
+                Event::Drain { .. } => panic!("boom in drain"),
+                Event::Aborted { .. } => panic!("boom in aborted"),
+                Event::Panicked { .. } => {}
+            }
+        },
+    );
+    server.route("/http/*");
+    server.websocket_route("/boom", WebSocketSettings::default());
+    server
+}
+
+#[test]
+fn a_handler_that_panics_ends_its_connection_and_no_other() {
+    let server = fragile();
+    let other = server.open();
+    let other_id = server.last_id();
+    let waiting = server.connect();
+    waiting.send(GET_WAIT);
+    server.expect(&["request GET /http/wait"]);
+    let waiting_id = server.last_id();
+    let get = |path: &str| GET.replace("GET /", &format!("GET {path}")).into_bytes();
+    let upgrade = |path: &str| UPGRADE.replace("GET /", &format!("GET {path}")).into_bytes();
+
+    for (is_websocket, input, log) in [
+        (false, get("/http/boom"), vec!["request GET /http/boom", "panicked boom in request"]),
+        (false, get("/http/half/boom"), vec!["request GET /http/half/boom", "panicked boom in request"]),
+        (
+            // Told as aborted, which panics again.
+            false,
+            get("/http/wait/boom"),
+            vec!["request GET /http/wait/boom", "aborted", "panicked boom in request"],
+        ),
+        (
+            false,
+            get("/http/forget"),
+            vec!["request GET /http/forget", "unanswered GET /http/forget", "panicked boom in unanswered"],
+        ),
+        (false, upgrade("/boom"), vec!["open GET /boom", "close 1006 ", "panicked boom in open"]),
+        (true, masked(TEXT, b"boom"), vec!["text boom", "close 1006 ", "panicked boom in message"]),
+        (
+            true,
+            masked(TEXT, b"boom while corked"),
+            vec!["text boom while corked", "close 1006 ", "panicked boom in message"],
+        ),
+        (true, masked(TEXT, b"formatted"), vec!["text formatted", "close 1006 ", "panicked formatted 9"]),
+        (true, masked(TEXT, b"no text"), vec!["text no text", "close 1006 ", "panicked "]),
+        (true, masked(PING, b"boom"), vec!["ping boom", "close 1006 ", "panicked boom in ping"]),
+        (true, masked(PONG, b"boom"), vec!["pong boom", "close 1006 ", "panicked boom in pong"]),
+        (true, masked(CLOSE, b"\x03\xe8boom"), vec!["close 1000 boom", "panicked boom in close"]),
+    ] {
+        let before = server.stats();
+        let client = if is_websocket { server.open() } else { server.connect() };
+        client.send(&input);
+        server.expect(&log);
+        server.until("the end of the connection", || server.stats() == before);
+        client.read_rest().ok();
+
+        other.send(masked(TEXT, b"still here"));
+        other.expect(frame(TEXT, b"still here"));
+        server.expect(&["text still here"]);
+        assert!(!server.reactor.is_corked(other_id));
+    }
+
+    server.respond(waiting_id, "still here, too");
+    waiting.expect_response(&ok("still here, too"));
+}
+
+#[test]
+fn a_handler_that_panics_when_it_is_told_of_the_end() {
+    let server = fragile();
+    let other = server.open();
+
+    let client = server.connect();
+    client.send(GET_WAIT);
+    server.expect(&["request GET /http/wait"]);
+    client.reset();
+    server.expect(&["aborted", "panicked boom in aborted"]);
+
+    let client = server.connect_with_small_buffer();
+    client.upgrade();
+    let id = server.last_id();
+    while server.send(id, Opcode::Binary, &vec![0; 60_000]) != SendStatus::Backpressure {}
+    server.until("drain", || {
+        client.read_some();
+        !server.log_lines().is_empty()
+    });
+    server.expect(&["drain", "close 1006 ", "panicked boom in drain"]);
+
+    other.send(masked(TEXT, b"still here"));
+    other.expect(frame(TEXT, b"still here"));
+    server.expect(&["text still here"]);
+    assert_eq!(server.stats(), Stats { connections: 1, websockets: 1, listeners: 1 });
+}
+
+fn fragile_when_closing_first() -> Server {
+    let settings = WebSocketSettings { idle_timeout: 8, send_pings: false, ..WebSocketSettings::default() };
+    Server::websocket(settings, |server, event| {
+        if let Event::Close { .. } = event {
+            assert!(server.log_lines().len() != 1, "boom in the first close");
+        }
+    })
+}
+
+#[test]
+fn a_handler_that_panics_at_a_deadline() {
+    let server = fragile_when_closing_first();
+    let clients: Vec<_> = (0..5).map(|_| server.open()).collect();
+    server.pass_seconds(10);
+    let mut log = server.take_log();
+    log.sort_unstable();
+    let timed_out = "close 1006 WebSocket timed out from inactivity";
+    assert_eq!(log, [timed_out, timed_out, timed_out, timed_out, timed_out, "panicked boom in the first close"]);
+    for client in clients {
+        client.read_rest().ok();
+        client.finish();
+    }
+    server.expect_empty();
+}
+
+#[test]
+fn a_handler_that_panics_while_the_app_closes() {
+    let server = fragile_when_closing_first();
+    let clients: Vec<_> = (0..5).map(|_| server.open()).collect();
+    server.reactor.close_app(server.app, &server);
+    assert_eq!(server.stats(), NOTHING);
+    let mut log = server.take_log();
+    log.sort_unstable();
+    assert_eq!(log[..5], ["close 1006 "; 5]);
+    assert_eq!(log[5..], ["panicked boom in the first close"]);
+    for client in clients {
+        client.expect_gone();
+    }
+}
+
+#[test]
+fn an_empty_reactor_has_nothing_to_do() {
+    let now = std::time::Instant::now();
+    let reactor = Reactor::new(now).expect("a poll");
+    assert_eq!(reactor.stats(), NOTHING);
+    assert!(!reactor.is_active());
+    assert!(!reactor.has_work());
+    assert_eq!(reactor.next_deadline(), None);
+}
+
+/// Whether this process may have exactly `limit` open files; if not, the test is run again in one that may, and must
+/// pass there.
+fn with_open_files(limit: u32, test: &str) -> bool {
+    const MARK: &str = "MILLIWAYS_TEST_OPEN_FILES";
+    if env::var_os(MARK).is_some() {
+        return true;
+    }
+    let output = Command::new("sh")
+        .args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")])
+        .arg(env::current_exe().expect("a program"))
+        .args(["--exact", test, "--test-threads=1"])
+        .env(MARK, limit.to_string())
+        .output()
+        .expect("a shell");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && printed.contains("1 passed"),
+        "with {limit} open files: {printed}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    false
+}

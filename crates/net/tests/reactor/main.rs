@@ -1,0 +1,12 @@
+//! The reactor with real sockets on the loopback interface and a clock of the tests' own: time passes when a test says
+//! so, and nothing here sleeps. Server and clients share one thread, so that a test decides what happens in which order.
+
+mod backpressure;
+mod closing;
+mod http;
+mod lifecycle;
+mod pipelining;
+mod random;
+mod support;
+mod timeouts;
+mod websocket;

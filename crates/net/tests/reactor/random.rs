@@ -1,0 +1,259 @@
+//! Operations of clients, handlers and the clock in random order, and what must hold in any: every id is of one tenant,
+//! every WebSocket that opens closes once, every request is answered or aborted, and nothing is left in the end.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use milliways_net::{ConnectionId, ResponseError, SendStatus, Stale, WebSocketSettings};
+use milliways_proto::ws::Opcode;
+
+use crate::support::{CLOSE, Client, Event, PING, PONG, Server, TEXT, UPGRADE, masked};
+
+const RUNS: u64 = 15;
+const STEPS: usize = 2000;
+
+type Key = (u32, u32);
+
+fn key(id: ConnectionId) -> Key {
+    (id.slot, id.generation)
+}
+
+fn id((slot, generation): Key) -> ConnectionId {
+    ConnectionId { slot, generation }
+}
+
+/// What the handler knows.
+#[derive(Default)]
+struct Known {
+    seed: u64,
+    websockets: BTreeSet<Key>,
+    /// Requests that are to be answered.
+    awaited: BTreeSet<Key>,
+    seen: HashSet<Key>,
+    /// The last one that has gone.
+    stale: Option<Key>,
+}
+
+impl Known {
+    fn below(&mut self, limit: usize) -> usize {
+        self.seed ^= self.seed << 13;
+        self.seed ^= self.seed >> 7;
+        self.seed ^= self.seed << 17;
+        (self.seed >> 33) as usize % limit
+    }
+
+    fn any_websocket(&mut self) -> Option<Key> {
+        let index = self.below(self.websockets.len().max(1));
+        self.websockets.iter().nth(index).copied()
+    }
+
+    fn any_awaited(&mut self) -> Option<Key> {
+        let index = self.below(self.awaited.len().max(1));
+        self.awaited.iter().nth(index).copied()
+    }
+
+    /// Takes note of an event, and checks that it may happen.
+    fn note(&mut self, event: &Event) {
+        let key = event.id().map(key);
+        match event {
+            Event::Request { .. } | Event::Open { .. } => {
+                assert!(self.seen.insert(key.expect("an id")), "an id is used again");
+                if let Event::Open { .. } = event {
+                    self.websockets.extend(key);
+                }
+            }
+            Event::Aborted { .. } => {
+                assert!(self.awaited.remove(&key.expect("an id")), "nobody waits for this");
+                self.stale = key;
+            }
+            Event::Message { .. } | Event::Ping { .. } | Event::Pong { .. } | Event::Drain { .. } => {
+                assert!(self.websockets.contains(&key.expect("an id")), "{event} for one that is not open");
+            }
+            Event::Close { .. } => {
+                assert!(self.websockets.remove(&key.expect("an id")), "{event} for one that is not open");
+                self.stale = key;
+            }
+            Event::Unanswered { .. } => {}
+            Event::Panicked { message } => panic!("{message}"),
+        }
+    }
+}
+
+/// Does something or other, as a handler or from outside.
+fn act(server: &Server, known: &RefCell<Known>) {
+    let what = known.borrow_mut().below(40);
+    let websocket = known.borrow_mut().any_websocket();
+    let awaited = known.borrow_mut().any_awaited();
+    let length = [0, 10, 200, 40_000, 70_000, 300_000][known.borrow_mut().below(6)];
+    let is_rare = known.borrow_mut().below(8) == 0;
+    match (what, websocket, awaited) {
+        (0..=9, Some(to), _) => {
+            server.send(id(to), Opcode::Binary, &vec![7; length]);
+        }
+        (10..=13, Some(to), _) => {
+            let append = |output: &mut Vec<u8>| output.extend(std::iter::repeat_n(7, length));
+            server.reactor.send_with(id(to), Opcode::Binary, append).expect("an open WebSocket");
+        }
+        (14, Some(to), _) if is_rare => server.end(id(to), 4000, "random"),
+        (15, Some(to), _) if is_rare => server.close(id(to)),
+        (16..=20, Some(to), _) => {
+            let outer = server.reactor.cork(id(to)).expect("an open WebSocket");
+            for _ in 0..3 {
+                let status = server.send(id(to), Opcode::Text, b"corked");
+                assert!(status != SendStatus::Dropped || server.reactor.buffered_amount(id(to)) != Ok(0));
+            }
+            server.reactor.uncork(to.0, outer);
+        }
+        (21..=32, _, Some(to)) => {
+            known.borrow_mut().awaited.remove(&to);
+            known.borrow_mut().stale = Some(to);
+            server.reactor.write_header(id(to), b"A", b"b").expect("a request");
+            server.reactor.respond(id(to), &vec![b'x'; length], length == 200).expect("a request");
+        }
+        (33, _, Some(to)) if is_rare => server.reactor.close_response(id(to), server).expect("a request"),
+        (34, ..) => server.pump(),
+        (35, ..) => server.turn(),
+        _ => {}
+    }
+    if let Some(stale) = known.borrow().stale.map(id) {
+        assert_eq!(server.reactor.send(stale, Opcode::Text, true, b""), Err(Stale));
+        assert_eq!(server.reactor.write_status(stale, b"200"), Err(ResponseError::Stale));
+        assert_eq!(server.reactor.cork(stale), Err(Stale));
+    }
+}
+
+fn handle(server: &Server, known: &RefCell<Known>, event: &Event) {
+    known.borrow_mut().note(event);
+    if let Event::Request { id, .. } = event {
+        let choice = known.borrow_mut().below(16);
+        match choice {
+            // Forgotten.
+            0 => {}
+            1..=7 => {
+                server.reactor.await_response(*id).expect("a request");
+                known.borrow_mut().awaited.insert(key(*id));
+            }
+            _ => server.reactor.respond(*id, &vec![b'x'; 1 << choice], false).expect("a request"),
+        }
+    }
+    let actions = known.borrow_mut().below(3);
+    for _ in 0..actions {
+        act(server, known);
+    }
+}
+
+/// Something that a client says: to the point or not, whole or in part.
+fn speech(known: &mut Known, to_websocket: bool) -> Vec<u8> {
+    let length = known.below(300);
+    let is_rare = known.below(30) == 0;
+    let to_websocket = to_websocket != (known.below(100) == 0);
+    let mut bytes = match (to_websocket, known.below(8)) {
+        (false, 0..=3) => b"GET /http HTTP/1.1\r\nHost: h\r\n\r\n".repeat(1 + length % 10),
+        (false, 4 | 5) => {
+            let head = format!("PUT /http HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", length + 1);
+            [head.into_bytes(), vec![b'x'; length + 1]].concat()
+        }
+        (false, 6) => {
+            b"POST /http HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".to_vec()
+        }
+        (false, _) => b"GET /http HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".to_vec(),
+        (true, 0) if is_rare => masked(CLOSE, b"\x03\xe8"),
+        (true, 1) if is_rare => masked(0x01, b"first"),
+        (true, 0..=3) => masked(TEXT, &vec![b'x'; length]).repeat(1 + length % 10),
+        (true, 4 | 5) => masked(PING, &vec![b'p'; length % 126]),
+        (true, _) => [masked(0x01, b"first"), masked(PONG, b""), masked(0x80, b"last")].concat(),
+    };
+    if known.below(50) == 0 {
+        bytes.truncate(known.below(bytes.len()));
+    }
+    bytes
+}
+
+#[test]
+fn nothing_is_lost_or_mixed_up_in_any_order_of_operations() {
+    for run in 1..=RUNS {
+        let known = Rc::new(RefCell::new(Known { seed: run * 0x9E37_79B9, ..Known::default() }));
+        let settings = WebSocketSettings {
+            idle_timeout: 16,
+            max_backpressure: 100_000,
+            close_on_backpressure_limit: run % 2 == 0,
+            max_lifetime: u32::from(run % 3 == 0),
+            ..WebSocketSettings::default()
+        };
+        let server = Server::websocket(settings, {
+            let known = Rc::clone(&known);
+            move |server, event| handle(server, &known, event)
+        });
+        server.route("/http");
+        // With each, whether it has asked for a WebSocket.
+        let mut clients: Vec<(Client<'_>, bool)> = Vec::new();
+        for _ in 0..STEPS {
+            let what = known.borrow_mut().below(60);
+            let index = known.borrow_mut().below(clients.len().max(1));
+            let is_full = clients.len() == 30;
+            match (what, clients.get_mut(index)) {
+                (0 | 1, _) if !is_full => clients.push((server.connect_without_waiting(), false)),
+                (2 | 3, _) if !is_full => {
+                    clients.push((server.connect_with_small_buffer_without_waiting(), false));
+                }
+                (4..=9, Some((client, is_websocket @ false))) => {
+                    client.try_send(UPGRADE.as_bytes());
+                    *is_websocket = true;
+                }
+                (10, Some(_)) => clients.swap_remove(index).0.reset(),
+                (11, Some(_)) => drop(clients.swap_remove(index)),
+                (12, Some((client, _))) => client.finish(),
+                (13..=25, Some((client, _))) => {
+                    // Sometimes a little, sometimes all there is.
+                    let mut pieces = if what < 20 { 3 } else { 100 };
+                    let has_ended = loop {
+                        match client.read_some() {
+                            Some(Ok(bytes)) if bytes.is_empty() => break true,
+                            Some(Err(_)) => break true,
+                            None => break false,
+                            Some(Ok(_)) => {}
+                        }
+                        server.turn();
+                        pieces -= 1;
+                        if pieces == 0 {
+                            break false;
+                        }
+                    };
+                    if has_ended {
+                        clients.swap_remove(index);
+                    }
+                }
+                (26..=50, Some((client, is_websocket))) => {
+                    let bytes = speech(&mut known.borrow_mut(), *is_websocket);
+                    client.try_send(&bytes);
+                }
+                (51, _) => {
+                    let milliseconds = known.borrow_mut().below(600) as u64;
+                    server.stall(Duration::from_millis(milliseconds));
+                }
+                _ => (0..8).for_each(|_| act(&server, &known)),
+            }
+            if run % 5 != 0 {
+                server.turn();
+                assert_eq!(server.stats().websockets, known.borrow().websockets.len());
+            }
+        }
+        if run % 2 == 0 {
+            server.reactor.close_app(server.app, &server);
+            assert_eq!(server.stats().connections, 0);
+        } else {
+            for (client, _) in clients.drain(..) {
+                client.reset();
+            }
+            server.until("the end of all connections", || server.stats().connections == 0);
+        }
+        assert_eq!(server.stats().websockets, 0, "run {run}");
+        assert!(known.borrow().websockets.is_empty(), "run {run}");
+        assert!(known.borrow().awaited.is_empty(), "run {run}");
+        server.settle();
+        assert_eq!(server.next_deadline(), None, "run {run}");
+        assert!(!server.reactor.has_work(), "run {run}");
+    }
+}

@@ -1,0 +1,174 @@
+//! A client that turns the server while it waits for it.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+
+use super::{DATE, PATIENCE, Server, UPGRADE, UPGRADED, shown, without_dates};
+
+/// A client's end of a connection. It turns the server while it waits.
+pub(crate) struct Client<'s> {
+    pub(crate) stream: TcpStream,
+    server: &'s Server,
+}
+
+impl<'s> Client<'s> {
+    pub(super) fn new(server: &'s Server, stream: TcpStream) -> Self {
+        stream.set_nonblocking(true).expect("a socket");
+        stream.set_nodelay(true).expect("a socket");
+        Self { stream, server }
+    }
+
+    pub(crate) fn send(&self, bytes: impl AsRef<[u8]>) {
+        let mut rest = bytes.as_ref();
+        self.server.until("room for what a client sends", || {
+            rest = &rest[self.send_some(rest)..];
+            rest.is_empty()
+        });
+    }
+
+    /// Sends as much as the kernel takes without anybody reading; 0 when that is nothing.
+    pub(crate) fn send_some(&self, bytes: &[u8]) -> usize {
+        match (&self.stream).write(bytes) {
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => panic!("cannot send: {error}"),
+        }
+    }
+
+    /// Sends what the kernel takes, if the connection still stands.
+    pub(crate) fn try_send(&self, bytes: &[u8]) {
+        let _ = (&self.stream).write(bytes);
+    }
+
+    /// Sends `bytes` in pieces and has the server handle each before it sends the next.
+    pub(crate) fn send_pieces(&self, pieces: &[&[u8]]) {
+        for piece in pieces {
+            self.send(piece);
+            self.server.settle();
+        }
+    }
+
+    /// Reads what is there: `None` when nothing is, an empty piece at the end.
+    pub(crate) fn read_some(&self) -> Option<io::Result<Vec<u8>>> {
+        let mut buffer = vec![0; 64 * 1024];
+        match (&self.stream).read(&mut buffer) {
+            Ok(length) => {
+                buffer.truncate(length);
+                Some(Ok(buffer))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    pub(crate) fn read(&self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        let mut filled = 0;
+        let deadline = Instant::now() + PATIENCE;
+        while filled < length {
+            match (&self.stream).read(&mut bytes[filled..]) {
+                Ok(0) => panic!("the end after {filled} of {length} bytes: {}", shown(&bytes[..filled])),
+                Ok(more) => filled += more,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.server.turn();
+                    thread::yield_now();
+                }
+                Err(error) => panic!("{error} after {filled} of {length} bytes: {}", shown(&bytes[..filled])),
+            }
+            assert!(
+                Instant::now() < deadline,
+                "waited for {length} bytes, got {filled}: {}; log: {:#?}",
+                shown(&bytes[..filled]),
+                self.server.log_lines()
+            );
+        }
+        bytes
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(&self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        let read = self.read(bytes.len());
+        assert!(read == bytes, "got {}\nnot {}", shown(&read), shown(bytes));
+    }
+
+    /// Reads one or several responses; `Date: *` stands for any date.
+    #[track_caller]
+    pub(crate) fn expect_response(&self, expected: &str) {
+        let dates = expected.matches("Date: *").count();
+        let read = self.read(expected.len() + dates * (DATE.len() - 1));
+        let read = without_dates(&read);
+        assert!(read == expected, "got {}\nnot {}", shown(read.as_bytes()), shown(expected.as_bytes()));
+    }
+
+    /// Reads the end of the stream, with nothing before it.
+    #[track_caller]
+    pub(crate) fn expect_end(&self) {
+        let end = self.read_rest();
+        assert_eq!(end.expect("FIN, not a reset").escape_ascii().to_string(), "");
+    }
+
+    /// Waits for the end of the connection, by FIN or by reset, with nothing before it.
+    #[track_caller]
+    pub(crate) fn expect_gone(&self) {
+        match self.read_rest() {
+            Ok(rest) => assert_eq!(rest.escape_ascii().to_string(), ""),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
+        }
+    }
+
+    /// Reads to the end of the stream.
+    pub(crate) fn read_rest(&self) -> io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        let mut outcome = Ok(());
+        self.server.until("the end of the stream", || {
+            loop {
+                match self.read_some() {
+                    None => return false,
+                    Some(Ok(piece)) if piece.is_empty() => return true,
+                    Some(Ok(piece)) => all.extend_from_slice(&piece),
+                    Some(Err(error)) => {
+                        outcome = Err(error);
+                        return true;
+                    }
+                }
+            }
+        });
+        outcome.map(|()| all)
+    }
+
+    /// Nothing comes, and the connection has not ended.
+    #[track_caller]
+    pub(crate) fn expect_silence(&self) {
+        self.server.settle();
+        match self.read_some() {
+            None => {}
+            Some(Ok(bytes)) if bytes.is_empty() => panic!("the end of the stream"),
+            Some(Ok(bytes)) => panic!("unexpected: {}", shown(&bytes)),
+            Some(Err(error)) => panic!("{error}"),
+        }
+    }
+
+    /// Sends FIN.
+    pub(crate) fn finish(&self) {
+        // An error means that the connection has gone already.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Ends the connection with a reset.
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("a socket");
+    }
+
+    /// Opens a WebSocket and takes its event from the log.
+    #[track_caller]
+    pub(crate) fn upgrade(&self) {
+        self.send(UPGRADE);
+        self.expect_response(UPGRADED);
+        self.server.expect(&["open GET /"]);
+    }
+}

@@ -1,0 +1,107 @@
+//! What the tests share: the server, its clients, and the bytes they exchange.
+
+mod client;
+mod server;
+
+use std::time::Duration;
+
+use milliways_proto::ws::Opcode;
+
+pub(crate) use client::Client;
+pub(crate) use server::{Event, Server};
+
+/// There to end what hangs; nothing takes nearly as long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// First bytes of frames that are whole messages, and of control frames.
+pub(crate) const TEXT: u8 = 0x81;
+pub(crate) const BINARY: u8 = 0x82;
+pub(crate) const CLOSE: u8 = 0x88;
+pub(crate) const PING: u8 = 0x89;
+pub(crate) const PONG: u8 = 0x8A;
+
+/// A request to upgrade; the key is the example of RFC 6455 section 1.3.
+pub(crate) const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// The answer to [`UPGRADE`].
+pub(crate) const UPGRADED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nDate: *\r\nuWebSockets: 20\r\n\r\n";
+
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// A response without headers of its own.
+pub(crate) fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nDate: *\r\nuWebSockets: 20\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// A frame from a server.
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    [&header(first, 0, payload.len()), payload].concat()
+}
+
+/// A frame from a client.
+pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+    let mut bytes = header(first, 0x80, payload.len());
+    bytes.extend_from_slice(&KEY);
+    bytes.extend(payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
+    bytes
+}
+
+fn header(first: u8, mask: u8, length: usize) -> Vec<u8> {
+    let mut bytes = vec![first];
+    if length < 126 {
+        bytes.push(mask | length as u8);
+    } else if let Ok(length) = u16::try_from(length) {
+        bytes.push(mask | 0x7E);
+        bytes.extend_from_slice(&length.to_be_bytes());
+    } else {
+        bytes.push(mask | 0x7F);
+        bytes.extend_from_slice(&(length as u64).to_be_bytes());
+    }
+    bytes
+}
+
+pub(crate) fn opcode(binary: bool) -> Opcode {
+    if binary { Opcode::Binary } else { Opcode::Text }
+}
+
+/// Bytes without a pattern that a mix-up could keep.
+pub(crate) fn noise(length: usize, mut seed: u64) -> Vec<u8> {
+    seed |= 1;
+    let mut next = || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed >> 32) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+/// The text with `*` in the place of dates, which must look like dates.
+fn without_dates(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut parts = text.split("Date: ");
+    let mut result = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (date, rest) = part.split_at_checked(DATE.len()).unwrap_or((part, ""));
+        let is_date = date.len() == DATE.len()
+            && date.bytes().zip(DATE.bytes()).all(|(byte, example)| match example {
+                b'0'..=b'9' => byte.is_ascii_digit(),
+                b'A'..=b'Z' => byte.is_ascii_uppercase(),
+                b'a'..=b'z' => byte.is_ascii_lowercase(),
+                _ => byte == example,
+            });
+        result.push_str("Date: ");
+        result.push_str(if is_date { "*" } else { date });
+        result.push_str(rest);
+    }
+    result
+}
+
+fn shown(payload: &[u8]) -> String {
+    if payload.len() > 1000 { format!("({} bytes)", payload.len()) } else { payload.escape_ascii().to_string() }
+}

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Builds the fuzz targets and runs each for some seconds.
+#
+#   fuzz/run.sh [SECONDS [TARGET...]]      5 seconds each and all of them, unless told otherwise
+#
+# Works with a stable Rust and without cargo-fuzz: what that would do for these targets is to set the flags below. They
+# ask the compiler to count which code an input reaches; libFuzzer, which libfuzzer-sys compiles (so a C++ compiler is
+# needed), looks for inputs that reach more.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+seconds=${1:-5}
+shift || true
+targets=("$@")
+[ ${#targets[@]} -gt 0 ] || targets=(request body frames router timer)
+
+host=$(rustc -vV | sed -n 's/^host: //p')
+flags=(
+  --cfg fuzzing
+  -Cpasses=sancov-module
+  -Cllvm-args=-sanitizer-coverage-level=4
+  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
+  -Cllvm-args=-sanitizer-coverage-pc-table
+  -Cllvm-args=-sanitizer-coverage-trace-compares
+  -Ccodegen-units=1
+)
+# With a target named, the flags are for the targets and what they use, not for build scripts and derives.
+RUSTFLAGS="${flags[*]}" cargo build --quiet --release --locked --target "$host" "${targets[@]/#/--bin=}"
+
+for target in "${targets[@]}"; do
+  mkdir -p "corpus/$target" "artifacts/$target"
+  options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -artifact_prefix="artifacts/$target/")
+  log=artifacts/$target/log
+  if ! "target/$host/release/$target" "${options[@]}" "corpus/$target" >"$log" 2>&1; then
+    cat "$log"
+    echo "$target: failed. The input is in fuzz/artifacts/$target/; fuzz/README.md says how to run it again." >&2
+    exit 1
+  fi
+  echo "$target: $(grep '^Done' "$log")"
+done
