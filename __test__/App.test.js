@@ -253,8 +253,11 @@ describe('listen', () => {
     }
   });
 
-  it('takes a port as a string, as process.env has it', (t) => {
-    assert.ok(listen(t, uWS.App(), '0'));
+  it('takes a port as text, such as an environment variable has it', (t) => {
+    const port = uWS.us_socket_local_port(listen(t, uWS.App(), 0));
+    const token = listen(t, uWS.App(), String(port));
+    assert.equal(uWS.us_socket_local_port(token), port);
+    assert.equal(listen(t, uWS.App(), '65536'), false);
   });
 
   it('takes a host and a port', async (t) => {

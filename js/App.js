@@ -38,8 +38,8 @@ class TemplatedApp {
     requireArguments(2, parameters.length);
     const callback = parameters.pop();
     requireFunction(callback);
-    // The host is the first, if there is one; the port and the options are numbers.
-    const host = typeof parameters[0] === 'number' ? undefined : parameters.shift();
+    // The host is the first, if there is one. Digits alone are a port: that is what environment variables give.
+    const host = isPort(parameters[0]) ? undefined : parameters.shift();
     const [port = 0, options = 0] = parameters;
     const exclusive = (options & LIBUS_LISTEN_EXCLUSIVE_PORT) !== 0;
     const listener = native.listen(this.#app, host, port >>> 0, exclusive);
@@ -91,6 +91,10 @@ function handlersOf(behavior) {
     handlers[name] = handler;
   }
   return handlers;
+}
+
+function isPort(value) {
+  return typeof value === 'number' || (typeof value === 'string' && /^\d+$/.test(value));
 }
 
 // What the addon calls for an event: it knows a connection by its slot.

@@ -13,7 +13,7 @@ const { startServer, startClient, anonymousMemory, main } = require('./parts/pro
 
 const FEW = 2_000;
 const MANY = 16_000;
-/** Each client process stays well below the 20,000 descriptors that a process may have here and there. */
+/** Each client process, and the server, stays below a limit of 20,000 descriptors. */
 const CLIENTS = 2;
 /** Single runs waver by 7 bytes either way: V8's heap grows by pages of 256 KiB, which is 18 bytes a connection here. */
 const RUNS = 7;
