@@ -25,7 +25,7 @@ flags=(
   -Ccodegen-units=1
 )
 # With a target named, the flags are for the targets and what they use, not for build scripts and derives.
-RUSTFLAGS="${flags[*]}" cargo build --quiet --release --locked --target "$host" "${targets[@]/#/--bin=}"
+RUSTFLAGS="${flags[*]}" cargo build --quiet --release --locked --target-dir target --target "$host" "${targets[@]/#/--bin=}"
 
 for target in "${targets[@]}"; do
   mkdir -p "corpus/$target" "artifacts/$target"

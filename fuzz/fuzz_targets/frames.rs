@@ -166,7 +166,7 @@ fn told(event: Event<'_>) -> Seen {
         Event::Pong(payload) => (Seen::Pong, payload),
         Event::Close(payload) => (Seen::Close, payload),
     };
-    assert_eq!(payload.is_empty(), payload.len() == 0);
+    assert_eq!(payload.is_empty(), payload.bytes().is_empty());
     let mut copy = vec![0; payload.len()];
     payload.copy_into(&mut copy);
     assert_eq!(copy, payload.bytes());

@@ -96,7 +96,8 @@ impl Model {
     fn check_drained(&mut self) {
         let next = self.now + 1;
         for window in self.windows.values_mut().filter(|window| window.latest <= self.now) {
-            let is_in_bucket_of_next = (window.earliest..=window.latest).any(|tick| (next - tick) % (HORIZON + 1) == 0);
+            let is_in_bucket_of_next =
+                (window.earliest..=window.latest).any(|tick| (next - tick).is_multiple_of(HORIZON + 1));
             assert!(is_in_bucket_of_next, "a key is late");
             *window = Window { earliest: next, latest: next };
         }

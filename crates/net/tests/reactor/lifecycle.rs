@@ -1,6 +1,6 @@
 //! Listening, accepting, slots and their generations, handlers that panic: what becomes of connections as such.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::env;
 use std::fs::File;
@@ -106,6 +106,47 @@ fn slots_are_used_again_with_new_generations() {
         }
     }
     assert_eq!(slots.len(), 1);
+}
+
+#[test]
+fn a_slot_is_not_used_again_in_the_turn_that_vacates_it() {
+    let victim = Rc::new(Cell::new(None));
+    let server = Server::websocket(WebSocketSettings::default(), {
+        let victim = Rc::clone(&victim);
+        move |server, event| {
+            if let Event::Message { .. } = event
+                && let Some(victim) = victim.take()
+            {
+                server.close(victim);
+            }
+        }
+    });
+    for _ in 0..50 {
+        let leaver = server.open();
+        let old = server.last_id();
+        victim.set(Some(old));
+        let speaker = server.open();
+        // Something to tell of the one that goes, too, in the same batch of events.
+        speaker.send_some(&masked(TEXT, b"close the other"));
+        let comer = server.connect_without_waiting();
+        leaver.send_some(&masked(TEXT, b"too late"));
+        server.turn();
+        let in_one_turn = victim.take().is_none() && server.stats().connections == 2;
+        server.until("the event", || server.log_lines().len() >= 2);
+        assert_eq!(server.take_log(), ["text close the other", "close 1006 "]);
+        comer.upgrade();
+        let new = server.last_id();
+        for client in [leaver, speaker, comer] {
+            client.reset();
+        }
+        server.expect_empty();
+        server.take_log();
+        if in_one_turn {
+            assert_ne!(old.slot, new.slot);
+            return;
+        }
+    }
+    panic!("the events never came together");
 }
 
 #[test]
@@ -215,39 +256,53 @@ fn a_handler_may_close_the_listener_that_has_more() {
     client.expect_silence();
 }
 
+/// An address of this machine where no other test listens or connects from, if there is one: the tests run at the same
+/// time, and a port that one has given back may be taken by the next.
+const QUIET_HOST: &str = if cfg!(target_os = "linux") { "127.0.0.2" } else { "127.0.0.1" };
+
 #[test]
 fn a_port_can_be_shared_unless_it_is_exclusive() {
     let server = server();
     let reactor = &server.reactor;
-    let port = server.address().port();
+    let listen =
+        |port, exclusive| reactor.listen(server.app, Some(QUIET_HOST), port, exclusive).map_err(|error| error.kind());
+    let first = listen(0, false).expect("a free port");
+    let port = reactor.local_port(first).expect("a listener");
     // Both sides have to agree to share.
-    let second = reactor.listen(server.app, Some("127.0.0.1"), port, false).expect("shared");
+    let second = listen(port, false).expect("shared");
     assert_eq!(reactor.local_port(second), Some(port));
-    let refused =
-        |exclusive| reactor.listen(server.app, Some("127.0.0.1"), port, exclusive).map_err(|error| error.kind()).err();
-    assert_eq!(refused(true), Some(ErrorKind::AddrInUse));
+    assert_eq!(listen(port, true), Err(ErrorKind::AddrInUse));
     assert!(reactor.close_listener(second));
-    assert!(reactor.close_listener(server.listener));
+    assert!(reactor.close_listener(first));
 
-    let exclusive = reactor.listen(server.app, Some("127.0.0.1"), port, true).expect("free");
-    assert_eq!(refused(true), Some(ErrorKind::AddrInUse));
-    assert_eq!(refused(false), Some(ErrorKind::AddrInUse));
-    assert_eq!(reactor.stats().listeners, 1);
+    let exclusive = listen(port, true).expect("free");
+    assert_eq!(listen(port, true), Err(ErrorKind::AddrInUse));
+    assert_eq!(listen(port, false), Err(ErrorKind::AddrInUse));
+    assert_eq!(reactor.stats().listeners, 2);
     assert!(reactor.close_listener(exclusive));
-    assert_eq!(refused(true), None);
+    assert!(listen(port, true).is_ok());
 }
 
 #[test]
 fn a_port_can_be_used_again_at_once() {
-    let mut server = server();
-    let port = server.address().port();
-    let client = server.open();
+    let server = server();
+    let listen = |port| {
+        let listener = server.reactor.listen(server.app, Some(QUIET_HOST), port, true).expect("a free port");
+        server.reactor.local_port(listener).expect("a listener")
+    };
+    let connect = |port| {
+        let stream = TcpStream::connect((QUIET_HOST, port)).expect("a listening server");
+        server.until("a connection", || server.stats().connections == 1);
+        stream
+    };
+    let port = listen(0);
+    let mut stream = connect(port);
     // The server's side closes first, so that its end of the connection stays in TIME-WAIT.
     server.reactor.close_app(server.app, &server);
-    client.expect_gone();
-    server.listener = server.reactor.listen(server.app, Some("127.0.0.1"), port, true).expect("free");
-    server.take_log();
-    server.open();
+    assert!(matches!(stream.read(&mut [0]), Ok(0)));
+    drop(stream);
+    assert_eq!(listen(port), port);
+    connect(port);
 }
 
 #[test]

@@ -205,3 +205,29 @@ fn requests_that_waited_for_the_reader_are_answered_when_it_reads() {
     client.send(get("/"));
     client.expect_response(&response);
 }
+
+#[test]
+fn what_waits_behind_the_last_response_is_taken_and_thrown_away() {
+    let server = waiting_server();
+    let client = server.connect();
+    client.send(get("/wait"));
+    server.expect(&["request GET /wait"]);
+    // A client that reads only after it has sent everything, more than the kernel holds for it.
+    let requests = get("/never").repeat(400_000);
+    let mut sent = 0;
+    let mut stuck = 0;
+    while stuck < 100 {
+        let more = client.send_some(&requests.as_bytes()[sent..]);
+        sent += more;
+        stuck = if more == 0 { stuck + 1 } else { 0 };
+        server.turn();
+        assert!(sent < requests.len(), "the server takes whatever comes");
+    }
+    server.reactor.respond(server.last_id(), b"last", true).expect("a request");
+    client.send(&requests.as_bytes()[sent..]);
+    client.expect_response(&ok("last").replace("Date", "Connection: close\r\nDate"));
+    client.expect_end();
+    client.finish();
+    server.expect_empty();
+    server.expect_nothing();
+}

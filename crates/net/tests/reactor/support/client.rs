@@ -2,12 +2,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::{DATE, PATIENCE, Server, UPGRADE, UPGRADED, shown, without_dates};
+use super::{DATE, Server, UPGRADE, UPGRADED, shown, without_dates};
 
 /// A client's end of a connection. It turns the server while it waits.
 pub(crate) struct Client<'s> {
@@ -68,24 +67,17 @@ impl<'s> Client<'s> {
     pub(crate) fn read(&self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         let mut filled = 0;
-        let deadline = Instant::now() + PATIENCE;
-        while filled < length {
-            match (&self.stream).read(&mut bytes[filled..]) {
-                Ok(0) => panic!("the end after {filled} of {length} bytes: {}", shown(&bytes[..filled])),
-                Ok(more) => filled += more,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.server.turn();
-                    thread::yield_now();
+        self.server.until("what a client is to read", || {
+            while filled < length {
+                match (&self.stream).read(&mut bytes[filled..]) {
+                    Ok(0) => panic!("the end after {filled} of {length} bytes: {}", shown(&bytes[..filled])),
+                    Ok(more) => filled += more,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                    Err(error) => panic!("{error} after {filled} of {length} bytes: {}", shown(&bytes[..filled])),
                 }
-                Err(error) => panic!("{error} after {filled} of {length} bytes: {}", shown(&bytes[..filled])),
             }
-            assert!(
-                Instant::now() < deadline,
-                "waited for {length} bytes, got {filled}: {}; log: {:#?}",
-                shown(&bytes[..filled]),
-                self.server.log_lines()
-            );
-        }
+            true
+        });
         bytes
     }
 

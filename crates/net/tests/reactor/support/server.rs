@@ -20,6 +20,9 @@ use super::{Client, PATIENCE, opcode, shown};
 /// count on it: they may miss something on an overloaded one, and never fail for no reason.
 const SETTLING_TURNS: usize = 4;
 
+/// How often the server turns before it lets others have the processor.
+const TURNS_BETWEEN_YIELDS: u64 = 32;
+
 /// What the handler was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -174,13 +177,17 @@ impl Server {
     /// Turns until `condition` holds.
     pub(crate) fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
-        loop {
+        for turn in 1_u64.. {
             self.turn();
             if condition() {
                 return;
             }
             assert!(Instant::now() < deadline, "waited for {what} in vain; log: {:#?}", self.log_lines());
-            thread::yield_now();
+            // What is sent on the loopback interface has usually arrived when the call returns; if not, the kernel may
+            // need the processor for it. On a busy machine this is a long wait.
+            if turn.is_multiple_of(TURNS_BETWEEN_YIELDS) {
+                thread::yield_now();
+            }
         }
     }
 
@@ -188,7 +195,6 @@ impl Server {
     pub(crate) fn settle(&self) {
         for _ in 0..SETTLING_TURNS {
             self.turn();
-            thread::yield_now();
         }
     }
 
