@@ -1,7 +1,8 @@
 // The public interface of milliways: what uWebSockets.js has under the same names, as far as this version goes. Code
-// that is typed against uWebSockets.js compiles against this file; what is not here yet is listed in README.md.
+// that is typed against uWebSockets.js, and uses nothing that README.md lists as missing, compiles against this file.
 //
-// Every error has a `code` that stays the same when its text is improved. docs/ERRORS.md explains each.
+// Every error that milliways makes has a `code` that stays the same when its text is improved. docs/ERRORS.md explains
+// each.
 
 /** Makes an app: the place where routes are registered, and that listens. Works with and without `new`. */
 export const App: AppConstructor;
@@ -246,7 +247,7 @@ export interface WebSocketBehavior<UserData = unknown> {
  * A WebSocket connection. It can be used, and kept, from `open` until `close` is called for it. After that its methods
  * throw an Error `ERR_MILLIWAYS_WEBSOCKET_CLOSED`.
  *
- * Properties of your own may be set on it.
+ * Properties of your own may be set on it; in TypeScript through {@link getUserData}, which gives the WebSocket itself.
  */
 export interface WebSocket<UserData = unknown> {
   /**
@@ -275,6 +276,7 @@ export interface WebSocket<UserData = unknown> {
    * then the TCP connection ends. The `close` handler runs before this returns, with the same code and reason.
    *
    * @param code 1000, or 3000 to 4999 for reasons of your own. Without one the frame is empty, and the handler gets 0.
+   * Others are sent as they are (16 bits of them), as uWebSockets.js does; a client takes most of them for an error.
    * @param shortMessage The reason. A close frame has room for 123 bytes of UTF-8; a longer one is cut between two
    * characters. It is sent only with a code.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the reason is no {@link RecognizedString}.
@@ -336,7 +338,8 @@ export interface HttpRequest {
   // `string` alone is what uWebSockets.js declares, and code that passes it on would not compile with more.
   /**
    * What follows the `?` in the address, not decoded; `''` when nothing does. Where there is no `?` the value is
-   * `undefined`, contrary to the declared type, which is that of uWebSockets.js.
+   * `undefined`, contrary to the declared type, which is that of uWebSockets.js. Asking for the value of a key throws an
+   * Error `ERR_MILLIWAYS_NOT_SUPPORTED` in this version.
    */
   getQuery(): string;
 }

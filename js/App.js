@@ -71,15 +71,15 @@ Object.defineProperty(TemplatedApp, 'name', { value: 'uWS.App' });
 
 const HANDLERS = ['open', 'message', 'dropped', 'drain', 'close', 'ping', 'pong'];
 
-/** Handlers that a behavior may have and that do nothing yet: ignoring one could leave a door open. */
-const UNSUPPORTED = ['upgrade', 'subscription'];
+/** What a behavior may have and this version does not do: ignoring a handler could leave a door open. */
+const UNSUPPORTED = ['upgrade', 'subscription', 'textAsString'];
 
 function handlersOf(behavior) {
   if (behavior === null || typeof behavior !== 'object') {
     fail('ERR_MILLIWAYS_INVALID_HANDLER', `A WebSocket behavior must be an object, not ${behavior}.`, TypeError);
   }
   for (const name of UNSUPPORTED) {
-    if (behavior[name] !== undefined) {
+    if (behavior[name] !== undefined && behavior[name] !== false) {
       fail('ERR_MILLIWAYS_NOT_SUPPORTED', `The behavior has '${name}', which this version does not support.`);
     }
   }

@@ -1,6 +1,6 @@
 'use strict';
 
-const { requireArguments } = require('./errors');
+const { fail, requireArguments } = require('./errors');
 const native = require('./native');
 
 class HttpRequest {
@@ -15,7 +15,8 @@ class HttpRequest {
     return native.requestUrl(this.#serial);
   }
 
-  getQuery() {
+  getQuery(key) {
+    if (key !== undefined) fail('ERR_MILLIWAYS_NOT_SUPPORTED', 'This version does not support getQuery(key).');
     return native.requestQuery(this.#serial);
   }
 

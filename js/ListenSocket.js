@@ -31,7 +31,8 @@ Object.defineProperty(ListenSocket, 'name', { value: 'uWS.us_listen_socket' });
 
 /** A value for a message; never throws, whatever the value's own methods do. */
 function describe(value) {
-  return typeof value === 'object' || typeof value === 'function' ? `a value of type ${typeof value}` : String(value);
+  if (value === null) return 'null';
+  return ['object', 'function'].includes(typeof value) ? `a value of type ${typeof value}` : String(value);
 }
 
 function listenToken(listener) {

@@ -118,7 +118,7 @@ export async function rustEnvironment() {
   return env;
 }
 
-/** The binary's name in dist/, after the names that napi-rs gives platforms; js/uws.js looks for the same. */
+/** The binary's name in dist/, after the names that napi-rs gives platforms; js/native.js looks for the same. */
 export function addonName() {
   const { platform, arch } = process;
   let abi = '';

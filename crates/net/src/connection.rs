@@ -55,6 +55,8 @@ impl Flags {
     pub(crate) const UNREAD: u16 = 1 << 4;
     /// A write failed, which has used up the socket's error: reading it looks like a FIN.
     pub(crate) const BROKEN: u16 = 1 << 5;
+    /// Stands in the list of connections that are to be closed for their back pressure.
+    pub(crate) const DOOMED: u16 = 1 << 6;
 
     /// The request's method is HEAD: the response has no body.
     pub(crate) const HEAD: u16 = 1 << 8;

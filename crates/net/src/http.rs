@@ -3,8 +3,8 @@
 use std::fmt;
 
 use milliways_proto::http::{
-    HttpError, InvalidHeader, NOT_FOUND_BODY, NOT_FOUND_STATUS, Request, StatusLine, header_slots, write_ending,
-    write_header, write_marks, write_status,
+    HttpError, InvalidHeader, NOT_FOUND_BODY, NOT_FOUND_STATUS, Request, StatusLine, check_header, header_slots,
+    write_ending, write_header, write_marks, write_status,
 };
 use milliways_proto::ws::Handshake;
 
@@ -74,7 +74,7 @@ impl Reactor {
         let mut state = self.state();
         state.response(id)?;
         // Checked first: a status line would have to be taken back.
-        write_header(&mut Vec::new(), name, value)?;
+        check_header(name, value)?;
         state.write_default_status(id.slot);
         state.write(id.slot, |output| {
             write_header(output, name, value).expect("it has just been checked");

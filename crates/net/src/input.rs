@@ -12,6 +12,18 @@ const RECEIVE_BUFFER: usize = 256 * 1024;
 /// How often a connection that has more is read before the others have their turn.
 const READ_BUDGET: usize = 4;
 
+/// What reading a socket gave.
+enum Received {
+    Bytes(usize),
+    /// There is nothing now, or it is not to be read now, or it has gone.
+    Nothing,
+    /// The peer has finished.
+    Fin,
+    /// The peer has finished while its request is being answered: nobody waits for the response.
+    Unwanted,
+    Failed,
+}
+
 impl Reactor {
     pub(crate) fn handle_writable(&self, slot: u32, handler: &impl Handler) {
         let mut state = self.state();
@@ -48,18 +60,19 @@ impl Reactor {
         }
         self.corked(slot, || {
             for _ in 0..READ_BUDGET {
-                let Some(read) = self.read(slot, to_the_end, &mut buffer) else { return };
-                match read {
-                    Ok(0) => return self.handle_fin(slot, handler),
-                    Ok(length) => {
+                match self.read(slot, to_the_end, &mut buffer) {
+                    Received::Bytes(length) => {
                         self.handle_bytes(slot, &mut buffer[..length], handler);
                         // A short read has drained the socket; the kernel tells when there is more.
                         if length < buffer.len() && !to_the_end {
                             return;
                         }
                     }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                    Err(_) => return self.drop_connection(slot, handler),
+                    Received::Nothing => return,
+                    // Whoever has finished while his request is being answered is taken for gone: half-closed connections
+                    // are not for HTTP/1.1 servers. Answers to earlier requests still go out.
+                    Received::Fin | Received::Unwanted => return self.handle_fin(slot, handler),
+                    Received::Failed => return self.drop_connection(slot, handler),
                 }
             }
             let mut state = self.state();
@@ -70,29 +83,32 @@ impl Reactor {
         self.receive_buffer.set(buffer);
     }
 
-    /// One read, or `None` when the connection has gone or is not to be read now.
-    fn read(&self, slot: u32, to_the_end: bool, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+    /// One read, unless the connection is held up.
+    fn read(&self, slot: u32, to_the_end: bool, buffer: &mut [u8]) -> Received {
         let mut state = self.state();
         let now = state.active_now();
-        let connection = state.table.at(slot)?;
+        let Some(connection) = state.table.at(slot) else { return Received::Nothing };
         if connection.is_held_up() {
             // The next request waits for its turn, in the kernel's buffer.
             connection.flags.add(Flags::UNREAD);
-            if !to_the_end || connection.phase == Phase::Request {
-                return None;
-            }
-            // The peer will not take the response. Half-closed connections are not for HTTP/1.1 servers.
-            return Some(Ok(0));
+            let has_finished = to_the_end && connection.phase == Phase::Response;
+            return if has_finished { Received::Unwanted } else { Received::Nothing };
         }
         connection.flags.take(Flags::UNREAD);
-        let read = retry(|| connection.stream.read(buffer));
-        // A head has to be complete in time however many pieces it comes in, and a closing connection has no claim to
-        // anything.
-        if matches!(read, Ok(1..)) && (connection.phase == Phase::WebSocket || connection.has_body()) {
-            connection.last_active = now;
-            connection.flags.take(Flags::PINGED);
+        match retry(|| connection.stream.read(buffer)) {
+            Ok(0) => Received::Fin,
+            Ok(length) => {
+                // A head has to be complete in time however many pieces it comes in, and a closing connection has no
+                // claim to anything.
+                if connection.phase == Phase::WebSocket || connection.has_body() {
+                    connection.last_active = now;
+                    connection.flags.take(Flags::PINGED);
+                }
+                Received::Bytes(length)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
+            Err(_) => Received::Failed,
         }
-        Some(read)
     }
 
     /// Takes bytes to the protocol that the connection speaks at each point of them.

@@ -7,6 +7,9 @@
 //!
 //! No borrow of the reactor's state is alive while a handler runs, so that handlers may call every method of it.
 
+// Where it is ever needed, `sys` is the place for it.
+#![deny(unsafe_code)]
+
 mod connection;
 mod handler;
 mod http;

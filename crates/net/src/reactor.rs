@@ -1,6 +1,7 @@
 //! The reactor: its state, what its driver calls, and how an event of the kernel becomes events of a handler.
 
 use std::cell::{Cell, RefCell, RefMut};
+use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
@@ -71,13 +72,15 @@ pub(crate) struct State {
     /// Connections whose response is done and that were not read meanwhile.
     pub(crate) resumed: Vec<u32>,
     routers: Vec<Router<Route>>,
-    listeners: Vec<Option<Listener>>,
+    /// By number; numbers are not used again.
+    listeners: BTreeMap<u32, Listener>,
+    next_listener: u32,
     /// A listener could not accept for want of descriptors.
     starved: bool,
+    /// A connection has gone since a listener was starved.
+    pub(crate) descriptor_freed: bool,
     /// `WebSockets` over the limit of their behavior, to be closed when nobody is in the middle of sending to them.
     pub(crate) doomed: Vec<ConnectionId>,
-    /// A connection has gone since then.
-    pub(crate) descriptor_freed: bool,
     pub(crate) websockets: usize,
     date: [u8; DATE_LEN],
     date_tick: Option<Tick>,
@@ -118,7 +121,8 @@ impl Reactor {
                 dirty: Vec::new(),
                 resumed: Vec::new(),
                 routers: Vec::new(),
-                listeners: Vec::new(),
+                listeners: BTreeMap::new(),
+                next_listener: 0,
                 starved: false,
                 doomed: Vec::new(),
                 descriptor_freed: false,
@@ -173,21 +177,22 @@ impl Reactor {
     pub fn listen(&self, app: AppId, host: Option<&str>, port: u16, exclusive: bool) -> io::Result<ListenerId> {
         let mut socket = listener::bind(host, port, exclusive)?;
         let mut state = self.state();
-        let index = state.listeners.len();
-        self.poll.borrow().registry().register(&mut socket, Token(LISTENER | index), Interest::READABLE)?;
-        state.listeners.push(Some(Listener { socket, app, starved: false }));
-        Ok(ListenerId(index as u32))
+        let number = state.next_listener;
+        self.poll.borrow().registry().register(&mut socket, Token(LISTENER | number as usize), Interest::READABLE)?;
+        state.listeners.insert(number, Listener { socket, app, starved: false });
+        state.next_listener += 1;
+        Ok(ListenerId(number))
     }
 
     /// Closes a listening socket; its connections stay. False when it was closed before.
     pub fn close_listener(&self, id: ListenerId) -> bool {
-        self.state().listeners.get_mut(id.0 as usize).and_then(Option::take).is_some()
+        self.state().listeners.remove(&id.0).is_some()
     }
 
     /// The port a socket listens on, `None` when it is closed.
     pub fn local_port(&self, id: ListenerId) -> Option<u16> {
         let state = self.state();
-        let listener = state.listeners.get(id.0 as usize)?.as_ref()?;
+        let listener = state.listeners.get(&id.0)?;
         listener.socket.local_addr().ok().map(|address| address.port())
     }
 
@@ -195,9 +200,7 @@ impl Reactor {
     pub fn close_app(&self, app: AppId, handler: &impl Handler) {
         let slots = {
             let mut state = self.state();
-            for listener in &mut state.listeners {
-                listener.take_if(|listener| listener.app == app);
-            }
+            state.listeners.retain(|_, listener| listener.app != app);
             state.table.slots()
         };
         for slot in slots {
@@ -214,17 +217,13 @@ impl Reactor {
     /// How much there is.
     pub fn stats(&self) -> Stats {
         let state = self.state();
-        Stats {
-            connections: state.table.len(),
-            websockets: state.websockets,
-            listeners: state.listeners.iter().flatten().count(),
-        }
+        Stats { connections: state.table.len(), websockets: state.websockets, listeners: state.listeners.len() }
     }
 
     /// Whether there is anything for the sake of which a process should go on.
     pub fn is_active(&self) -> bool {
         let state = self.state();
-        state.table.len() > 0 || state.listeners.iter().any(Option::is_some)
+        state.table.len() > 0 || !state.listeners.is_empty()
     }
 
     /// Handles what the kernel has to tell, without waiting. To be called when the poll's descriptor is readable.
@@ -245,7 +244,7 @@ impl Reactor {
             for event in &events {
                 let token = event.token().0;
                 if token & LISTENER != 0 {
-                    self.accept(token & !LISTENER);
+                    self.accept((token & !LISTENER) as u32);
                 } else {
                     self.guard(token as u32, handler, || self.handle_event(token as u32, event, handler));
                 }
@@ -391,12 +390,12 @@ impl Reactor {
         }
     }
 
-    fn accept(&self, index: usize) {
+    fn accept(&self, number: u32) {
         let mut state = self.state();
         let state = &mut *state;
         let poll = self.poll.borrow();
         for _ in 0..ACCEPT_BUDGET {
-            let Some(listener) = state.listeners.get_mut(index).and_then(Option::as_mut) else { return };
+            let Some(listener) = state.listeners.get_mut(&number) else { return };
             let mut stream = match listener.socket.accept() {
                 Ok((stream, _address)) => stream,
                 Err(error) => match error.raw_os_error() {
@@ -420,24 +419,23 @@ impl Reactor {
                 .register(&mut stream, Token(slot as usize), Interest::READABLE | Interest::WRITABLE)
                 .is_ok()
             {
-                let inserted = state.table.insert(Connection::new(stream, app, state.now + 1));
+                let inserted = state.table.insert(Connection::new(stream, app, state.active_now()));
                 debug_assert_eq!(inserted, slot);
                 state.arm(slot);
             }
         }
         // There may be more, of which the kernel would not tell again.
-        let Some(listener) = state.listeners.get_mut(index).and_then(Option::as_mut) else { return };
-        let _ = poll.registry().reregister(&mut listener.socket, Token(LISTENER | index), Interest::READABLE);
+        let Some(listener) = state.listeners.get_mut(&number) else { return };
+        let _ = poll.registry().reregister(&mut listener.socket, Token(LISTENER | number as usize), Interest::READABLE);
     }
 
     fn wake_starved_listeners(&self, state: &mut State) {
         state.starved = false;
         let poll = self.poll.borrow();
-        for (index, listener) in state.listeners.iter_mut().enumerate() {
-            if let Some(listener) = listener.as_mut().filter(|listener| listener.starved) {
-                listener.starved = false;
-                let _ = poll.registry().reregister(&mut listener.socket, Token(LISTENER | index), Interest::READABLE);
-            }
+        for (number, listener) in state.listeners.iter_mut().filter(|(_, listener)| listener.starved) {
+            listener.starved = false;
+            let token = Token(LISTENER | *number as usize);
+            let _ = poll.registry().reregister(&mut listener.socket, token, Interest::READABLE);
         }
     }
 }

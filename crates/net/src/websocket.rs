@@ -206,12 +206,13 @@ impl State {
     /// Whether a message has to be dropped. It is only when *more* than the limit waits already, so that one message of
     /// any size can always be sent.
     fn check_limit(&mut self, id: ConnectionId) -> Result<bool, Stale> {
-        let connection = self.websocket(id)?;
-        let (backpressure, behavior) = (connection.backpressure(), connection.behavior());
-        let settings = &self.behaviors.get(behavior).settings;
-        let is_over = settings.max_backpressure > 0 && backpressure > settings.max_backpressure;
-        if is_over && settings.close_on_backpressure_limit && !self.doomed.contains(&id) {
-            self.doomed.push(id);
+        let Self { table, behaviors, doomed, .. } = self;
+        let connection = table.get(id).ok().filter(|connection| connection.phase == Phase::WebSocket).ok_or(Stale)?;
+        let settings = &behaviors.get(connection.behavior()).settings;
+        let is_over = settings.max_backpressure > 0 && connection.backpressure() > settings.max_backpressure;
+        if is_over && settings.close_on_backpressure_limit && !connection.flags.has(Flags::DOOMED) {
+            connection.flags.add(Flags::DOOMED);
+            doomed.push(id);
         }
         Ok(is_over)
     }

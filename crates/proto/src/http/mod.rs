@@ -11,6 +11,6 @@ pub use error::HttpError;
 pub use method::Method;
 pub use request::{DEFAULT_MAX_HEAD_SIZE, HeaderSlots, MAX_HEADERS, Request, header_slots};
 pub use response::{
-    DATE_LEN, InvalidHeader, NOT_FOUND_BODY, NOT_FOUND_STATUS, StatusLine, date, write_ending, write_header,
-    write_marks, write_status,
+    DATE_LEN, InvalidHeader, NOT_FOUND_BODY, NOT_FOUND_STATUS, StatusLine, check_header, date, write_ending,
+    write_header, write_marks, write_status,
 };

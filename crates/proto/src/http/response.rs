@@ -45,13 +45,16 @@ pub fn write_status(output: &mut Vec<u8>, status: &[u8]) -> Result<StatusLine, I
     })
 }
 
-/// Appends one header line.
-pub fn write_header(output: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), InvalidHeader> {
+/// Whether [`write_header`] takes this header.
+pub fn check_header(name: &[u8], value: &[u8]) -> Result<(), InvalidHeader> {
     check(name)?;
     check(value)?;
-    if name.is_empty() {
-        return Err(InvalidHeader);
-    }
+    if name.is_empty() { Err(InvalidHeader) } else { Ok(()) }
+}
+
+/// Appends one header line.
+pub fn write_header(output: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), InvalidHeader> {
+    check_header(name, value)?;
     output.extend_from_slice(name);
     output.extend_from_slice(b": ");
     output.extend_from_slice(value);
