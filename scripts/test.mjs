@@ -48,7 +48,7 @@ async function buildIfStale() {
 
 async function rustTests() {
   // Not the addon's own package: what names Node-API symbols links only into Node. Its tests are the JavaScript ones.
-  await cargo('test', '-p', 'milliways-proto', '-p', 'milliways-net');
+  await cargo('test', '-p', 'milliways-proto', '-p', 'milliways-net', '-p', 'milliways-loadgen');
 }
 
 async function jsTests() {

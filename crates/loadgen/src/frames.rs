@@ -1,0 +1,87 @@
+//! Frames as a client sends them, made before they are needed.
+
+use milliways_proto::ws::unmask;
+
+use crate::args::Masks;
+
+/// Bytes of frames of the same length, one behind the other, to be sent round and round.
+pub(crate) struct Frames {
+    bytes: Vec<u8>,
+    /// Bytes of one frame.
+    pub(crate) frame_len: usize,
+}
+
+/// How many frames have masking keys of their own.
+const KEYS: usize = 61;
+
+impl Frames {
+    /// Frames that carry `payload`.
+    pub(crate) fn new(payload: &[u8], opcode: u8, masks: Masks) -> Self {
+        let mut bytes = Vec::new();
+        let mut seed = 0x9E37_79B9_u32;
+        for _ in 0..if masks == Masks::Random { KEYS } else { 1 } {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let key = match masks {
+                Masks::Zero => [0; 4],
+                Masks::Fixed => [0x37, 0xfa, 0x21, 0x3d],
+                Masks::Random => seed.to_be_bytes(),
+            };
+            append_masked(&mut bytes, opcode, payload, key);
+        }
+        let frame_len = bytes.len() / if masks == Masks::Random { KEYS } else { 1 };
+        // Long enough that one write sends many frames.
+        let round = bytes.clone();
+        while bytes.len() < 64 * 1024 {
+            bytes.extend_from_slice(&round);
+        }
+        Self { bytes, frame_len }
+    }
+
+    /// The bytes from `position` of the endless row of frames, at most `most`.
+    pub(crate) fn from(&self, position: usize, most: usize) -> &[u8] {
+        let start = position % self.bytes.len();
+        let end = self.bytes.len().min(start + most);
+        &self.bytes[start..end]
+    }
+}
+
+/// Appends a frame with the FIN bit.
+pub(crate) fn append_masked(bytes: &mut Vec<u8>, opcode: u8, payload: &[u8], key: [u8; 4]) {
+    bytes.push(0x80 | opcode);
+    match payload.len() {
+        length @ 0..126 => bytes.push(0x80 | length as u8),
+        length @ 126..=0xFFFF => {
+            bytes.push(0xFE);
+            bytes.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            bytes.push(0xFF);
+            bytes.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    bytes.extend_from_slice(&key);
+    let start = bytes.len();
+    bytes.extend_from_slice(payload);
+    unmask(&mut bytes[start..], key);
+}
+
+/// The header of a frame from a server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ServerHeader {
+    pub(crate) first: u8,
+    pub(crate) payload_len: usize,
+    pub(crate) header_len: usize,
+}
+
+impl ServerHeader {
+    /// Reads the header at the start of `input`, `None` while it is incomplete.
+    pub(crate) fn parse(input: &[u8]) -> Option<Self> {
+        let [first, second, ..] = *input else { return None };
+        let (payload_len, header_len) = match second {
+            126 => (u16::from_be_bytes(*input[2..].first_chunk()?).into(), 4),
+            127 => (usize::try_from(u64::from_be_bytes(*input[2..].first_chunk()?)).ok()?, 10),
+            length => (usize::from(length), 2),
+        };
+        Some(Self { first, payload_len, header_len })
+    }
+}

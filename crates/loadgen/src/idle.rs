@@ -1,0 +1,94 @@
+//! Connections that do nothing but answer pings. Says when all are open, and holds them until standard input ends.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use mio::{Events, Poll, Token, Waker};
+use serde_json::json;
+
+use crate::args::Options;
+use crate::client::{self, Result, accepted, read_more, upgrade_request, write_some};
+use crate::frames::{ServerHeader, append_masked};
+use crate::report;
+
+const PING: u8 = 9;
+const PONG: u8 = 10;
+
+/// Clients that connect at the same time.
+const CONNECTING: usize = 200;
+
+struct Holder {
+    stream: TcpStream,
+    has_asked: bool,
+    is_up: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(1024);
+    let waker = Waker::new(poll.registry(), Token(usize::MAX))?;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let sets_over = Arc::clone(&is_over);
+    std::thread::spawn(move || {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        sets_over.store(true, Ordering::Release);
+        waker.wake()
+    });
+    let mut scratch = vec![0; 64 * 1024];
+    let mut holders: Vec<Holder> = Vec::new();
+    let (mut up, mut pings, mut is_told) = (0, 0, false);
+    while !is_over.load(Ordering::Acquire) {
+        while holders.len() < options.connections && holders.len() - up < CONNECTING {
+            let stream = client::connect(options, poll.registry(), holders.len())?;
+            holders.push(Holder { stream, has_asked: false, is_up: false });
+        }
+        poll.poll(&mut events, Some(Duration::from_secs(10)))?;
+        for event in &events {
+            if event.token() != Token(usize::MAX) {
+                holders[event.token().0].handle(options, &mut scratch, &mut up, &mut pings)?;
+            }
+        }
+        if up == options.connections && !is_told {
+            is_told = true;
+            report::print(&json!({ "open": up }));
+        }
+    }
+    report::print(&json!({ "open": up, "pings": pings }));
+    Ok(())
+}
+
+impl Holder {
+    fn handle(&mut self, options: &Options, scratch: &mut [u8], up: &mut usize, pings: &mut u64) -> Result<()> {
+        if !self.has_asked {
+            if write_some(&mut self.stream, &upgrade_request(options))? == 0 {
+                return Ok(());
+            }
+            self.has_asked = true;
+        }
+        // Pings and the response are short and come whole: nothing is kept for a holder.
+        let mut input = Vec::new();
+        if !read_more(&mut self.stream, &mut input, scratch)? {
+            return Err("the server closed an idle connection".into());
+        }
+        let mut input = input.as_slice();
+        if !self.is_up && !input.is_empty() {
+            let length = accepted(input)?.ok_or("a response in two pieces")?;
+            input = &input[length..];
+            self.is_up = true;
+            *up += 1;
+        }
+        while let Some(header) = ServerHeader::parse(input) {
+            if header.first & 0x0F == PING {
+                *pings += 1;
+                let mut pong = Vec::new();
+                append_masked(&mut pong, PONG, &input[header.header_len..][..header.payload_len], [1, 2, 3, 4]);
+                write_some(&mut self.stream, &pong)?;
+            }
+            input = &input[(header.header_len + header.payload_len).min(input.len())..];
+        }
+        Ok(())
+    }
+}
