@@ -1,5 +1,7 @@
 //! Connections by slot. A handle is a slot and a generation, and a stale one finds nothing.
 
+use milliways_proto::chunks::Chunks;
+
 use crate::connection::Connection;
 
 /// Generations stay below this, so that JavaScript engines keep them in a small integer. A handle would have to survive
@@ -21,7 +23,7 @@ pub struct Stale;
 
 #[derive(Default)]
 pub(crate) struct Table {
-    entries: Vec<Entry>,
+    entries: Chunks<Entry>,
     /// Slots that can be used.
     free: Vec<u32>,
     /// Slots vacated since the last call of `recycle`. Events of their sockets may still stand in the batch that is

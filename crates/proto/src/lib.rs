@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chunks;
 pub mod http;
 pub mod router;
 pub mod timer;

@@ -5,6 +5,8 @@
 //! time left. So a connection that stays busy costs one store per message (its owner notes the time) and one visit per
 //! timeout, a tick costs what is due in it and nothing else, and an entry takes eight bytes.
 
+use crate::chunks::Chunks;
+
 /// Whole ticks since the wheel's owner began to count. The owner decides how long a tick is; milliways-net takes a
 /// second.
 pub type Tick = u32;
@@ -36,7 +38,7 @@ pub struct TimerWheel {
     /// One bit a bucket: set exactly when its list is not empty.
     occupied: [u64; BUCKETS as usize / 64],
     /// Indexed by key; as long as the largest key ever scheduled asks for.
-    nodes: Vec<Node>,
+    nodes: Chunks<Node>,
     /// The latest time the owner has told.
     now: Tick,
     /// Every bucket of an earlier tick has been emptied. At most `now + 1`, and `now + 1 - swept < BUCKETS`.
@@ -49,7 +51,7 @@ impl TimerWheel {
         Self {
             heads: Box::new([NONE; BUCKETS as usize]),
             occupied: [0; BUCKETS as usize / 64],
-            nodes: Vec::new(),
+            nodes: Chunks::default(),
             now,
             swept: now + 1,
         }
@@ -62,8 +64,8 @@ impl TimerWheel {
         debug_assert!(key < IN_BUCKET, "keys share their word with a flag");
         self.cancel(key);
         let index = key as usize;
-        if index >= self.nodes.len() {
-            self.nodes.resize(index + 1, UNSCHEDULED);
+        while self.nodes.len() <= index {
+            self.nodes.push(UNSCHEDULED);
         }
         // The upper bound counts from `swept`, not from `now`: while the owner still polls what is due, a key must
         // not come back into a bucket that is about to be swept, or the two would never finish.
