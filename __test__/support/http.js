@@ -54,4 +54,16 @@ const VERSION_NOT_SUPPORTED = errorResponse(
   '<p>This server does not support HTTP/1.0.</p>',
 );
 
-module.exports = { request, fetch, exchange, withoutDate, BAD_REQUEST, HEADERS_TOO_LARGE, VERSION_NOT_SUPPORTED };
+/** What an answer of `end('ok')` is on the wire. */
+const OK = 'HTTP/1.1 200 OK\r\nDate: -\r\nuWebSockets: 20\r\nContent-Length: 2\r\n\r\nok';
+
+module.exports = {
+  OK,
+  request,
+  fetch,
+  exchange,
+  withoutDate,
+  BAD_REQUEST,
+  HEADERS_TOO_LARGE,
+  VERSION_NOT_SUPPORTED,
+};

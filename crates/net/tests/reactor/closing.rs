@@ -1,4 +1,4 @@
-//! How `WebSockets` end, and what is told and sent then.
+//! How WebSockets end, and what is told and sent then.
 
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;

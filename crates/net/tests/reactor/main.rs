@@ -5,6 +5,7 @@ mod backpressure;
 mod closing;
 mod http;
 mod lifecycle;
+mod panics;
 mod pipelining;
 mod random;
 mod support;

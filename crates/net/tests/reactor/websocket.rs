@@ -1,4 +1,4 @@
-//! `WebSockets`: what goes over the wire, and what the handler is told.
+//! WebSockets: what goes over the wire, and what the handler is told.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

@@ -28,6 +28,8 @@ pub(crate) const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocke
 pub(crate) const UPGRADED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nDate: *\r\nuWebSockets: 20\r\n\r\n";
 
+pub(crate) const GET_WAIT: &str = "GET /http/wait HTTP/1.1\r\nHost: h\r\n\r\n";
+pub(crate) const NOTHING: milliways_net::Stats = milliways_net::Stats { connections: 0, websockets: 0, listeners: 0 };
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
 /// A response without headers of its own.

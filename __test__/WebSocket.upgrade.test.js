@@ -1,0 +1,334 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const { once } = require('node:events');
+const { after, describe, it } = require('node:test');
+const { WebSocket } = require('ws');
+const { EventLog } = require('./support/EventLog.js');
+const { RawSocket, SAMPLE_ACCEPT, upgradeRequest } = require('./support/RawSocket.js');
+const frames = require('./support/frames.js');
+const { fetch, request, withoutDate } = require('./support/http.js');
+const { serve } = require('./support/server.js');
+const { uWS, ours } = require('./support/uws.js');
+const { noConnectionLeft, until } = require('./support/wait.js');
+const { KIBIBYTE, ECHO, serveLogged, connectLogged } = require('./support/websocket.js');
+
+describe('the upgrade', () => {
+  it('is answered with exactly these bytes', async (t) => {
+    const { client } = await connectLogged(t);
+    assert.equal(
+      withoutDate(client.head),
+      'HTTP/1.1 101 Switching Protocols\r\n' +
+        'Upgrade: websocket\r\n' +
+        'Connection: Upgrade\r\n' +
+        `Sec-WebSocket-Accept: ${SAMPLE_ACCEPT}\r\n` +
+        'Date: -\r\n' +
+        'uWebSockets: 20\r\n\r\n',
+    );
+  });
+
+  for (const [offer, chosen] of [
+    ['chat', 'chat'],
+    ['chat, superchat', 'chat'],
+    ['chat,superchat', 'chat'],
+  ]) {
+    it(`chooses the subprotocol ${chosen} of ${offer}`, async (t) => {
+      const { client } = await connectLogged(t, {}, { headers: { 'Sec-WebSocket-Protocol': offer } });
+      assert.match(
+        client.head,
+        new RegExp(`\r\nSec-WebSocket-Accept: [^\r]*\r\nSec-WebSocket-Protocol: ${chosen}\r\nDate: `),
+      );
+    });
+  }
+
+  it('declines an offered permessage-deflate', async (t) => {
+    const headers = { 'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits' };
+    const { client } = await connectLogged(t, { compression: 0 }, { headers });
+    assert.doesNotMatch(client.head, /Sec-WebSocket-Extensions/i);
+  });
+
+  it('works with a client that offers permessage-deflate, whatever the compression', async (t) => {
+    for (const compression of [uWS.DISABLED, uWS.SHARED_COMPRESSOR, uWS.DEDICATED_COMPRESSOR_4KB, 2]) {
+      const { port } = serve(t, (app) => app.ws('/*', { ...ECHO, compression }));
+      const client = new WebSocket(`ws://127.0.0.1:${port}/`, { perMessageDeflate: true });
+      await once(client, 'open');
+      client.send('text '.repeat(100));
+      const [data] = await once(client, 'message');
+      assert.equal(data.toString(), 'text '.repeat(100));
+      client.close();
+      await once(client, 'close');
+    }
+  });
+
+  it('names of headers and values of Upgrade and Connection have any case', async (t) => {
+    const { port } = serveLogged(t);
+    const client = await RawSocket.connect(port);
+    client.write(
+      upgradeRequest()
+        .replace('Upgrade: websocket', 'uPGRADE: WebSocket')
+        .replace('Connection: Upgrade', 'CONNECTION: keep-alive, upgrade')
+        .replace('Sec-WebSocket-Key', 'sec-websocket-KEY'),
+    );
+    assert.match(await client.readHead(), /^HTTP\/1\.1 101 /);
+    client.destroy();
+  });
+
+  it('is the same at every split of the request', async (t) => {
+    const { port, log } = serveLogged(t, ECHO);
+    const bytes = upgradeRequest();
+    for (let split = 1; split < bytes.length; split += 1) {
+      const client = await RawSocket.connect(port);
+      await client.writeAndTurn(bytes.slice(0, split));
+      client.write(bytes.slice(split));
+      assert.match(await client.readHead(), /^HTTP\/1\.1 101 /, `split at ${split}`);
+      client.write(frames.text(`${split}`));
+      assert.equal(await client.readText(), `${split}`);
+      client.destroy();
+    }
+    await until(() => log.count('close') === bytes.length - 1, 'close of each');
+  });
+
+  it('may follow other requests on its connection', async (t) => {
+    const { port } = serve(t, (app) => app.ws('/ws', ECHO).any('/*', (res) => res.end('http')));
+    const client = await RawSocket.connect(port);
+    client.write(request('/1') + request('/2') + upgradeRequest('/ws'));
+    assert.equal((await client.readResponse()).body, 'http');
+    assert.equal((await client.readResponse()).body, 'http');
+    assert.match(await client.readHead(), /^HTTP\/1\.1 101 /);
+    client.write(frames.text('hi'));
+    assert.equal(await client.readText(), 'hi');
+    client.destroy();
+  });
+
+  it('does not lose frames that came with its request', ours, async (t) => {
+    const { port } = serveLogged(t, ECHO);
+    const client = await RawSocket.connect(port);
+    const early = Buffer.concat([frames.text('one'), frames.binary('two'), frames.text('three').subarray(0, 4)]);
+    client.write(Buffer.concat([Buffer.from(upgradeRequest()), early]));
+    await client.readHead();
+    assert.equal(await client.readText(), 'one');
+    assert.equal((await client.readFrame()).payload.toString(), 'two');
+    client.write(frames.text('three').subarray(4));
+    assert.equal(await client.readText(), 'three');
+    client.destroy();
+  });
+
+  it('matches the route by its path', async (t) => {
+    const { port } = serve(t, (app) => {
+      for (const pattern of ['/*', '/a/*', '/a/b']) {
+        app.ws(pattern, { open: (ws) => ws.send(pattern) });
+      }
+    });
+    for (const [target, pattern] of [
+      ['/a/b', '/a/b'],
+      ['/a/c?query', '/a/*'],
+      ['/', '/*'],
+    ]) {
+      const client = await RawSocket.upgrade(port, target);
+      assert.equal(await client.readText(), pattern);
+      client.destroy();
+    }
+  });
+
+  it('goes before a route of get or any with the same pattern', async (t) => {
+    const { port } = serve(t, (app) =>
+      app
+        .any('/*', (res) => res.end('any'))
+        .get('/*', (res) => res.end('get'))
+        .ws('/*', { open: (ws) => ws.send('ws') }),
+    );
+    const client = await RawSocket.upgrade(port, '/');
+    assert.equal(await client.readText(), 'ws');
+    client.destroy();
+    assert.equal((await fetch(port, '/')).body, 'get');
+  });
+
+  const NO_UPGRADES = [
+    ['no Sec-WebSocket-Key', upgradeRequest('/', { 'Sec-WebSocket-Key': undefined }), {}],
+    ['a Sec-WebSocket-Key of another length', upgradeRequest('/', { 'Sec-WebSocket-Key': 'c2hvcnQ=' }), {}],
+    ['another method', upgradeRequest().replace('GET', 'POST'), {}],
+    ['no Upgrade', upgradeRequest('/', { Upgrade: undefined }), ours],
+    ['another Upgrade', upgradeRequest('/', { Upgrade: 'h2c' }), ours],
+  ];
+  for (const [name, bytes, options] of NO_UPGRADES) {
+    it(`(${name}) is none: the request goes to the other routes`, options, async (t) => {
+      const { port } = serve(t, (app) => app.ws('/*', {}).any('/*', (res) => res.end('any')));
+      const client = await RawSocket.connect(port);
+      client.write(bytes);
+      const { status, body } = await client.readResponse();
+      assert.deepEqual({ status, body }, { status: 200, body: 'any' });
+      client.destroy();
+    });
+
+    it(`(${name}) is none: without other routes it is a 404`, options, async (t) => {
+      const { port } = serve(t, (app) => app.ws('/*', {}));
+      const client = await RawSocket.connect(port);
+      client.write(bytes);
+      assert.equal((await client.readResponse()).status, 404);
+      client.destroy();
+    });
+  }
+
+  for (const version of ['8', '7', '0', '14', 'x']) {
+    it(`of version ${version} is refused with the version that there is`, ours, async (t) => {
+      const { port, log } = serveLogged(t);
+      const client = await RawSocket.connect(port);
+      client.write(upgradeRequest('/', { 'Sec-WebSocket-Version': version }));
+      const head = await client.readHead();
+      assert.match(head, /^HTTP\/1\.1 426 /);
+      assert.match(head, /\r\nSec-WebSocket-Version: 13\r\n/i);
+      assert.deepEqual(log.all, []);
+      client.destroy();
+    });
+  }
+});
+
+describe('open', () => {
+  it('gets the WebSocket that the other handlers get', async (t) => {
+    const seen = new Set();
+    const note = (ws) => seen.add(ws);
+    const { client, log } = await connectLogged(t, { open: note, message: note, ping: note, pong: note, close: note });
+    client.write(Buffer.concat([frames.text('a'), frames.ping('b'), frames.pong('c'), frames.close(1000)]));
+    await log.next('close');
+    assert.equal(seen.size, 1);
+  });
+
+  it('may send, and the client gets it after the response', async (t) => {
+    const { client } = await connectLogged(t, { open: (ws) => ws.send('hello') });
+    assert.equal(await client.readText(), 'hello');
+  });
+
+  it('may end the WebSocket', async (t) => {
+    const { client, log } = await connectLogged(t, { open: (ws) => ws.end(4000, 'no') });
+    assert.deepEqual(await client.readClose(), { code: 4000, reason: 'no' });
+    assert.deepEqual(log.all, [['open'], ['close', 4000, 'no']]);
+  });
+
+  it('may close the WebSocket', async (t) => {
+    const { port, log } = serveLogged(t, { open: (ws) => ws.close() });
+    const client = await RawSocket.connect(port);
+    client.write(upgradeRequest());
+    await client.readToEnd();
+    client.destroy();
+    assert.deepEqual(log.all, [['open'], ['close', 1006, '']]);
+  });
+
+  it('that takes two parameters gets the request, as in 2019', ours, async (t) => {
+    const log = new EventLog();
+    const { port } = serve(t, (app) =>
+      app.ws('/*', {
+        open: async (ws, req) => {
+          log.add('open', req.constructor.name, req.getUrl(), req.getMethod(), req.getHeader('x-name'), req.getQuery());
+          await 0;
+          log.add('await', req.getUrl());
+          setImmediate(() => {
+            assert.throws(() => req.getUrl(), { code: 'ERR_MILLIWAYS_REQUEST_EXPIRED' });
+            log.add('immediate');
+          });
+        },
+      }),
+    );
+    const client = await RawSocket.upgrade(port, '/chat/room?a=b', { headers: { 'X-Name': 'value' } });
+    await log.next('immediate');
+    assert.deepEqual(log.all, [
+      ['open', 'uWS.HttpRequest', '/chat/room', 'get', 'value', 'a=b'],
+      ['await', '/chat/room'],
+      ['immediate'],
+    ]);
+    client.destroy();
+  });
+
+  it('that takes one parameter gets nothing more', async (t) => {
+    const counts = [];
+    const { port } = serve(t, (app) =>
+      app.ws('/*', {
+        open(ws) {
+          counts.push(ws && arguments.length);
+        },
+      }),
+    );
+    (await RawSocket.upgrade(port, '/')).destroy();
+    assert.deepEqual(counts, [1]);
+  });
+
+  it('is not needed, nor is any other handler', async (t) => {
+    const { port } = serve(t, (app) => app.ws('/*', {}));
+    const client = await RawSocket.upgrade(port, '/');
+    client.write(Buffer.concat([frames.text('a'), frames.ping('b'), frames.pong('c')]));
+    assert.equal((await client.readFrame()).opcode, frames.OPCODE.PONG);
+    client.write(frames.close(1000));
+    assert.deepEqual(await client.readClose(), { code: 1000, reason: '' });
+    client.destroy();
+  });
+});
+
+describe('the options of a route', () => {
+  /** The greatest of the sizes that a route with the options takes. */
+  async function greatest(t, options, sizes) {
+    const { port } = serve(t, (app) => app.ws('/*', { ...options, message: (ws) => ws.send('taken') }));
+    let taken = 0;
+    for (const size of sizes) {
+      const client = await RawSocket.upgrade(port, '/');
+      client.write(frames.binary(Buffer.alloc(size)));
+      await until(() => client.pendingLength > 0 || client.ended, 'an answer or the end');
+      if (client.pending.includes('taken')) taken = size;
+      client.destroy();
+    }
+    return taken;
+  }
+
+  for (const [shown, value, limit] of [
+    ["'30'", '30', 30],
+    ['10.7', 10.7, 10],
+    ['100', 100, 100],
+    ['true', true, 1],
+  ]) {
+    it(`maxPayloadLength ${shown} is ${limit}`, async (t) => {
+      assert.equal(await greatest(t, { maxPayloadLength: value }, [limit, limit + 1]), limit);
+    });
+  }
+
+  it('maxPayloadLength is 16 KiB when it is left out or undefined', async (t) => {
+    const sizes = [16 * KIBIBYTE, 16 * KIBIBYTE + 1];
+    assert.equal(await greatest(t, {}, sizes), sizes[0]);
+    assert.equal(await greatest(t, { maxPayloadLength: undefined }, sizes), sizes[0]);
+  });
+
+  it('take any number that is in range', () => {
+    const app = uWS.App();
+    for (const idleTimeout of [0, 8, 10.7, '30', 960, undefined]) app.ws('/*', { idleTimeout });
+    for (const maxLifetime of [0, 1, 240, '10', undefined]) app.ws('/*', { maxLifetime });
+    for (const maxBackpressure of [0, 1, '65536', undefined]) app.ws('/*', { maxBackpressure });
+    for (const compression of [0, 1, 2, 248, 3840 | 145, undefined]) app.ws('/*', { compression });
+    app.ws('/*', { sendPingsAutomatically: false, closeOnBackpressureLimit: 1, unknown: 5 });
+  });
+
+  for (const [option, value, message] of [
+    ['idleTimeout', 1, 'idleTimeout must be either 0 or greater than 8!'],
+    ['idleTimeout', 7, 'idleTimeout must be either 0 or greater than 8!'],
+    ['idleTimeout', 7.9, 'idleTimeout must be either 0 or greater than 8!'],
+    ['idleTimeout', 961, 'idleTimeout must not be greater than 960 seconds!'],
+    ['idleTimeout', '100000', 'idleTimeout must not be greater than 960 seconds!'],
+    ['maxLifetime', 241, 'maxLifetime must not be greater than 240 minutes!'],
+  ]) {
+    it(`refuse ${option} ${value}`, ours, () => {
+      const call = () => uWS.App().ws('/*', { [option]: value });
+      assert.throws(call, { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE', message });
+    });
+  }
+
+  it('are read once, when the route is registered', async (t) => {
+    const behavior = { maxPayloadLength: 10, message: (ws) => ws.send('first') };
+    const { port } = serve(t, (app) => app.ws('/*', behavior));
+    behavior.maxPayloadLength = 1000;
+    behavior.message = (ws) => ws.send('second');
+    const client = await RawSocket.upgrade(port, '/');
+    client.write(frames.text('x'));
+    assert.equal(await client.readText(), 'first');
+    client.write(frames.text('x'.repeat(11)));
+    await client.readToEnd();
+    client.destroy();
+  });
+});
+
+after(noConnectionLeft);

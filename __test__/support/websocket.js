@@ -1,0 +1,62 @@
+'use strict';
+
+// What the tests of WebSockets have in common.
+
+const { EventLog } = require('./EventLog.js');
+const { RawSocket } = require('./RawSocket.js');
+const { serve } = require('./server.js');
+const { ours } = require('./uws.js');
+
+const CLOSED = {
+  name: 'Error',
+  message: 'Invalid access of closed uWS.WebSocket/SSLWebSocket.',
+  ...(ours.skip ? {} : { code: 'ERR_MILLIWAYS_WEBSOCKET_CLOSED' }),
+};
+const INVALID_DATA = {
+  name: 'Error',
+  message: 'Text and data can only be passed by String, ArrayBuffer or TypedArray.',
+  ...(ours.skip ? {} : { code: 'ERR_MILLIWAYS_INVALID_DATA' }),
+};
+const KIBIBYTE = 1 << 10;
+const MEBIBYTE = 1 << 20;
+/** A behavior that sends every message back. */
+const ECHO = {
+  maxPayloadLength: 16 * MEBIBYTE,
+  maxBackpressure: 0,
+  message: (ws, message, isBinary) => ws.send(message, isBinary),
+};
+
+/** Every method of a WebSocket that a closed one refuses. */
+const CALLS = {
+  send: (ws) => ws.send('evil'),
+  ping: (ws) => ws.ping('evil'),
+  end: (ws) => ws.end(1000, 'evil'),
+  close: (ws) => ws.close(),
+  getBufferedAmount: (ws) => ws.getBufferedAmount(),
+  cork: (ws) => ws.cork(() => {}),
+  ...(ours.skip ? {} : { experimental_cork: (ws) => ws.experimental_cork(() => {}) }),
+};
+
+/** Serves one WebSocket route, and gives its port and the log of its handlers. */
+function serveLogged(t, behavior) {
+  const log = new EventLog();
+  const { app, port } = serve(t, (routes) => routes.ws('/*', log.behavior(behavior)));
+  return { app, port, log };
+}
+
+/** Serves one WebSocket route, and gives an upgraded raw client, the log, and the server's end of it. */
+async function connectLogged(t, behavior = {}, options = {}) {
+  let ws;
+  const { app, port, log } = serveLogged(t, {
+    ...behavior,
+    open: (opened, ...more) => {
+      ws = opened;
+      return behavior.open?.(opened, ...more);
+    },
+  });
+  const client = await RawSocket.upgrade(port, '/', options);
+  t.after(() => client.destroy());
+  return { app, port, log, client, ws };
+}
+
+module.exports = { CLOSED, INVALID_DATA, KIBIBYTE, MEBIBYTE, ECHO, CALLS, serveLogged, connectLogged };
