@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use milliways_proto::ws::Opcode;
 use mio::net::TcpStream;
 use mio::{Events, Poll, Token, Waker};
 use serde_json::json;
@@ -13,9 +14,6 @@ use crate::args::Options;
 use crate::client::{self, Result, accepted, read_more, upgrade_request, write_some};
 use crate::frames::{ServerHeader, append_masked};
 use crate::report;
-
-const PING: u8 = 9;
-const PONG: u8 = 10;
 
 /// Clients that connect at the same time.
 const CONNECTING: usize = 200;
@@ -29,13 +27,15 @@ struct Holder {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
-    let waker = Waker::new(poll.registry(), Token(usize::MAX))?;
+    let waker = Arc::new(Waker::new(poll.registry(), Token(usize::MAX))?);
     let is_over = Arc::new(AtomicBool::new(false));
     let sets_over = Arc::clone(&is_over);
+    // The thread must not have the only waker: closing it would take the wake-up back.
+    let from_thread = Arc::clone(&waker);
     std::thread::spawn(move || {
         let _ = io::stdin().read_to_end(&mut Vec::new());
         sets_over.store(true, Ordering::Release);
-        waker.wake()
+        from_thread.wake()
     });
     let mut scratch = vec![0; 64 * 1024];
     let mut holders: Vec<Holder> = Vec::new();
@@ -56,6 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             report::print(&json!({ "open": up }));
         }
     }
+    drop(waker);
     report::print(&json!({ "open": up, "pings": pings }));
     Ok(())
 }
@@ -81,10 +82,10 @@ impl Holder {
             *up += 1;
         }
         while let Some(header) = ServerHeader::parse(input) {
-            if header.first & 0x0F == PING {
+            if header.first & 0x0F == Opcode::Ping as u8 {
                 *pings += 1;
                 let mut pong = Vec::new();
-                append_masked(&mut pong, PONG, &input[header.header_len..][..header.payload_len], [1, 2, 3, 4]);
+                append_masked(&mut pong, Opcode::Pong, &input[header.header_len..][..header.payload_len], [1, 2, 3, 4]);
                 write_some(&mut self.stream, &pong)?;
             }
             input = &input[(header.header_len + header.payload_len).min(input.len())..];
