@@ -1,6 +1,7 @@
 'use strict';
 
 const connections = require('./connections');
+const { runCorked } = require('./cork');
 const { toData } = require('./data');
 const { requireFunction } = require('./errors');
 const native = require('./native');
@@ -44,12 +45,7 @@ class HttpResponse {
 
   cork(callback) {
     requireFunction(callback);
-    const outer = native.responseCork(this.#slot, this.#generation);
-    try {
-      callback();
-    } finally {
-      native.uncork(this.#slot, outer);
-    }
+    runCorked(this.#slot, native.responseCork(this.#slot, this.#generation), callback);
     return this;
   }
 

@@ -1,5 +1,6 @@
 'use strict';
 
+const { runCorked } = require('./cork');
 const { toData } = require('./data');
 const { requireArguments, requireFunction } = require('./errors');
 const native = require('./native');
@@ -44,12 +45,7 @@ class WebSocket {
 
   cork(callback) {
     requireFunction(callback);
-    const outer = native.webSocketCork(this.#slot, this.#generation);
-    try {
-      callback();
-    } finally {
-      native.uncork(this.#slot, outer);
-    }
+    runCorked(this.#slot, native.webSocketCork(this.#slot, this.#generation), callback);
     return this;
   }
 }

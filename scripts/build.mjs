@@ -12,6 +12,7 @@ import { copyFile, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { addonName, isMusl } from '../js/platform.js';
 
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const dist = path.join(root, 'dist');
@@ -116,15 +117,6 @@ export async function rustEnvironment() {
   // Static linking of the C library is rustc's default on musl, and excludes shared libraries, which the addon is.
   if (isMusl() && env.RUSTFLAGS === undefined) env.RUSTFLAGS = '-C target-feature=-crt-static';
   return env;
-}
-
-/** The binary's name in dist/, after the names that napi-rs gives platforms; js/native.js looks for the same. */
-export function addonName() {
-  const { platform, arch } = process;
-  let abi = '';
-  if (platform === 'linux') abi = isMusl() ? '-musl' : '-gnu';
-  if (platform === 'win32') abi = '-msvc';
-  return `milliways.${platform}-${arch}${abi}.node`;
 }
 
 /** Fails with one line when this Node is older than `version`. */
@@ -287,13 +279,6 @@ function findProgram(name, env) {
 /** Windows calls it Path, and a copy of process.env no longer ignores case. */
 function pathKey(env) {
   return Object.keys(env).find((name) => name.toUpperCase() === 'PATH') ?? 'PATH';
-}
-
-function isMusl() {
-  if (process.platform !== 'linux') return false;
-  // The report would otherwise resolve the names of all open connections first.
-  process.report.excludeNetwork = true;
-  return !process.report.getReport().header.glibcVersionRuntime;
 }
 
 function nodeIsAtLeast(version) {

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use milliways_net::{ResponseError, SettingsError, Stale};
+use milliways_net::{ResponseError, SettingsError, Stale, panic_message};
 use milliways_proto::router::{MAX_SEGMENTS, PatternTooDeep};
 
 use crate::value::{ErrorKind, Failed, Js, Value};
@@ -76,8 +76,7 @@ impl Error {
 
     /// For a panic.
     pub(crate) fn internal(panic: &(dyn Any + Send)) -> Self {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        Self::Internal(text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default())
+        Self::Internal(panic_message(panic))
     }
 
     pub(crate) fn to_value<'s>(&self, js: Js<'s>) -> Result<Value<'s>, Failed> {

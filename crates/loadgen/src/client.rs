@@ -73,6 +73,18 @@ pub(crate) fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>, scratch: &
     }
 }
 
+/// Writes as much of `output` as the socket takes, and keeps the rest.
+pub(crate) fn flush(stream: &mut TcpStream, output: &mut Vec<u8>) -> io::Result<()> {
+    while !output.is_empty() {
+        let written = write_some(stream, output)?;
+        if written == 0 {
+            break;
+        }
+        output.drain(..written);
+    }
+    Ok(())
+}
+
 /// Writes the beginning of `bytes`; 0 when the socket takes none now.
 pub(crate) fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     loop {

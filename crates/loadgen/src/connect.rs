@@ -2,6 +2,7 @@
 
 use std::io;
 
+use milliways_proto::ws::Opcode;
 use mio::Registry;
 use mio::net::TcpStream;
 
@@ -32,7 +33,6 @@ enum State {
 }
 
 /// A Close frame with 1000 and its echo.
-const CLOSE: u8 = 8;
 const CODE: [u8; 2] = [0x03, 0xe8];
 const CLOSE_ECHO: [u8; 4] = [0x88, 0x02, 0x03, 0xe8];
 
@@ -69,7 +69,7 @@ impl Client for Visitor {
         {
             self.input.drain(..length);
             let mut frame = Vec::new();
-            append_masked(&mut frame, CLOSE, &CODE, [1, 2, 3, 4]);
+            append_masked(&mut frame, Opcode::Close, &CODE, [1, 2, 3, 4]);
             write_some(&mut self.stream, &frame)?;
             self.state = State::Closing;
         }

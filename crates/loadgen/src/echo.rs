@@ -5,6 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Instant;
 
+use milliways_proto::ws::Opcode;
 use mio::Registry;
 use mio::net::TcpStream;
 
@@ -16,10 +17,6 @@ use crate::frames::{Frames, ServerHeader};
 /// Every message's length is checked, and of one in this many the content.
 const SAMPLE: u64 = 64;
 
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
-const PING: u8 = 9;
-
 pub(crate) fn run(options: &Options) -> Result<()> {
     drive::<Echo>(options)?.print(&[]);
     Ok(())
@@ -29,7 +26,7 @@ struct Echo {
     stream: TcpStream,
     state: State,
     depth: usize,
-    opcode: u8,
+    opcode: Opcode,
     payload: Rc<[u8]>,
     frames: Rc<Frames>,
     /// Received and not used yet.
@@ -57,7 +54,7 @@ thread_local! {
 
 impl Client for Echo {
     fn start(options: &Options, registry: &Registry, index: usize) -> io::Result<Self> {
-        let opcode = if options.text { TEXT } else { BINARY };
+        let opcode = if options.text { Opcode::Text } else { Opcode::Binary };
         let (payload, frames) = SHARED.with(|shared| {
             shared
                 .get_or_init(|| {
@@ -122,11 +119,11 @@ impl Echo {
             let start = position + header.header_len;
             let Some(payload) = self.input.get(start..start + header.payload_len) else { break };
             position = start + header.payload_len;
-            if header.first & 0x0F == PING {
+            if header.first & 0x0F == Opcode::Ping as u8 {
                 continue;
             }
             self.received += 1;
-            let is_right = header.first == 0x80 | self.opcode
+            let is_right = header.first == 0x80 | self.opcode as u8
                 && payload.len() == self.payload.len()
                 && (!self.received.is_multiple_of(SAMPLE) || *payload == *self.payload);
             let Some(sent) = self.sent.pop_front() else {

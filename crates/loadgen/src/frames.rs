@@ -1,6 +1,6 @@
 //! Frames as a client sends them, made before they are needed.
 
-use milliways_proto::ws::unmask;
+use milliways_proto::ws::{Opcode, unmask, write_frame_header};
 
 use crate::args::Masks;
 
@@ -16,7 +16,7 @@ const KEYS: usize = 61;
 
 impl Frames {
     /// Frames that carry `payload`.
-    pub(crate) fn new(payload: &[u8], opcode: u8, masks: Masks) -> Self {
+    pub(crate) fn new(payload: &[u8], opcode: Opcode, masks: Masks) -> Self {
         let mut bytes = Vec::new();
         let mut seed = 0x9E37_79B9_u32;
         for _ in 0..if masks == Masks::Random { KEYS } else { 1 } {
@@ -46,19 +46,11 @@ impl Frames {
 }
 
 /// Appends a frame with the FIN bit.
-pub(crate) fn append_masked(bytes: &mut Vec<u8>, opcode: u8, payload: &[u8], key: [u8; 4]) {
-    bytes.push(0x80 | opcode);
-    match payload.len() {
-        length @ 0..126 => bytes.push(0x80 | length as u8),
-        length @ 126..=0xFFFF => {
-            bytes.push(0xFE);
-            bytes.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        length => {
-            bytes.push(0xFF);
-            bytes.extend_from_slice(&(length as u64).to_be_bytes());
-        }
-    }
+pub(crate) fn append_masked(bytes: &mut Vec<u8>, opcode: Opcode, payload: &[u8], key: [u8; 4]) {
+    let second = bytes.len() + 1;
+    write_frame_header(bytes, opcode, true, payload.len());
+    // MASK
+    bytes[second] |= 0x80;
     bytes.extend_from_slice(&key);
     let start = bytes.len();
     bytes.extend_from_slice(payload);

@@ -8,7 +8,7 @@ use mio::Registry;
 use mio::net::TcpStream;
 
 use crate::args::Options;
-use crate::client::{self, Result, read_more, write_some};
+use crate::client::{self, Result, flush, read_more};
 use crate::drive::{Client, Context, drive};
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -93,14 +93,7 @@ impl Http {
             self.sent.push_back(now);
             self.output.extend_from_slice(&self.request);
         }
-        while !self.output.is_empty() {
-            let written = write_some(&mut self.stream, &self.output)?;
-            if written == 0 {
-                break;
-            }
-            self.output.drain(..written);
-        }
-        Ok(())
+        Ok(flush(&mut self.stream, &mut self.output)?)
     }
 }
 

@@ -7,16 +7,16 @@
 use std::io;
 use std::time::Instant;
 
+use milliways_proto::ws::Opcode;
 use mio::Registry;
 use mio::net::TcpStream;
 use serde_json::json;
 
 use crate::args::Options;
-use crate::client::{self, Result, accepted, read_more, upgrade_request, write_some};
+use crate::client::{self, Result, accepted, flush, read_more, upgrade_request, write_some};
 use crate::drive::{Client, Context, drive};
 use crate::frames::{ServerHeader, append_masked};
 
-const BINARY: u8 = 2;
 /// The first message's content after its number.
 const FILL: u8 = b'.';
 const NUMBER_LEN: usize = 8;
@@ -173,16 +173,9 @@ impl Member {
             progress.on_their_way.push_back((context.now, 0));
             let mut payload = vec![FILL; progress.size];
             payload[..NUMBER_LEN].copy_from_slice(&self.next.to_be_bytes());
-            append_masked(&mut self.output, BINARY, &payload, [1, 2, 3, 4]);
+            append_masked(&mut self.output, Opcode::Binary, &payload, [1, 2, 3, 4]);
             self.next += 1;
         }
-        while !self.output.is_empty() {
-            let written = write_some(&mut self.stream, &self.output)?;
-            if written == 0 {
-                break;
-            }
-            self.output.drain(..written);
-        }
-        Ok(())
+        Ok(flush(&mut self.stream, &mut self.output)?)
     }
 }

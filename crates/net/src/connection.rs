@@ -106,6 +106,13 @@ pub(crate) struct Side {
 }
 
 impl Side {
+    /// Forgets what was being received.
+    pub(crate) fn forget_input(&mut self) {
+        self.receiver = Receiver::default();
+        self.input = Vec::new();
+        self.body = None;
+    }
+
     fn is_empty(&self) -> bool {
         self.output.is_empty() && self.receiver.is_idle() && self.input.is_empty() && self.body.is_none()
     }
@@ -149,9 +156,7 @@ impl Connection {
         self.last_active = now;
         self.flags.forget_response();
         if let Some(side) = &mut self.side {
-            side.receiver = Receiver::default();
-            side.input = Vec::new();
-            side.body = None;
+            side.forget_input();
         }
     }
 
@@ -196,13 +201,7 @@ impl SidePool {
 
     /// Takes the box back if nothing is in it.
     pub(crate) fn reclaim(&mut self, connection: &mut Connection) {
-        if connection.side.as_ref().is_some_and(|side| side.is_empty()) {
-            self.give_back(connection.side.take());
-        }
-    }
-
-    fn give_back(&mut self, side: Option<Box<Side>>) {
-        if let Some(mut side) = side
+        if let Some(mut side) = connection.side.take_if(|side| side.is_empty())
             && self.free.len() < POOL_SIZE
         {
             side.output.shrink();

@@ -45,12 +45,14 @@ impl From<InvalidHeader> for ResponseError {
 }
 
 impl Reactor {
-    /// Answers with 500 and closes, unless the response is complete or awaited: for a handler that failed.
-    pub fn fail_response(&self, id: ConnectionId, handler: &impl Handler) {
+    /// Answers with 500 and closes, unless the response is complete or awaited: for a handler that failed. Tells whether
+    /// it did.
+    pub fn fail_response(&self, id: ConnectionId, handler: &impl Handler) -> bool {
         let is_unanswered = self.state().response(id).is_ok_and(|connection| !connection.flags.has(Flags::AWAITED));
         if is_unanswered {
             self.refuse(id.slot, HttpError::NoResponse, handler);
         }
+        is_unanswered
     }
 
     /// Declares that a request will be answered after its handler has returned; [`Handler::aborted`] tells when that
@@ -189,9 +191,7 @@ impl Reactor {
 
     fn handle_routed(&self, route: RouteId, id: ConnectionId, request: &Request<'_>, handler: &impl Handler) {
         handler.request(self, route, id, request);
-        let is_unanswered = self.state().response(id).is_ok_and(|connection| !connection.flags.has(Flags::AWAITED));
-        if is_unanswered {
-            self.refuse(id.slot, HttpError::NoResponse, handler);
+        if self.fail_response(id, handler) {
             handler.unanswered(self, request);
         }
     }

@@ -2,11 +2,13 @@
 
 use std::io::{self, Read};
 
+use milliways_proto::ws::CloseFrame;
+
 use crate::connection::{Flags, Phase};
 use crate::sys::retry;
 use crate::{Handler, Reactor};
 
-/// Bytes read with one system call. Shared by all connections; a longer one is touched only as far as it is used.
+/// Bytes read with one system call. All connections share the buffer, and only as much of it is touched as is read.
 const RECEIVE_BUFFER: usize = 256 * 1024;
 
 /// How often a connection that has more is read before the others have their turn.
@@ -167,7 +169,7 @@ impl Reactor {
             Phase::WebSocket => {
                 drop(state);
                 let reason = "Received TCP FIN before WebSocket close frame";
-                self.lose_websocket(slot, milliways_proto::ws::CloseFrame::ABNORMAL, reason, handler);
+                self.lose_websocket(slot, CloseFrame::ABNORMAL, reason, handler);
             }
             Phase::Closing => {
                 connection.flags.add(Flags::PEER_FINISHED);

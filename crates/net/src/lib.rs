@@ -26,7 +26,7 @@ mod websocket;
 pub use handler::Handler;
 pub use http::ResponseError;
 pub use listener::ListenerId;
-pub use reactor::{AppId, Reactor, Stats};
+pub use reactor::{AppId, Reactor, Stats, panic_message};
 pub use settings::{BehaviorId, Route, RouteId, SettingsError, WebSocketSettings};
 pub use table::{ConnectionId, Stale};
 pub use websocket::SendStatus;

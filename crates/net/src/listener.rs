@@ -28,15 +28,10 @@ pub(crate) struct Listener {
 pub(crate) fn bind(host: Option<&str>, port: u16, exclusive: bool) -> io::Result<TcpListener> {
     let Some(host) = host else {
         let any = |address: IpAddr| SocketAddr::new(address, port);
-        return bind_to(any(Ipv6Addr::UNSPECIFIED.into()), exclusive).or_else(|error| match error.kind() {
+        return bind_to(any(Ipv6Addr::UNSPECIFIED.into()), exclusive).or_else(|error| match error.raw_os_error() {
             // No IPv6 on this machine.
-            io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable => {
-                bind_to(any(Ipv4Addr::UNSPECIFIED.into()), exclusive)
-            }
-            _ => match error.raw_os_error() {
-                Some(libc::EAFNOSUPPORT) => bind_to(any(Ipv4Addr::UNSPECIFIED.into()), exclusive),
-                _ => Err(error),
-            },
+            Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL) => bind_to(any(Ipv4Addr::UNSPECIFIED.into()), exclusive),
+            _ => Err(error),
         });
     };
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);

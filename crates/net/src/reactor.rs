@@ -1,5 +1,6 @@
 //! The reactor: its state, what its driver calls, and how an event of the kernel becomes events of a handler.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::io;
@@ -40,7 +41,7 @@ pub struct AppId(pub u32);
 pub struct Stats {
     /// Sockets of connections, those included that are only closing.
     pub connections: usize,
-    /// Open `WebSockets`.
+    /// Open WebSockets.
     pub websockets: usize,
     /// Listening sockets.
     pub listeners: usize,
@@ -75,11 +76,9 @@ pub(crate) struct State {
     /// By number; numbers are not used again.
     listeners: BTreeMap<u32, Listener>,
     next_listener: u32,
-    /// A listener could not accept for want of descriptors.
-    starved: bool,
-    /// A connection has gone since a listener was starved.
+    /// A connection has gone since the last pump, or since a listener was starved.
     pub(crate) descriptor_freed: bool,
-    /// `WebSockets` over the limit of their behavior, to be closed when nobody is in the middle of sending to them.
+    /// WebSockets over the limit of their behavior, to be closed when nobody is in the middle of sending to them.
     pub(crate) doomed: Vec<ConnectionId>,
     pub(crate) websockets: usize,
     date: [u8; DATE_LEN],
@@ -123,7 +122,6 @@ impl Reactor {
                 routers: Vec::new(),
                 listeners: BTreeMap::new(),
                 next_listener: 0,
-                starved: false,
                 doomed: Vec::new(),
                 descriptor_freed: false,
                 websockets: 0,
@@ -149,7 +147,7 @@ impl Reactor {
         AppId(state.routers.len() as u32 - 1)
     }
 
-    /// Settings for a route of `WebSockets`, to be named in [`Route::WebSocket`].
+    /// Settings for a route of WebSockets, to be named in [`Route::WebSocket`].
     pub fn add_behavior(&self, app: AppId, settings: WebSocketSettings) -> BehaviorId {
         let mut state = self.state();
         state.behaviors.0.push(Behavior { app, settings });
@@ -273,7 +271,7 @@ impl Reactor {
         while let Some(slot) = state.dirty.pop() {
             state.flush(slot);
         }
-        if state.starved && state.descriptor_freed {
+        if std::mem::take(&mut state.descriptor_freed) {
             self.wake_starved_listeners(&mut state);
         }
     }
@@ -284,11 +282,7 @@ impl Reactor {
     pub fn expire(&self, now: Instant, handler: &impl Handler) -> io::Result<()> {
         while self.take_events(now, handler)? {}
         self.handle_expired(handler);
-        let mut state = self.state();
-        if state.starved {
-            self.wake_starved_listeners(&mut state);
-        }
-        drop(state);
+        self.wake_starved_listeners(&mut self.state());
         self.pump(now, handler);
         Ok(())
     }
@@ -296,7 +290,7 @@ impl Reactor {
     /// When [`Reactor::expire`] has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
         let state = self.state();
-        let retry = state.starved.then(|| state.now + STARVED_RETRY);
+        let retry = state.listeners.values().any(|listener| listener.starved).then(|| state.now + STARVED_RETRY);
         let tick = retry.into_iter().chain(state.wheel.next_expiry()).min()?;
         Some(self.epoch + Duration::from_secs(tick.into()))
     }
@@ -368,17 +362,12 @@ impl Reactor {
     /// Keeps a panic from anyone but the connection in whose event it happened.
     pub(crate) fn guard(&self, slot: u32, handler: &impl Handler, event: impl FnOnce()) {
         let Err(panic) = catch_unwind(AssertUnwindSafe(event)) else { return };
-        let message = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_default();
         // What is told about the end may be what panics; then the connection goes without a word.
         if catch_unwind(AssertUnwindSafe(|| self.drop_connection(slot, handler))).is_err() {
             self.state().remove(slot);
         }
         self.state().corked = None;
-        handler.panicked(self, &message);
+        handler.panicked(self, &panic_message(&*panic));
     }
 
     fn handle_event(&self, slot: u32, event: &mio::event::Event, handler: &impl Handler) {
@@ -401,7 +390,6 @@ impl Reactor {
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => {
                         listener.starved = true;
-                        state.starved = true;
                         state.descriptor_freed = false;
                         return;
                     }
@@ -430,7 +418,6 @@ impl Reactor {
     }
 
     fn wake_starved_listeners(&self, state: &mut State) {
-        state.starved = false;
         let poll = self.poll.borrow();
         for (number, listener) in state.listeners.iter_mut().filter(|(_, listener)| listener.starved) {
             listener.starved = false;
@@ -438,6 +425,12 @@ impl Reactor {
             let _ = poll.registry().reregister(&mut listener.socket, token, Interest::READABLE);
         }
     }
+}
+
+/// What a panic says.
+pub fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 #[cfg(unix)]
@@ -545,9 +538,7 @@ impl State {
         self.wheel.cancel(slot);
         if let Some(side) = &mut connection.side {
             side.output.clear();
-            side.receiver = milliways_proto::ws::Receiver::default();
-            side.input = Vec::new();
-            side.body = None;
+            side.forget_input();
         }
         self.pool.reclaim(&mut connection);
         self.descriptor_freed = true;

@@ -23,7 +23,7 @@ pub enum Route {
     WebSocket(BehaviorId),
 }
 
-/// Limits and timeouts of a route's `WebSockets`.
+/// Limits and timeouts of a route's WebSockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebSocketSettings {
     /// Bytes of the longest message that is accepted.

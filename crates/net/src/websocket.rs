@@ -1,8 +1,10 @@
-//! `WebSockets`: frames in, frames out, and the ways one ends.
+//! WebSockets: frames in, frames out, and the ways one ends.
 
-use milliways_proto::ws::{CloseFrame, Event, MAX_CONTROL_PAYLOAD, Opcode, write_frame, write_frame_header};
+use milliways_proto::ws::{
+    CloseFrame, Event, MAX_CONTROL_PAYLOAD, Opcode, encode_frame_header, write_frame, write_frame_header,
+};
 
-use crate::connection::{Flags, Phase};
+use crate::connection::{Connection, Flags, Phase};
 use crate::output::DIRECT_FROM;
 use crate::reactor::State;
 use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale};
@@ -18,8 +20,7 @@ pub enum SendStatus {
     Dropped = 2,
 }
 
-/// The shortest header of a frame, and the one for 126 to 65,535 bytes (RFC 6455 section 5.2).
-const SHORT_HEADER: usize = 2;
+/// The header of a frame with 126 to 65,535 bytes (RFC 6455 section 5.2).
 const MEDIUM_HEADER: usize = 4;
 
 /// Bytes waiting for the peer above which its Pings are not answered.
@@ -32,18 +33,8 @@ impl Reactor {
         if state.check_limit(id)? {
             return Ok(SendStatus::Dropped);
         }
-        let connection = state.table.get(id)?;
-        if payload.len() >= DIRECT_FROM && connection.backpressure() == 0 && !connection.flags.has(Flags::BROKEN) {
-            let State { table, pool, .. } = &mut *state;
-            let connection = table.get(id)?;
-            pool.side_of(connection);
-            if let Some(side) = &mut connection.side {
-                write_frame_header(side.output.bytes(), opcode, fin, payload.len());
-                if side.output.flush_with(&connection.stream, payload).is_err() {
-                    connection.flags.add(Flags::BROKEN);
-                }
-            }
-            state.settle(id.slot);
+        if payload.len() >= DIRECT_FROM {
+            state.write_direct(id.slot, opcode, fin, payload);
         } else {
             state.write(id.slot, |output| write_frame(output, opcode, fin, payload));
         }
@@ -67,17 +58,16 @@ impl Reactor {
             output.extend_from_slice(&[0; MEDIUM_HEADER]);
             append(output);
             let payload_len = output.len() - start - MEDIUM_HEADER;
-            let mut header = Vec::new();
-            // Almost every message is short, and moving a short one is cheaper than knowing its length first.
-            if payload_len < 126 {
-                output.copy_within(start + MEDIUM_HEADER.., start + SHORT_HEADER);
-                output.truncate(start + SHORT_HEADER + payload_len);
-                output[start] = 0x80 | opcode as u8;
-                output[start + 1] = payload_len as u8;
+            let (header, header_len) = encode_frame_header(opcode, true, payload_len);
+            let header = &header[..header_len];
+            if header_len > MEDIUM_HEADER {
+                output.splice(start..start + MEDIUM_HEADER, header.iter().copied());
                 return;
             }
-            write_frame_header(&mut header, opcode, true, payload_len);
-            output.splice(start..start + MEDIUM_HEADER, header);
+            // Almost every message is short, and moving a short one is cheaper than knowing its length first.
+            output.copy_within(start + MEDIUM_HEADER.., start + header_len);
+            output.truncate(start + header_len + payload_len);
+            output[start..start + header_len].copy_from_slice(header);
         });
         state.send_status(id)
     }
@@ -196,7 +186,7 @@ impl Reactor {
 }
 
 impl State {
-    fn websocket(&mut self, id: ConnectionId) -> Result<&mut crate::connection::Connection, Stale> {
+    fn websocket(&mut self, id: ConnectionId) -> Result<&mut Connection, Stale> {
         self.table.get(id).and_then(|connection| match connection.phase {
             Phase::WebSocket => Ok(connection),
             _ => Err(Stale),
@@ -207,14 +197,30 @@ impl State {
     /// any size can always be sent.
     fn check_limit(&mut self, id: ConnectionId) -> Result<bool, Stale> {
         let Self { table, behaviors, doomed, .. } = self;
-        let connection = table.get(id).ok().filter(|connection| connection.phase == Phase::WebSocket).ok_or(Stale)?;
-        let settings = &behaviors.get(connection.behavior()).settings;
+        let connection = table.get(id)?;
+        let settings = behaviors.settings_of(connection).ok_or(Stale)?;
         let is_over = settings.max_backpressure > 0 && connection.backpressure() > settings.max_backpressure;
         if is_over && settings.close_on_backpressure_limit && !connection.flags.has(Flags::DOOMED) {
             connection.flags.add(Flags::DOOMED);
             doomed.push(id);
         }
         Ok(is_over)
+    }
+
+    /// Writes a large frame whose payload the socket takes from where it lies, as far as it takes it.
+    fn write_direct(&mut self, slot: u32, opcode: Opcode, fin: bool, payload: &[u8]) {
+        let Some(connection) = self.table.at(slot) else { return };
+        if connection.backpressure() > 0 || connection.flags.has(Flags::BROKEN) {
+            return self.write(slot, |output| write_frame(output, opcode, fin, payload));
+        }
+        self.pool.side_of(connection);
+        if let Some(side) = &mut connection.side {
+            write_frame_header(side.output.bytes(), opcode, fin, payload.len());
+            if side.output.flush_with(&connection.stream, payload).is_err() {
+                connection.flags.add(Flags::BROKEN);
+            }
+        }
+        self.settle(slot);
     }
 
     /// RFC 6455 section 5.5.3: not every Ping has to be answered, so that one who sends them and reads nothing does not

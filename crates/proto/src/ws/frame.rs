@@ -88,20 +88,33 @@ impl FrameHeader {
     }
 }
 
-/// Appends the header of a frame from a server, which is not masked.
-pub fn write_frame_header(output: &mut Vec<u8>, opcode: Opcode, fin: bool, payload_len: usize) {
-    let first = u8::from(fin) << 7 | opcode as u8;
-    match payload_len {
-        0..126 => output.extend_from_slice(&[first, payload_len as u8]),
+/// The header of a frame that is not masked, as a server sends it: bytes, and how many of them.
+pub fn encode_frame_header(opcode: Opcode, fin: bool, payload_len: usize) -> ([u8; 10], usize) {
+    let mut header = [0; 10];
+    header[0] = u8::from(fin) << 7 | opcode as u8;
+    let header_len = match payload_len {
+        0..126 => {
+            header[1] = payload_len as u8;
+            2
+        }
         126..=0xFFFF => {
-            let [high, low] = (payload_len as u16).to_be_bytes();
-            output.extend_from_slice(&[first, 126, high, low]);
+            header[1] = 126;
+            header[2..4].copy_from_slice(&(payload_len as u16).to_be_bytes());
+            4
         }
         _ => {
-            output.extend_from_slice(&[first, 127]);
-            output.extend_from_slice(&(payload_len as u64).to_be_bytes());
+            header[1] = 127;
+            header[2..].copy_from_slice(&(payload_len as u64).to_be_bytes());
+            10
         }
-    }
+    };
+    (header, header_len)
+}
+
+/// Appends [`encode_frame_header`].
+pub fn write_frame_header(output: &mut Vec<u8>, opcode: Opcode, fin: bool, payload_len: usize) {
+    let (header, header_len) = encode_frame_header(opcode, fin, payload_len);
+    output.extend_from_slice(&header[..header_len]);
 }
 
 /// Appends a whole frame.

@@ -280,23 +280,17 @@ impl<'b> Event<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ws::write_frame_header;
 
     const MAX: usize = 1000;
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![first];
-        match payload.len() {
-            length @ 0..126 => bytes.push(0x80 | length as u8),
-            length @ 126..=0xFFFF => {
-                bytes.push(0xFE);
-                bytes.extend_from_slice(&(length as u16).to_be_bytes());
-            }
-            length => {
-                bytes.push(0xFF);
-                bytes.extend_from_slice(&(length as u64).to_be_bytes());
-            }
-        }
+        let mut bytes = Vec::new();
+        write_frame_header(&mut bytes, Opcode::Binary, true, payload.len());
+        // Any opcode, and the MASK bit.
+        bytes[0] = first;
+        bytes[1] |= 0x80;
         bytes.extend_from_slice(&MASK);
         let start = bytes.len();
         bytes.extend_from_slice(payload);
