@@ -11,7 +11,7 @@ modes
   echo       WebSocket: frames in flight come back one for one
   http       HTTP/1.1: GET requests in flight on connections that stay open
   connect    connects, upgrades, closes with a handshake, again and again
-  idle       opens WebSockets and holds them until standard input ends; answers pings
+  idle       opens WebSockets, has a message echoed on each, and holds them until standard input ends; answers pings
   subscribe  receivers of what one publisher sends; checks order and completeness
 
 options
@@ -25,7 +25,8 @@ options
   --seconds S        of measuring (default 3)
   --warmup S         before (default 1)
   --sources N        source addresses 127.0.0.1 to 127.0.0.N are used in turn (default 1)
-  --first-source N   the first of them (default 1)";
+  --first-source N   the first of them (default 1)
+  --server-pid PID   process whose time on a processor is measured, too";
 
 /// Which experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,7 @@ pub(crate) struct Options {
     pub(crate) warmup: Duration,
     pub(crate) sources: u8,
     pub(crate) first_source: u8,
+    pub(crate) server: Option<u32>,
 }
 
 /// Reads the command line.
@@ -84,6 +86,7 @@ pub(crate) fn parse() -> Result<Options, lexopt::Error> {
         warmup: Duration::from_secs(1),
         sources: 1,
         first_source: 1,
+        server: None,
     };
     while let Some(argument) = parser.next()? {
         match argument {
@@ -115,6 +118,7 @@ pub(crate) fn parse() -> Result<Options, lexopt::Error> {
             Long("seconds") => options.measure = seconds(&mut parser)?,
             Long("warmup") => options.warmup = seconds(&mut parser)?,
             Long("sources") => options.sources = parser.value()?.parse()?,
+            Long("server-pid") => options.server = Some(parser.value()?.parse()?),
             Long("first-source") => options.first_source = parser.value()?.parse()?,
             argument => return Err(argument.unexpected()),
         }

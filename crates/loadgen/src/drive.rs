@@ -1,13 +1,14 @@
 //! Many clients on one thread: connecting, warming up, measuring.
 
 use std::collections::VecDeque;
-use std::io;
 use std::time::{Duration, Instant};
+use std::{io, process};
 
 use mio::{Events, Poll, Registry};
 
 use crate::args::Options;
 use crate::client::Result;
+use crate::cpu;
 use crate::report::Measurement;
 
 /// One client. An error of it ends the run: a benchmark that goes on with fewer clients measures something else.
@@ -91,12 +92,17 @@ pub(crate) fn drive<C: Client>(options: &Options) -> Result<Measurement> {
     while Instant::now() < warm {
         turn(&mut poll, &mut events, &mut clients, &mut context)?;
     }
+    let server_cpu = || options.server.map(cpu::time_of).transpose();
     context.is_measuring = true;
+    let (server_before, own_before) = (server_cpu()?, cpu::time_of(process::id())?);
     let begin = Instant::now();
     while begin.elapsed() < options.measure {
         turn(&mut poll, &mut events, &mut clients, &mut context)?;
     }
     context.measurement.elapsed = begin.elapsed();
+    context.measurement.server_cpu =
+        server_cpu()?.zip(server_before).map(|(after, before)| after.saturating_sub(before));
+    context.measurement.own_cpu = cpu::time_of(process::id())?.saturating_sub(own_before);
     Ok(context.measurement)
 }
 

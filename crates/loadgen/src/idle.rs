@@ -1,4 +1,5 @@
-//! Connections that do nothing but answer pings. Says when all are open, and holds them until standard input ends.
+//! Connections that have had a message echoed, and from then on do nothing but answer pings. Says when all are open, and
+//! holds them until standard input ends.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -20,9 +21,20 @@ const CONNECTING: usize = 200;
 
 struct Holder {
     stream: TcpStream,
-    has_asked: bool,
-    is_up: bool,
+    state: State,
 }
+
+#[derive(PartialEq)]
+enum State {
+    Connecting,
+    Upgrading,
+    /// Its message is on its way.
+    Greeting,
+    Up,
+}
+
+/// What a holder sends: a server that has work to do for a first message has done it.
+const GREETING: &[u8] = b"An idle connection.";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut poll = Poll::new()?;
@@ -43,7 +55,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     while !is_over.load(Ordering::Acquire) {
         while holders.len() < options.connections && holders.len() - up < CONNECTING {
             let stream = client::connect(options, poll.registry(), holders.len())?;
-            holders.push(Holder { stream, has_asked: false, is_up: false });
+            holders.push(Holder { stream, state: State::Connecting });
         }
         poll.poll(&mut events, Some(Duration::from_secs(10)))?;
         for event in &events {
@@ -63,33 +75,44 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 impl Holder {
     fn handle(&mut self, options: &Options, scratch: &mut [u8], up: &mut usize, pings: &mut u64) -> Result<()> {
-        if !self.has_asked {
+        if self.state == State::Connecting {
             if write_some(&mut self.stream, &upgrade_request(options))? == 0 {
                 return Ok(());
             }
-            self.has_asked = true;
+            self.state = State::Upgrading;
         }
-        // Pings and the response are short and come whole: nothing is kept for a holder.
+        // All that comes is short and comes whole: nothing is kept for a holder.
         let mut input = Vec::new();
         if !read_more(&mut self.stream, &mut input, scratch)? {
             return Err("the server closed an idle connection".into());
         }
         let mut input = input.as_slice();
-        if !self.is_up && !input.is_empty() {
+        if self.state == State::Upgrading && !input.is_empty() {
             let length = accepted(input)?.ok_or("a response in two pieces")?;
             input = &input[length..];
-            self.is_up = true;
-            *up += 1;
+            self.send(Opcode::Binary, GREETING)?;
+            self.state = State::Greeting;
         }
         while let Some(header) = ServerHeader::parse(input) {
+            let payload = input.get(header.header_len..).and_then(|rest| rest.get(..header.payload_len));
+            let payload = payload.ok_or("a frame in two pieces")?;
+            input = &input[header.header_len + header.payload_len..];
             if header.first & 0x0F == Opcode::Ping as u8 {
                 *pings += 1;
-                let mut pong = Vec::new();
-                append_masked(&mut pong, Opcode::Pong, &input[header.header_len..][..header.payload_len], [1, 2, 3, 4]);
-                write_some(&mut self.stream, &pong)?;
+                self.send(Opcode::Pong, payload)?;
+            } else if self.state == State::Greeting && payload == GREETING {
+                self.state = State::Up;
+                *up += 1;
+            } else {
+                return Err("an idle connection got a message".into());
             }
-            input = &input[(header.header_len + header.payload_len).min(input.len())..];
         }
         Ok(())
+    }
+
+    fn send(&mut self, opcode: Opcode, payload: &[u8]) -> Result<()> {
+        let mut frame = Vec::new();
+        append_masked(&mut frame, opcode, payload, [1, 2, 3, 4]);
+        if write_some(&mut self.stream, &frame)? == frame.len() { Ok(()) } else { Err("a short write".into()) }
     }
 }

@@ -7,6 +7,7 @@
 mod args;
 mod client;
 mod connect;
+mod cpu;
 mod drive;
 mod echo;
 mod frames;

@@ -17,13 +17,17 @@ pub(crate) struct Measurement {
     pub(crate) latency: Histogram<u64>,
     /// Answers that were not what they had to be.
     pub(crate) errors: u64,
+    /// How long the load generator ran on a processor in this time.
+    pub(crate) own_cpu: Duration,
+    /// How long the server did, if its process is known.
+    pub(crate) server_cpu: Option<Duration>,
 }
 
 impl Measurement {
     pub(crate) fn new() -> Self {
         // Three digits up to a minute.
         let latency = Histogram::new_with_max(60_000_000_000, 3).expect("constants in range");
-        Self { count: 0, elapsed: Duration::ZERO, latency, errors: 0 }
+        Self { count: 0, elapsed: Duration::ZERO, latency, errors: 0, own_cpu: Duration::ZERO, server_cpu: None }
     }
 
     pub(crate) fn answered(&mut self, latency: Duration) {
@@ -45,6 +49,8 @@ impl Measurement {
                 "p999": microseconds(0.999),
                 "max": self.latency.max() as f64 / 1000.0,
             },
+            "load_cpu_seconds": self.own_cpu.as_secs_f64(),
+            "server_cpu_seconds": self.server_cpu.map(|time| time.as_secs_f64()),
         });
         for (key, value) in more {
             line[key] = value.clone();

@@ -95,6 +95,7 @@ impl Server {
     fn command(&self, mode: &str, options: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_milliways-loadgen"));
         command.args([mode, "--address", &format!("127.0.0.1:{}", self.port), "--seconds", "0.2", "--warmup", "0.1"]);
+        command.args(["--server-pid", &std::process::id().to_string()]);
         command.args(options);
         command
     }
@@ -120,6 +121,9 @@ fn assert_measured(result: &Value) {
     assert!(result["count"].as_u64() > Some(0), "{result}");
     assert_eq!(result["errors"], 0, "{result}");
     assert!(result["rate"].as_f64() > Some(0.0), "{result}");
+    assert!(result["load_cpu_seconds"].as_f64() > Some(0.0), "{result}");
+    // May be 0: the server is a thread of this process, and the threads of tests that end meanwhile take their share along.
+    assert!(result["server_cpu_seconds"].is_f64(), "{result}");
     assert!(result["latency_us"]["p50"].as_f64() <= result["latency_us"]["max"].as_f64(), "{result}");
 }
 
