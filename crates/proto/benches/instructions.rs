@@ -1,0 +1,177 @@
+//! Work of the protocol core to count the instructions of, under callgrind: `instructions NAME TIMES`. Without
+//! arguments it lists the names.
+//!
+//! Not to be timed. bench/instructions.mjs runs each with two numbers of times, and the difference is what the work
+//! itself takes, without setting it up.
+
+use std::hint::black_box;
+
+use milliways_proto::http::{DATE_LEN, DEFAULT_MAX_HEAD_SIZE, Method, Request, header_slots};
+use milliways_proto::router::{RouteKind, Router};
+use milliways_proto::timer::TimerWheel;
+use milliways_proto::ws::{Event, FrameHeader, Handshake, Opcode, Receiver, unmask, write_frame, write_frame_header};
+
+/// A name, and what does its work so many times.
+type Benchmark = (&'static str, fn(u32));
+
+const BENCHMARKS: [Benchmark; 10] = [
+    ("frame_header", frame_header),
+    ("receive_binary_20", |times| receive(times, Opcode::Binary, 20)),
+    ("receive_text_20", |times| receive(times, Opcode::Text, 20)),
+    ("receive_binary_1024", |times| receive(times, Opcode::Binary, 1024)),
+    ("write_frame_20", write_frame_20),
+    ("unmask_16384", unmask_16384),
+    ("request", request),
+    ("handshake", handshake),
+    ("timer_reschedule", timer_reschedule),
+    ("timer_tick", timer_tick),
+];
+
+/// What Chromium sends.
+const UPGRADE: &[u8] = b"GET /chat/lobby?token=abc HTTP/1.1\r\n\
+    Host: chat.example.com\r\n\
+    Connection: Upgrade\r\n\
+    Pragma: no-cache\r\n\
+    Cache-Control: no-cache\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36\r\n\
+    Upgrade: websocket\r\n\
+    Origin: https://chat.example.com\r\n\
+    Sec-WebSocket-Version: 13\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    Accept-Language: en-GB,en;q=0.9\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
+
+const GET: &[u8] =
+    b"GET /users/42/posts HTTP/1.1\r\nHost: localhost:3000\r\nAccept: */*\r\nUser-Agent: curl/8.14\r\n\r\n";
+
+const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+#[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a program, not the core")]
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [name, times] = &arguments[..] else {
+        for (name, _) in BENCHMARKS {
+            println!("{name}");
+        }
+        return;
+    };
+    let (_, run) = BENCHMARKS.iter().find(|(known, _)| known == name).expect("one of the names");
+    run(times.parse().expect("a number"));
+}
+
+fn frame_header(times: u32) {
+    let headers = [20, 1024, 65_536].map(|payload_len| {
+        let mut header = Vec::new();
+        write_frame_header(&mut header, Opcode::Binary, true, payload_len);
+        header[1] |= 0x80;
+        header.extend_from_slice(&KEY);
+        header
+    });
+    for _ in 0..times {
+        for header in &headers {
+            black_box(FrameHeader::parse(black_box(header)).expect("valid"));
+        }
+    }
+}
+
+/// As the reactor receives echo: 16 frames that were read at once, each copied to where JavaScript sees it.
+fn receive(times: u32, opcode: Opcode, payload_len: usize) {
+    let mut frame = Vec::new();
+    write_frame(&mut frame, opcode, true, &vec![b'a'; payload_len]);
+    let header_len = frame.len() - payload_len;
+    frame[1] |= 0x80;
+    frame.splice(header_len..header_len, KEY);
+    unmask(&mut frame[header_len + 4..], KEY);
+    let frames = frame.repeat(16);
+    let mut input = frames.clone();
+    let mut output = vec![0; payload_len];
+    let mut receiver = Receiver::default();
+    for _ in 0..times {
+        // Text is unmasked where it lies.
+        input.copy_from_slice(&frames);
+        let mut rest = black_box(&mut input[..]);
+        while !rest.is_empty() {
+            let step = receiver.handle(rest, 16 * 1024).expect("valid");
+            let consumed = step.consumed;
+            if let Some(Event::Message { payload, .. }) = step.event {
+                payload.copy_into(&mut output);
+            }
+            black_box(&mut output);
+            rest = &mut rest[consumed..];
+        }
+    }
+}
+
+fn write_frame_20(times: u32) {
+    let mut output = Vec::with_capacity(64);
+    for _ in 0..times {
+        output.clear();
+        write_frame(&mut output, Opcode::Binary, true, black_box(&[7; 20]));
+        black_box(&mut output);
+    }
+}
+
+fn unmask_16384(times: u32) {
+    let mut bytes = vec![7; 16_384];
+    for _ in 0..times {
+        unmask(black_box(&mut bytes), KEY);
+    }
+}
+
+/// A request, and its route among others.
+fn request(times: u32) {
+    let mut router = Router::default();
+    let get = RouteKind::Method(Method::Get);
+    for (value, pattern) in ["/", "/users", "/users/:id", "/users/:id/posts", "/*"].into_iter().enumerate() {
+        router.insert(get, pattern, value).expect("short");
+    }
+    for _ in 0..times {
+        let mut slots = header_slots();
+        let parsed = Request::parse(black_box(GET), &mut slots, DEFAULT_MAX_HEAD_SIZE);
+        let (request, _) = parsed.expect("valid").expect("complete");
+        black_box(router.find(false, request.known_method(), request.path(), 0));
+    }
+}
+
+fn handshake(times: u32) {
+    let mut output = Vec::with_capacity(512);
+    for _ in 0..times {
+        output.clear();
+        let mut slots = header_slots();
+        let parsed = Request::parse(black_box(UPGRADE), &mut slots, DEFAULT_MAX_HEAD_SIZE);
+        let (request, _) = parsed.expect("valid").expect("complete");
+        assert!(Handshake::is_offered_by(&request));
+        Handshake::parse(&request).expect("valid").write(&mut output, &[b' '; DATE_LEN]);
+        black_box(&mut output);
+    }
+}
+
+/// What a message costs when its connection's timeout begins anew.
+fn timer_reschedule(times: u32) {
+    let mut wheel = TimerWheel::new(0);
+    for key in 0..1000 {
+        wheel.schedule(key, 120);
+    }
+    for time in 0..times {
+        wheel.schedule(black_box(time % 1000), 120 + time % 2);
+    }
+}
+
+/// A tick of 10,000 connections, ten of which are looked at and have time left.
+fn timer_tick(times: u32) {
+    const PERIOD: u32 = 1000;
+    let mut wheel = TimerWheel::new(0);
+    for key in 0..10 * PERIOD {
+        wheel.schedule(key, 1 + key % PERIOD);
+    }
+    for now in 1..=times {
+        let mut due = 0;
+        while let Some(key) = wheel.poll_expired(now) {
+            wheel.schedule(key, now + PERIOD);
+            due += 1;
+        }
+        assert_eq!(due, 10);
+        black_box(wheel.next_expiry());
+    }
+}
