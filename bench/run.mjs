@@ -1,0 +1,212 @@
+// Measures milliways beside uWebSockets.js, ws and node:http.
+//
+//   npm run bench                     all rows, in full: about half an hour
+//   npm run bench -- echo http-hello  rows whose names begin so
+//   npm run bench -- --record         all rows; puts the result into docs/BENCHMARKS.md
+//
+// What came out goes to bench/results/last.{json,md} and charts beside them, or, recorded, to bench/results/recorded.json
+// and the charts that docs/BENCHMARKS.md shows. See bench/README.md for the method.
+
+import { spawnSync } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import {
+  BuildError,
+  DEVELOP_NODE,
+  build,
+  isStale,
+  requireNode,
+  root,
+  runMain,
+  rustEnvironment,
+} from '../scripts/build.mjs';
+import { choosePair, describeCommit, describeMachine, watchSteal } from './machine.mjs';
+import { measure } from './measure.mjs';
+import { preparePeers } from './peers.mjs';
+import { Progress } from './progress.mjs';
+import { renderCharts, renderMarkdown } from './report.mjs';
+import { ROWS, chooseRows } from './rows.mjs';
+
+/** Of the median, six values are the fewest that give a 95 % interval; an even number puts nobody first more often. */
+const ROUNDS = 6;
+const SECONDS = 3;
+const WARMUP_SECONDS = 1;
+/** A measurement is repeated, so often at most, while the hypervisor gave more than this share of the time to others. */
+const MAX_STEAL = 0.01;
+const ATTEMPTS = 3;
+
+/** What --quick makes of a run: it shows that everything works, and measures nothing. */
+const QUICK = { rounds: 1, seconds: 1, warmup: 0.2, fewIdle: 200, manyIdle: 1000, idle: 500, idleSeconds: 1 };
+const FULL = {
+  seconds: SECONDS,
+  warmup: WARMUP_SECONDS,
+  fewIdle: 2000,
+  manyIdle: 16_000,
+  idle: 10_000,
+  idleSeconds: 12,
+};
+
+const USAGE = `usage: npm run bench [-- [row...] [options]]
+
+  --rounds N     of every row (default ${ROUNDS})
+  --seconds S    of measuring (default ${SECONDS})
+  --warmup S     before (default ${WARMUP_SECONDS})
+  --quick        each row once, for a second: shows that it runs
+  --right-peer   fail rather than fall back to the older binary of uWebSockets.js
+  --record       put the result into docs/BENCHMARKS.md
+  --render       measure nothing; write docs/BENCHMARKS.md anew from what was recorded
+
+rows: ${ROWS.map((row) => row.name).join(', ')}`;
+
+const results = path.join(root, 'bench/results');
+const docs = path.join(root, 'docs/BENCHMARKS.md');
+
+await runMain(import.meta.url, async (args) => {
+  const { values, positionals } = readArguments(args);
+  if (values.help) return void process.stdout.write(`${USAGE}\n`);
+  if (values.render) return record(JSON.parse(await readFile(path.join(results, 'recorded.json'), 'utf8')));
+  if (process.platform !== 'linux')
+    throw new BuildError('the benchmarks read /proc and pin processes, as Linux has it.');
+  requireNode(DEVELOP_NODE, 'The benchmarks');
+  const rows = choose(positionals);
+  if (values.record && rows.length !== ROWS.length) throw new BuildError('only a run of all rows is recorded.');
+
+  const result = await run(rows, {
+    rounds: values.quick ? QUICK.rounds : Number(values.rounds),
+    mustBeRight: values['right-peer'],
+    setting: values.quick ? QUICK : { ...FULL, seconds: Number(values.seconds), warmup: Number(values.warmup) },
+  });
+  if (values.record) await record(result);
+  else await writeResult('last', result);
+  const file = values.record ? 'docs/BENCHMARKS.md' : 'bench/results/last.md';
+  process.stdout.write(`\n${renderMarkdown(result)}\nWritten to ${file}.\n`);
+});
+
+function readArguments(args) {
+  const flag = { type: 'boolean', default: false };
+  try {
+    return parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        rounds: { type: 'string', default: String(ROUNDS) },
+        seconds: { type: 'string', default: String(SECONDS) },
+        warmup: { type: 'string', default: String(WARMUP_SECONDS) },
+        quick: flag,
+        'right-peer': flag,
+        record: flag,
+        render: flag,
+        help: flag,
+      },
+    });
+  } catch (error) {
+    throw new BuildError(`${error.message}\n\n${USAGE}`, { cause: error });
+  }
+}
+
+function choose(names) {
+  try {
+    return chooseRows(names);
+  } catch (error) {
+    throw new BuildError(error.message, { cause: error });
+  }
+}
+
+async function run(rows, { rounds, mustBeRight, setting }) {
+  if (await isStale()) await build();
+  const loadgen = await buildLoadgen();
+  const runtime = await preparePeers({ mustBeRight, say });
+  const cpus = choosePair();
+
+  const result = {
+    date: new Date().toISOString().slice(0, 10),
+    commit: describeCommit(),
+    machine: describeMachine(),
+    node: runtime.node,
+    peer: runtime.binary,
+    peerIsRight: runtime.isRight,
+    rounds,
+    seconds: setting.seconds,
+    rows: rows.map(({ name, title, kind }) => ({ name, title, kind, samples: {} })),
+  };
+  const progress = new Progress(rounds * rows.reduce((sum, row) => sum + contendersOf(row).length, 0));
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [index, row] of rows.entries()) {
+      const order = contendersOf(row);
+      if (round % 2 === 1) order.reverse();
+      for (const { key, server } of order) {
+        const sample = await measureInQuiet(row, server, { ...setting, runtime, cpus, loadgen });
+        (result.rows[index].samples[key] ??= []).push(sample);
+        progress.step(`round ${round + 1} of ${rounds}: ${row.name}, ${key}: ${brief(sample)}`);
+      }
+    }
+  }
+  progress.end();
+  return result;
+}
+
+/** Whom a row compares, as they are named in the samples. uWebSockets.js a second time is the noise floor. */
+function contendersOf(row) {
+  const names = ['ours', 'uws', ...row.contenders];
+  return [...names.map((name) => ({ key: name, server: name })), { key: 'uws-again', server: 'uws' }];
+}
+
+async function measureInQuiet(row, server, setting) {
+  let best;
+  for (let attempt = 0; attempt < ATTEMPTS && !(best?.steal <= MAX_STEAL); attempt += 1) {
+    const stolen = watchSteal();
+    const sample = await measure(row, server, setting);
+    sample.steal = stolen();
+    if (best === undefined || sample.steal < best.steal) best = sample;
+  }
+  return Object.fromEntries(Object.entries(best).map(([key, value]) => [key, Number(value.toPrecision(6))]));
+}
+
+async function buildLoadgen() {
+  const args = ['build', '--release', '--quiet', '-p', 'milliways-loadgen'];
+  const built = spawnSync('cargo', args, { cwd: root, env: await rustEnvironment(), stdio: 'inherit' });
+  if (built.status !== 0) throw new BuildError('the load generator was not built; the messages are above.');
+  const asked = spawnSync('cargo', ['metadata', '--no-deps', '--format-version', '1'], {
+    cwd: root,
+    env: await rustEnvironment(),
+    encoding: 'utf8',
+    maxBuffer: Infinity,
+  });
+  return path.join(JSON.parse(asked.stdout).target_directory, 'release/milliways-loadgen');
+}
+
+async function writeResult(name, result) {
+  await mkdir(results, { recursive: true });
+  await writeFile(path.join(results, `${name}.json`), `${JSON.stringify(result, null, 1)}\n`);
+  if (name === 'last') await writeFile(path.join(results, 'last.md'), renderMarkdown(result));
+  for (const [chart, svg] of Object.entries(renderCharts(result))) {
+    await writeFile(path.join(results, name === 'last' ? `last-${chart}.svg` : `${chart}.svg`), svg);
+  }
+}
+
+async function record(result) {
+  await writeResult('recorded', result);
+  const text = await readFile(docs, 'utf8');
+  await writeFile(docs, replaceResults(text, renderMarkdown(result, { charts: '../bench/results' })));
+}
+
+/** The page with other results between its two marks. */
+export function replaceResults(page, markdown) {
+  const [begin, end] = ['<!-- results: begin, written by npm run bench -->\n', '<!-- results: end -->'];
+  const from = page.indexOf(begin) + begin.length;
+  const to = page.indexOf(end);
+  if (from < begin.length || to < from)
+    throw new BuildError('docs/BENCHMARKS.md has lost the marks around its results.');
+  return `${page.slice(0, from)}\n${markdown}\n${page.slice(to)}`;
+}
+
+function brief({ rate, cpu, bytes, idle }) {
+  if (rate !== undefined) return `${Math.round(rate)}/s`;
+  if (bytes !== undefined) return `${bytes.toFixed(1)} B`;
+  return idle === undefined ? `${cpu.toFixed(2)} µs` : `${idle.toFixed(3)} ms/s`;
+}
+
+function say(line) {
+  process.stderr.write(`${line}\n`);
+}

@@ -1,0 +1,3 @@
+'use strict';
+
+require('./parts/interface.js')(require('../../dist/uws.js'));

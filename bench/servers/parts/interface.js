@@ -1,0 +1,27 @@
+'use strict';
+
+// The server of all rows, on the interface that milliways and uWebSockets.js share.
+
+const { HELLO, MAX_PAYLOAD, options, ready } = require('./process.js');
+
+/** More than all messages in flight of any row, so that nothing is ever dropped. */
+const MAX_BACKPRESSURE = 4 * 1024 * 1024;
+
+module.exports = function serve(uWS) {
+  uWS
+    .App()
+    .ws('/*', {
+      idleTimeout: options.idleTimeout,
+      maxPayloadLength: MAX_PAYLOAD,
+      maxBackpressure: MAX_BACKPRESSURE,
+      message: (ws, message, isBinary) => {
+        ws.send(message, isBinary);
+      },
+    })
+    .get('/*', (res) => {
+      res.end(HELLO);
+    })
+    .listen('127.0.0.1', 0, (token) => {
+      ready(uWS.us_socket_local_port(token));
+    });
+};
