@@ -9,9 +9,6 @@ const { root } = require('../support/uws.js');
 const report = import('../../bench/report.mjs');
 const rows = import('../../bench/rows.mjs');
 
-const samples = (key, values) =>
-  values.map((value) => ({ [key]: value, cpu: 1e6 / value, serverBusy: 1, loadBusy: 0.5 }));
-
 /** A result with one row, where ours is a tenth faster. */
 function result({ rounds = 6, peerIsRight = true, serverBusy = 1, loadBusy = 0.5 } = {}) {
   const rates = (factor) => Array.from({ length: rounds }, (_, round) => factor * (100_000 + round));
