@@ -21,11 +21,15 @@ import { anonymousBytes, cpuSeconds } from './machine.mjs';
  * @property {number} idleSeconds for how long
  */
 
-/**
- * Flags of servers whose memory is measured, which make runs repeatable: without the last two the young generation grows
- * by megabytes or not, as the threads of the collector happen to be scheduled.
- */
-const MEMORY_FLAGS = ['--expose-gc', '--single-threaded-gc', '--max-semi-space-size=1'];
+/** Flags of servers, which make runs repeatable. */
+const FLAGS = {
+  // Without the last two the young generation grows by megabytes or not, as the threads of the collector happen to be
+  // scheduled.
+  memory: ['--expose-gc', '--single-threaded-gc', '--max-semi-space-size=1'],
+  // V8 collects what connecting has left behind some seconds later, which is not what being idle costs.
+  idle: ['--no-memory-reducer'],
+  pings: ['--no-memory-reducer'],
+};
 
 /** Source addresses of idle connections at a time, and of all: ports of one are in use for a while after a connection. */
 const SOURCES = 8;
@@ -42,8 +46,7 @@ let nextSource = 0;
  * @returns {Promise<Record<string, number>>} the values by the keys of METRICS, and what else is good to know
  */
 export async function measure(row, contender, setting) {
-  const flags = row.kind === 'memory' ? MEMORY_FLAGS : [];
-  const server = await Server.start(contender, setting, flags, row.idleTimeout);
+  const server = await Server.start(contender, setting, FLAGS[row.kind] ?? [], row.idleTimeout);
   try {
     return await KINDS[row.kind](server, row, setting);
   } finally {
@@ -75,6 +78,9 @@ const KINDS = {
   },
 
   async memory(server, _row, setting) {
+    // What a server and V8 get for the first messages and connections stays, and is no matter of how many are idle.
+    await warmUp(server, setting, ['echo', '--connections', 100]);
+    await warmUp(server, setting, ['connect', '--connections', 100]);
     const few = await hold(server, setting, setting.fewIdle);
     const bytesOfFew = await server.settledBytes();
     const more = await hold(server, setting, setting.manyIdle - setting.fewIdle);
@@ -94,6 +100,12 @@ const KINDS = {
     return { cpu: (cpu / pings) * 1e6 };
   },
 };
+
+async function warmUp(server, setting, load) {
+  const run = new Load(server, setting, [...load, '--seconds', setting.seconds / 2, '--warmup', 0]);
+  await run.line();
+  await run.end();
+}
 
 /** Opens so many connections, which stay until the load generator ends. */
 async function hold(server, setting, connections) {

@@ -50,8 +50,9 @@ function busy(samples, key) {
 
 /** The tables, below a line that says where they are from. With `charts`, the folder they are in, these are shown, too. */
 export function renderMarkdown(result, { charts } = {}) {
+  const all = (key) => [...new Set(result.rows.map((row) => row[key]))].join(', ');
   const parts = [
-    `${result.date}, commit ${result.commit}. Machine: ${result.machine}. All under Node ${result.node}. ` +
+    `${all('date')}; commit ${all('commit')}. Machine: ${result.machine}. All under Node ${result.node}. ` +
       `Peer: ${result.peer}. ${result.rounds} rounds${result.seconds ? `, ${result.seconds} s each` : ''}.`,
   ];
   if (!result.peerIsRight) {

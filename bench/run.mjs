@@ -3,6 +3,7 @@
 //   npm run bench                     all rows, in full: about half an hour
 //   npm run bench -- echo http-hello  rows whose names begin so
 //   npm run bench -- --record         all rows; puts the result into docs/BENCHMARKS.md
+//   npm run bench -- --record echo    these rows, in place of those that were recorded before
 //
 // What came out goes to bench/results/last.{json,md} and charts beside them, or, recorded, to bench/results/recorded.json
 // and the charts that docs/BENCHMARKS.md shows. See bench/README.md for the method.
@@ -41,8 +42,8 @@ const QUICK = { rounds: 1, seconds: 1, warmup: 0.2, fewIdle: 200, manyIdle: 1000
 const FULL = {
   seconds: SECONDS,
   warmup: WARMUP_SECONDS,
-  fewIdle: 2000,
-  manyIdle: 16_000,
+  fewIdle: 5000,
+  manyIdle: 18_000,
   idle: 10_000,
   idleSeconds: 12,
 };
@@ -70,14 +71,13 @@ await runMain(import.meta.url, async (args) => {
     throw new BuildError('the benchmarks read /proc and pin processes, as Linux has it.');
   requireNode(DEVELOP_NODE, 'The benchmarks');
   const rows = choose(positionals);
-  if (values.record && rows.length !== ROWS.length) throw new BuildError('only a run of all rows is recorded.');
 
   const result = await run(rows, {
     rounds: values.quick ? QUICK.rounds : Number(values.rounds),
     mustBeRight: values['right-peer'],
     setting: values.quick ? QUICK : { ...FULL, seconds: Number(values.seconds), warmup: Number(values.warmup) },
   });
-  if (values.record) await record(result);
+  if (values.record) await record(await mergeRecorded(result));
   else await writeResult('last', result);
   const file = values.record ? 'docs/BENCHMARKS.md' : 'bench/results/last.md';
   process.stdout.write(`\n${renderMarkdown(result)}\nWritten to ${file}.\n`);
@@ -119,16 +119,15 @@ async function run(rows, { rounds, mustBeRight, setting }) {
   const runtime = await preparePeers({ mustBeRight, say });
   const cpus = choosePair();
 
+  const [date, commit] = [new Date().toISOString().slice(0, 10), describeCommit()];
   const result = {
-    date: new Date().toISOString().slice(0, 10),
-    commit: describeCommit(),
     machine: describeMachine(),
     node: runtime.node,
     peer: runtime.binary,
     peerIsRight: runtime.isRight,
     rounds,
     seconds: setting.seconds,
-    rows: rows.map(({ name, title, kind }) => ({ name, title, kind, samples: {} })),
+    rows: rows.map(({ name, title, kind }) => ({ name, title, kind, date, commit, samples: {} })),
   };
   const progress = new Progress(rounds * rows.reduce((sum, row) => sum + contendersOf(row).length, 0));
   for (let round = 0; round < rounds; round += 1) {
@@ -183,6 +182,20 @@ async function writeResult(name, result) {
   for (const [chart, svg] of Object.entries(renderCharts(result))) {
     await writeFile(path.join(results, name === 'last' ? `last-${chart}.svg` : `${chart}.svg`), svg);
   }
+}
+
+/** What was recorded, with the rows of `result` in place of their predecessors; all must come from the same machine. */
+async function mergeRecorded(result) {
+  if (result.rows.length === ROWS.length) return result;
+  const recorded = JSON.parse(await readFile(path.join(results, 'recorded.json'), 'utf8'));
+  for (const key of ['machine', 'node', 'peer', 'rounds', 'seconds']) {
+    if (recorded[key] === result[key]) continue;
+    throw new BuildError(
+      `recorded rows have another ${key}: ${recorded[key]}, not ${result[key]}. Record all rows anew.`,
+    );
+  }
+  const byName = new Map([...recorded.rows, ...result.rows].map((row) => [row.name, row]));
+  return { ...result, rows: ROWS.map(({ name }) => byName.get(name)).filter(Boolean) };
 }
 
 async function record(result) {

@@ -15,8 +15,6 @@ function result({ rounds = 6, peerIsRight = true, serverBusy = 1, loadBusy = 0.5
   const samples = (values) => values.map((rate) => ({ rate, cpu: 1e6 / rate, serverBusy, loadBusy }));
   const all = { ours: rates(1.1), uws: rates(1), 'uws-again': rates(1), ws: rates(0.5) };
   return {
-    date: '2026-01-02',
-    commit: 'abc',
     machine: 'a machine',
     node: 'v22.1.0',
     peer: 'some binary',
@@ -28,6 +26,8 @@ function result({ rounds = 6, peerIsRight = true, serverBusy = 1, loadBusy = 0.5
         name: 'echo',
         title: 'Echo',
         kind: 'load',
+        date: '2026-01-02',
+        commit: 'abc',
         samples: Object.fromEntries(Object.entries(all).map(([name, values]) => [name, samples(values)])),
       },
     ],
