@@ -6,7 +6,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use milliways_proto::http::{Body, DATE_LEN, HttpError, MAX_HEADERS, Request, header_slots};
-use milliways_proto::ws::Handshake;
+use milliways_proto::ws::{Acceptance, Handshake};
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
@@ -238,7 +238,8 @@ fn check(request: &Request<'_>, head: &[u8]) {
         && let Ok(handshake) = Handshake::parse(request)
     {
         let mut response = Vec::new();
-        handshake.write(&mut response, &[b'x'; DATE_LEN]);
+        let acceptance = Acceptance::new(handshake.key(), handshake.protocols()).expect("the parser lets none through");
+        acceptance.write(&mut response, true, &[b'x'; DATE_LEN], true);
         // Whatever the client put in: one head, and nothing behind it.
         assert_eq!(response.windows(4).position(|bytes| bytes == b"\r\n\r\n"), Some(response.len() - 4));
         assert!(response.starts_with(b"HTTP/1.1 101 "));

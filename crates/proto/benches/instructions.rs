@@ -9,7 +9,9 @@ use std::hint::black_box;
 use milliways_proto::http::{DATE_LEN, DEFAULT_MAX_HEAD_SIZE, Method, Request, header_slots};
 use milliways_proto::router::{RouteKind, Router};
 use milliways_proto::timer::TimerWheel;
-use milliways_proto::ws::{Event, FrameHeader, Handshake, Opcode, Receiver, unmask, write_frame, write_frame_header};
+use milliways_proto::ws::{
+    Acceptance, Event, FrameHeader, Handshake, Opcode, Receiver, unmask, write_frame, write_frame_header,
+};
 
 /// A name, and what does its work so many times.
 type Benchmark = (&'static str, fn(u32));
@@ -142,7 +144,9 @@ fn handshake(times: u32) {
         let parsed = Request::parse(black_box(UPGRADE), &mut slots, DEFAULT_MAX_HEAD_SIZE);
         let (request, _) = parsed.expect("valid").expect("complete");
         assert!(Handshake::is_offered_by(&request));
-        Handshake::parse(&request).expect("valid").write(&mut output, &[b' '; DATE_LEN]);
+        let handshake = Handshake::parse(&request).expect("valid");
+        let acceptance = Acceptance::new(handshake.key(), handshake.protocols()).expect("valid");
+        acceptance.write(&mut output, true, &[b' '; DATE_LEN], true);
         black_box(&mut output);
     }
 }

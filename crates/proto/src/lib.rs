@@ -8,6 +8,7 @@
 
 pub mod chunks;
 pub mod http;
+pub mod proxy;
 pub mod router;
 pub mod timer;
 pub mod ws;

@@ -4,6 +4,7 @@
 //! values of its owner's and calls nothing; a handler that passes a request on asks for the next match by number.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use crate::http::Method;
 
@@ -25,6 +26,59 @@ pub enum RouteKind {
     Any,
 }
 
+/// What a path matched.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Match<'r, T> {
+    /// What was registered.
+    pub value: &'r T,
+    /// Where in the path the pattern's parameters are.
+    pub parameters: &'r Parameters,
+}
+
+/// The parameters of a pattern. Cheap to clone, so that a match can outlive the borrow of its router.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parameters(Option<Rc<[Parameter]>>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Parameter {
+    /// Without the colon.
+    name: Box<str>,
+    /// Which segment of the path it is, counted from 0.
+    segment: usize,
+}
+
+impl Parameters {
+    fn of(pattern: &str) -> Self {
+        let segments = pattern.split('/').skip(1).take_while(|segment| !segment.starts_with('*'));
+        let parameters: Rc<[_]> = segments
+            .enumerate()
+            .filter_map(|(segment, text)| Some(Parameter { name: text.strip_prefix(':')?.into(), segment }))
+            .collect();
+        Self((!parameters.is_empty()).then_some(parameters))
+    }
+
+    /// The value of the parameter number `index`, counted from 0, in a path that matched.
+    pub fn value_at<'p>(&self, index: usize, path: &'p str) -> Option<&'p str> {
+        self.all().get(index)?.value(path)
+    }
+
+    /// The value of the first parameter with this name in a path that matched.
+    pub fn value_of<'p>(&self, name: &str, path: &'p str) -> Option<&'p str> {
+        self.all().iter().find(|parameter| *parameter.name == *name)?.value(path)
+    }
+
+    fn all(&self) -> &[Parameter] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl Parameter {
+    fn value<'p>(&self, path: &'p str) -> Option<&'p str> {
+        // The first slash has nothing before it.
+        path.split('/').nth(self.segment + 1)
+    }
+}
+
 /// Routes and the values registered for them.
 pub struct Router<T> {
     upgrade: Node<T>,
@@ -44,24 +98,26 @@ impl<T> Router<T> {
     /// A pattern starts with `/`. Its segments are literal, `:name`, which matches any segment but an empty one, or
     /// `*`, which ends the pattern and matches all the rest, also when that is empty. Letter case counts.
     pub fn insert(&mut self, kind: RouteKind, pattern: &str, value: T) -> Result<Option<T>, PatternTooDeep> {
-        Ok(self.place(kind, pattern)?.replace(value))
+        let parameters = Parameters::of(pattern);
+        Ok(self.place(kind, pattern)?.replace(Leaf { value, parameters }).map(|leaf| leaf.value))
     }
 
     /// Removes a route by the very pattern (names of parameters aside) it was registered with.
     pub fn remove(&mut self, kind: RouteKind, pattern: &str) -> Option<T> {
-        self.place(kind, pattern).ok()?.take()
+        self.place(kind, pattern).ok()?.take().map(|leaf| leaf.value)
     }
 
     /// The match number `skip`, counted from 0 in the order of precedence: upgrade routes if `upgrade`, routes of the
     /// exact method, `any` routes; in each, segment by segment, literal before `:name` before `*`.
     ///
     /// `method` is `None` for one that no route can name; only `any` matches it.
-    pub fn find(&self, upgrade: bool, method: Option<Method>, path: &str, skip: usize) -> Option<&T> {
+    pub fn find(&self, upgrade: bool, method: Option<Method>, path: &str, skip: usize) -> Option<Match<'_, T>> {
         let path = path.strip_prefix('/')?;
         let exact = method.map(|method| &self.methods[method as usize]);
         let trees = [upgrade.then_some(&self.upgrade), exact, Some(&self.any)];
         let mut skip = skip;
-        trees.into_iter().flatten().find_map(|tree| tree.find(Some(path), &mut skip))
+        let leaf = trees.into_iter().flatten().find_map(|tree| tree.find(Some(path), &mut skip))?;
+        Some(Match { value: &leaf.value, parameters: &leaf.parameters })
     }
 
     /// Calls `visit` with every value, in no particular order.
@@ -71,7 +127,7 @@ impl<T> Router<T> {
         }
     }
 
-    fn place(&mut self, kind: RouteKind, pattern: &str) -> Result<&mut Option<T>, PatternTooDeep> {
+    fn place(&mut self, kind: RouteKind, pattern: &str) -> Result<&mut Option<Leaf<T>>, PatternTooDeep> {
         if pattern.split('/').nth(MAX_SEGMENTS + 1).is_some() {
             return Err(PatternTooDeep);
         }
@@ -91,8 +147,14 @@ impl<T> Router<T> {
 struct Node<T> {
     literals: HashMap<Box<str>, Node<T>>,
     parameter: Option<Box<Node<T>>>,
-    wildcard: Option<T>,
-    value: Option<T>,
+    wildcard: Option<Leaf<T>>,
+    value: Option<Leaf<T>>,
+}
+
+/// The end of a pattern. Patterns that differ in the names of parameters end in the same place.
+struct Leaf<T> {
+    value: T,
+    parameters: Parameters,
 }
 
 impl<T> Default for Node<T> {
@@ -102,7 +164,7 @@ impl<T> Default for Node<T> {
 }
 
 impl<T> Node<T> {
-    fn place(&mut self, pattern: &str) -> &mut Option<T> {
+    fn place(&mut self, pattern: &str) -> &mut Option<Leaf<T>> {
         let (segment, rest) = split(pattern);
         let child = match segment.as_bytes().first() {
             Some(b'*') => return &mut self.wildcard,
@@ -116,7 +178,7 @@ impl<T> Node<T> {
     }
 
     /// `path` is `None` behind the last segment. Depth is bounded by the longest pattern.
-    fn find(&self, path: Option<&str>, skip: &mut usize) -> Option<&T> {
+    fn find(&self, path: Option<&str>, skip: &mut usize) -> Option<&Leaf<T>> {
         let Some(path) = path else { return take_unless_skipped(self.value.as_ref(), skip) };
         let (segment, rest) = split(path);
         if let Some(found) = self.literals.get(segment).and_then(|child| child.find(rest, skip)) {
@@ -131,7 +193,7 @@ impl<T> Node<T> {
     }
 
     fn for_each(&self, visit: &mut impl FnMut(&T)) {
-        self.value.iter().chain(&self.wildcard).for_each(&mut *visit);
+        self.value.iter().chain(&self.wildcard).for_each(|leaf| visit(&leaf.value));
         for child in self.literals.values().chain(self.parameter.as_deref()) {
             child.for_each(visit);
         }
@@ -166,7 +228,7 @@ mod tests {
     }
 
     fn all<'r>(router: &Router<&'r str>, upgrade: bool, method: Method, path: &str) -> Vec<&'r str> {
-        (0..).map_while(|skip| router.find(upgrade, Some(method), path, skip).copied()).collect()
+        (0..).map_while(|skip| router.find(upgrade, Some(method), path, skip).map(|found| *found.value)).collect()
     }
 
     #[test]
@@ -174,7 +236,7 @@ mod tests {
         let router = serving(&[(RouteKind::Any, "/hello"), (GET, "/*")]);
         assert_eq!(all(&router, false, Method::Get, "/hello"), ["/*", "/hello"]);
         assert_eq!(all(&router, false, Method::Post, "/hello"), ["/hello"]);
-        assert_eq!(router.find(false, None, "/hello", 0), Some(&"/hello"));
+        assert_eq!(router.find(false, None, "/hello", 0).map(|found| *found.value), Some("/hello"));
     }
 
     #[test]
@@ -227,6 +289,32 @@ mod tests {
         assert_eq!(router.remove(GET, "/a/:z"), Some(2));
         assert_eq!(router.remove(GET, "/a/:z"), None);
         assert_eq!(router.find(false, Some(Method::Get), "/a/b", 0), None);
+    }
+
+    #[test]
+    fn parameters_by_number_and_by_name() {
+        let router = serving(&[(GET, "/a/:x/b/:y"), (GET, "/:z/:z/*")]);
+        let find = |path| router.find(false, Some(Method::Get), path, 0).expect("it matches").parameters.clone();
+        let path = "/a/1%20/b/2";
+        let parameters = find(path);
+        assert_eq!([0, 1, 2].map(|index| parameters.value_at(index, path)), [Some("1%20"), Some("2"), None]);
+        assert_eq!(
+            ["x", "y", "z", ""].map(|name| parameters.value_of(name, path)),
+            [Some("1%20"), Some("2"), None, None]
+        );
+        let path = "/p/q/r/s";
+        let parameters = find(path);
+        assert_eq!([0, 1, 2].map(|index| parameters.value_at(index, path)), [Some("p"), Some("q"), None]);
+        assert_eq!(parameters.value_of("z", path), Some("p"));
+    }
+
+    #[test]
+    fn parameters_are_those_of_the_pattern_that_was_registered_last() {
+        let mut router = Router::default();
+        router.insert(GET, "/:old", ()).expect("short");
+        router.insert(GET, "/:new", ()).expect("short");
+        let found = router.find(false, Some(Method::Get), "/v", 0).expect("it matches");
+        assert_eq!((found.parameters.value_of("old", "/v"), found.parameters.value_of("new", "/v")), (None, Some("v")));
     }
 
     #[test]

@@ -57,6 +57,15 @@ impl Body {
         Self { state: State::Size(0, false), overhead: 0 }
     }
 
+    /// Bytes of data to come; `None` when only the end of the body will tell.
+    pub fn remaining(&self) -> Option<u64> {
+        match self.state {
+            State::Length(left) => Some(left),
+            State::Ended => Some(0),
+            _ => None,
+        }
+    }
+
     /// Reads on: to the end of a piece of data, of the body, or of the input. To be called until the input is used up
     /// or the body has ended.
     pub fn handle<'b>(&mut self, input: &'b [u8]) -> Result<BodyChunk<'b>, HttpError> {
@@ -160,6 +169,20 @@ mod tests {
     #[test]
     fn a_length_ends_where_it_says() {
         assert_eq!(read(&Body::with_length(5), b"helloGET"), Ok((b"hello".to_vec(), 5)));
+    }
+
+    #[test]
+    fn only_a_length_tells_how_much_is_to_come() {
+        let mut body = Body::with_length(5);
+        assert_eq!(body.remaining(), Some(5));
+        body.handle(b"hel").expect("good");
+        assert_eq!(body.remaining(), Some(2));
+        body.handle(b"lo").expect("good");
+        assert_eq!(body.remaining(), Some(0));
+        let mut body = Body::chunked();
+        assert_eq!(body.remaining(), None);
+        body.handle(b"5\r\nhe").expect("good");
+        assert_eq!(body.remaining(), None);
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub enum HttpError {
     Version,
     /// The head, or a chunked body's size lines and trailers, are over the limit.
     HeadTooLarge,
+    /// The body is over the limit (RFC 9110 section 15.5.14).
+    BodyTooLarge,
     /// The upgrade asks for a WebSocket version other than 13 (RFC 6455 section 4.4).
     WebSocketVersion,
     /// No handler answered the request; the API's user is at fault.
@@ -40,6 +42,10 @@ impl HttpError {
                 "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n",
                 "<h1>Request Header Fields Too Large</h1><hr><i>uWebSockets/20 Server</i>"
             ),
+            Self::BodyTooLarge => concat!(
+                "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n",
+                "<h1>Content Too Large</h1><hr><i>uWebSockets/20 Server</i>"
+            ),
             Self::WebSocketVersion => concat!(
                 "HTTP/1.1 426 Upgrade Required\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n",
                 "Connection: close\r\n\r\n<h1>Upgrade Required</h1><hr><i>uWebSockets/20 Server</i>"
@@ -58,6 +64,7 @@ impl fmt::Display for HttpError {
             Self::Syntax => "the request is malformed or ambiguous",
             Self::Version => "the request is not HTTP/1.1",
             Self::HeadTooLarge => "the request's header fields are over the limit",
+            Self::BodyTooLarge => "the request's body is over the limit",
             Self::WebSocketVersion => "the upgrade is not for WebSocket version 13",
             Self::NoResponse => "no handler answered the request",
         })

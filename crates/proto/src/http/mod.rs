@@ -1,16 +1,22 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112): request heads, body framing, response heads, and the errors a server answers itself.
 
 mod body;
+mod declared;
 mod error;
 mod method;
+mod multipart;
+mod query;
 mod request;
 mod response;
 
 pub use body::{Body, BodyChunk};
+pub use declared::{Declared, Instruction, InvalidDeclaration};
 pub use error::HttpError;
 pub use method::Method;
+pub use multipart::{Part, Parts};
+pub use query::query_value;
 pub use request::{DEFAULT_MAX_HEAD_SIZE, HeaderSlots, MAX_HEADERS, Request, header_slots};
 pub use response::{
-    DATE_LEN, InvalidHeader, NOT_FOUND_BODY, NOT_FOUND_STATUS, StatusLine, check_header, date, write_ending,
-    write_header, write_marks, write_status,
+    DATE_LEN, InvalidHeader, NOT_FOUND_BODY, NOT_FOUND_STATUS, StatusLine, check_header, date, write_chunk,
+    write_chunked_ending, write_ending, write_header, write_last_chunk, write_marks, write_status,
 };

@@ -62,11 +62,33 @@ pub fn write_header(output: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(
     Ok(())
 }
 
-/// Appends the headers that every response has: Date, and the one by which clients know the interface.
-pub fn write_marks(output: &mut Vec<u8>, date: &[u8; DATE_LEN]) {
+/// Appends the headers that every response has: Date and, if `is_named`, the one by which clients know the interface.
+pub fn write_marks(output: &mut Vec<u8>, date: &[u8; DATE_LEN], is_named: bool) {
     output.extend_from_slice(b"Date: ");
     output.extend_from_slice(date);
-    output.extend_from_slice(b"\r\nuWebSockets: 20\r\n");
+    output.extend_from_slice(if is_named { b"\r\nuWebSockets: 20\r\n" } else { b"\r\n" });
+}
+
+/// Appends the end of a head whose body comes in chunks (RFC 9112 section 7.1).
+pub fn write_chunked_ending(output: &mut Vec<u8>) {
+    output.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+}
+
+/// Appends what goes before the data of a chunk; CRLF goes behind it. Not for an empty one, which would be the last.
+pub fn write_chunk(output: &mut Vec<u8>, length: usize) {
+    debug_assert!(length > 0, "an empty chunk ends the body");
+    // `chunk-size = 1*HEXDIG`
+    let digits = (usize::BITS - length.leading_zeros()).div_ceil(4).max(1);
+    for digit in (0..digits).rev() {
+        let value = (length >> (4 * digit)) & 0xF;
+        output.push(b"0123456789abcdef"[value]);
+    }
+    output.extend_from_slice(b"\r\n");
+}
+
+/// Appends the end of a body in chunks.
+pub fn write_last_chunk(output: &mut Vec<u8>) {
+    output.extend_from_slice(b"0\r\n\r\n");
 }
 
 /// Appends the end of a head whose body's length is known.
@@ -105,7 +127,7 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         assert_eq!(write_status(&mut output, b"200 OK"), Ok(StatusLine::WithBody));
         write_header(&mut output, b"A", b"b").expect("good");
-        write_marks(&mut output, &date(now));
+        write_marks(&mut output, &date(now), true);
         write_ending(&mut output, Some(1203));
         assert_eq!(
             String::from_utf8_lossy(&output),
@@ -120,6 +142,17 @@ mod tests {
             let mut output = Vec::new();
             write_ending(&mut output, Some(length));
             assert_eq!(output, format!("Content-Length: {length}\r\n\r\n").as_bytes());
+        }
+    }
+
+    #[test]
+    fn chunks() {
+        for (length, expected) in
+            [(1, "1\r\n"), (15, "f\r\n"), (16, "10\r\n"), (0x00ab_cdef, "abcdef\r\n"), (0x10_0000, "100000\r\n")]
+        {
+            let mut output = Vec::new();
+            write_chunk(&mut output, length);
+            assert_eq!(String::from_utf8_lossy(&output), expected);
         }
     }
 

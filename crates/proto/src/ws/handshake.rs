@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
-use crate::http::{DATE_LEN, HttpError, Request, write_marks};
+use crate::http::{DATE_LEN, HttpError, InvalidHeader, Request, check_header, write_marks};
 
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -15,8 +15,7 @@ const KEY_LEN: usize = 24;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handshake<'b> {
     key: &'b [u8],
-    /// The first subprotocol offered.
-    protocol: Option<&'b [u8]>,
+    protocols: &'b [u8],
 }
 
 impl<'b> Handshake<'b> {
@@ -33,21 +32,48 @@ impl<'b> Handshake<'b> {
         if request.header(b"sec-websocket-version") != Some(b"13") {
             return Err(HttpError::WebSocketVersion);
         }
-        let protocol = request.header(b"sec-websocket-protocol").map(|offered| {
-            let first = offered.split(|byte| *byte == b',').next().unwrap_or_default();
-            first.trim_ascii()
-        });
         Ok(Self {
             key: request.header(b"sec-websocket-key").unwrap_or_default(),
-            protocol: protocol.filter(|protocol| !protocol.is_empty()),
+            protocols: request.header(b"sec-websocket-protocol").unwrap_or_default(),
         })
     }
 
-    /// Appends the response that accepts the offer and its first subprotocol.
-    pub fn write(&self, output: &mut Vec<u8>, date: &[u8; DATE_LEN]) {
-        output.extend_from_slice(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
-        );
+    /// The value of Sec-WebSocket-Key.
+    pub fn key(&self) -> &'b [u8] {
+        self.key
+    }
+
+    /// The value of Sec-WebSocket-Protocol, empty when there is none.
+    pub fn protocols(&self) -> &'b [u8] {
+        self.protocols
+    }
+}
+
+/// The answer that makes a connection a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acceptance<'b> {
+    key: &'b [u8],
+    protocol: Option<&'b [u8]>,
+}
+
+impl<'b> Acceptance<'b> {
+    /// An answer to whoever sent this key, and chooses the first of these subprotocols, if there is one. Fails for one
+    /// that could end the head.
+    pub fn new(key: &'b [u8], protocols: &'b [u8]) -> Result<Self, InvalidHeader> {
+        let first = protocols.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+        if first.is_empty() {
+            return Ok(Self { key, protocol: None });
+        }
+        check_header(b"Sec-WebSocket-Protocol", first)?;
+        Ok(Self { key, protocol: Some(first) })
+    }
+
+    /// Appends the response, its status line unless that has been written.
+    pub fn write(&self, output: &mut Vec<u8>, with_status: bool, date: &[u8; DATE_LEN], is_named: bool) {
+        if with_status {
+            output.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+        }
+        output.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
         write_accept(output, self.key);
         output.extend_from_slice(b"\r\n");
         if let Some(protocol) = self.protocol {
@@ -55,7 +81,7 @@ impl<'b> Handshake<'b> {
             output.extend_from_slice(protocol);
             output.extend_from_slice(b"\r\n");
         }
-        write_marks(output, date);
+        write_marks(output, date, is_named);
         output.extend_from_slice(b"\r\n");
     }
 }
@@ -95,8 +121,10 @@ mod tests {
         let head = format!("{OFFER}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat , superchat\r\n");
         let response = with_request(&head, |request| {
             assert!(Handshake::is_offered_by(request));
+            let handshake = Handshake::parse(request).expect("version 13");
+            let acceptance = Acceptance::new(handshake.key(), handshake.protocols()).expect("a good protocol");
             let mut output = Vec::new();
-            Handshake::parse(request).expect("version 13").write(&mut output, b"Sun, 06 Nov 1994 08:49:37 GMT");
+            acceptance.write(&mut output, true, b"Sun, 06 Nov 1994 08:49:37 GMT", true);
             output
         });
         assert_eq!(
@@ -108,11 +136,24 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_protocol_is_none() {
-        let head = format!("{OFFER}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: ,a\r\n");
-        let has_protocol =
-            with_request(&head, |request| Handshake::parse(request).map(|offer| offer.protocol.is_some()));
-        assert_eq!(has_protocol, Ok(false));
+    fn the_first_protocol_is_chosen_and_an_empty_one_is_none() {
+        let chosen = |offered: &'static [u8]| Acceptance::new(b"key", offered).map(|acceptance| acceptance.protocol);
+        assert_eq!(chosen(b""), Ok(None));
+        assert_eq!(chosen(b" ,a"), Ok(None));
+        assert_eq!(chosen(b" a b , c"), Ok(Some(&b"a b"[..])));
+        assert_eq!(chosen(b"a\r\nX: y"), Err(InvalidHeader));
+    }
+
+    #[test]
+    fn headers_of_the_users_go_before_those_of_the_handshake() {
+        let mut output = b"HTTP/1.1 101 Switching Protocols\r\nSet-Cookie: a=b\r\n".to_vec();
+        let acceptance = Acceptance::new(b"dGhlIHNhbXBsZSBub25jZQ==", b"").expect("none is good");
+        acceptance.write(&mut output, false, b"Sun, 06 Nov 1994 08:49:37 GMT", false);
+        assert_eq!(
+            String::from_utf8_lossy(&output),
+            "HTTP/1.1 101 Switching Protocols\r\nSet-Cookie: a=b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
+        );
     }
 
     #[test]

@@ -11,6 +11,6 @@ pub use close::{CloseFrame, Violation, truncate_reason};
 pub use frame::{
     FrameHeader, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, Opcode, encode_frame_header, write_frame, write_frame_header,
 };
-pub use handshake::{Handshake, write_accept};
+pub use handshake::{Acceptance, Handshake, write_accept};
 pub use mask::{unmask, unmask_into};
 pub use receiver::{Event, Payload, Receiver, Step};

@@ -1,0 +1,153 @@
+//! A response that is declared once and given without asking anybody: a small program over the request, in the binary
+//! form that the JavaScript class `DeclarativeResponse` builds.
+
+use std::fmt;
+
+/// What a request is answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    instructions: Vec<Instruction>,
+}
+
+/// A step of a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Instruction {
+    /// Completes it with these bytes; the last.
+    End(Box<[u8]>),
+    /// A header: name and value.
+    Header(Box<[u8]>, Box<[u8]>),
+    /// The request's body.
+    Body,
+    /// The decoded value that the request's query has for this key.
+    QueryValue(Box<[u8]>),
+    /// The value of the request's header with this name, in lower case.
+    HeaderValue(Box<[u8]>),
+    /// These bytes.
+    Write(Box<[u8]>),
+    /// The value of the route's parameter with this name.
+    ParameterValue(Box<str>),
+    /// The status line's code and reason.
+    Status(Box<[u8]>),
+}
+
+/// Bytes that are none of `DeclarativeResponse`; the API's user is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidDeclaration {
+    /// Where the first step is that cannot be one.
+    pub position: usize,
+}
+
+impl fmt::Display for InvalidDeclaration {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "a declarative response must be what DeclarativeResponse.end() returned; byte {} is not",
+            self.position
+        )
+    }
+}
+
+impl std::error::Error for InvalidDeclaration {}
+
+impl Declared {
+    /// Reads the binary form: an opcode of a byte and its operands, each with its length before it, until an End.
+    pub fn parse(bytes: &[u8]) -> Result<Self, InvalidDeclaration> {
+        let mut reader = Reader { bytes, position: 0 };
+        let mut instructions = Vec::new();
+        loop {
+            let position = reader.position;
+            let instruction = reader.instruction().ok_or(InvalidDeclaration { position })?;
+            let is_last = matches!(instruction, Instruction::End(_));
+            instructions.push(instruction);
+            if is_last {
+                return Ok(Self { instructions });
+            }
+        }
+    }
+
+    /// The steps, of which the last is an End.
+    pub fn instructions(&self) -> &[Instruction] {
+        &self.instructions
+    }
+}
+
+struct Reader<'b> {
+    bytes: &'b [u8],
+    position: usize,
+}
+
+impl Reader<'_> {
+    fn instruction(&mut self) -> Option<Instruction> {
+        Some(match self.byte()? {
+            0 => Instruction::End(self.long()?),
+            1 => Instruction::Header(self.short()?, self.short()?),
+            2 => Instruction::Body,
+            3 => Instruction::QueryValue(self.short()?),
+            4 => Instruction::HeaderValue(self.short()?),
+            5 => Instruction::Write(self.long()?),
+            6 => Instruction::ParameterValue(String::from_utf8(self.short()?.into()).ok()?.into()),
+            7 => Instruction::Status(self.short()?),
+            _ => return None,
+        })
+    }
+
+    /// Bytes with their number in a byte before them.
+    fn short(&mut self) -> Option<Box<[u8]>> {
+        let length = self.byte()?;
+        self.take(length.into())
+    }
+
+    /// Bytes with their number in two bytes before them, the lower first.
+    fn long(&mut self) -> Option<Box<[u8]>> {
+        let length = u16::from_le_bytes([self.byte()?, self.byte()?]);
+        self.take(length.into())
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let byte = *self.bytes.get(self.position)?;
+        self.position += 1;
+        Some(byte)
+    }
+
+    fn take(&mut self, length: usize) -> Option<Box<[u8]>> {
+        let taken = self.bytes.get(self.position..)?.get(..length)?;
+        self.position += length;
+        Some(taken.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: &[u8] = b"\x07\x06200 OK\x01\x01a\x01b\x05\x02\x00hi\x03\x01q\x04\x04host\x06\x02id\x02\x00\x03\x00end";
+
+    #[test]
+    fn every_instruction() {
+        let declared = Declared::parse(ALL).expect("good");
+        let bytes = |text: &str| -> Box<[u8]> { text.as_bytes().into() };
+        assert_eq!(
+            declared.instructions(),
+            [
+                Instruction::Status(bytes("200 OK")),
+                Instruction::Header(bytes("a"), bytes("b")),
+                Instruction::Write(bytes("hi")),
+                Instruction::QueryValue(bytes("q")),
+                Instruction::HeaderValue(bytes("host")),
+                Instruction::ParameterValue("id".into()),
+                Instruction::Body,
+                Instruction::End(bytes("end")),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_part_of_a_declaration_is_none() {
+        for end in 0..ALL.len() {
+            let error = Declared::parse(&ALL[..end]).expect_err("incomplete");
+            assert!(error.position <= end, "{error}");
+        }
+        assert_eq!(Declared::parse(b"\x08"), Err(InvalidDeclaration { position: 0 }));
+        assert_eq!(Declared::parse(b"\x02\x06\x01\xFF\x00\x00\x00"), Err(InvalidDeclaration { position: 1 }));
+    }
+}

@@ -1,0 +1,154 @@
+//! The header that a proxy puts before a connection to say who is at its other end: version 2 of the PROXY
+//! protocol that comes from `HAProxy`. Version 1, which is text, is not read.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// `\r\n\r\n\0\r\nQUIT\n`: no HTTP request begins so (section 2.2).
+const SIGNATURE: &[u8; 12] = b"\x0D\x0A\x0D\x0A\x00\x0D\x0A\x51\x55\x49\x54\x0A";
+
+/// Signature, version and command, family and protocol, length of the rest.
+const FIXED_LEN: usize = 16;
+
+/// Bytes that may follow the fixed part. Addresses take at most 216, the rest is what proxies add (section 2.2.1).
+const MAX_LEN: usize = 4096;
+
+/// The header cannot be right; the peer is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidProxyHeader;
+
+/// A complete header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProxyHeader {
+    /// Who has connected to the proxy; `None` when the proxy speaks for itself, to see whether we are well, or for an
+    /// address that is none of TCP.
+    pub source: Option<SocketAddr>,
+    /// Bytes it takes.
+    pub length: usize,
+}
+
+/// What stands at the beginning of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyPrefix {
+    /// Something else.
+    Absent,
+    /// It may be a header, which is incomplete.
+    Incomplete,
+    /// A header.
+    Complete(ProxyHeader),
+}
+
+impl ProxyPrefix {
+    /// Looks for a header at the start of `input`.
+    pub fn parse(input: &[u8]) -> Result<Self, InvalidProxyHeader> {
+        let common = input.len().min(SIGNATURE.len());
+        if input[..common] != SIGNATURE[..common] {
+            return Ok(Self::Absent);
+        }
+        let Some((fixed, rest)) = input.split_at_checked(FIXED_LEN) else { return Ok(Self::Incomplete) };
+        let length = usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
+        if length > MAX_LEN {
+            return Err(InvalidProxyHeader);
+        }
+        let Some(rest) = rest.get(..length) else { return Ok(Self::Incomplete) };
+        let source = match fixed[12] {
+            // LOCAL
+            0x20 => None,
+            // PROXY
+            0x21 => source(fixed[13], rest)?,
+            _ => return Err(InvalidProxyHeader),
+        };
+        Ok(Self::Complete(ProxyHeader { source, length: FIXED_LEN + length }))
+    }
+}
+
+/// The first of the two addresses. What follows them is not for us.
+fn source(family: u8, addresses: &[u8]) -> Result<Option<SocketAddr>, InvalidProxyHeader> {
+    let (address, port) = match family {
+        // TCP over IPv4: source, destination, source port, destination port
+        0x11 => {
+            let [a, b, c, d, _, _, _, _, port @ ..] = addresses.first_chunk::<12>().ok_or(InvalidProxyHeader)?;
+            (IpAddr::V4(Ipv4Addr::new(*a, *b, *c, *d)), [port[0], port[1]])
+        }
+        // TCP over IPv6
+        0x21 => {
+            let addresses = addresses.first_chunk::<36>().ok_or(InvalidProxyHeader)?;
+            let source = *addresses.first_chunk::<16>().ok_or(InvalidProxyHeader)?;
+            (IpAddr::V6(Ipv6Addr::from(source)), [addresses[32], addresses[33]])
+        }
+        // "The receiver should ignore address information" of what it does not know (section 2.2).
+        _ => return Ok(None),
+    };
+    Ok(Some(SocketAddr::new(address, u16::from_be_bytes(port))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+        let mut header = SIGNATURE.to_vec();
+        header.extend_from_slice(&[command, family]);
+        header.extend_from_slice(&(rest.len() as u16).to_be_bytes());
+        header.extend_from_slice(rest);
+        header
+    }
+
+    /// Parses it whole, with more behind it, and at every split: a beginning is incomplete.
+    fn parse(header: &[u8]) -> Result<ProxyPrefix, InvalidProxyHeader> {
+        let mut longer = header.to_vec();
+        longer.extend_from_slice(b"GET / HTTP/1.1\r\n");
+        let parsed = ProxyPrefix::parse(&longer);
+        assert_eq!(ProxyPrefix::parse(header), parsed);
+        if let Ok(ProxyPrefix::Complete(complete)) = parsed {
+            assert_eq!(complete.length, header.len());
+            for end in 0..header.len() {
+                assert_eq!(ProxyPrefix::parse(&header[..end]), Ok(ProxyPrefix::Incomplete), "{end} bytes");
+            }
+        }
+        parsed
+    }
+
+    fn source_of(header: &[u8]) -> Option<SocketAddr> {
+        match parse(header) {
+            Ok(ProxyPrefix::Complete(complete)) => complete.source,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_source_of_tcp_connections() {
+        let v4 = [192, 0, 2, 1, 198, 51, 100, 7, 0x1F, 0x90, 0x01, 0xBB];
+        assert_eq!(source_of(&header(0x21, 0x11, &v4)), Some("192.0.2.1:8080".parse().expect("an address")));
+        let mut with_more = v4.to_vec();
+        with_more.extend_from_slice(&[0x04, 0x00, 0x01, 0xFF]);
+        assert_eq!(source_of(&header(0x21, 0x11, &with_more)), Some("192.0.2.1:8080".parse().expect("an address")));
+        let mut v6 = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).octets().to_vec();
+        v6.extend_from_slice(&[0; 16]);
+        v6.extend_from_slice(&[0x1F, 0x90, 0x01, 0xBB]);
+        assert_eq!(source_of(&header(0x21, 0x21, &v6)), Some("[2001:db8::1]:8080".parse().expect("an address")));
+    }
+
+    #[test]
+    fn a_proxy_that_speaks_for_itself_and_other_families_have_no_source() {
+        assert_eq!(source_of(&header(0x20, 0x00, &[])), None);
+        assert_eq!(source_of(&header(0x20, 0x11, &[0; 12])), None);
+        assert_eq!(source_of(&header(0x21, 0x31, &[b'x'; 216])), None);
+        assert_eq!(source_of(&header(0x21, 0x12, &[0; 12])), None);
+    }
+
+    #[test]
+    fn what_does_not_begin_so_is_none() {
+        assert_eq!(parse(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"), Ok(ProxyPrefix::Absent));
+        assert_eq!(parse(b"PROXY TCP4 192.0.2.1 198.51.100.7 1 2\r\n"), Ok(ProxyPrefix::Absent));
+        assert_eq!(ProxyPrefix::parse(b"\r\n\r\nGET"), Ok(ProxyPrefix::Absent));
+    }
+
+    #[test]
+    fn malformed_headers_are_refused() {
+        assert_eq!(parse(&header(0x11, 0x11, &[0; 12])), Err(InvalidProxyHeader));
+        assert_eq!(parse(&header(0x22, 0x11, &[0; 12])), Err(InvalidProxyHeader));
+        assert_eq!(parse(&header(0x21, 0x11, &[0; 11])), Err(InvalidProxyHeader));
+        assert_eq!(parse(&header(0x21, 0x21, &[0; 35])), Err(InvalidProxyHeader));
+        assert_eq!(parse(&header(0x20, 0x00, &[0; MAX_LEN + 1])), Err(InvalidProxyHeader));
+    }
+}
