@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use milliways_net::{BehaviorId, ConnectionId, Handler, Reactor, Route, RouteId, WebSocketSettings};
-use milliways_proto::http::{Method, Request};
+use milliways_net::{
+    AppSettings, BehaviorId, ConnectionId, Handler, Reactor, Route, RouteId, RoutedRequest, WebSocketSettings,
+};
+use milliways_proto::http::Method;
 use milliways_proto::router::RouteKind;
 use milliways_proto::ws::{Opcode, Payload};
 use serde_json::Value;
@@ -29,11 +31,11 @@ struct Service {
 }
 
 impl Handler for Service {
-    fn request(&self, reactor: &Reactor, _route: RouteId, id: ConnectionId, _request: &Request<'_>) {
+    fn request(&self, reactor: &Reactor, _route: RouteId, id: ConnectionId, _request: &RoutedRequest<'_>) {
         reactor.respond(id, b"Hello World!", false).expect("a request of this moment");
     }
 
-    fn open(&self, _reactor: &Reactor, _behavior: BehaviorId, id: ConnectionId, _request: &Request<'_>) {
+    fn open(&self, _reactor: &Reactor, _behavior: BehaviorId, id: ConnectionId, _request: &RoutedRequest<'_>) {
         self.members.borrow_mut().push(id);
     }
 
@@ -75,9 +77,9 @@ impl Server {
         let (tell_port, port) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let reactor = Reactor::new(Instant::now()).expect("a poll");
-            let app = reactor.add_app();
+            let app = reactor.add_app(AppSettings::default());
             let settings = WebSocketSettings { max_backpressure: 0, ..WebSocketSettings::default() };
-            let behavior = reactor.add_behavior(app, settings);
+            let behavior = reactor.add_behavior(app, settings, false);
             reactor.route(app, RouteKind::Upgrade, "/*", Some(Route::WebSocket(behavior))).expect("short");
             let get = RouteKind::Method(Method::Get);
             reactor.route(app, get, "/*", Some(Route::Http(RouteId(0)))).expect("short");

@@ -1,10 +1,12 @@
 //! What is kept of a connection. An idle one is 32 bytes of the table and 8 of the timer wheel, and nothing else.
 
-use milliways_proto::http::Body;
+use std::net::SocketAddr;
+
 use milliways_proto::timer::Tick;
 use milliways_proto::ws::Receiver;
 use mio::net::TcpStream;
 
+use crate::http::Upload;
 use crate::output::Output;
 use crate::{AppId, BehaviorId};
 
@@ -40,49 +42,64 @@ pub(crate) enum Phase {
 
 /// Facts about a connection, as bits.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Flags(u16);
+pub(crate) struct Flags(u32);
 
 impl Flags {
     /// An automatic ping is out and nothing has been received since.
-    pub(crate) const PINGED: u16 = 1;
+    pub(crate) const PINGED: u32 = 1;
     /// Stands in the list of connections that have something to flush.
-    pub(crate) const DIRTY: u16 = 1 << 1;
+    pub(crate) const DIRTY: u32 = 1 << 1;
     /// The peer's FIN has been read.
-    pub(crate) const PEER_FINISHED: u16 = 1 << 2;
+    pub(crate) const PEER_FINISHED: u32 = 1 << 2;
     /// Our FIN is out.
-    pub(crate) const FINISHED: u16 = 1 << 3;
+    pub(crate) const FINISHED: u32 = 1 << 3;
     /// There may be bytes in the socket that nobody has been woken for: reading was put off.
-    pub(crate) const UNREAD: u16 = 1 << 4;
+    pub(crate) const UNREAD: u32 = 1 << 4;
     /// A write failed, which has used up the socket's error: reading it looks like a FIN.
-    pub(crate) const BROKEN: u16 = 1 << 5;
+    pub(crate) const BROKEN: u32 = 1 << 5;
     /// Stands in the list of connections that are to be closed for their back pressure.
-    pub(crate) const DOOMED: u16 = 1 << 6;
+    pub(crate) const DOOMED: u32 = 1 << 6;
+    /// Nothing has come yet, and the app takes what proxies put before a connection.
+    pub(crate) const MAY_HAVE_PROXY_HEADER: u32 = 1 << 7;
 
     /// The request's method is HEAD: the response has no body.
-    pub(crate) const HEAD: u16 = 1 << 8;
+    pub(crate) const HEAD: u32 = 1 << 8;
     /// The connection closes after the response.
-    pub(crate) const CLOSE_AFTER: u16 = 1 << 9;
+    pub(crate) const CLOSE_AFTER: u32 = 1 << 9;
     /// The client asked for that.
-    pub(crate) const CLOSE_ASKED: u16 = 1 << 10;
+    pub(crate) const CLOSE_ASKED: u32 = 1 << 10;
     /// The response's status line has been written.
-    pub(crate) const STATUS_WRITTEN: u16 = 1 << 11;
+    pub(crate) const STATUS_WRITTEN: u32 = 1 << 11;
     /// The response's status allows no body.
-    pub(crate) const BODILESS: u16 = 1 << 12;
+    pub(crate) const BODILESS: u32 = 1 << 12;
     /// The handler wants to answer later and to hear when it can't.
-    pub(crate) const AWAITED: u16 = 1 << 13;
+    pub(crate) const AWAITED: u32 = 1 << 13;
 
-    const OF_RESPONSE: u16 = 0xFF00;
+    /// The response's head is complete.
+    pub(crate) const HEAD_ENDED: u32 = 1 << 14;
+    /// The handler wants to hear when it can go on writing.
+    pub(crate) const WANTS_WRITABLE: u32 = 1 << 15;
+    /// The socket did not take all of a piece of the body, and nothing is kept of what is left.
+    pub(crate) const STALLED: u32 = 1 << 16;
+    /// The handler does not want the request's body now.
+    pub(crate) const PAUSED: u32 = 1 << 17;
+    /// All of the request's body has been told.
+    pub(crate) const BODY_TOLD: u32 = 1 << 18;
+    /// Something of the body that came before anybody asked for it, or its end, is to be told.
+    pub(crate) const OWES_BODY: u32 = 1 << 19;
 
-    pub(crate) fn has(self, flag: u16) -> bool {
+    const OF_RESPONSE: u32 = !0 << 8;
+
+    pub(crate) fn has(self, flag: u32) -> bool {
         self.0 & flag != 0
     }
 
-    pub(crate) fn add(&mut self, flag: u16) {
+    pub(crate) fn add(&mut self, flag: u32) {
         self.0 |= flag;
     }
 
     /// Removes it and tells whether it was there.
-    pub(crate) fn take(&mut self, flag: u16) -> bool {
+    pub(crate) fn take(&mut self, flag: u32) -> bool {
         let had = self.has(flag);
         self.0 &= !flag;
         had
@@ -102,7 +119,20 @@ pub(crate) struct Side {
     /// HTTP: an incomplete head, or what was received while a response was awaited.
     pub(crate) input: Vec<u8>,
     /// The rest of a request's body.
-    pub(crate) body: Option<Body>,
+    pub(crate) upload: Option<Upload>,
+    /// A response whose body is being written.
+    pub(crate) progress: Option<Progress>,
+    /// Who is at the other end of the proxy.
+    pub(crate) proxied: Option<Box<SocketAddr>>,
+}
+
+/// How far the body of a response has come.
+#[derive(Clone, Copy)]
+pub(crate) struct Progress {
+    /// Bytes of it that have been written.
+    pub(crate) offset: u64,
+    /// Bytes that the head has announced; `None` when it comes in chunks.
+    pub(crate) total: Option<u64>,
 }
 
 impl Side {
@@ -110,11 +140,16 @@ impl Side {
     pub(crate) fn forget_input(&mut self) {
         self.receiver = Receiver::default();
         self.input = Vec::new();
-        self.body = None;
+        self.upload = None;
     }
 
     fn is_empty(&self) -> bool {
-        self.output.is_empty() && self.receiver.is_idle() && self.input.is_empty() && self.body.is_none()
+        self.output.is_empty()
+            && self.receiver.is_idle()
+            && self.input.is_empty()
+            && self.upload.is_none()
+            && self.progress.is_none()
+            && self.proxied.is_none()
     }
 }
 
@@ -157,6 +192,7 @@ impl Connection {
         self.flags.forget_response();
         if let Some(side) = &mut self.side {
             side.forget_input();
+            side.progress = None;
         }
     }
 
@@ -170,17 +206,29 @@ impl Connection {
     }
 
     /// HTTP: whether the next request has to wait, because the last one's response is not complete or the peer does not
-    /// take it. What the peer sends meanwhile is its own affair, but for the rest of a body.
+    /// take it. What the peer sends meanwhile is its own affair, but for the rest of a body that somebody wants.
     pub(crate) fn is_held_up(&self) -> bool {
         match self.phase {
-            Phase::Response => !self.has_body(),
+            Phase::Response => {
+                let is_reading = self.upload().is_some_and(Upload::has_room) && !self.flags.has(Flags::PAUSED);
+                !is_reading
+            }
             Phase::Request => self.backpressure() > 0 && !self.has_body(),
             Phase::WebSocket | Phase::Closing => false,
         }
     }
 
+    /// HTTP: whether a part of the request's body is still to be read.
     pub(crate) fn has_body(&self) -> bool {
-        self.side.as_ref().is_some_and(|side| side.body.is_some())
+        self.upload().is_some_and(|upload| !upload.is_complete())
+    }
+
+    pub(crate) fn progress(&self) -> Option<&Progress> {
+        self.side.as_ref()?.progress.as_ref()
+    }
+
+    fn upload(&self) -> Option<&Upload> {
+        self.side.as_ref()?.upload.as_ref()
     }
 }
 
@@ -215,10 +263,11 @@ impl SidePool {
 mod tests {
     use super::*;
 
-    /// The memory of an idle connection is what the project exists for. (In a debug build mio adds a field.)
+    /// The memory of an idle connection is what the project exists for. (In a debug build mio adds a field, and with its
+    /// alignment that makes two.)
     #[test]
     fn an_idle_connection_is_small() {
-        let debug_field = if cfg!(debug_assertions) { 8 } else { 0 };
+        let debug_field = if cfg!(debug_assertions) { 16 } else { 0 };
         assert!(size_of::<Option<Connection>>() <= 32 + debug_field, "{}", size_of::<Option<Connection>>());
     }
 }

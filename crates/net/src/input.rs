@@ -6,13 +6,23 @@ use milliways_proto::ws::CloseFrame;
 
 use crate::connection::{Flags, Phase};
 use crate::sys::retry;
-use crate::{Handler, Reactor};
+use crate::{ConnectionId, Handler, Reactor};
 
 /// Bytes read with one system call. All connections share the buffer, and only as much of it is touched as is read.
 const RECEIVE_BUFFER: usize = 256 * 1024;
 
 /// How often a connection that has more is read before the others have their turn.
 const READ_BUDGET: usize = 4;
+
+/// What the kernel says of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Talking,
+    /// It has sent its FIN.
+    Finished,
+    /// The connection is gone.
+    Failed,
+}
 
 /// What reading a socket gave.
 enum Received {
@@ -31,38 +41,57 @@ impl Reactor {
         let mut state = self.state();
         let Some(connection) = state.table.at(slot) else { return };
         let before = connection.backpressure();
-        if before == 0 {
+        if before == 0 && !connection.flags.has(Flags::STALLED) {
             return;
         }
         let is_websocket = connection.phase == Phase::WebSocket;
-        state.flush_writable(slot);
+        if before > 0 {
+            state.flush_writable(slot);
+        }
+        let id = state.table.id(slot);
         let Some(connection) = state.table.at(slot) else { return };
         if connection.flags.has(Flags::BROKEN) {
             return;
         }
         let after = connection.backpressure();
+        if after == 0 && connection.phase == Phase::Response {
+            drop(state);
+            return self.tell_writable(id, handler);
+        }
         if after == 0 && connection.flags.has(Flags::UNREAD) {
             state.resumed.push(slot);
             return;
         }
         if is_websocket && after < before {
             let behavior = connection.behavior();
-            let id = state.table.id(slot);
             drop(state);
             self.corked(slot, || handler.drain(self, behavior, id));
         }
     }
 
-    /// Reads until the socket has nothing more. `to_the_end`: the peer has finished or failed, which is only seen by
-    /// reading on after a short read.
-    pub(crate) fn handle_readable(&self, slot: u32, to_the_end: bool, handler: &impl Handler) {
+    /// Lets the handler of a response go on writing, if it wants to.
+    pub(crate) fn tell_writable(&self, id: ConnectionId, handler: &impl Handler) {
+        let mut state = self.state();
+        let Ok(connection) = state.response(id) else { return };
+        connection.flags.take(Flags::STALLED);
+        if connection.flags.has(Flags::WANTS_WRITABLE) {
+            let offset = connection.progress().map_or(0, |progress| progress.offset);
+            drop(state);
+            self.corked(id.slot, || handler.writable(self, id, offset));
+        }
+    }
+
+    /// Reads until the socket has nothing more. When the peer has finished or failed, that is only seen by reading on
+    /// after a short read.
+    pub(crate) fn handle_readable(&self, slot: u32, peer: Peer, handler: &impl Handler) {
+        let to_the_end = peer != Peer::Talking;
         let mut buffer = self.receive_buffer.take();
         if buffer.is_empty() {
             buffer = vec![0; RECEIVE_BUFFER];
         }
         self.corked(slot, || {
             for _ in 0..READ_BUDGET {
-                match self.read(slot, to_the_end, &mut buffer) {
+                match self.read(slot, peer, &mut buffer) {
                     Received::Bytes(length) => {
                         self.handle_bytes(slot, &mut buffer[..length], handler);
                         // A short read has drained the socket; the kernel tells when there is more.
@@ -86,23 +115,29 @@ impl Reactor {
     }
 
     /// One read, unless the connection is held up.
-    fn read(&self, slot: u32, to_the_end: bool, buffer: &mut [u8]) -> Received {
+    fn read(&self, slot: u32, peer: Peer, buffer: &mut [u8]) -> Received {
         let mut state = self.state();
         let now = state.active_now();
         let Some(connection) = state.table.at(slot) else { return Received::Nothing };
         if connection.is_held_up() {
             // The next request waits for its turn, in the kernel's buffer.
             connection.flags.add(Flags::UNREAD);
-            let has_finished = to_the_end && connection.phase == Phase::Response;
-            return if has_finished { Received::Unwanted } else { Received::Nothing };
+            let is_unwanted = connection.phase == Phase::Response
+                && match peer {
+                    Peer::Talking => false,
+                    // What is left of a body stands before its end.
+                    Peer::Finished => !connection.has_body(),
+                    Peer::Failed => true,
+                };
+            return if is_unwanted { Received::Unwanted } else { Received::Nothing };
         }
         connection.flags.take(Flags::UNREAD);
         match retry(|| connection.stream.read(buffer)) {
             Ok(0) => Received::Fin,
             Ok(length) => {
-                // A head has to be complete in time however many pieces it comes in, and a closing connection has no
-                // claim to anything.
-                if connection.phase == Phase::WebSocket || connection.has_body() {
+                // A head has to be complete in time however many pieces it comes in, a body keeps a pace, and a closing
+                // connection has no claim to anything.
+                if connection.phase == Phase::WebSocket {
                     connection.last_active = now;
                     connection.flags.take(Flags::PINGED);
                 }
@@ -142,7 +177,11 @@ impl Reactor {
 
     /// Reads on where that was put off until a response was done.
     pub(crate) fn resume(&self, slot: u32, handler: &impl Handler) {
-        self.corked(slot, || self.handle_bytes(slot, &mut [], handler));
+        let id = self.state().table.id(slot);
+        self.corked(slot, || {
+            self.deliver_owed(id, handler);
+            self.handle_bytes(slot, &mut [], handler);
+        });
         let mut state = self.state();
         if let Some(connection) = state.table.at(slot)
             && !connection.is_held_up()

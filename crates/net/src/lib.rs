@@ -24,9 +24,9 @@ mod timeouts;
 mod websocket;
 
 pub use handler::Handler;
-pub use http::ResponseError;
+pub use http::{ResponseError, RoutedRequest, TryEnd, UpgradeError};
 pub use listener::ListenerId;
 pub use reactor::{AppId, Reactor, Stats, panic_message};
-pub use settings::{BehaviorId, Route, RouteId, SettingsError, WebSocketSettings};
+pub use settings::{AppSettings, BehaviorId, Route, RouteId, SettingsError, WebSocketSettings};
 pub use table::{ConnectionId, Stale};
 pub use websocket::SendStatus;

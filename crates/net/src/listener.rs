@@ -2,9 +2,14 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::Path;
 
-use mio::net::TcpListener;
-use socket2::{Domain, Protocol, Socket, Type};
+use mio::event::Source;
+#[cfg(unix)]
+use mio::net::UnixListener;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::AppId;
 
@@ -16,10 +21,79 @@ const BACKLOG: i32 = 4096;
 pub struct ListenerId(pub u32);
 
 pub(crate) struct Listener {
-    pub(crate) socket: TcpListener,
+    pub(crate) socket: Listening,
     pub(crate) app: AppId,
     /// Accepting failed for want of descriptors or memory. It is tried again when there may be some.
     pub(crate) starved: bool,
+}
+
+/// A listening socket of either kind. What it accepts is read and written in the same way.
+pub(crate) enum Listening {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+impl Listening {
+    pub(crate) fn accept(&self) -> io::Result<TcpStream> {
+        match self {
+            Self::Tcp(listener) => listener.accept().map(|(stream, _address)| stream),
+            #[cfg(unix)]
+            Self::Unix(listener) => {
+                let (stream, _address) = listener.accept()?;
+                let descriptor = std::os::fd::OwnedFd::from(std::os::unix::net::UnixStream::from(stream));
+                Ok(TcpStream::from_std(descriptor.into()))
+            }
+        }
+    }
+
+    pub(crate) fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok().map(|address| address.port()),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+        }
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp(listener) => listener,
+            #[cfg(unix)]
+            Self::Unix(listener) => listener,
+        }
+    }
+}
+
+impl Source for Listening {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.source().register(registry, token, interests)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.source().reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.source().deregister(registry)
+    }
+}
+
+/// Binds to a path, in place of a socket that is there already, of a predecessor for example.
+#[cfg(unix)]
+pub(crate) fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+    if is_socket {
+        std::fs::remove_file(path)?;
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    // Before anyone can connect: that is only possible once it listens.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
+    socket.listen(BACKLOG)?;
+    Ok(UnixListener::from_std(std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket))))
 }
 
 /// Binds to the first address of `host` that works; without a host, to every address of IPv6 and IPv4.

@@ -57,24 +57,39 @@ impl Output {
     }
 
     /// Writes what is there and then `payload`; what the socket refuses of it is copied.
-    pub(crate) fn flush_with(&mut self, stream: &TcpStream, mut payload: &[u8]) -> io::Result<()> {
+    pub(crate) fn flush_with(&mut self, stream: &TcpStream, payload: &[u8]) -> io::Result<()> {
+        let taken = self.offer(stream, payload)?;
+        if taken < payload.len() {
+            self.bytes.extend_from_slice(&payload[taken..]);
+            self.blocked = true;
+        }
+        Ok(())
+    }
+
+    /// Writes what is there and then as much of `payload` as the socket takes; gives how much that is.
+    pub(crate) fn offer(&mut self, stream: &TcpStream, payload: &[u8]) -> io::Result<usize> {
         debug_assert!(!self.blocked);
-        while !payload.is_empty() {
-            match sys::send_both(stream, &self.bytes[self.sent..], payload) {
+        if payload.is_empty() {
+            return self.flush(stream).map(|()| 0);
+        }
+        let mut taken = 0;
+        while taken < payload.len() {
+            match sys::send_both(stream, &self.bytes[self.sent..], &payload[taken..]) {
                 Ok(count) => {
                     let ours = count.min(self.waiting());
                     self.sent += ours;
-                    payload = &payload[count - ours..];
+                    taken += count - ours;
                 }
                 Err(error) => {
-                    self.compact();
-                    self.bytes.extend_from_slice(payload);
-                    return self.refused(error);
+                    self.refused(error)?;
+                    // Blocked is who has something that waits.
+                    self.blocked = !self.bytes.is_empty();
+                    return Ok(taken);
                 }
             }
         }
         self.clear();
-        Ok(())
+        Ok(taken)
     }
 
     pub(crate) fn clear(&mut self) {

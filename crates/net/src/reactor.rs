@@ -4,21 +4,25 @@ use std::any::Any;
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
 
-use milliways_proto::http::{DATE_LEN, DEFAULT_MAX_HEAD_SIZE, date};
+use milliways_proto::http::{DATE_LEN, date};
 use milliways_proto::router::{PatternTooDeep, RouteKind, Router};
 use milliways_proto::timer::{Tick, TimerWheel};
 use milliways_proto::ws::CloseFrame;
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::connection::{Connection, Flags, Phase, SidePool};
-use crate::listener::{self, Listener};
+use crate::input::Peer;
+use crate::listener::{self, Listener, Listening};
+use crate::output::{DIRECT_FROM, Output};
 use crate::settings::Behavior;
 use crate::sys::retry;
 use crate::table::{ConnectionId, Stale, Table};
-use crate::{BehaviorId, Handler, ListenerId, Route, WebSocketSettings};
+use crate::{AppSettings, BehaviorId, Handler, ListenerId, Route, WebSocketSettings};
 
 /// Events taken from the kernel at once. What is left is taken in the next turn, after whatever else the thread does.
 const EVENTS: usize = 1024;
@@ -63,7 +67,7 @@ pub(crate) struct State {
     pub(crate) wheel: TimerWheel,
     pub(crate) behaviors: Behaviors,
     pub(crate) pool: SidePool,
-    pub(crate) max_head_size: usize,
+    pub(crate) apps: Apps,
     /// Whole seconds since the epoch.
     pub(crate) now: Tick,
     /// The connection whose event is being handled: its output goes out when that is done.
@@ -72,7 +76,6 @@ pub(crate) struct State {
     dirty: Vec<u32>,
     /// Connections whose response is done and that were not read meanwhile.
     pub(crate) resumed: Vec<u32>,
-    routers: Vec<Router<Route>>,
     /// By number; numbers are not used again.
     listeners: BTreeMap<u32, Listener>,
     next_listener: u32,
@@ -81,8 +84,40 @@ pub(crate) struct State {
     /// WebSockets over the limit of their behavior, to be closed when nobody is in the middle of sending to them.
     pub(crate) doomed: Vec<ConnectionId>,
     pub(crate) websockets: usize,
+    /// Connections that have come or gone, of apps that want to know.
+    counted: Vec<(AppId, ConnectionId, Count)>,
+    /// Whether responses name the interface.
+    pub(crate) is_named: bool,
     date: [u8; DATE_LEN],
     date_tick: Option<Tick>,
+}
+
+/// A router with what else belongs to an app.
+pub(crate) struct App {
+    pub(crate) router: Router<Route>,
+    pub(crate) settings: AppSettings,
+    /// Whether its connections are told when they come and go.
+    counts: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Apps(Vec<App>);
+
+impl Apps {
+    pub(crate) fn of(&self, id: AppId) -> &App {
+        &self.0[id.0 as usize]
+    }
+
+    fn of_mut(&mut self, id: AppId) -> &mut App {
+        &mut self.0[id.0 as usize]
+    }
+}
+
+/// A connection has come or gone.
+#[derive(Clone, Copy)]
+enum Count {
+    Up,
+    Down,
 }
 
 #[derive(Default)]
@@ -114,17 +149,18 @@ impl Reactor {
                 wheel: TimerWheel::new(0),
                 behaviors: Behaviors::default(),
                 pool: SidePool::default(),
-                max_head_size: DEFAULT_MAX_HEAD_SIZE,
+                apps: Apps::default(),
                 now: 0,
                 corked: None,
                 dirty: Vec::new(),
                 resumed: Vec::new(),
-                routers: Vec::new(),
                 listeners: BTreeMap::new(),
                 next_listener: 0,
                 doomed: Vec::new(),
                 descriptor_freed: false,
                 websockets: 0,
+                counted: Vec::new(),
+                is_named: true,
                 date: [b' '; DATE_LEN],
                 date_tick: None,
             }),
@@ -135,22 +171,28 @@ impl Reactor {
         })
     }
 
-    /// Bytes that the head of a request may have, from now on.
-    pub fn set_max_head_size(&self, bytes: usize) {
-        self.state().max_head_size = bytes;
-    }
-
     /// A new router.
-    pub fn add_app(&self) -> AppId {
+    pub fn add_app(&self, settings: AppSettings) -> AppId {
         let mut state = self.state();
-        state.routers.push(Router::default());
-        AppId(state.routers.len() as u32 - 1)
+        state.apps.0.push(App { router: Router::default(), settings, counts: false });
+        AppId(state.apps.0.len() as u32 - 1)
     }
 
-    /// Settings for a route of WebSockets, to be named in [`Route::WebSocket`].
-    pub fn add_behavior(&self, app: AppId, settings: WebSocketSettings) -> BehaviorId {
+    /// Has [`Handler::connected`] and [`Handler::disconnected`] called for the app's connections from now on.
+    pub fn count_connections(&self, app: AppId) {
+        self.state().apps.of_mut(app).counts = true;
+    }
+
+    /// Leaves the header that names the interface out of responses from now on.
+    pub fn leave_out_name(&self) {
+        self.state().is_named = false;
+    }
+
+    /// Settings for a route of WebSockets, to be named in [`Route::WebSocket`]. `asks`: what becomes of a request is
+    /// decided in [`Handler::upgrade`].
+    pub fn add_behavior(&self, app: AppId, settings: WebSocketSettings, asks: bool) -> BehaviorId {
         let mut state = self.state();
-        state.behaviors.0.push(Behavior { app, settings });
+        state.behaviors.0.push(Behavior { app, settings, asks });
         BehaviorId(state.behaviors.0.len() as u32 - 1)
     }
 
@@ -163,7 +205,7 @@ impl Reactor {
         route: Option<Route>,
     ) -> Result<Option<Route>, PatternTooDeep> {
         let mut state = self.state();
-        let router = &mut state.routers[app.0 as usize];
+        let router = &mut state.apps.of_mut(app).router;
         match route {
             Some(route) => router.insert(kind, pattern, route),
             None => Ok(router.remove(kind, pattern)),
@@ -173,10 +215,20 @@ impl Reactor {
     /// Listens on a port, 0 for one that is free. Without a host: on all addresses, IPv6 and IPv4. Unless `exclusive`,
     /// others may listen on the same port and share its connections (`SO_REUSEPORT`).
     pub fn listen(&self, app: AppId, host: Option<&str>, port: u16, exclusive: bool) -> io::Result<ListenerId> {
-        let mut socket = listener::bind(host, port, exclusive)?;
+        self.add_listener(app, Listening::Tcp(listener::bind(host, port, exclusive)?))
+    }
+
+    /// Listens on a Unix socket at `path`, in place of what is there. Only this user may connect.
+    #[cfg(unix)]
+    pub fn listen_unix(&self, app: AppId, path: &std::path::Path) -> io::Result<ListenerId> {
+        self.add_listener(app, Listening::Unix(listener::bind_unix(path)?))
+    }
+
+    fn add_listener(&self, app: AppId, mut socket: Listening) -> io::Result<ListenerId> {
         let mut state = self.state();
         let number = state.next_listener;
-        self.poll.borrow().registry().register(&mut socket, Token(LISTENER | number as usize), Interest::READABLE)?;
+        let token = Token(LISTENER | number as usize);
+        self.poll.borrow().registry().register(&mut socket, token, Interest::READABLE)?;
         state.listeners.insert(number, Listener { socket, app, starved: false });
         state.next_listener += 1;
         Ok(ListenerId(number))
@@ -187,11 +239,10 @@ impl Reactor {
         self.state().listeners.remove(&id.0).is_some()
     }
 
-    /// The port a socket listens on, `None` when it is closed.
+    /// The port a socket listens on, `None` when it is closed or has none.
     pub fn local_port(&self, id: ListenerId) -> Option<u16> {
         let state = self.state();
-        let listener = state.listeners.get(&id.0)?;
-        listener.socket.local_addr().ok().map(|address| address.port())
+        state.listeners.get(&id.0)?.socket.port()
     }
 
     /// Closes the app's listening sockets and all its connections, at once.
@@ -243,6 +294,7 @@ impl Reactor {
                 let token = event.token().0;
                 if token & LISTENER != 0 {
                     self.accept((token & !LISTENER) as u32);
+                    self.tell_counted(handler);
                 } else {
                     self.guard(token as u32, handler, || self.handle_event(token as u32, event, handler));
                 }
@@ -267,6 +319,7 @@ impl Reactor {
             let Some(id) = doomed else { break };
             self.guard(id.slot, handler, || _ = self.close(id, handler));
         }
+        self.tell_counted(handler);
         let mut state = self.state();
         while let Some(slot) = state.dirty.pop() {
             state.flush(slot);
@@ -298,7 +351,7 @@ impl Reactor {
     /// Whether [`Reactor::pump`] has something to do.
     pub fn has_work(&self) -> bool {
         let state = self.state();
-        !state.dirty.is_empty() || !state.resumed.is_empty() || !state.doomed.is_empty()
+        !state.dirty.is_empty() || !state.resumed.is_empty() || !state.doomed.is_empty() || !state.counted.is_empty()
     }
 
     /// Gathers what is written to a connection until [`Reactor::uncork`]; gives what that is to be told.
@@ -354,6 +407,34 @@ impl Reactor {
         }
     }
 
+    /// Where a connection comes from: its peer's address, `None` for a Unix socket.
+    pub fn remote_address(&self, id: ConnectionId) -> Result<Option<SocketAddr>, Stale> {
+        Ok(self.state().table.get(id)?.stream.peer_addr().ok())
+    }
+
+    /// Where it comes from as the proxy in between says; `None` if none says anything.
+    pub fn proxied_remote_address(&self, id: ConnectionId) -> Result<Option<SocketAddr>, Stale> {
+        let mut state = self.state();
+        let side = state.table.get(id)?.side.as_ref();
+        Ok(side.and_then(|side| side.proxied.as_deref().copied()))
+    }
+
+    fn tell_counted(&self, handler: &impl Handler) {
+        loop {
+            // The oldest first.
+            let counted = std::mem::take(&mut self.state().counted);
+            if counted.is_empty() {
+                return;
+            }
+            for (app, id, count) in counted {
+                self.guard(id.slot, handler, || match count {
+                    Count::Up => handler.connected(self, app, id),
+                    Count::Down => handler.disconnected(self, app, id),
+                });
+            }
+        }
+    }
+
     fn tell_time(&self, now: Instant) {
         let ticks = now.saturating_duration_since(self.epoch).as_secs();
         self.state().now = Tick::try_from(ticks).unwrap_or(Tick::MAX / 2);
@@ -375,7 +456,14 @@ impl Reactor {
             self.handle_writable(slot, handler);
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
-            self.handle_readable(slot, event.is_read_closed() || event.is_error(), handler);
+            let peer = if event.is_error() || event.is_write_closed() {
+                Peer::Failed
+            } else if event.is_read_closed() {
+                Peer::Finished
+            } else {
+                Peer::Talking
+            };
+            self.handle_readable(slot, peer, handler);
         }
     }
 
@@ -386,7 +474,7 @@ impl Reactor {
         for _ in 0..ACCEPT_BUDGET {
             let Some(listener) = state.listeners.get_mut(&number) else { return };
             let mut stream = match listener.socket.accept() {
-                Ok((stream, _address)) => stream,
+                Ok(stream) => stream,
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => {
                         listener.starved = true;
@@ -407,9 +495,14 @@ impl Reactor {
                 .register(&mut stream, Token(slot as usize), Interest::READABLE | Interest::WRITABLE)
                 .is_ok()
             {
-                let inserted = state.table.insert(Connection::new(stream, app, state.active_now()));
+                let mut connection = Connection::new(stream, app, state.active_now());
+                if state.apps.of(app).settings.proxy_protocol {
+                    connection.flags.add(Flags::MAY_HAVE_PROXY_HEADER);
+                }
+                let inserted = state.table.insert(connection);
                 debug_assert_eq!(inserted, slot);
                 state.arm(slot);
+                state.count(app, slot, Count::Up);
             }
         }
         // There may be more, of which the kernel would not tell again.
@@ -447,8 +540,10 @@ impl State {
         self.now + 1
     }
 
-    pub(crate) fn router(&self, app: AppId) -> &Router<Route> {
-        &self.routers[app.0 as usize]
+    fn count(&mut self, app: AppId, slot: u32, count: Count) {
+        if self.apps.of(app).counts {
+            self.counted.push((app, self.table.id(slot), count));
+        }
     }
 
     pub(crate) fn date(&mut self) -> &[u8; DATE_LEN] {
@@ -473,6 +568,57 @@ impl State {
         } else {
             self.mark_dirty(slot);
         }
+    }
+
+    /// Appends what `append_head` appends, `payload` and `tail`. A large payload is not copied as far as the socket takes
+    /// it from where it lies.
+    pub(crate) fn write_payload(
+        &mut self,
+        slot: u32,
+        payload: &[u8],
+        append_head: impl FnOnce(&mut Vec<u8>),
+        tail: &[u8],
+    ) {
+        let Some(connection) = self.table.at(slot) else { return };
+        if payload.len() < DIRECT_FROM || connection.backpressure() > 0 || connection.flags.has(Flags::BROKEN) {
+            return self.write(slot, |output| {
+                append_head(output);
+                output.extend_from_slice(payload);
+                output.extend_from_slice(tail);
+            });
+        }
+        let output = &mut self.pool.side_of(connection).output;
+        append_head(output.bytes());
+        self.push_out(slot, |output, stream| output.flush_with(stream, payload));
+        if !tail.is_empty() {
+            self.write(slot, |output| output.extend_from_slice(tail));
+        }
+    }
+
+    /// Writes a piece of a payload as far as the socket takes it, and keeps none that is long; gives how much that is.
+    pub(crate) fn offer(&mut self, slot: u32, piece: &[u8]) -> usize {
+        let Some(connection) = self.table.at(slot) else { return 0 };
+        if connection.backpressure() > 0 || connection.flags.has(Flags::BROKEN) {
+            return 0;
+        }
+        if piece.len() < DIRECT_FROM {
+            self.write(slot, |output| output.extend_from_slice(piece));
+            return piece.len();
+        }
+        let mut taken = 0;
+        self.push_out(slot, |output, stream| output.offer(stream, piece).map(|count| taken = count));
+        taken
+    }
+
+    fn push_out(&mut self, slot: u32, push: impl FnOnce(&mut Output, &TcpStream) -> io::Result<()>) {
+        let Some(connection) = self.table.at(slot) else { return };
+        self.pool.side_of(connection);
+        if let Some(side) = &mut connection.side
+            && push(&mut side.output, &connection.stream).is_err()
+        {
+            connection.flags.add(Flags::BROKEN);
+        }
+        self.settle(slot);
     }
 
     /// Makes sure that a connection is flushed at the end of its event or of the turn.
@@ -534,11 +680,15 @@ impl State {
 
     /// Closes the socket and forgets the connection, whose handles are stale from now on.
     pub(crate) fn remove(&mut self, slot: u32) {
+        let Some(app) = self.table.at(slot).map(|connection| self.behaviors.app_of(connection)) else { return };
+        self.count(app, slot, Count::Down);
         let Some(mut connection) = self.table.remove(slot) else { return };
         self.wheel.cancel(slot);
         if let Some(side) = &mut connection.side {
             side.output.clear();
             side.forget_input();
+            side.progress = None;
+            side.proxied = None;
         }
         self.pool.reclaim(&mut connection);
         self.descriptor_freed = true;

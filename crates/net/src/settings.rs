@@ -1,7 +1,9 @@
 //! What is decided when a route is registered.
 
 use std::fmt;
+use std::rc::Rc;
 
+use milliways_proto::http::{DEFAULT_MAX_HEAD_SIZE, Declared};
 use milliways_proto::timer::Tick;
 
 use crate::AppId;
@@ -15,12 +17,34 @@ pub struct RouteId(pub u32);
 pub struct BehaviorId(pub u32);
 
 /// Where a request goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// To [`crate::Handler::request`].
     Http(RouteId),
-    /// It becomes a WebSocket.
+    /// It is answered with this, and nobody is told.
+    Declared(Rc<Declared>),
+    /// It becomes a WebSocket, or goes to [`crate::Handler::upgrade`].
     WebSocket(BehaviorId),
+}
+
+/// Limits and timeouts of an app's HTTP connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppSettings {
+    /// Bytes that the head of a request may have.
+    pub max_head_size: usize,
+    /// Bytes that the body of a request may have.
+    pub max_body_size: u64,
+    /// Seconds that a connection may stand still when it is the client's turn: before and between requests, while a head
+    /// is incomplete, a body or a response does not move.
+    pub idle_timeout: Tick,
+    /// Whether connections may begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+}
+
+impl Default for AppSettings {
+    fn default() -> Self {
+        Self { max_head_size: DEFAULT_MAX_HEAD_SIZE, max_body_size: u64::MAX, idle_timeout: 10, proxy_protocol: false }
+    }
 }
 
 /// Limits and timeouts of a route's WebSockets.
@@ -50,6 +74,15 @@ impl Default for WebSocketSettings {
             send_pings: true,
             max_lifetime: 0,
         }
+    }
+}
+
+impl AppSettings {
+    /// Whether the timeout is in range.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        // Beyond that the wheel could not tell a deadline from one that has passed.
+        let is_in_range = self.idle_timeout <= WebSocketSettings::MAX_IDLE_TIMEOUT;
+        if is_in_range { Ok(()) } else { Err(SettingsError::IdleTimeoutTooLong) }
     }
 }
 
@@ -110,4 +143,6 @@ impl std::error::Error for SettingsError {}
 pub(crate) struct Behavior {
     pub(crate) app: AppId,
     pub(crate) settings: WebSocketSettings,
+    /// Whether [`crate::Handler::upgrade`] decides what becomes of a request.
+    pub(crate) asks: bool,
 }

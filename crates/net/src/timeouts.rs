@@ -4,13 +4,10 @@ use milliways_proto::timer::Tick;
 use milliways_proto::ws::{CloseFrame, Opcode, write_frame};
 
 use crate::connection::{Connection, Flags, Phase};
-use crate::reactor::State;
+use crate::http::is_clients_turn;
+use crate::reactor::{Apps, State};
 use crate::settings::WebSocketSettings;
 use crate::{Handler, Reactor};
-
-/// Seconds that an HTTP connection may stand still: between requests, until a head is complete, while a body or a
-/// response does not move.
-const HTTP_TIMEOUT: Tick = 10;
 
 /// Seconds a peer has to take what is buffered and to answer our FIN.
 const CLOSE_TIMEOUT: Tick = 10;
@@ -26,6 +23,8 @@ enum Due {
     Idle,
     /// A WebSocket has been open for too long.
     Lifetime,
+    /// A client has not taken a part of a response in time. It may have been slow and yet taken some.
+    Offer,
 }
 
 impl Reactor {
@@ -46,6 +45,7 @@ impl Reactor {
         match due {
             Due::Nothing => {}
             Due::Drop => self.drop_connection(slot, handler),
+            Due::Offer => self.offer_again(slot, handler),
             Due::Ping => self.state().write_ping(slot),
             Due::Idle => self.fail_websocket(slot, 1001, "WebSocket timed out from inactivity", handler),
             Due::Lifetime => {
@@ -56,11 +56,33 @@ impl Reactor {
     }
 }
 
+impl Reactor {
+    /// The kernel says that a socket is writable when a good part of its buffer is; so the handler is asked without.
+    fn offer_again(&self, slot: u32, handler: &impl Handler) {
+        let mut state = self.state();
+        let id = state.table.id(slot);
+        let Ok(connection) = state.response(id) else { return };
+        let before = connection.last_active;
+        drop(state);
+        self.tell_writable(id, handler);
+        let mut state = self.state();
+        let is_stuck = state
+            .response(id)
+            .is_ok_and(|connection| connection.flags.has(Flags::STALLED) && connection.last_active == before);
+        if is_stuck {
+            drop(state);
+            self.lose_response(slot, handler);
+        } else {
+            state.arm(slot);
+        }
+    }
+}
+
 impl State {
     /// Schedules the slot's next deadline, or none.
     pub(crate) fn arm(&mut self, slot: u32) {
         let deadline = match self.table.at(slot) {
-            Some(connection) => deadline(connection, self.behaviors.settings_of(connection)),
+            Some(connection) => deadline(connection, &self.apps, self.behaviors.settings_of(connection)),
             None => None,
         };
         match deadline {
@@ -72,7 +94,7 @@ impl State {
     fn due(&mut self, slot: u32, now: Tick) -> Due {
         let Some(connection) = self.table.at(slot) else { return Due::Nothing };
         let settings = self.behaviors.settings_of(connection);
-        if deadline(connection, settings).is_none_or(|deadline| deadline > now) {
+        if deadline(connection, &self.apps, settings).is_none_or(|deadline| deadline > now) {
             return Due::Nothing;
         }
         let Some(settings) = settings else {
@@ -80,8 +102,14 @@ impl State {
             // than our patience for that, and yet be reading.
             let before = connection.backpressure();
             self.flush_writable(slot);
-            let after = self.table.at(slot).map_or(0, |connection| connection.backpressure());
-            return if after < before { Due::Nothing } else { Due::Drop };
+            let Some(connection) = self.table.at(slot) else { return Due::Nothing };
+            return if connection.backpressure() < before {
+                Due::Nothing
+            } else if connection.flags.has(Flags::STALLED) && connection.flags.has(Flags::WANTS_WRITABLE) {
+                Due::Offer
+            } else {
+                Due::Drop
+            };
         };
         if lifetime_end(connection, settings).is_some_and(|end| end <= now) {
             return Due::Lifetime;
@@ -103,14 +131,14 @@ impl State {
 }
 
 /// When something is to be done about a connection if it stands still.
-fn deadline(connection: &Connection, settings: Option<&WebSocketSettings>) -> Option<Tick> {
+fn deadline(connection: &Connection, apps: &Apps, settings: Option<&WebSocketSettings>) -> Option<Tick> {
     match (connection.phase, settings) {
-        (Phase::Request, _) => Some(connection.last_active + HTTP_TIMEOUT),
-        (Phase::Closing, _) => Some(connection.last_active + CLOSE_TIMEOUT),
-        // The handler may take its time; the peer may not.
-        (Phase::Response, _) => {
-            (connection.has_body() || connection.backpressure() > 0).then_some(connection.last_active + HTTP_TIMEOUT)
+        (Phase::Request | Phase::Response, _) => {
+            let timeout = apps.of(connection.app()).settings.idle_timeout;
+            // 0 is none.
+            (timeout > 0 && is_clients_turn(connection)).then(|| connection.last_active + timeout)
         }
+        (Phase::Closing, _) => Some(connection.last_active + CLOSE_TIMEOUT),
         (Phase::WebSocket, Some(settings)) => {
             let idle = (settings.idle_timeout > 0).then(|| {
                 let end = connection.last_active + settings.idle_timeout;

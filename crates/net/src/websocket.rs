@@ -5,7 +5,6 @@ use milliways_proto::ws::{
 };
 
 use crate::connection::{Connection, Flags, Phase};
-use crate::output::DIRECT_FROM;
 use crate::reactor::State;
 use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale};
 
@@ -33,11 +32,7 @@ impl Reactor {
         if state.check_limit(id)? {
             return Ok(SendStatus::Dropped);
         }
-        if payload.len() >= DIRECT_FROM {
-            state.write_direct(id.slot, opcode, fin, payload);
-        } else {
-            state.write(id.slot, |output| write_frame(output, opcode, fin, payload));
-        }
+        state.write_payload(id.slot, payload, |output| write_frame_header(output, opcode, fin, payload.len()), b"");
         state.send_status(id)
     }
 
@@ -205,22 +200,6 @@ impl State {
             doomed.push(id);
         }
         Ok(is_over)
-    }
-
-    /// Writes a large frame whose payload the socket takes from where it lies, as far as it takes it.
-    fn write_direct(&mut self, slot: u32, opcode: Opcode, fin: bool, payload: &[u8]) {
-        let Some(connection) = self.table.at(slot) else { return };
-        if connection.backpressure() > 0 || connection.flags.has(Flags::BROKEN) {
-            return self.write(slot, |output| write_frame(output, opcode, fin, payload));
-        }
-        self.pool.side_of(connection);
-        if let Some(side) = &mut connection.side {
-            write_frame_header(side.output.bytes(), opcode, fin, payload.len());
-            if side.output.flush_with(&connection.stream, payload).is_err() {
-                connection.flags.add(Flags::BROKEN);
-            }
-        }
-        self.settle(slot);
     }
 
     /// RFC 6455 section 5.5.3: not every Ping has to be answered, so that one who sends them and reads nothing does not

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 
-use milliways_net::{ConnectionId, SendStatus, Stale, WebSocketSettings};
+use milliways_net::{AppSettings, ConnectionId, SendStatus, Stale, WebSocketSettings};
 use milliways_proto::ws::Opcode;
 
 use crate::support::{BINARY, CLOSE, Event, GET, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, frame, masked, ok};
@@ -346,7 +346,7 @@ fn check_websocket_stale(server: &Server, id: ConnectionId) {
 #[test]
 fn closing_the_app_inside_a_handler() {
     let server = commanded();
-    let other = server.reactor.add_app();
+    let other = server.reactor.add_app(AppSettings::default());
     let listener = server.reactor.listen(other, Some("127.0.0.1"), 0, false).expect("a free port");
     let first = server.open();
     let second = server.open();

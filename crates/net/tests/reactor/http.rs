@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use milliways_net::{ConnectionId, ResponseError, Stale};
+use milliways_net::{AppSettings, ConnectionId, ResponseError, Stale};
 use milliways_proto::http::{DEFAULT_MAX_HEAD_SIZE, MAX_HEADERS};
 
 use crate::support::{Event, GET, Server, UPGRADE, ok};
@@ -17,12 +17,13 @@ const UNANSWERED: &str = "HTTP/1.1 500 Internal Server Error\r\nConnection: clos
 
 /// Answers every request with its path.
 pub(crate) fn path_server() -> Server {
-    Server::http(|server, event| {
-        if let Event::Request { id, line } = event {
-            let path = line.split(' ').next_back().unwrap_or_default();
-            server.respond(*id, path);
-        }
-    })
+    Server::http(answer_with_path)
+}
+
+fn answer_with_path(server: &Server, event: &Event) {
+    if let Event::Request { id, line } = event {
+        server.respond(*id, line.split(' ').next_back().unwrap_or_default());
+    }
 }
 
 /// Answers later what has `wait` in its path, and the rest with its path.
@@ -262,15 +263,17 @@ fn the_answer_to_a_bad_request_comes_behind_those_to_the_good_ones() {
 
 #[test]
 fn a_head_may_be_as_long_as_the_limit() {
-    let server = path_server();
     let with_filler = |length: usize| {
         let start = "GET / HTTP/1.1\r\nHost: h\r\nX: ";
         format!("{start}{}\r\n\r\n", "y".repeat(length - start.len() - 4))
     };
+    let server = path_server();
     let client = server.connect();
     client.send(with_filler(DEFAULT_MAX_HEAD_SIZE));
     client.expect_response(&ok("/"));
-    server.reactor.set_max_head_size(20_000);
+    let server = Server::with(AppSettings { max_head_size: 20_000, ..AppSettings::default() }, answer_with_path);
+    server.route("/*");
+    let client = server.connect();
     client.send_pieces(&with_filler(20_000).as_bytes().chunks(7000).collect::<Vec<_>>());
     client.expect_response(&ok("/"));
     client.send(with_filler(20_001));

@@ -3,6 +3,7 @@
 
 mod backpressure;
 mod closing;
+mod downloads;
 mod http;
 mod lifecycle;
 mod panics;
@@ -10,4 +11,6 @@ mod pipelining;
 mod random;
 mod support;
 mod timeouts;
+mod upgrades;
+mod uploads;
 mod websocket;

@@ -42,7 +42,13 @@ fn fragile() -> Server {
                 Event::Close { reason, .. } => assert!(!told_to(reason), "boom in close"),
                 Event::Drain { .. } => panic!("boom in drain"),
                 Event::Aborted { .. } => panic!("boom in aborted"),
-                Event::Panicked { .. } => {}
+                Event::Data { data, .. } => {
+                    assert!(!told_to(data), "boom in data");
+                }
+                Event::Writable { .. } => panic!("boom in writable"),
+                Event::Connected { .. } => panic!("boom in connected"),
+                Event::Disconnected { .. } => panic!("boom in disconnected"),
+                Event::Upgrade { .. } | Event::Collected { .. } | Event::Panicked { .. } => {}
             }
         },
     );

@@ -32,6 +32,8 @@ struct Known {
     /// Requests that are to be answered.
     awaited: BTreeSet<Key>,
     seen: HashSet<Key>,
+    /// That have come and not gone.
+    connections: usize,
     /// The last one that has gone.
     stale: Option<Key>,
 }
@@ -75,7 +77,15 @@ impl Known {
                 assert!(self.websockets.remove(&key.expect("an id")), "{event} for one that is not open");
                 self.stale = key;
             }
-            Event::Unanswered { .. } => {}
+            Event::Data { .. } | Event::Collected { .. } | Event::Writable { .. } => {
+                assert!(self.awaited.contains(&key.expect("an id")), "{event} for one that nobody waits for");
+            }
+            Event::Connected { .. } => {
+                assert!(self.seen.insert(key.expect("an id")), "an id is used again");
+                self.connections += 1;
+            }
+            Event::Disconnected { .. } => self.connections -= 1,
+            Event::Upgrade { .. } | Event::Unanswered { .. } => {}
             Event::Panicked { message } => panic!("{message}"),
         }
     }
@@ -106,10 +116,12 @@ fn act(server: &Server, known: &RefCell<Known>) {
             }
             server.reactor.uncork(to.0, outer);
         }
-        (21..=32, _, Some(to)) => {
+        (21..=26, _, Some(to)) => handle_body(server, known, id(to), what, length),
+        (27..=32, _, Some(to)) => {
             known.borrow_mut().awaited.remove(&to);
             known.borrow_mut().stale = Some(to);
-            server.reactor.write_header(id(to), b"A", b"b").expect("a request");
+            let written = server.reactor.write_header(id(to), b"A", b"b");
+            assert!(matches!(written, Ok(()) | Err(ResponseError::HeadEnded)));
             server.reactor.respond(id(to), &vec![b'x'; length], length == 200).expect("a request");
         }
         (33, _, Some(to)) if is_rare => server.reactor.close_response(id(to), server).expect("a request"),
@@ -121,6 +133,32 @@ fn act(server: &Server, known: &RefCell<Known>) {
         assert_eq!(server.reactor.send(stale, Opcode::Text, true, b""), Err(Stale));
         assert_eq!(server.reactor.write_status(stale, b"200"), Err(ResponseError::Stale));
         assert_eq!(server.reactor.cork(stale), Err(Stale));
+    }
+}
+
+/// Reads a request's body, or goes on with a response.
+fn handle_body(server: &Server, known: &RefCell<Known>, to: ConnectionId, what: usize, length: usize) {
+    let reactor = &server.reactor;
+    match what {
+        21 => reactor.receive_body(to).expect("a request"),
+        22 => reactor.collect_body(to, length).expect("a request"),
+        23 => reactor.pause_body(to).expect("a request"),
+        24 => {
+            reactor.resume_body(to).expect("a request");
+            reactor.want_writable(to).expect("a request");
+        }
+        25 => {
+            let written = reactor.write_chunk(to, &vec![b'x'; length]);
+            assert!(matches!(written, Ok(_) | Err(ResponseError::Mixed)), "{written:?}");
+        }
+        _ => match reactor.try_end(to, &vec![b'x'; length], 400_000, false) {
+            Ok(ended) if ended.is_complete => {
+                known.borrow_mut().awaited.remove(&key(to));
+                known.borrow_mut().stale = Some(key(to));
+            }
+            Ok(_) | Err(ResponseError::Mixed) => {}
+            Err(error) => panic!("{error}"),
+        },
     }
 }
 
@@ -187,6 +225,7 @@ fn nothing_is_lost_or_mixed_up_in_any_order_of_operations() {
             move |server, event| handle(server, &known, event)
         });
         server.route("/http");
+        server.reactor.count_connections(server.app);
         // With each, whether it has asked for a WebSocket.
         let mut clients: Vec<(Client<'_>, bool)> = Vec::new();
         for _ in 0..STEPS {
@@ -253,6 +292,7 @@ fn nothing_is_lost_or_mixed_up_in_any_order_of_operations() {
         assert!(known.borrow().websockets.is_empty(), "run {run}");
         assert!(known.borrow().awaited.is_empty(), "run {run}");
         server.settle();
+        assert_eq!(known.borrow().connections, 0, "run {run}");
         assert_eq!(server.next_deadline(), None, "run {run}");
         assert!(!server.reactor.has_work(), "run {run}");
     }

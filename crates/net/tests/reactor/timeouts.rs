@@ -254,11 +254,14 @@ fn a_handler_may_take_its_time() {
 }
 
 #[test]
-fn a_body_must_move() {
+fn a_body_must_keep_a_pace() {
+    // Of 16 KiB a second, over ten seconds.
+    const PIECE: usize = 16 * 1024 * 10;
     let server = Server::http(|server, event| {
         if let Event::Request { id, line } = event {
             if line.contains("wait") {
                 server.reactor.await_response(*id).expect("a request");
+                server.reactor.collect_body(*id, 10 * PIECE).expect("a request");
             } else {
                 server.respond(*id, "early");
             }
@@ -266,17 +269,18 @@ fn a_body_must_move() {
     });
     for (path, told) in [("/wait", vec!["request PUT /wait", "aborted"]), ("/", vec!["request PUT /"])] {
         let client = server.connect();
-        client.send(format!("PUT {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n"));
+        client.send(format!("PUT {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", 10 * PIECE));
         if path == "/" {
             client.expect_response(&ok("early"));
         }
         for _ in 0..5 {
             server.pass_seconds(8);
-            client.send("piece");
+            client.send(vec![b'x'; PIECE]);
         }
-        server.pass(almost(10));
+        server.pass_seconds(8);
+        client.send("hardly anything");
         client.expect_silence();
-        server.pass_seconds(2);
+        server.pass_seconds(4);
         client.expect_gone();
         server.expect(&told);
         server.expect_empty();

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 use std::rc::Rc;
 
-use milliways_net::{ConnectionId, SendStatus, WebSocketSettings};
+use milliways_net::{AppSettings, ConnectionId, SendStatus, WebSocketSettings};
 use milliways_proto::ws::Opcode;
 
 use crate::support::{BINARY, Event, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, frame, masked, noise, ok, opcode};
@@ -289,7 +289,7 @@ fn a_client_that_pings_and_never_reads_does_not_fill_the_servers_memory() {
 #[test]
 fn two_apps_have_their_own_routes() {
     let server = Server::echo(WebSocketSettings::default());
-    let other = server.reactor.add_app();
+    let other = server.reactor.add_app(AppSettings::default());
     let listener = server.reactor.listen(other, Some("127.0.0.1"), 0, false).expect("a free port");
     let port = server.reactor.local_port(listener).expect("a listener");
     let mut stranger = TcpStream::connect(("127.0.0.1", port)).expect("the other app listens");

@@ -81,6 +81,21 @@ impl<'s> Client<'s> {
         bytes
     }
 
+    /// Reads on until `text` has come.
+    pub(crate) fn read_until(&self, text: &str) {
+        self.read_to(text);
+    }
+
+    /// What comes before `text`, which is read as well.
+    pub(crate) fn read_to(&self, text: &str) -> Vec<u8> {
+        let mut read = Vec::new();
+        while !read.ends_with(text.as_bytes()) {
+            read.extend(self.read(1));
+        }
+        read.truncate(read.len() - text.len());
+        read
+    }
+
     #[track_caller]
     pub(crate) fn expect(&self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();

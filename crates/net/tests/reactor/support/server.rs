@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use milliways_net::{
-    AppId, BehaviorId, ConnectionId, Handler, ListenerId, Reactor, Route, RouteId, SendStatus, Stats, WebSocketSettings,
+    AppId, AppSettings, BehaviorId, ConnectionId, Handler, ListenerId, Reactor, Route, RouteId, RoutedRequest,
+    SendStatus, Stats, WebSocketSettings,
 };
 use milliways_proto::http::Request;
 use milliways_proto::router::RouteKind;
@@ -29,6 +30,12 @@ pub(crate) enum Event {
     Request { id: ConnectionId, line: String },
     Aborted { id: ConnectionId },
     Unanswered { line: String },
+    Upgrade { id: ConnectionId, behavior: BehaviorId, line: String },
+    Data { id: ConnectionId, data: Vec<u8>, remaining: Option<u64> },
+    Collected { id: ConnectionId, body: Option<Vec<u8>> },
+    Writable { id: ConnectionId, offset: u64 },
+    Connected { id: ConnectionId },
+    Disconnected { id: ConnectionId },
     Open { id: ConnectionId, line: String },
     Message { id: ConnectionId, payload: Vec<u8>, binary: bool },
     Ping { id: ConnectionId, payload: Vec<u8> },
@@ -43,6 +50,12 @@ impl Event {
         match self {
             Self::Request { id, .. }
             | Self::Aborted { id }
+            | Self::Upgrade { id, .. }
+            | Self::Data { id, .. }
+            | Self::Collected { id, .. }
+            | Self::Writable { id, .. }
+            | Self::Connected { id }
+            | Self::Disconnected { id }
             | Self::Open { id, .. }
             | Self::Message { id, .. }
             | Self::Ping { id, .. }
@@ -60,6 +73,16 @@ impl fmt::Display for Event {
             Self::Request { line, .. } => write!(formatter, "request {line}"),
             Self::Aborted { .. } => write!(formatter, "aborted"),
             Self::Unanswered { line } => write!(formatter, "unanswered {line}"),
+            Self::Upgrade { line, .. } => write!(formatter, "upgrade {line}"),
+            Self::Data { data, remaining, .. } => {
+                let remaining = remaining.map_or("?".to_owned(), |remaining| remaining.to_string());
+                write!(formatter, "data {} {remaining}", shown(data))
+            }
+            Self::Collected { body: Some(body), .. } => write!(formatter, "collected {}", shown(body)),
+            Self::Collected { body: None, .. } => write!(formatter, "collected nothing"),
+            Self::Writable { offset, .. } => write!(formatter, "writable {offset}"),
+            Self::Connected { .. } => write!(formatter, "connected"),
+            Self::Disconnected { .. } => write!(formatter, "disconnected"),
             Self::Open { line, .. } => write!(formatter, "open {line}"),
             Self::Message { payload, binary, .. } => {
                 write!(formatter, "{} {}", if *binary { "binary" } else { "text" }, shown(payload))
@@ -76,12 +99,16 @@ impl fmt::Display for Event {
 /// What a test has done inside an event.
 type Act = Box<dyn Fn(&Server, &Event)>;
 
+/// The same, where a request is more than its line.
+type Pass = Box<dyn Fn(&Server, ConnectionId, &RoutedRequest<'_>)>;
+
 /// A reactor with one app that listens on a free port, its handler, and its clock.
 pub(crate) struct Server {
     pub(crate) reactor: Reactor,
     pub(crate) app: AppId,
     pub(crate) listener: ListenerId,
     act: Act,
+    pass: Option<Pass>,
     log: RefCell<Vec<Event>>,
     /// The id that the last event had; stays when the log is taken.
     last_id: Cell<Option<ConnectionId>>,
@@ -92,20 +119,30 @@ pub(crate) struct Server {
 impl Server {
     /// `act` does what the test wants done inside an event, after it has been written down.
     pub(crate) fn new(act: impl Fn(&Self, &Event) + 'static) -> Self {
+        Self::with(AppSettings::default(), act)
+    }
+
+    pub(crate) fn with(settings: AppSettings, act: impl Fn(&Self, &Event) + 'static) -> Self {
         let start = Instant::now();
         let reactor = Reactor::new(start).expect("a poll");
-        let app = reactor.add_app();
+        let app = reactor.add_app(settings);
         let listener = reactor.listen(app, Some("127.0.0.1"), 0, false).expect("a free port");
         Self {
             reactor,
             app,
             listener,
             act: Box::new(act),
+            pass: None,
             log: RefCell::default(),
             last_id: Cell::default(),
             start,
             now: Cell::new(start),
         }
+    }
+
+    /// Without routes; `pass` gets their requests.
+    pub(crate) fn passing(pass: impl Fn(&Self, ConnectionId, &RoutedRequest<'_>) + 'static) -> Self {
+        Self { pass: Some(Box::new(pass)), ..Self::new(|_, _| {}) }
     }
 
     /// With a route for every path, of any method.
@@ -132,12 +169,21 @@ impl Server {
     }
 
     pub(crate) fn route(&self, pattern: &str) {
-        self.reactor.route(self.app, RouteKind::Any, pattern, Some(Route::Http(RouteId(0)))).expect("a pattern");
+        self.route_kind(RouteKind::Any, pattern);
+    }
+
+    pub(crate) fn route_kind(&self, kind: RouteKind, pattern: &str) {
+        self.reactor.route(self.app, kind, pattern, Some(Route::Http(RouteId(0)))).expect("a pattern");
     }
 
     pub(crate) fn websocket_route(&self, pattern: &str, settings: WebSocketSettings) {
+        self.upgrade_route(pattern, settings, false);
+    }
+
+    /// With `asks`, the handler's upgrade event decides.
+    pub(crate) fn upgrade_route(&self, pattern: &str, settings: WebSocketSettings, asks: bool) {
         settings.check().expect("good settings");
-        let behavior = self.reactor.add_behavior(self.app, settings);
+        let behavior = self.reactor.add_behavior(self.app, settings, asks);
         self.reactor.route(self.app, RouteKind::Upgrade, pattern, Some(Route::WebSocket(behavior))).expect("a pattern");
     }
 
@@ -318,8 +364,35 @@ impl Server {
 }
 
 impl Handler for Server {
-    fn request(&self, _: &Reactor, _: RouteId, id: ConnectionId, request: &Request<'_>) {
-        self.tell(&Event::Request { id, line: line(request) });
+    fn request(&self, _: &Reactor, _: RouteId, id: ConnectionId, request: &RoutedRequest<'_>) {
+        self.tell(&Event::Request { id, line: line(request.request) });
+        if let Some(pass) = &self.pass {
+            pass(self, id, request);
+        }
+    }
+
+    fn upgrade(&self, _: &Reactor, behavior: BehaviorId, id: ConnectionId, request: &RoutedRequest<'_>) {
+        self.tell(&Event::Upgrade { id, behavior, line: line(request.request) });
+    }
+
+    fn data(&self, _: &Reactor, id: ConnectionId, data: &[u8], remaining: Option<u64>) {
+        self.tell(&Event::Data { id, data: data.to_vec(), remaining });
+    }
+
+    fn collected(&self, _: &Reactor, id: ConnectionId, body: Option<Vec<u8>>) {
+        self.tell(&Event::Collected { id, body });
+    }
+
+    fn writable(&self, _: &Reactor, id: ConnectionId, offset: u64) {
+        self.tell(&Event::Writable { id, offset });
+    }
+
+    fn connected(&self, _: &Reactor, _: AppId, id: ConnectionId) {
+        self.tell(&Event::Connected { id });
+    }
+
+    fn disconnected(&self, _: &Reactor, _: AppId, id: ConnectionId) {
+        self.tell(&Event::Disconnected { id });
     }
 
     fn aborted(&self, _: &Reactor, id: ConnectionId) {
@@ -330,8 +403,8 @@ impl Handler for Server {
         self.tell(&Event::Unanswered { line: line(request) });
     }
 
-    fn open(&self, _: &Reactor, _: BehaviorId, id: ConnectionId, request: &Request<'_>) {
-        self.tell(&Event::Open { id, line: line(request) });
+    fn open(&self, _: &Reactor, _: BehaviorId, id: ConnectionId, request: &RoutedRequest<'_>) {
+        self.tell(&Event::Open { id, line: line(request.request) });
     }
 
     fn message(&self, _: &Reactor, _: BehaviorId, id: ConnectionId, mut payload: Payload<'_>, binary: bool) {

@@ -1,0 +1,103 @@
+//! From a request to a WebSocket (RFC 6455 section 4.2).
+
+use std::fmt;
+
+use milliways_proto::http::{HttpError, InvalidHeader};
+use milliways_proto::ws::{Acceptance, Handshake};
+
+use super::RoutedRequest;
+use crate::connection::Flags;
+use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale};
+
+/// Why a request did not become a WebSocket. The API's user is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpgradeError {
+    /// The response is complete already, or the request was aborted.
+    Stale,
+    /// A subprotocol has a CR, LF or NUL.
+    InvalidProtocol,
+    /// A part of a body has been written.
+    HasBegun,
+}
+
+impl fmt::Display for UpgradeError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Stale => "the response is complete, or its request was aborted",
+            Self::InvalidProtocol => "CR, LF and NUL are not allowed in a subprotocol",
+            Self::HasBegun => "a response whose body has begun cannot become a WebSocket any more",
+        })
+    }
+}
+
+impl std::error::Error for UpgradeError {}
+
+impl From<Stale> for UpgradeError {
+    fn from(Stale: Stale) -> Self {
+        Self::Stale
+    }
+}
+
+impl From<InvalidHeader> for UpgradeError {
+    fn from(InvalidHeader: InvalidHeader) -> Self {
+        Self::InvalidProtocol
+    }
+}
+
+impl Reactor {
+    /// Makes a request a WebSocket, whose id this gives; [`Handler::open`] is not called. `key` is the client's, and
+    /// `protocol` what it offered, of which the first is chosen.
+    ///
+    /// Headers that have been written go before those of the handshake; they need a status line `101 Switching
+    /// Protocols` before them.
+    pub fn upgrade(
+        &self,
+        id: ConnectionId,
+        behavior: BehaviorId,
+        key: &[u8],
+        protocol: &[u8],
+    ) -> Result<ConnectionId, UpgradeError> {
+        let mut state = self.state();
+        let connection = state.response(id)?;
+        if connection.flags.has(Flags::HEAD_ENDED) {
+            return Err(UpgradeError::HasBegun);
+        }
+        let has_status = connection.flags.has(Flags::STATUS_WRITTEN);
+        let acceptance = Acceptance::new(key, protocol)?;
+        let (date, is_named) = (*state.date(), state.is_named);
+        state.write(id.slot, |output| acceptance.write(output, !has_status, &date, is_named));
+        let now = state.active_now();
+        let connection = state.response(id)?;
+        connection.become_websocket(behavior, now);
+        // What the client has sent meanwhile is frames.
+        if connection.flags.has(Flags::UNREAD) {
+            state.resumed.push(id.slot);
+        }
+        state.websockets += 1;
+        state.arm(id.slot);
+        Ok(state.table.renew(id.slot))
+    }
+
+    pub(super) fn handle_upgrade(
+        &self,
+        behavior: BehaviorId,
+        id: ConnectionId,
+        routed: &RoutedRequest<'_>,
+        handler: &impl Handler,
+    ) {
+        // A request to upgrade that has a body could be read as frames by one of us and as a body by the other.
+        let handshake = match Handshake::parse(routed.request) {
+            Ok(handshake) if routed.request.body().is_none() => handshake,
+            Ok(_) => return self.refuse(id.slot, HttpError::Syntax, handler),
+            Err(error) => return self.refuse(id.slot, error, handler),
+        };
+        if self.state().behaviors.get(behavior).asks {
+            return handler.upgrade(self, behavior, id, routed);
+        }
+        match self.upgrade(id, behavior, handshake.key(), handshake.protocols()) {
+            Ok(id) => handler.open(self, behavior, id, routed),
+            // A subprotocol with a control character gets no further than the parser; the rest is as it was a moment ago.
+            Err(_) => self.refuse(id.slot, HttpError::Syntax, handler),
+        }
+    }
+}
