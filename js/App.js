@@ -6,6 +6,8 @@ const HttpRequest = require('./HttpRequest');
 const HttpResponse = require('./HttpResponse');
 const { listenToken } = require('./ListenSocket');
 const native = require('./native');
+const { SocketContext } = require('./SocketContext');
+const { warnDomain } = require('./warnings');
 const WebSocket = require('./WebSocket');
 
 /** Methods of an app by the numbers that the addon gives them; `any` is the one behind them. */
@@ -13,12 +15,19 @@ const METHODS = ['get', 'post', 'options', 'del', 'patch', 'put', 'head', 'conne
 
 const LIBUS_LISTEN_EXCLUSIVE_PORT = 1;
 
+/** The generation of no connection: it comes from nowhere. */
+const GONE = 0xffffffff;
+
 class TemplatedApp {
-  #app = native.createApp();
+  #app;
+
+  constructor(options) {
+    this.#app = native.createApp(options);
+  }
 
   ws(pattern, behavior) {
     requireArguments(2, arguments.length);
-    const { open, message, dropped, drain, close, ping, pong } = handlersOf(behavior);
+    const { upgrade, open, message, dropped, drain, close, ping, pong } = handlersOf(behavior);
     native.addWebSocketRoute(
       this.#app,
       pattern,
@@ -30,6 +39,7 @@ class TemplatedApp {
       tellClose(close),
       ping && tellControl(ping),
       pong && tellControl(pong),
+      upgrade && tellUpgrade(upgrade),
     );
     return this;
   }
@@ -47,6 +57,44 @@ class TemplatedApp {
     return this;
   }
 
+  listen_unix(callback, path) {
+    requireArguments(2, arguments.length);
+    requireFunction(callback);
+    const listener = native.listenUnix(this.#app, path);
+    callback(listener === false ? false : listenToken(listener));
+    return this;
+  }
+
+  filter(handler) {
+    requireFunction(handler);
+    native.setFilter(this.#app, (slot, generation, count) => {
+      // Of a connection that has gone there is nothing to ask, and no reason to fail whoever asks.
+      handler(new HttpResponse(slot, count > 0 ? generation : GONE), count);
+    });
+    return this;
+  }
+
+  addServerName(_hostname, _options) {
+    requireArguments(1, arguments.length);
+    return this;
+  }
+
+  removeServerName(_hostname) {
+    requireArguments(1, arguments.length);
+    return this;
+  }
+
+  missingServerName(handler) {
+    requireFunction(handler);
+    return this;
+  }
+
+  domain(hostname) {
+    requireArguments(1, arguments.length);
+    warnDomain(hostname);
+    return this;
+  }
+
   close() {
     native.closeApp(this.#app);
     return this;
@@ -57,8 +105,7 @@ class TemplatedApp {
       const method = {
         [name](pattern, handler) {
           requireArguments(2, arguments.length);
-          if (handler !== null) requireFunction(handler);
-          native.addRoute(this.#app, number, pattern, handler === null ? undefined : tellRequest(handler));
+          native.addRoute(this.#app, number, pattern, toRoute(handler));
           return this;
         },
       }[name];
@@ -69,10 +116,10 @@ class TemplatedApp {
 
 Object.defineProperty(TemplatedApp, 'name', { value: 'uWS.App' });
 
-const HANDLERS = ['open', 'message', 'dropped', 'drain', 'close', 'ping', 'pong'];
+const HANDLERS = ['upgrade', 'open', 'message', 'dropped', 'drain', 'close', 'ping', 'pong'];
 
 /** What a behavior may have and this version does not do: ignoring a handler could leave a door open. */
-const UNSUPPORTED = ['upgrade', 'subscription', 'textAsString'];
+const UNSUPPORTED = ['subscription', 'textAsString'];
 
 function handlersOf(behavior) {
   if (behavior === null || typeof behavior !== 'object') {
@@ -97,6 +144,14 @@ function isPort(value) {
   return typeof value === 'number' || (typeof value === 'string' && /^\d+$/.test(value));
 }
 
+/** A function, `null` to remove a route, or what a `DeclarativeResponse` ended with. */
+function toRoute(handler) {
+  if (handler === null) return undefined;
+  if (handler instanceof ArrayBuffer) return handler;
+  requireFunction(handler);
+  return tellRequest(handler);
+}
+
 // What the addon calls for an event: it knows a connection by its slot.
 
 function tellRequest(handler) {
@@ -105,15 +160,29 @@ function tellRequest(handler) {
   };
 }
 
+function tellUpgrade(handler) {
+  return (slot, generation, serial, behavior) => {
+    handler(new HttpResponse(slot, generation), new HttpRequest(serial), new SocketContext(behavior));
+  };
+}
+
 function tellOpen(handler) {
   // The form of 2019, when there was no upgrade handler: the request is valid in `open`.
   const wantsRequest = handler !== undefined && handler.length >= 2;
-  return (slot, generation, serial) => {
+  // Without a serial it was `upgrade` that opened it, with data of the user's.
+  return (slot, generation, serial, userData) => {
     const ws = new WebSocket(slot, generation);
+    if (userData !== undefined) copyProperties(userData, ws);
     connections[slot] = ws;
-    if (wantsRequest) handler(ws, new HttpRequest(serial));
+    if (wantsRequest && serial !== null) handler(ws, new HttpRequest(serial));
     else if (handler !== undefined) handler(ws);
   };
+}
+
+/** Strings and symbols, as far as they are the object's own; what is none has no properties to speak of. */
+function copyProperties(from, to) {
+  if (from === null || typeof from !== 'object') return;
+  for (const key of Reflect.ownKeys(from)) to[key] = from[key];
 }
 
 function tellMessage(handler) {

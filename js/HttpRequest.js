@@ -1,6 +1,6 @@
 'use strict';
 
-const { fail, requireArguments } = require('./errors');
+const { requireFunction } = require('./errors');
 const native = require('./native');
 
 class HttpRequest {
@@ -16,7 +16,7 @@ class HttpRequest {
   }
 
   getQuery(key) {
-    if (key !== undefined) fail('ERR_MILLIWAYS_NOT_SUPPORTED', 'This version does not support getQuery(key).');
+    if (key !== undefined) return native.requestQueryValue(this.#serial, key);
     return native.requestQuery(this.#serial);
   }
 
@@ -29,8 +29,24 @@ class HttpRequest {
   }
 
   getHeader(lowerCaseKey) {
-    requireArguments(1, arguments.length);
     return native.requestHeader(this.#serial, lowerCaseKey);
+  }
+
+  getParameter(indexOrName) {
+    return typeof indexOrName === 'number'
+      ? native.requestParameterAt(this.#serial, indexOrName)
+      : native.requestParameter(this.#serial, indexOrName);
+  }
+
+  forEach(callback) {
+    requireFunction(callback);
+    const headers = native.requestHeaders(this.#serial);
+    for (let i = 0; i < headers.length; i += 2) callback(headers[i], headers[i + 1]);
+  }
+
+  setYield(yields) {
+    native.requestYield(this.#serial, yields);
+    return this;
   }
 }
 

@@ -3,18 +3,27 @@
 const connections = require('./connections');
 const { runCorked } = require('./cork');
 const { toData } = require('./data');
-const { requireFunction } = require('./errors');
+const { requireArguments, requireFunction } = require('./errors');
 const native = require('./native');
-const { warnUncorked } = require('./warnings');
+const { contextOf } = require('./SocketContext');
+const { warnUncorked, warnWritable } = require('./warnings');
 
-/** Tells a response that its connection has gone; not a method, so that it is none of what users see. */
-let abort;
+// What the addon says of a write, as bits.
+const UNCORKED = 1;
+const IS_TAKEN = 2;
+const IS_COMPLETE = 4;
+
+/** `maxRemainingBodyLength` of a body whose length nobody knows. */
+const UNKNOWN_LENGTH = 2n ** 64n - 1n;
+
+/** Gives the handlers of a response; not a method, so that it is none of what users see. */
+let handlersOf;
 
 class HttpResponse {
   #slot;
   #generation;
-  /** What `onAborted` was given last. */
-  #abortHandler;
+  /** What is called for events, from the first that is attached. */
+  #handlers;
 
   constructor(slot, generation) {
     this.#slot = slot;
@@ -22,24 +31,61 @@ class HttpResponse {
   }
 
   writeStatus(status) {
-    if (native.responseStatus(this.#slot, this.#generation, toData(status))) warnUncorked();
+    this.#note(native.responseStatus(this.#slot, this.#generation, toData(status)));
     return this;
   }
 
   writeHeader(key, value) {
-    if (native.responseHeader(this.#slot, this.#generation, toData(key), toData(value))) warnUncorked();
+    this.#note(native.responseHeader(this.#slot, this.#generation, toData(key), toData(value)));
     return this;
   }
 
+  beginWrite() {
+    this.#note(native.responseBeginWrite(this.#slot, this.#generation));
+    return this;
+  }
+
+  write(chunk) {
+    return (this.#note(native.responseWrite(this.#slot, this.#generation, toData(chunk))) & IS_TAKEN) !== 0;
+  }
+
   end(body, closeConnection) {
-    if (native.responseEnd(this.#slot, this.#generation, toData(body), closeConnection)) warnUncorked();
+    this.#note(native.responseEnd(this.#slot, this.#generation, toData(body), closeConnection));
     this.#forget();
     return this;
+  }
+
+  endWithoutBody(reportedContentLength, closeConnection) {
+    this.#note(native.responseEndWithoutBody(this.#slot, this.#generation, reportedContentLength, closeConnection));
+    this.#forget();
+    return this;
+  }
+
+  tryEnd(fullBodyOrChunk, totalSize, closeConnection) {
+    const data = toData(fullBodyOrChunk);
+    const flags = this.#note(native.responseTryEnd(this.#slot, this.#generation, data, totalSize, closeConnection));
+    const isComplete = (flags & IS_COMPLETE) !== 0;
+    if (isComplete) this.#forget();
+    return [(flags & IS_TAKEN) !== 0, isComplete];
+  }
+
+  getWriteOffset() {
+    return native.responseWriteOffset(this.#slot, this.#generation);
   }
 
   close() {
     // Runs the abort handlers before it returns.
     native.responseClose(this.#slot, this.#generation);
+    return this;
+  }
+
+  pause() {
+    native.responsePause(this.#slot, this.#generation);
+    return this;
+  }
+
+  resume() {
+    native.responseResume(this.#slot, this.#generation);
     return this;
   }
 
@@ -49,36 +95,124 @@ class HttpResponse {
     return this;
   }
 
+  upgrade(userData, secWebSocketKey, secWebSocketProtocol, secWebSocketExtensions, context) {
+    requireArguments(5, arguments.length);
+    const [key, protocol] = [toData(secWebSocketKey), toData(secWebSocketProtocol)];
+    const [slot, generation, handlers] = [this.#slot, this.#generation, this.#handlers];
+    // The slot is the WebSocket's from now on.
+    this.#forget();
+    try {
+      native.responseUpgrade(slot, generation, contextOf(context), key, protocol, userData);
+    } catch (error) {
+      if (handlers !== undefined) this.#attach(handlers);
+      throw error;
+    }
+  }
+
   onAborted(handler) {
     requireFunction(handler);
     native.responseAwait(this.#slot, this.#generation);
-    this.#abortHandler = handler;
-    connections[this.#slot] = this;
+    this.#attach({ aborted: handler });
     return this;
   }
 
+  onWritable(handler) {
+    requireFunction(handler);
+    native.responseWantWritable(this.#slot, this.#generation);
+    this.#attach({ writable: handler });
+    return this;
+  }
+
+  onData(handler) {
+    requireFunction(handler);
+    native.responseReceive(this.#slot, this.#generation);
+    this.#attach({ data: (chunk, remaining) => handler(chunk, remaining === 0) });
+    return this;
+  }
+
+  onDataV2(handler) {
+    requireFunction(handler);
+    native.responseReceive(this.#slot, this.#generation);
+    this.#attach({
+      data: (chunk, remaining) => handler(chunk, remaining < 0 ? UNKNOWN_LENGTH : BigInt(remaining)),
+    });
+    return this;
+  }
+
+  collectBody(maxSize, handler) {
+    requireArguments(2, arguments.length);
+    requireFunction(handler);
+    native.responseCollect(this.#slot, this.#generation, maxSize);
+    this.#attach({ collected: handler });
+    return this;
+  }
+
+  getRemoteAddress() {
+    return native.responseAddress(this.#slot, this.#generation, false, false);
+  }
+
+  getRemoteAddressAsText() {
+    return native.responseAddress(this.#slot, this.#generation, false, true);
+  }
+
+  getRemotePort() {
+    return native.responsePort(this.#slot, this.#generation, false);
+  }
+
+  getProxiedRemoteAddress() {
+    return native.responseAddress(this.#slot, this.#generation, true, false);
+  }
+
+  getProxiedRemoteAddressAsText() {
+    return native.responseAddress(this.#slot, this.#generation, true, true);
+  }
+
+  getProxiedRemotePort() {
+    return native.responsePort(this.#slot, this.#generation, true);
+  }
+
+  #note(flags) {
+    if ((flags & UNCORKED) !== 0) warnUncorked();
+    return flags;
+  }
+
+  #attach(handlers) {
+    this.#handlers = { ...this.#handlers, ...handlers };
+    connections[this.#slot] = this;
+  }
+
   #forget() {
-    if (this.#abortHandler !== undefined) {
+    if (this.#handlers !== undefined) {
       connections[this.#slot] = undefined;
-      this.#abortHandler = undefined;
+      this.#handlers = undefined;
     }
   }
 
   static {
-    abort = (response) => {
-      const handler = response.#abortHandler;
-      response.#abortHandler = undefined;
-      handler();
-    };
+    handlersOf = (response) => response.#handlers;
   }
 }
 
+/** The name that `cork` had once. */
+Object.defineProperty(HttpResponse.prototype, 'collect', {
+  value: HttpResponse.prototype.cork,
+  writable: true,
+  configurable: true,
+});
 Object.defineProperty(HttpResponse, 'name', { value: 'uWS.HttpResponse' });
 
-native.setAbortHandler((slot) => {
-  const response = connections[slot];
-  connections[slot] = undefined;
-  abort(response);
-});
+native.setResponseHandlers(
+  (slot) => {
+    const { aborted } = handlersOf(connections[slot]);
+    connections[slot] = undefined;
+    aborted();
+  },
+  // What these give back is given back: an async handler keeps its chunk until what it awaits first has settled.
+  (slot, chunk, remaining) => handlersOf(connections[slot]).data(chunk, remaining),
+  (slot, body) => handlersOf(connections[slot]).collected(body),
+  (slot, offset) => {
+    if (typeof handlersOf(connections[slot]).writable(offset) !== 'boolean') warnWritable();
+  },
+);
 
 module.exports = HttpResponse;

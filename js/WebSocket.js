@@ -39,6 +39,18 @@ class WebSocket {
     return native.webSocketBufferedAmount(this.#slot, this.#generation);
   }
 
+  getRemoteAddress() {
+    return native.webSocketAddress(this.#slot, this.#generation, false, false);
+  }
+
+  getRemoteAddressAsText() {
+    return native.webSocketAddress(this.#slot, this.#generation, false, true);
+  }
+
+  getRemotePort() {
+    return native.webSocketPort(this.#slot, this.#generation, false);
+  }
+
   getUserData() {
     return this;
   }

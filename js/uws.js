@@ -3,27 +3,52 @@
 // The module's exports. `_stats`, not enumerable, is for tests: what it gives may change at any time.
 
 const constants = require('./constants');
+const { toData } = require('./data');
+const DeclarativeResponse = require('./DeclarativeResponse');
 const { fail } = require('./errors');
 const { us_listen_socket_close, us_socket_local_port } = require('./ListenSocket');
 const native = require('./native');
+const store = require('./store');
 const TemplatedApp = require('./App');
 
 /** Options of ours that this version does not know yet. Those for TLS are for `SSLApp`, and ignored by every `App`. */
-const UNSUPPORTED = ['drainEachMessage', 'proxyProtocol'];
+const UNSUPPORTED = ['drainEachMessage'];
 
 /** Works with and without `new`. */
 function App(options) {
   for (const name of UNSUPPORTED) {
     if (options?.[name]) fail('ERR_MILLIWAYS_NOT_SUPPORTED', `This version does not support the option '${name}'.`);
   }
-  return new TemplatedApp();
+  return new TemplatedApp(options);
 }
 App.prototype = TemplatedApp.prototype;
 
+function H3App() {
+  fail('ERR_MILLIWAYS_NOT_SUPPORTED', 'HTTP/3 is not supported. Use App, or a proxy in front of it that speaks HTTP/3.');
+}
+
+function getParts(body, contentType) {
+  return native.getParts(toData(body), toData(contentType));
+}
+
+/** The sum of a secret that keeps responses from naming the interface. */
+const QUIET = 656;
+
+function _cfg(key) {
+  let sum = 1;
+  for (const character of String(key)) sum += character.codePointAt(0);
+  if (sum === QUIET) native.leaveOutName();
+}
+
 module.exports = {
   App,
+  H3App,
+  DeclarativeResponse,
+  getParts,
   us_listen_socket_close,
   us_socket_local_port,
+  _cfg,
+  ...store,
   ...constants,
 };
 

@@ -1,16 +1,37 @@
 'use strict';
 
-let hasWarned = false;
+const given = new Set();
 
-/** Says once a process that a response was written to outside of a cork. */
+/** Says something once a process. */
+function warn(code, message) {
+  if (given.has(code)) return;
+  given.add(code);
+  process.emitWarning(message, { code });
+}
+
+/** A response was written to outside of a cork. */
 function warnUncorked() {
-  if (hasWarned) return;
-  hasWarned = true;
-  process.emitWarning(
+  warn(
+    'WARN_MILLIWAYS_UNCORKED',
     'uWS.HttpResponse writes must be made from within a corked callback. ' +
       'See documentation for uWS.HttpResponse.cork and consult the user manual.',
-    { code: 'WARN_MILLIWAYS_UNCORKED' },
   );
 }
 
-module.exports = { warnUncorked };
+/** An `onWritable` handler did not say whether it has written what there was. */
+function warnWritable() {
+  warn(
+    'WARN_MILLIWAYS_WRITABLE',
+    'onWritable handlers must return true for success, or false when something is still to be written.',
+  );
+}
+
+/** Routes were to be for one domain, on an app without TLS. */
+function warnDomain(hostname) {
+  warn(
+    'WARN_MILLIWAYS_DOMAIN',
+    `An App without TLS does not know which domain a client asks for: the routes of '${hostname}' are those of all.`,
+  );
+}
+
+module.exports = { warnDomain, warnUncorked, warnWritable };

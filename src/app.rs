@@ -1,13 +1,16 @@
 //! Apps: routes, listening, closing.
 
+use std::path::Path;
+use std::rc::Rc;
+
 use milliways_net::{AppId, BehaviorId, ListenerId, Route, RouteId};
-use milliways_proto::http::Method;
+use milliways_proto::http::{Declared, Method};
 use milliways_proto::router::RouteKind;
 
 use crate::call::{Call, Returned};
 use crate::callback::Callback;
 use crate::environment::{BehaviorCallbacks, Environment};
-use crate::options::websocket_settings;
+use crate::options::{app_settings, websocket_settings};
 
 /// Methods by the numbers that `js/App.js` gives them.
 const METHODS: [Method; Method::COUNT] = [
@@ -22,9 +25,10 @@ const METHODS: [Method; Method::COUNT] = [
     Method::Trace,
 ];
 
-/// `createApp(): app`
-pub(crate) fn create<'s>(call: &Call<'s, 0>) -> Returned<'s> {
-    let app = call.environment.reactor.add_app();
+/// `createApp(options): app`
+pub(crate) fn create<'s>(call: &Call<'s, 1>) -> Returned<'s> {
+    let settings = app_settings(call.js, call.arguments[0])?;
+    let app = call.environment.reactor.add_app(settings);
     Ok(Some(call.js.number(app.0)?))
 }
 
@@ -36,27 +40,49 @@ pub(crate) fn close<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `addRoute(app, method, pattern, handler | undefined)`: `undefined` removes; a method that has no number is any.
+/// `addRoute(app, method, pattern, handler | declared | undefined)`: `undefined` removes; a method that has no number is
+/// any. What is declared is an `ArrayBuffer`.
 pub(crate) fn add_route<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let environment = call.environment;
     let (app, method, pattern) = (AppId(call.u32(0)?), call.u32(1)?, call.text(2)?);
     let kind = METHODS.get(method as usize).map_or(RouteKind::Any, |method| RouteKind::Method(*method));
-    let route = Callback::new(call.js, call.arguments[3])?.map(|callback| {
-        let key = environment.callbacks.borrow_mut().routes.insert(callback);
-        Route::Http(RouteId(u32::try_from(key).expect("a route takes more than a byte")))
-    });
-    match environment.reactor.route(app, kind, &pattern, route) {
-        Ok(replaced) => environment.forget(replaced),
+    let route = match Callback::new(call.js, call.arguments[3])? {
+        Some(callback) => {
+            let key = environment.callbacks.borrow_mut().routes.insert(callback);
+            Some(Route::Http(RouteId(u32::try_from(key).expect("a route takes more than a byte"))))
+        }
+        None if call.js.is_undefined(call.arguments[3])? => None,
+        None => Some(Route::Declared(Rc::new(call.with_bytes(3, Declared::parse)??))),
+    };
+    match environment.reactor.route(app, kind, &pattern, route.clone()) {
+        Ok(replaced) => environment.forget(replaced.as_ref()),
         Err(error) => {
-            environment.forget(route);
+            environment.forget(route.as_ref());
             return Err(error.into());
         }
     }
     Ok(None)
 }
 
-/// `addWebSocketRoute(app, pattern, options, open, message, dropped, drain, close, ping, pong)`
-pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 10>) -> Returned<'s> {
+/// `setFilter(app, function)`: called with slot, generation, and 1 or -1.
+pub(crate) fn set_filter<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    let (environment, app) = (call.environment, AppId(call.u32(0)?));
+    if let Some(callback) = Callback::new(call.js, call.arguments[1])? {
+        environment.callbacks.borrow_mut().filters.insert(app.0, callback);
+        environment.reactor.count_connections(app);
+    }
+    Ok(None)
+}
+
+/// `leaveOutName()`
+#[expect(clippy::unnecessary_wraps, reason = "the form of an exported function")]
+pub(crate) fn leave_out_name<'s>(call: &Call<'s, 0>) -> Returned<'s> {
+    call.environment.reactor.leave_out_name();
+    Ok(None)
+}
+
+/// `addWebSocketRoute(app, pattern, options, open, message, dropped, drain, close, ping, pong, upgrade)`
+pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 11>) -> Returned<'s> {
     let environment = call.environment;
     let (app, pattern) = (AppId(call.u32(0)?), call.text(1)?);
     let settings = websocket_settings(call.js, call.arguments[2])?;
@@ -69,8 +95,9 @@ pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 10>) -> Returned<'s> {
         close: callback(7)?,
         ping: callback(8)?,
         pong: callback(9)?,
+        upgrade: callback(10)?,
     };
-    let behavior = environment.reactor.add_behavior(app, settings);
+    let behavior = environment.reactor.add_behavior(app, settings, callbacks.upgrade.is_some());
     let behaviors = &mut environment.callbacks.borrow_mut().behaviors;
     debug_assert_eq!(behaviors.len(), behavior.0 as usize);
     behaviors.push(callbacks);
@@ -79,10 +106,15 @@ pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 10>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `setAbortHandler(function)`: called with the slot of a response that has become impossible.
-pub(crate) fn set_abort_handler<'s>(call: &Call<'s, 1>) -> Returned<'s> {
-    let callback = Callback::new(call.js, call.arguments[0])?;
-    call.environment.callbacks.borrow_mut().aborted = callback;
+/// `setResponseHandlers(aborted, data, collected, writable)`: all are called with the slot of a response. `data` also gets
+/// the bytes and how many are to come (-1: nobody knows), `collected` the bytes unless there are too many, and `writable`
+/// how many bytes have been written.
+pub(crate) fn set_response_handlers<'s>(call: &Call<'s, 4>) -> Returned<'s> {
+    let callback = |index: usize| Callback::new(call.js, call.arguments[index]);
+    let (aborted, data, collected, writable) = (callback(0)?, callback(1)?, callback(2)?, callback(3)?);
+    let callbacks = &mut *call.environment.callbacks.borrow_mut();
+    (callbacks.aborted, callbacks.data) = (aborted, data);
+    (callbacks.collected, callbacks.writable) = (collected, writable);
     Ok(None)
 }
 
@@ -94,6 +126,19 @@ pub(crate) fn listen<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let listening = u16::try_from(port)
         .ok()
         .and_then(|port| environment.reactor.listen(app, host.as_deref(), port, exclusive).ok());
+    environment.update_liveness();
+    let js = call.js;
+    Ok(Some(match listening {
+        Some(listener) => js.number(listener.0)?,
+        None => js.boolean(false)?,
+    }))
+}
+
+/// `listenUnix(app, path): listener | false`
+pub(crate) fn listen_unix<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    let environment = call.environment;
+    let (app, path) = (AppId(call.u32(0)?), call.text(1)?);
+    let listening = environment.reactor.listen_unix(app, Path::new(&path)).ok();
     environment.update_liveness();
     let js = call.js;
     Ok(Some(match listening {
@@ -126,9 +171,9 @@ pub(crate) fn stats<'s>(call: &Call<'s, 0>) -> Returned<'s> {
 }
 
 impl Environment {
-    fn forget(&self, route: Option<Route>) {
+    fn forget(&self, route: Option<&Route>) {
         if let Some(Route::Http(RouteId(key))) = route {
-            self.callbacks.borrow_mut().routes.try_remove(key as usize);
+            self.callbacks.borrow_mut().routes.try_remove(*key as usize);
         }
     }
 }

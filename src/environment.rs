@@ -1,6 +1,7 @@
 //! What there is for one Node environment: a reactor, its handles in the loop, and the functions that events go to.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::os::raw::c_void;
 use std::ptr::{self, NonNull};
 use std::time::Instant;
@@ -15,7 +16,7 @@ use crate::error::Error;
 use crate::http_request::CurrentRequest;
 use crate::uv::{Handles, Loop};
 use crate::value::{AsyncContext, CallbackScope, Failed, HandleScope, Js, Value};
-use crate::{app, http_request, http_response, websocket};
+use crate::{app, http_request, http_response, parts, store, websocket};
 
 /// State of one Node environment. Lives from the loading of the addon until the environment's loop has closed our
 /// handles.
@@ -50,10 +51,19 @@ pub(crate) struct Callbacks {
     pub(crate) behaviors: Vec<BehaviorCallbacks>,
     /// Told that a response is not wanted any more.
     pub(crate) aborted: Option<Callback>,
+    /// Told a piece of a request's body.
+    pub(crate) data: Option<Callback>,
+    /// Told all of it.
+    pub(crate) collected: Option<Callback>,
+    /// Told that a response can go on.
+    pub(crate) writable: Option<Callback>,
+    /// Told of connections that come and go, by app.
+    pub(crate) filters: HashMap<u32, Callback>,
 }
 
 /// The handlers of a WebSocket route.
 pub(crate) struct BehaviorCallbacks {
+    pub(crate) upgrade: Option<Callback>,
     pub(crate) open: Option<Callback>,
     pub(crate) message: Option<Callback>,
     pub(crate) dropped: Option<Callback>,
@@ -99,9 +109,6 @@ pub(crate) fn register(env: sys::napi_env, exports: sys::napi_value) -> Result<(
         handles: RefCell::default(),
         armed: Cell::new(None),
     });
-    if let Some(bytes) = std::env::var("UWS_HTTP_MAX_HEADERS_SIZE").ok().and_then(|value| value.parse().ok()) {
-        environment.reactor.set_max_head_size(bytes);
-    }
     let environment = NonNull::from(Box::leak(environment));
     // From here on the environment is freed by the cleanup hook and by nothing else.
     // SAFETY: `env` is the environment that is being initialized; `tear_down` takes this pointer.
@@ -125,9 +132,12 @@ fn export_functions(js: Js<'_>, exports: Value<'_>, environment: *const Environm
         c"createApp" => app::create,
         c"closeApp" => app::close,
         c"addRoute" => app::add_route,
+        c"setFilter" => app::set_filter,
+        c"leaveOutName" => app::leave_out_name,
         c"addWebSocketRoute" => app::add_websocket_route,
-        c"setAbortHandler" => app::set_abort_handler,
+        c"setResponseHandlers" => app::set_response_handlers,
         c"listen" => app::listen,
+        c"listenUnix" => app::listen_unix,
         c"closeListener" => app::close_listener,
         c"localPort" => app::local_port,
         c"stats" => app::stats,
@@ -136,12 +146,46 @@ fn export_functions(js: Js<'_>, exports: Value<'_>, environment: *const Environm
         c"requestMethod" => http_request::method,
         c"requestCaseSensitiveMethod" => http_request::case_sensitive_method,
         c"requestHeader" => http_request::header,
+        c"requestHeaders" => http_request::headers,
+        c"requestParameter" => http_request::parameter,
+        c"requestParameterAt" => http_request::parameter_at,
+        c"requestQueryValue" => http_request::query_value,
+        c"requestYield" => http_request::set_yield,
         c"responseCork" => http_response::cork,
         c"responseAwait" => http_response::await_response,
         c"responseStatus" => http_response::write_status,
         c"responseHeader" => http_response::write_header,
         c"responseEnd" => http_response::end,
+        c"responseEndWithoutBody" => http_response::end_without_body,
+        c"responseBeginWrite" => http_response::begin_write,
+        c"responseWrite" => http_response::write,
+        c"responseTryEnd" => http_response::try_end,
+        c"responseWriteOffset" => http_response::write_offset,
+        c"responseWantWritable" => http_response::want_writable,
+        c"responseReceive" => http_response::receive,
+        c"responseCollect" => http_response::collect,
+        c"responsePause" => http_response::pause,
+        c"responseResume" => http_response::resume,
+        c"responseUpgrade" => http_response::upgrade,
         c"responseClose" => http_response::close,
+        c"responseAddress" => http_response::address,
+        c"responsePort" => http_response::port,
+        c"webSocketAddress" => websocket::address,
+        c"webSocketPort" => websocket::port,
+        c"getParts" => parts::get_parts,
+        c"store_lock" => store::lock,
+        c"store_unlock" => store::unlock,
+        c"store_getString" => store::get_string,
+        c"store_setString" => store::set_string,
+        c"store_getInteger" => store::get_integer,
+        c"store_setInteger" => store::set_integer,
+        c"store_incInteger" => store::inc_integer,
+        c"store_getStringKeys" => store::string_keys,
+        c"store_getIntegerKeys" => store::integer_keys,
+        c"store_deleteString" => store::delete_string,
+        c"store_deleteInteger" => store::delete_integer,
+        c"store_deleteStringCollection" => store::delete_string_collection,
+        c"store_deleteIntegerCollection" => store::delete_integer_collection,
         c"webSocketCork" => websocket::cork,
         c"webSocketSend" => websocket::send,
         c"webSocketSendText" => websocket::send_text,
@@ -168,6 +212,8 @@ unsafe extern "C" fn tear_down(hook: sys::napi_async_cleanup_hook_handle, enviro
     // SAFETY: `finish` has not run.
     let alive = unsafe { &*environment };
     alive.is_alive.set(false);
+    // No JavaScript of this thread is left to unlock it.
+    store::release();
     match alive.handles.take() {
         Some(handles) => handles.close(Box::new(finish)),
         None => finish(),

@@ -2,13 +2,14 @@
 
 use std::any::Any;
 
-use milliways_net::{ResponseError, SettingsError, Stale, panic_message};
+use milliways_net::{ResponseError, SettingsError, Stale, UpgradeError, panic_message};
+use milliways_proto::http::InvalidDeclaration;
 use milliways_proto::router::{MAX_SEGMENTS, PatternTooDeep};
 
 use crate::value::{ErrorKind, Failed, Js, Value};
 
 /// Why a function throws.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Error {
     /// A JavaScript exception is pending already, or JavaScript has ended.
     Pending,
@@ -18,7 +19,13 @@ pub(crate) enum Error {
     InvalidData,
     InvalidPattern,
     InvalidHeader(ResponseError),
+    /// Parts of a response in an order in which they cannot be sent.
+    ResponseOrder(ResponseError),
+    InvalidUpgrade(UpgradeError),
+    InvalidDeclaration(InvalidDeclaration),
     OutOfRange(SettingsError),
+    /// A number of bytes or the like that is none; its name and value.
+    InvalidSize(String, f64),
     /// A bug of ours: the panic's message.
     Internal(String),
     /// A handler returned without a response; the method and the URL.
@@ -35,7 +42,10 @@ impl Error {
             Self::InvalidData => "ERR_MILLIWAYS_INVALID_DATA",
             Self::InvalidPattern => "ERR_MILLIWAYS_INVALID_PATTERN",
             Self::InvalidHeader(_) => "ERR_MILLIWAYS_INVALID_HEADER",
-            Self::OutOfRange(_) => "ERR_MILLIWAYS_OUT_OF_RANGE",
+            Self::ResponseOrder(_) => "ERR_MILLIWAYS_RESPONSE_ORDER",
+            Self::InvalidUpgrade(_) => "ERR_MILLIWAYS_INVALID_UPGRADE",
+            Self::InvalidDeclaration(_) => "ERR_MILLIWAYS_INVALID_DECLARATION",
+            Self::OutOfRange(_) | Self::InvalidSize(..) => "ERR_MILLIWAYS_OUT_OF_RANGE",
             Self::NoResponse(..) => "ERR_MILLIWAYS_NO_RESPONSE",
         }
     }
@@ -55,7 +65,12 @@ impl Error {
                 .to_owned(),
             Self::InvalidData => "Text and data can only be passed by String, ArrayBuffer or TypedArray.".to_owned(),
             Self::InvalidPattern => format!("A pattern must not have more than {MAX_SEGMENTS} segments."),
-            Self::InvalidHeader(error) => error.to_string(),
+            Self::InvalidHeader(error) | Self::ResponseOrder(error) => capitalized(&error.to_string()),
+            Self::InvalidUpgrade(error) => capitalized(&error.to_string()),
+            Self::InvalidDeclaration(error) => capitalized(&error.to_string()),
+            Self::InvalidSize(name, value) => {
+                format!("{name} must be a whole number from 0 to Number.MAX_SAFE_INTEGER, and is {value}.")
+            }
             Self::OutOfRange(error) => error.to_string(),
             Self::Internal(panic) => {
                 format!("milliways has a bug, please report it: {panic}. The connection it happened on was closed.")
@@ -69,7 +84,7 @@ impl Error {
 
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::OutOfRange(_) => ErrorKind::RangeError,
+            Self::OutOfRange(_) | Self::InvalidSize(..) => ErrorKind::RangeError,
             _ => ErrorKind::Error,
         }
     }
@@ -110,7 +125,14 @@ impl From<ResponseError> for Error {
         match error {
             ResponseError::Stale => Self::ResponseDone,
             ResponseError::InvalidHeader => Self::InvalidHeader(error),
+            ResponseError::HeadEnded | ResponseError::Mixed => Self::ResponseOrder(error),
         }
+    }
+}
+
+impl From<InvalidDeclaration> for Error {
+    fn from(error: InvalidDeclaration) -> Self {
+        Self::InvalidDeclaration(error)
     }
 }
 
@@ -124,4 +146,10 @@ impl From<PatternTooDeep> for Error {
     fn from(PatternTooDeep: PatternTooDeep) -> Self {
         Self::InvalidPattern
     }
+}
+
+/// A sentence of what an error of the layers below says.
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }

@@ -1,23 +1,25 @@
 //! Events of the reactor, told to JavaScript.
 
-use milliways_net::{BehaviorId, ConnectionId, Handler, Reactor, RouteId};
+use milliways_net::{AppId, BehaviorId, ConnectionId, Handler, Reactor, RouteId, RoutedRequest};
 use milliways_proto::http::Request;
 use milliways_proto::ws::Payload;
 
 use crate::callback::Callback;
-use crate::environment::{BehaviorCallbacks, Environment, Scope};
+use crate::environment::{BehaviorCallbacks, Callbacks, Environment, Scope};
 use crate::error::Error;
 use crate::value::{Failed, Js, Value};
-
-/// A message of this many bytes or more that was put together in memory of its own becomes JavaScript's with that
-/// memory. Below, making such an `ArrayBuffer` costs more than copying.
-const EXTERNAL_FROM: usize = 20 * 1024;
 
 /// Chooses one of a behavior's handlers.
 type Which = fn(&BehaviorCallbacks) -> &Option<Callback>;
 
+/// Chooses one of the functions that all responses share.
+type WhichOfResponse = fn(&Callbacks) -> &Option<Callback>;
+
+/// How many bytes of a body are to come, where nobody knows. (No number of bytes is negative.)
+const UNKNOWN: f64 = -1.0;
+
 impl Handler for Environment {
-    fn request(&self, reactor: &Reactor, route: RouteId, id: ConnectionId, request: &Request<'_>) {
+    fn request(&self, reactor: &Reactor, route: RouteId, id: ConnectionId, request: &RoutedRequest<'_>) {
         let serial = self.request.set(request);
         let told = self.event(Scope::Own, |js| {
             let function = match self.callbacks.borrow().routes.get(route.0 as usize) {
@@ -27,27 +29,73 @@ impl Handler for Environment {
             js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.number(serial)?]).map(|_| ())
         });
         self.request.clear();
-        if told.is_none() {
-            // What was thrown has been reported. That there is no response follows from it and needs no second report.
-            reactor.fail_response(id, self);
-        }
+        self.after_request(reactor, id, told);
+    }
+
+    fn upgrade(&self, reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, request: &RoutedRequest<'_>) {
+        let serial = self.request.set(request);
+        let told = self.tell(
+            Scope::Own,
+            behavior,
+            |callbacks| &callbacks.upgrade,
+            |js, function| {
+                let context = js.number(behavior.0)?;
+                js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.number(serial)?, context])
+                    .map(|_| ())
+            },
+        );
+        self.request.clear();
+        self.after_request(reactor, id, told);
     }
 
     fn aborted(&self, _reactor: &Reactor, id: ConnectionId) {
+        self.tell_response(|callbacks| &callbacks.aborted, id, |_| Ok(None));
+    }
+
+    fn data(&self, _reactor: &Reactor, id: ConnectionId, data: &[u8], remaining: Option<u64>) {
+        #[expect(clippy::cast_precision_loss, reason = "a body of 8 PiB is never sent")]
+        let remaining = remaining.map_or(UNKNOWN, |remaining| remaining as f64);
         self.event(Scope::Batch, |js| {
-            let function = match &self.callbacks.borrow().aborted {
+            let function = match &self.callbacks.borrow().data {
                 Some(callback) => callback.function(js)?,
                 None => return Ok(()),
             };
-            js.call(function, &[js.number(id.slot)?]).map(|_| ())
+            self.lend(js, function, id, js.copied_buffer(data)?, js.double(remaining)?)
         });
+    }
+
+    fn collected(&self, _reactor: &Reactor, id: ConnectionId, body: Option<Vec<u8>>) {
+        let Some(body) = body else {
+            return self.tell_response(|callbacks| &callbacks.collected, id, |js| js.null().map(Some));
+        };
+        self.event(Scope::Batch, |js| {
+            let function = match &self.callbacks.borrow().collected {
+                Some(callback) => callback.function(js)?,
+                None => return Ok(()),
+            };
+            self.lend(js, function, id, js.owned_buffer(body)?, js.null()?)
+        });
+    }
+
+    fn writable(&self, _reactor: &Reactor, id: ConnectionId, offset: u64) {
+        #[expect(clippy::cast_precision_loss, reason = "a body of 8 PiB is never sent")]
+        let offset = offset as f64;
+        self.tell_response(|callbacks| &callbacks.writable, id, |js| js.double(offset).map(Some));
+    }
+
+    fn connected(&self, _reactor: &Reactor, app: AppId, id: ConnectionId) {
+        self.tell_filter(app, id, 1.0);
+    }
+
+    fn disconnected(&self, _reactor: &Reactor, app: AppId, id: ConnectionId) {
+        self.tell_filter(app, id, -1.0);
     }
 
     fn unanswered(&self, _reactor: &Reactor, request: &Request<'_>) {
         self.report(&Error::NoResponse(request.method().to_owned(), request.path().to_owned()));
     }
 
-    fn open(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, request: &Request<'_>) {
+    fn open(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, request: &RoutedRequest<'_>) {
         let serial = self.request.set(request);
         self.tell(
             Scope::Own,
@@ -96,16 +144,39 @@ impl Environment {
         self.tell_bytes(behavior, |callbacks| &callbacks.dropped, id, message, binary.into());
     }
 
-    /// Calls a handler of a behavior if there is one.
+    /// A request has become a WebSocket by a call of JavaScript, which gave data for it.
+    pub(crate) fn opened(&self, behavior: BehaviorId, id: ConnectionId, user_data: Value<'_>) {
+        let user_data = user_data.raw();
+        self.tell(
+            Scope::Own,
+            behavior,
+            |callbacks| &callbacks.open,
+            |js, function| {
+                // SAFETY: it is an argument of a call that has not returned.
+                let user_data = unsafe { Value::from_raw(user_data) };
+                // In place of a request's number there is none.
+                js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.null()?, user_data]).map(|_| ())
+            },
+        );
+    }
+
+    /// What was thrown has been reported. That there is no response follows from it and needs no second report.
+    fn after_request(&self, reactor: &Reactor, id: ConnectionId, told: Option<()>) {
+        if told.is_none() {
+            reactor.fail_response(id, self);
+        }
+    }
+
+    /// Calls a handler of a behavior if there is one; `None` when it threw or could not run.
     fn tell(
         &self,
         scope: Scope,
         behavior: BehaviorId,
         which: Which,
         call: impl for<'s> FnOnce(Js<'s>, Value<'s>) -> Result<(), Failed>,
-    ) {
+    ) -> Option<()> {
         if which(&self.callbacks.borrow().behaviors[behavior.0 as usize]).is_none() {
-            return;
+            return Some(());
         }
         self.event(scope, |js| {
             let function = match which(&self.callbacks.borrow().behaviors[behavior.0 as usize]) {
@@ -113,24 +184,51 @@ impl Environment {
                 None => return Ok(()),
             };
             call(js, function)
+        })
+    }
+
+    /// Calls a function that all responses share with a slot and what `make` makes.
+    fn tell_response(
+        &self,
+        which: WhichOfResponse,
+        id: ConnectionId,
+        make: impl for<'s> FnOnce(Js<'s>) -> Result<Option<Value<'s>>, Failed>,
+    ) {
+        self.event(Scope::Batch, |js| {
+            let function = match which(&self.callbacks.borrow()) {
+                Some(callback) => callback.function(js)?,
+                None => return Ok(()),
+            };
+            let slot = js.number(id.slot)?;
+            match make(js)? {
+                Some(value) => js.call(function, &[slot, value]),
+                None => js.call(function, &[slot]),
+            }
+            .map(|_| ())
+        });
+    }
+
+    fn tell_filter(&self, app: AppId, id: ConnectionId, count: f64) {
+        self.event(Scope::Batch, |js| {
+            let function = match self.callbacks.borrow().filters.get(&app.0) {
+                Some(callback) => callback.function(js)?,
+                None => return Ok(()),
+            };
+            js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.double(count)?]).map(|_| ())
         });
     }
 
     fn tell_payload(&self, behavior: BehaviorId, which: Which, id: ConnectionId, payload: Payload<'_>, extra: u32) {
         self.tell_buffer(behavior, which, id, extra, |js| match payload {
-            Payload::Owned(bytes) if bytes.len() >= EXTERNAL_FROM => js.external_array_buffer(bytes),
-            payload => js.array_buffer(payload.len(), |buffer| payload.copy_into(buffer)),
+            Payload::Owned(bytes) => js.owned_buffer(bytes),
+            payload @ Payload::Borrowed { .. } => js.array_buffer(payload.len(), |buffer| payload.copy_into(buffer)),
         });
     }
 
     fn tell_bytes(&self, behavior: BehaviorId, which: Which, id: ConnectionId, bytes: &[u8], extra: u32) {
-        self.tell_buffer(behavior, which, id, extra, |js| {
-            js.array_buffer(bytes.len(), |buffer| buffer.copy_from_slice(bytes))
-        });
+        self.tell_buffer(behavior, which, id, extra, |js| js.copied_buffer(bytes));
     }
 
-    /// Calls a handler with bytes in an `ArrayBuffer` that it loses when it has returned: nobody keeps another's bytes,
-    /// and the garbage collector has nothing to look for.
     fn tell_buffer(
         &self,
         behavior: BehaviorId,
@@ -141,17 +239,30 @@ impl Environment {
     ) {
         self.tell(Scope::Batch, behavior, which, |js, function| {
             let buffer = make(js)?;
-            let returned = js.call(function, &[js.number(id.slot)?, buffer, js.number(extra)?]);
-            // What was thrown is reported first. If it was the end of the environment, the buffer stays as it is: Node 20
-            // aborts when a buffer is detached while that is on its way up through calls of JavaScript.
-            let Some(returned) = self.settle(js, returned) else {
-                return if self.is_alive() { js.detach(buffer) } else { Ok(()) };
-            };
-            // An async function sees its bytes until what it awaits first has settled in the same turn.
-            if !js.is_undefined(returned)? {
-                self.run_ticks();
-            }
-            js.detach(buffer)
+            self.lend(js, function, id, buffer, js.number(extra)?)
         });
+    }
+
+    /// Calls a function with bytes in an `ArrayBuffer` that it loses when it has returned: nobody keeps another's bytes,
+    /// and the garbage collector has nothing to look for.
+    fn lend<'s>(
+        &self,
+        js: Js<'s>,
+        function: Value<'s>,
+        id: ConnectionId,
+        buffer: Value<'s>,
+        extra: Value<'s>,
+    ) -> Result<(), Failed> {
+        let returned = js.call(function, &[js.number(id.slot)?, buffer, extra]);
+        // What was thrown is reported first. If it was the end of the environment, the buffer stays as it is: Node 20
+        // aborts when a buffer is detached while that is on its way up through calls of JavaScript.
+        let Some(returned) = self.settle(js, returned) else {
+            return if self.is_alive() { js.detach(buffer) } else { Ok(()) };
+        };
+        // An async function sees its bytes until what it awaits first has settled in the same turn.
+        if !js.is_undefined(returned)? {
+            self.run_ticks();
+        }
+        js.detach(buffer)
     }
 }

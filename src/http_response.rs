@@ -1,9 +1,12 @@
 //! `HttpResponse`.
 
-use milliways_net::Stale;
+use std::net::{IpAddr, SocketAddr};
+
+use milliways_net::{BehaviorId, ConnectionId, Reactor, Stale, UpgradeError};
 
 use crate::call::{Call, Returned};
 use crate::error::Error;
+use crate::options::LARGEST_SIZE;
 use crate::websocket::NO_SLOT;
 
 fn done(Stale: Stale) -> Error {
@@ -24,11 +27,22 @@ pub(crate) fn await_response<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 
 // Functions that write tell whether they did so outside of a cork.
 
+/// Whether what is written now is not gathered. Asked before writing, which may end the response.
+const UNCORKED: u32 = 1;
+/// `responseWrite`: the client keeps up. `responseTryEnd`: the socket has taken all of it.
+const IS_TAKEN: u32 = 2;
+/// `responseTryEnd`: the response is complete.
+const IS_COMPLETE: u32 = 4;
+
+fn uncorked(reactor: &Reactor, id: ConnectionId) -> u32 {
+    if reactor.is_corked(id) { 0 } else { UNCORKED }
+}
+
 /// `responseStatus(slot, generation, status): isUncorked`
 pub(crate) fn write_status<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     let (id, reactor) = (call.id()?, &call.environment.reactor);
     call.with_bytes(2, |status| reactor.write_status(id, status))??;
-    Ok(Some(call.js.boolean(!reactor.is_corked(id))?))
+    Ok(Some(call.js.number(uncorked(reactor, id))?))
 }
 
 /// `responseHeader(slot, generation, name, value): isUncorked`
@@ -36,14 +50,112 @@ pub(crate) fn write_header<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (id, reactor) = (call.id()?, &call.environment.reactor);
     let name = call.with_bytes(2, <[u8]>::to_vec)?;
     call.with_bytes(3, |value| reactor.write_header(id, &name, value))??;
-    Ok(Some(call.js.boolean(!reactor.is_corked(id))?))
+    Ok(Some(call.js.number(uncorked(reactor, id))?))
 }
 
 /// `responseEnd(slot, generation, body, close): isUncorked`
 pub(crate) fn end<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (id, close, reactor) = (call.id()?, call.bool(3)?, &call.environment.reactor);
+    let flags = uncorked(reactor, id);
     call.with_bytes(2, |body| reactor.respond(id, body, close))?.map_err(done)?;
-    Ok(Some(call.js.boolean(!reactor.is_corked(id))?))
+    Ok(Some(call.js.number(flags)?))
+}
+
+/// `responseEndWithoutBody(slot, generation, contentLength | undefined, close): isUncorked`
+pub(crate) fn end_without_body<'s>(call: &Call<'s, 4>) -> Returned<'s> {
+    let (id, close, reactor) = (call.id()?, call.bool(3)?, &call.environment.reactor);
+    let is_given = !call.js.is_undefined(call.arguments[2])?;
+    let length = is_given.then(|| size(call, 2, "reportedContentLength")).transpose()?;
+    let flags = uncorked(reactor, id);
+    reactor.respond_without_body(id, length, close).map_err(done)?;
+    Ok(Some(call.js.number(flags)?))
+}
+
+/// `responseBeginWrite(slot, generation): isUncorked`
+pub(crate) fn begin_write<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    let (id, reactor) = (call.id()?, &call.environment.reactor);
+    reactor.begin_chunks(id)?;
+    Ok(Some(call.js.number(uncorked(reactor, id))?))
+}
+
+/// `responseWrite(slot, generation, chunk): UNCORKED | IS_TAKEN`
+pub(crate) fn write<'s>(call: &Call<'s, 3>) -> Returned<'s> {
+    let (id, reactor) = (call.id()?, &call.environment.reactor);
+    let keeps_up = call.with_bytes(2, |chunk| reactor.write_chunk(id, chunk))??;
+    let flags = uncorked(reactor, id) | if keeps_up { IS_TAKEN } else { 0 };
+    Ok(Some(call.js.number(flags)?))
+}
+
+/// `responseTryEnd(slot, generation, piece, total, close): UNCORKED | IS_TAKEN | IS_COMPLETE`. Without a total the piece
+/// is all.
+pub(crate) fn try_end<'s>(call: &Call<'s, 5>) -> Returned<'s> {
+    let (id, reactor) = (call.id()?, &call.environment.reactor);
+    let is_given = !call.js.is_undefined(call.arguments[3])?;
+    let total = if is_given { size(call, 3, "totalSize")? } else { 0 };
+    let close = call.bool(4)?;
+    let mut flags = uncorked(reactor, id);
+    let ended = call.with_bytes(2, |piece| {
+        let total = if total == 0 { piece.len() as u64 } else { total };
+        reactor.try_end(id, piece, total, close)
+    })??;
+    if ended.is_taken {
+        flags |= IS_TAKEN;
+    }
+    if ended.is_complete {
+        flags |= IS_COMPLETE;
+    }
+    Ok(Some(call.js.number(flags)?))
+}
+
+/// `responseWriteOffset(slot, generation): bytes`
+pub(crate) fn write_offset<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    let offset = call.environment.reactor.write_offset(call.id()?).map_err(done)?;
+    Ok(Some(call.js.size(usize::try_from(offset).unwrap_or(usize::MAX))?))
+}
+
+/// `responseWantWritable(slot, generation)`
+pub(crate) fn want_writable<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    call.environment.reactor.want_writable(call.id()?).map_err(done)?;
+    Ok(None)
+}
+
+/// `responseReceive(slot, generation)`
+pub(crate) fn receive<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    call.environment.reactor.receive_body(call.id()?).map_err(done)?;
+    Ok(None)
+}
+
+/// `responseCollect(slot, generation, max)`
+pub(crate) fn collect<'s>(call: &Call<'s, 3>) -> Returned<'s> {
+    let max = usize::try_from(size(call, 2, "maxSize")?).unwrap_or(usize::MAX);
+    call.environment.reactor.collect_body(call.id()?, max).map_err(done)?;
+    Ok(None)
+}
+
+/// `responsePause(slot, generation)`
+pub(crate) fn pause<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    call.environment.reactor.pause_body(call.id()?).map_err(done)?;
+    Ok(None)
+}
+
+/// `responseResume(slot, generation)`
+pub(crate) fn resume<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    call.environment.reactor.resume_body(call.id()?).map_err(done)?;
+    Ok(None)
+}
+
+/// `responseUpgrade(slot, generation, behavior, key, protocol, userData)`: the open handler of the behavior runs inside.
+pub(crate) fn upgrade<'s>(call: &Call<'s, 6>) -> Returned<'s> {
+    let (id, environment) = (call.id()?, call.environment);
+    let behavior = BehaviorId(call.u32(2)?);
+    let key = call.with_bytes(3, <[u8]>::to_vec)?;
+    let upgraded = call.with_bytes(4, |protocol| environment.reactor.upgrade(id, behavior, &key, protocol))?;
+    let id = upgraded.map_err(|error| match error {
+        UpgradeError::Stale => Error::ResponseDone,
+        other => Error::InvalidUpgrade(other),
+    })?;
+    environment.opened(behavior, id, call.arguments[5]);
+    Ok(None)
 }
 
 /// `responseClose(slot, generation)`
@@ -51,4 +163,60 @@ pub(crate) fn close<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let environment = call.environment;
     environment.reactor.close_response(call.id()?, environment).map_err(done)?;
     Ok(None)
+}
+
+/// The generation of no connection, for one that has gone.
+const GONE: u32 = u32::MAX;
+
+/// `responseAddress(slot, generation, proxied, asText): ArrayBuffer`
+pub(crate) fn address<'s>(call: &Call<'s, 4>) -> Returned<'s> {
+    address_of(call, done)
+}
+
+/// `responsePort(slot, generation, proxied): number`
+pub(crate) fn port<'s>(call: &Call<'s, 3>) -> Returned<'s> {
+    port_of(call, done)
+}
+
+/// An address as its bytes or as text.
+pub(crate) fn address_of<'s>(call: &Call<'s, 4>, stale: fn(Stale) -> Error) -> Returned<'s> {
+    let address = find_address(call, stale)?;
+    let bytes = match address.map(|address| address.ip()) {
+        None => Vec::new(),
+        Some(address) if call.bool(3)? => full_text(address).into_bytes(),
+        Some(IpAddr::V4(address)) => address.octets().to_vec(),
+        Some(IpAddr::V6(address)) => address.octets().to_vec(),
+    };
+    Ok(Some(call.js.copied_buffer(&bytes)?))
+}
+
+pub(crate) fn port_of<'s>(call: &Call<'s, 3>, stale: fn(Stale) -> Error) -> Returned<'s> {
+    let address = find_address(call, stale)?;
+    Ok(Some(call.js.number(address.map_or(0, |address| address.port().into()))?))
+}
+
+fn find_address<const N: usize>(call: &Call<'_, N>, stale: fn(Stale) -> Error) -> Result<Option<SocketAddr>, Error> {
+    let (id, reactor) = (call.id()?, &call.environment.reactor);
+    if id.generation == GONE {
+        return Ok(None);
+    }
+    if call.bool(2)? { reactor.proxied_remote_address(id) } else { reactor.remote_address(id) }.map_err(stale)
+}
+
+/// All groups of an IPv6 address, with all digits: what programs have learned to expect.
+fn full_text(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => address.segments().map(|group| format!("{group:04x}")).join(":"),
+    }
+}
+
+/// A number of bytes.
+fn size<const N: usize>(call: &Call<'_, N>, index: usize, name: &str) -> Result<u64, Error> {
+    let number = call.js.to_f64(call.arguments[index])?;
+    if number >= 0.0 && number.fract() == 0.0 && number <= LARGEST_SIZE {
+        #[expect(clippy::cast_sign_loss, reason = "it has just been compared")]
+        return Ok(number as u64);
+    }
+    Err(Error::InvalidSize(name.to_owned(), number))
 }

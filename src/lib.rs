@@ -14,6 +14,8 @@ mod events;
 mod http_request;
 mod http_response;
 mod options;
+mod parts;
+mod store;
 mod uv;
 mod value;
 mod websocket;

@@ -2,10 +2,50 @@
 
 use std::ffi::CStr;
 
-use milliways_net::WebSocketSettings;
+use milliways_net::{AppSettings, WebSocketSettings};
+
+use napi_sys::ValueType;
 
 use crate::error::Error;
 use crate::value::{Failed, Js, Value};
+
+/// The settings in an app's options, of which there may be none.
+pub(crate) fn app_settings(js: Js<'_>, options: Value<'_>) -> Result<AppSettings, Error> {
+    let mut settings = AppSettings::default();
+    // As uWebSockets has it: what the environment says counts unless the program says something.
+    let limit = std::env::var("UWS_HTTP_MAX_HEADERS_SIZE").ok().and_then(|bytes| bytes.parse().ok());
+    settings.max_head_size = limit.unwrap_or(settings.max_head_size);
+    if js.type_of(options)? != ValueType::napi_object {
+        return Ok(settings);
+    }
+    let whole = |name: &CStr| -> Result<Option<f64>, Error> {
+        let value = js.get(options, name)?;
+        if js.is_undefined(value)? {
+            return Ok(None);
+        }
+        let number = js.to_f64(value)?;
+        let is_size = number >= 0.0 && number.fract() == 0.0 && number <= LARGEST_SIZE;
+        if is_size { Ok(Some(number)) } else { Err(Error::InvalidSize(name.to_string_lossy().into_owned(), number)) }
+    };
+    #[expect(clippy::cast_sign_loss, reason = "checked to be none below 0")]
+    {
+        if let Some(bytes) = whole(c"maxHeaderSize")? {
+            settings.max_head_size = bytes as usize;
+        }
+        if let Some(bytes) = whole(c"maxBodySize")? {
+            settings.max_body_size = bytes as u64;
+        }
+        if let Some(seconds) = whole(c"idleTimeout")? {
+            settings.idle_timeout = seconds as u32;
+        }
+    }
+    settings.proxy_protocol = js.to_bool(js.get(options, c"proxyProtocol")?)?;
+    settings.check()?;
+    Ok(settings)
+}
+
+/// JavaScript's `Number.MAX_SAFE_INTEGER`.
+pub(crate) const LARGEST_SIZE: f64 = 9_007_199_254_740_991.0;
 
 /// The settings in a WebSocket route's options. Values go through `ToInt32` and are then taken as unsigned, as
 /// uWebSockets.js does it; what is `undefined` has its default.

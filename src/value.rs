@@ -81,6 +81,27 @@ impl<'s> Js<'s> {
         self.make(|env, result| unsafe { sys::napi_create_int64(env, value as i64, result) })
     }
 
+    pub(crate) fn double(self, value: f64) -> Result<Value<'s>, Failed> {
+        // SAFETY: `Js` says that the call is allowed.
+        self.make(|env, result| unsafe { sys::napi_create_double(env, value, result) })
+    }
+
+    pub(crate) fn null(self) -> Result<Value<'s>, Failed> {
+        // SAFETY: `Js` says that the call is allowed.
+        self.make(|env, result| unsafe { sys::napi_get_null(env, result) })
+    }
+
+    pub(crate) fn array(self, length: usize) -> Result<Value<'s>, Failed> {
+        // SAFETY: `Js` says that the call is allowed.
+        self.make(|env, result| unsafe { sys::napi_create_array_with_length(env, length, result) })
+    }
+
+    pub(crate) fn set_element(self, array: Value<'s>, index: usize, value: Value<'s>) -> Result<(), Failed> {
+        let index = u32::try_from(index).map_err(|_| Failed)?;
+        // SAFETY: `Js` says that the call is allowed, `Value` that the values are alive.
+        check(unsafe { sys::napi_set_element(self.env, array.raw, index, value.raw) })
+    }
+
     pub(crate) fn string(self, text: &str) -> Result<Value<'s>, Failed> {
         let start = text.as_ptr().cast::<c_char>();
         // SAFETY: `Js` says that the call is allowed; the pointer and the length are those of a slice.
@@ -139,7 +160,20 @@ impl<'s> Js<'s> {
         }
         // SAFETY: refused, so that it is still ours.
         let bytes = unsafe { Box::from_raw(bytes) };
-        self.array_buffer(length, |buffer| buffer.copy_from_slice(&bytes))
+        self.copied_buffer(&bytes)
+    }
+
+    /// An `ArrayBuffer` with a copy of these bytes.
+    pub(crate) fn copied_buffer(self, bytes: &[u8]) -> Result<Value<'s>, Failed> {
+        self.array_buffer(bytes.len(), |buffer| buffer.copy_from_slice(bytes))
+    }
+
+    /// An `ArrayBuffer` of these bytes, in whichever way is cheaper.
+    pub(crate) fn owned_buffer(self, bytes: Vec<u8>) -> Result<Value<'s>, Failed> {
+        /// From so many bytes on, making an `ArrayBuffer` of memory of ours costs less than copying.
+        const EXTERNAL_FROM: usize = 20 * 1024;
+
+        if bytes.len() >= EXTERNAL_FROM { self.external_array_buffer(bytes) } else { self.copied_buffer(&bytes) }
     }
 
     /// Takes its memory from an `ArrayBuffer`; one that is detached already is fine.
@@ -196,6 +230,16 @@ impl<'s> Js<'s> {
         // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
         check(unsafe { sys::napi_get_value_uint32(self.env, value.raw, &raw mut number) })?;
         Ok(number)
+    }
+
+    /// ECMAScript's `ToNumber`, which may call JavaScript (`valueOf`).
+    pub(crate) fn to_f64(self, value: Value<'s>) -> Result<f64, Failed> {
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
+        let number = self.make(|env, result| unsafe { sys::napi_coerce_to_number(env, value.raw, result) })?;
+        let mut double = 0.0;
+        // SAFETY: as above.
+        check(unsafe { sys::napi_get_value_double(self.env, number.raw, &raw mut double) })?;
+        Ok(double)
     }
 
     /// ECMAScript's `ToInt32`, which may call JavaScript (`valueOf`).

@@ -5,6 +5,7 @@ use milliways_proto::ws::Opcode;
 
 use crate::call::{Call, Returned};
 use crate::error::Error;
+use crate::http_response::{address_of, port_of};
 
 /// Says that nothing was corked before.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
@@ -86,4 +87,14 @@ pub(crate) fn uncork<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let outer = call.u32(1)?;
     call.environment.reactor.uncork(call.u32(0)?, (outer != NO_SLOT).then_some(outer));
     Ok(None)
+}
+
+/// `webSocketAddress(slot, generation, proxied, asText): ArrayBuffer`
+pub(crate) fn address<'s>(call: &Call<'s, 4>) -> Returned<'s> {
+    address_of(call, Error::from)
+}
+
+/// `webSocketPort(slot, generation, proxied): number`
+pub(crate) fn port<'s>(call: &Call<'s, 3>) -> Returned<'s> {
+    port_of(call, Error::from)
 }

@@ -1,0 +1,82 @@
+'use strict';
+
+const { fail, requireArguments } = require('./errors');
+
+// The steps of a response in binary form: an opcode of a byte, and operands with their length before them.
+const END = 0;
+const HEADER = 1;
+const BODY = 2;
+const QUERY_VALUE = 3;
+const HEADER_VALUE = 4;
+const WRITE = 5;
+const PARAMETER_VALUE = 6;
+const STATUS = 7;
+
+/** Builds a response that is the same for every request but for what it quotes of it. */
+class DeclarativeResponse {
+  #parts = [];
+
+  writeStatus(status) {
+    requireArguments(1, arguments.length);
+    return this.#add(STATUS, short(status));
+  }
+
+  writeHeader(key, value) {
+    requireArguments(2, arguments.length);
+    return this.#add(HEADER, short(key), short(value));
+  }
+
+  writeBody() {
+    return this.#add(BODY);
+  }
+
+  writeQueryValue(key) {
+    requireArguments(1, arguments.length);
+    return this.#add(QUERY_VALUE, short(key));
+  }
+
+  writeHeaderValue(lowerCaseKey) {
+    requireArguments(1, arguments.length);
+    return this.#add(HEADER_VALUE, short(lowerCaseKey));
+  }
+
+  writeParameterValue(name) {
+    requireArguments(1, arguments.length);
+    return this.#add(PARAMETER_VALUE, short(name));
+  }
+
+  write(value) {
+    requireArguments(1, arguments.length);
+    return this.#add(WRITE, long(value));
+  }
+
+  end(value = '') {
+    const bytes = Buffer.concat([...this.#parts, Buffer.of(END), long(value)]);
+    return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
+  }
+
+  #add(opcode, ...operands) {
+    this.#parts.push(Buffer.of(opcode), ...operands);
+    return this;
+  }
+}
+
+/** Bytes with their number in a byte before them. */
+function short(value) {
+  const bytes = Buffer.from(String(value));
+  if (bytes.length > 0xff) tooLong(255);
+  return Buffer.concat([Buffer.of(bytes.length), bytes]);
+}
+
+/** Bytes with their number in two bytes before them, the lower first. */
+function long(value) {
+  const bytes = Buffer.from(String(value));
+  if (bytes.length > 0xffff) tooLong(65535);
+  return Buffer.concat([Buffer.of(bytes.length & 0xff, bytes.length >> 8), bytes]);
+}
+
+function tooLong(limit) {
+  fail('ERR_MILLIWAYS_OUT_OF_RANGE', `Data length exceeds ${limit}`, RangeError);
+}
+
+module.exports = DeclarativeResponse;
