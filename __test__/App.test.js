@@ -177,10 +177,10 @@ describe('a wrong argument', () => {
 
   it('what this version does not have throws, rather than never run', ours, () => {
     const refused = (name) => ({ name: 'Error', code: 'ERR_MILLIWAYS_NOT_SUPPORTED', message: new RegExp(name) });
-    for (const name of ['upgrade', 'subscription', 'textAsString']) {
+    for (const name of ['subscription', 'textAsString']) {
       assert.throws(() => app.ws('/x', { [name]: handler }), refused(name));
     }
-    for (const name of ['drainEachMessage', 'proxyProtocol']) {
+    for (const name of ['drainEachMessage']) {
       assert.throws(() => uWS.App({ [name]: true }), refused(name));
       uWS.App({ [name]: false });
     }

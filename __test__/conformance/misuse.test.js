@@ -8,6 +8,8 @@ const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
 const { once } = require('node:events');
 const WebSocketClient = require('ws');
+const { RawSocket } = require('../support/RawSocket.js');
+const { request } = require('../support/http.js');
 const { uWS, ours } = require('../support/uws.js');
 const { serve } = require('../support/server.js');
 
@@ -97,6 +99,9 @@ function misuse(object, { but = [] } = {}) {
   }
 }
 
+/** Methods of a response after which it is complete, or no response any more. */
+const ENDINGS = ['end', 'endWithoutBody', 'tryEnd', 'upgrade', 'close'];
+
 describe('whatever a program passes', ours, () => {
   it('the functions of the module live through it', () => {
     for (const [name, member] of Object.entries(uWS)) {
@@ -127,28 +132,46 @@ describe('whatever a program passes', ours, () => {
     const { port } = serve(t, (app) => {
       app.get('/misused', (res, req) => {
         misuse(req);
-        misuse(res, { but: ['end', 'close'] });
+        misuse(res, { but: ENDINGS });
         kept.push(res, req);
         if (res.aborted) return;
         res.end('end');
         misuse(res);
       });
-      app.get('/misused/:end', (res) => {
+      for (const name of ENDINGS) {
+        app.get(`/${name}`, (res) => {
+          res.onAborted(() => {});
+          callWithEverything((...values) => res[name](...values), name);
+          misuse(res);
+        });
+      }
+      app.post('/body', (res) => {
         res.onAborted(() => {});
-        callWithEverything((...values) => res.end(...values), 'end');
+        for (const name of ['onData', 'onDataV2', 'onWritable']) {
+          // What throws when it is called is another test's.
+          callWithEverything((value) => res[name](value), name);
+          res[name](() => true);
+        }
+        callWithEverything((...values) => res.collectBody(...values), 'collectBody');
+        res.collectBody(10, (body) => res.end(body));
       });
       app.get('/fine', (res) => res.end('fine'));
     });
-    const get = (path) =>
-      fetch(`http://127.0.0.1:${port}${path}`).then(
-        (response) => response.text(),
-        () => 'failed',
-      );
+    // Not by a client that makes sense of what it gets.
+    const get = async (path) => {
+      const client = await RawSocket.connect(port);
+      client.write(request(path, { headers: ['Connection: close'] }));
+      const received = (await client.readToEnd()).toString();
+      client.destroy();
+      return received;
+    };
     await get('/misused');
     assert.equal(kept.length, 2);
     for (const object of kept) misuse(object);
-    await get('/misused/end');
-    assert.equal(await get('/fine'), 'fine');
+    for (const name of ENDINGS) await get(`/${name}`);
+    const posted = await fetch(`http://127.0.0.1:${port}/body`, { method: 'POST', body: 'body' });
+    assert.equal(await posted.text(), 'body');
+    assert.match(await get('/fine'), /\r\n\r\nfine$/);
   });
 
   it('a WebSocket lives through it, in every state', async (t) => {

@@ -4,11 +4,11 @@ const assert = require('node:assert/strict');
 const { uWS } = require('./uws.js');
 
 /**
- * An App on a free port of the loopback address, with the routes that `routes(app)` adds. It is closed by the `after`
- * of the test (`t`) or of the suite (`{ after }` of node:test).
+ * An App with these options on a free port of the loopback address, with the routes that `routes(app)` adds. It is closed
+ * by the `after` of the test (`t`) or of the suite (`{ after }` of node:test).
  */
-function serve(owner, routes) {
-  const app = uWS.App();
+function serve(owner, routes, options = undefined) {
+  const app = uWS.App(options);
   routes(app);
   let token;
   app.listen('127.0.0.1', 0, (listenSocket) => {

@@ -227,7 +227,10 @@ impl State {
         if let Some(side) = &mut connection.side
             && side.upload.take_if(|upload| upload.is_complete).is_some()
         {
-            connection.flags.add(Flags::BODY_TOLD);
+            // Of a response that is complete already nothing must stay.
+            if connection.phase == Phase::Response {
+                connection.flags.add(Flags::BODY_TOLD);
+            }
             pool.reclaim(connection);
         }
     }

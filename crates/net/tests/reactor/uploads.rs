@@ -294,6 +294,24 @@ fn a_whole_body_is_told_up_to_its_limit_and_nothing_as_soon_as_it_is_longer() {
 }
 
 #[test]
+fn a_body_that_was_thrown_away_is_no_matter_of_the_next_request() {
+    let server = Server::http(|server, event| match event {
+        Event::Request { id, .. } => {
+            server.reactor.await_response(*id).expect("a request");
+            server.reactor.collect_body(*id, 1).expect("a request");
+        }
+        Event::Collected { id, .. } => server.respond(*id, "x"),
+        _ => {}
+    });
+    let client = server.connect();
+    client.send(put(5) + "he");
+    client.expect_response(&ok("x"));
+    client.send(["llo", &(put(1) + "y")].concat());
+    client.expect_response(&ok("x"));
+    server.expect(&["request PUT /", "collected nothing", "request PUT /", "collected y"]);
+}
+
+#[test]
 fn a_body_over_the_limit_of_its_app_is_refused() {
     let settings = AppSettings { max_body_size: 5, ..AppSettings::default() };
     let server = Server::with(settings, |server, event| awaits(server, event, &receive));
