@@ -1,0 +1,229 @@
+'use strict';
+
+// What an app does for HTTP beside its routes: options, filters, Unix sockets, declared responses, domains.
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { describe, it } = require('node:test');
+const { EventLog } = require('./support/EventLog.js');
+const { RawSocket } = require('./support/RawSocket.js');
+const { request, fetch, exchange, HEADERS_TOO_LARGE, OK } = require('./support/http.js');
+const { Script } = require('./support/Script.js');
+const { serve } = require('./support/server.js');
+const { uWS, ours } = require('./support/uws.js');
+
+const text = (data) => Buffer.from(data).toString('latin1');
+
+describe('AppOptions', ours, () => {
+  it('maxHeaderSize: bytes of a head', async (t) => {
+    const { port } = serve(t, (app) => app.get('/*', (res) => res.end('ok')), { maxHeaderSize: 10_000 });
+    const frame = request('/', { headers: ['X: '] }).length;
+    const filled = (length) => request('/', { headers: [`X: ${'y'.repeat(length - frame)}`] });
+    const client = await RawSocket.connect(port);
+    client.write(filled(10_000));
+    assert.equal((await client.readResponse()).body, 'ok');
+    client.destroy();
+    assert.equal(await exchange(port, filled(10_001)), HEADERS_TOO_LARGE);
+  });
+
+  it('UWS_HTTP_MAX_HEADERS_SIZE counts where there is no option', async () => {
+    const main = async ({ uWS, RawSocket: Client, report }) => {
+      for (const options of [undefined, { maxHeaderSize: 4096 }]) {
+        const app = uWS.App(options).get('/*', (res) => res.end('ok'));
+        const port = await new Promise((resolve) => {
+          app.listen('127.0.0.1', 0, (token) => resolve(uWS.us_socket_local_port(token)));
+        });
+        const client = await Client.connect(port);
+        client.write(`GET / HTTP/1.1\r\nHost: h\r\nX: ${'y'.repeat(5000)}\r\n\r\n`);
+        report((await client.readHead()).split('\r\n')[0]);
+        client.destroy();
+        app.close();
+      }
+    };
+    const { reports } = await Script.run(main, { env: { UWS_HTTP_MAX_HEADERS_SIZE: '10000' } });
+    assert.deepEqual(reports, [['HTTP/1.1 200 OK'], ['HTTP/1.1 431 Request Header Fields Too Large']]);
+  });
+
+  it('idleTimeout: seconds until a connection that says nothing is closed', async (t) => {
+    const { port } = serve(t, (app) => app.get('/*', (res) => res.end('ok')), { idleTimeout: 1 });
+    const began = process.hrtime.bigint();
+    const client = await RawSocket.connect(port);
+    assert.equal((await client.readToEnd()).length, 0);
+    const seconds = Number(process.hrtime.bigint() - began) / 1e9;
+    assert.ok(seconds >= 1, `after ${seconds} s`);
+  });
+
+  it('refuse what is no size or time', () => {
+    for (const name of ['maxHeaderSize', 'maxBodySize', 'idleTimeout']) {
+      for (const value of [-1, 0.5, NaN, Infinity, 'x', {}]) {
+        assert.throws(() => uWS.App({ [name]: value }), { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE' });
+      }
+      uWS.App({ [name]: undefined });
+      uWS.App({ [name]: '100' });
+    }
+    assert.throws(() => uWS.App({ idleTimeout: 961 }), { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE' });
+    uWS.App({ idleTimeout: 0 });
+  });
+
+  it('proxyProtocol: who is at the other end of a proxy', async (t) => {
+    const v4 = Buffer.from('0d0a0d0a000d0a515549540a2111000cc0000201c63364071f9001bb', 'hex');
+    const handler = (res) => {
+      const [bytes, address] = [res.getProxiedRemoteAddress(), res.getProxiedRemoteAddressAsText()];
+      res.end([Buffer.from(bytes).toString('hex'), text(address), res.getProxiedRemotePort()].join(' '));
+    };
+    for (const [proxyProtocol, expected] of [
+      [true, 'c0000201 192.0.2.1 8080'],
+      [false, undefined],
+    ]) {
+      const { port } = serve(t, (app) => app.get('/*', handler), { proxyProtocol });
+      const client = await RawSocket.connect(port);
+      client.write(Buffer.concat([v4, Buffer.from(request('/'))]));
+      const { status, body } = await client.readResponse();
+      assert.equal(status, expected === undefined ? 400 : 200);
+      if (expected !== undefined) assert.equal(body, expected);
+      client.destroy();
+      if (proxyProtocol) assert.equal((await fetch(port, '/')).body, '  0');
+    }
+  });
+});
+
+describe('filter', () => {
+  it('is told of connections that come and go, whatever becomes of them', ours, async (t) => {
+    const log = new EventLog();
+    const { port } = serve(t, (app) => {
+      const count = (res, number) => {
+        log.add(String(number), text(res.getRemoteAddressAsText()));
+      };
+      const filtered = app.filter(count);
+      assert.equal(filtered, app);
+      app.get('/*', (res) => res.end('ok')).ws('/*', {});
+    });
+    const http = await RawSocket.connect(port);
+    assert.deepEqual(await log.next('1'), ['127.0.0.1']);
+    http.destroy();
+    assert.deepEqual(await log.next('-1'), ['']);
+    const websocket = await RawSocket.upgrade(port, '/');
+    await log.next('1');
+    websocket.destroy();
+    await log.next('-1');
+    assert.equal(log.all.length, 4);
+  });
+
+  it('must be a function', () => {
+    assert.throws(() => uWS.App().filter(5), /Passed callback is not a valid function/);
+  });
+});
+
+describe('listen_unix', () => {
+  it('serves at a path, in place of what was there, for this user alone', async (t) => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'milliways-'));
+    t.after(() => fs.rmSync(folder, { recursive: true }));
+    const file = path.join(folder, 'socket');
+    for (let i = 0; i < 2; i += 1) {
+      const app = uWS.App().get('/*', (res) => res.end(`ok${text(res.getRemoteAddressAsText())}`));
+      let token;
+      assert.equal(
+        app.listen_unix((given) => (token = given), file),
+        app,
+      );
+      assert.ok(token);
+      assert.equal(fs.statSync(file).mode & 0o777, 0o700);
+      const client = await RawSocket.connect(undefined, { path: file, host: undefined });
+      client.write(request('/'));
+      assert.equal((await client.readResponse()).body, 'ok');
+      client.destroy();
+      if (i === 1) app.close();
+      else t.after(() => app.close());
+    }
+  });
+
+  it('gives false where nothing can listen', () => {
+    let given;
+    uWS.App().listen_unix((token) => (given = token), '/no/such/folder/socket');
+    assert.equal(given, false);
+  });
+});
+
+describe('a declarative response', () => {
+  const serveDeclared = (t, declared) => serve(t, (app) => assert.equal(app.any('/:id', declared), app));
+
+  it('answers without JavaScript', ours, async (t) => {
+    const { port } = serveDeclared(t, new uWS.DeclarativeResponse().end('ok'));
+    assert.equal(await exchange(port, request('/x', { headers: ['Connection: close'] })), OK);
+  });
+
+  it('has a status, headers, and what it quotes of the request', ours, async (t) => {
+    const declared = new uWS.DeclarativeResponse()
+      .writeStatus('201 Made')
+      .writeHeader('a', 'b')
+      .write('<')
+      .writeQueryValue('q')
+      .writeHeaderValue('x-y')
+      .writeParameterValue('id')
+      .writeQueryValue('missing')
+      .writeBody()
+      .end('>');
+    const { port } = serveDeclared(t, declared);
+    const received = await exchange(port, request('/5?q=v%20w', { headers: ['X-Y: yy', 'Connection: close'] }));
+    const head = 'HTTP/1.1 201 Made\r\na: b\r\nDate: -\r\nuWebSockets: 20\r\nTransfer-Encoding: chunked\r\n\r\n';
+    assert.equal(received, `${head}1\r\n<\r\n3\r\nv w\r\n2\r\nyy\r\n1\r\n5\r\n1\r\n>\r\n0\r\n\r\n`);
+  });
+
+  it('is made of the bytes that uWebSockets.js makes of it', ours, () => {
+    const declared = new uWS.DeclarativeResponse().writeHeader('a', 'bc').write('é').writeBody().end('x');
+    assert.ok(declared instanceof ArrayBuffer);
+    assert.equal(Buffer.from(declared).toString('hex'), '01016102626305' + '0200c3a9' + '02' + '00010078');
+  });
+
+  it('has limits on what it holds', ours, () => {
+    const response = new uWS.DeclarativeResponse();
+    const tooLong = (limit) => ({ name: 'RangeError', message: `Data length exceeds ${limit}` });
+    assert.throws(() => response.writeHeader('a', 'b'.repeat(256)), tooLong(255));
+    assert.throws(() => response.write('b'.repeat(65_536)), tooLong(65535));
+    assert.throws(() => response.end('b'.repeat(65_536)), tooLong(65535));
+    response.writeStatus('b'.repeat(255)).end('b'.repeat(65_535));
+  });
+
+  it('that is none is refused', ours, (t) => {
+    const app = uWS.App();
+    t.after(() => app.close());
+    for (const bytes of [[], [0], [0, 1, 0], [9], [1, 1, 65]]) {
+      const declared = new Uint8Array(bytes).buffer;
+      assert.throws(() => app.get('/x', declared), { code: 'ERR_MILLIWAYS_INVALID_DECLARATION' });
+    }
+  });
+
+  it('whose status is refused when it is written leaves the request unanswered', ours, async () => {
+    const { code, reports } = await Script.run(async ({ uWS, RawSocket: Client, report }) => {
+      process.on('uncaughtException', (error) => report('uncaught', error.code));
+      const app = uWS.App().get('/*', new uWS.DeclarativeResponse().writeStatus('200\r\nX: y').end(''));
+      app.listen('127.0.0.1', 0, async (token) => {
+        const client = await Client.connect(uWS.us_socket_local_port(token));
+        client.write('GET / HTTP/1.1\r\nHost: h\r\n\r\n');
+        report((await client.readToEnd()).toString().split('\r\n')[0]);
+        app.close();
+      });
+    });
+    const expected = [['uncaught', 'ERR_MILLIWAYS_NO_RESPONSE'], ['HTTP/1.1 500 Internal Server Error']];
+    assert.deepEqual({ code, reports }, { code: 0, reports: expected });
+  });
+});
+
+describe('server names of an app without TLS', () => {
+  it('are accepted, and their routes are those of all', ours, async (t) => {
+    const warned = new Promise((resolve) => process.once('warning', resolve));
+    const { port } = serve(t, (app) => {
+      assert.equal(app.addServerName('a.example', {}), app);
+      assert.equal(
+        app.missingServerName(() => {}),
+        app,
+      );
+      app.domain('a.example').get('/*', (res) => res.end('ok'));
+      assert.equal(app.removeServerName('a.example'), app);
+    });
+    assert.equal((await fetch(port, '/')).body, 'ok');
+    assert.equal((await warned).code, 'WARN_MILLIWAYS_DOMAIN');
+  });
+});

@@ -1,0 +1,166 @@
+'use strict';
+
+// What a request knows of its route: parameters, the query, headers, and passing it on.
+
+const assert = require('node:assert/strict');
+const { describe, it } = require('node:test');
+const { RawSocket } = require('./support/RawSocket.js');
+const { request, fetch } = require('./support/http.js');
+const { serve } = require('./support/server.js');
+const { ours } = require('./support/uws.js');
+
+const EXPIRED = /uWS\.HttpRequest must not be accessed after await or route handler return/;
+
+/** What `ask(req)` gives, of a request with this target to a route. */
+async function asked(t, pattern, target, ask, options = {}) {
+  let answer;
+  const { port } = serve(t, (app) =>
+    app.any(pattern, (res, req) => {
+      answer = ask(req);
+      res.end();
+    }),
+  );
+  await fetch(port, target, options);
+  return answer;
+}
+
+describe('getParameter', () => {
+  it('gives the segments of the path by number and by name, as they were sent', async (t) => {
+    const ask = (req) => [req.getParameter(0), req.getParameter(1), req.getParameter('b'), req.getParameter('a')];
+    const expected = ['x%20y', '2', '2', 'x%20y'];
+    assert.deepEqual(await asked(t, '/p/:a/q/:b', '/p/x%20y/q/2?r=3', ask), expected);
+    assert.deepEqual(await asked(t, '/:a/:b/*', '/x%20y/2/3/4', ask), expected);
+  });
+
+  it('is undefined where there is none', ours, async (t) => {
+    const ask = (req) => [2, -1, 1.5e9, 'c', '', '0', undefined].map((key) => req.getParameter(key));
+    assert.deepEqual(await asked(t, '/:a/:b', '/1/2', ask), Array(7).fill(undefined));
+  });
+
+  it('is that of the route at which the request is', async (t) => {
+    const seen = [];
+    const { port } = serve(t, (app) => {
+      app.get('/:first/b', (res, req) => {
+        seen.push(req.getParameter('first'));
+        req.setYield(true);
+      });
+      app.get('/*', (res, req) => {
+        seen.push(req.getUrl());
+        req.setYield(true);
+      });
+      app.any('/a/:second', (res, req) => {
+        seen.push(req.getParameter('second'), req.getParameter(0));
+        res.end();
+      });
+    });
+    await fetch(port, '/a/b');
+    assert.deepEqual(seen, ['a', '/a/b', 'b', 'b']);
+  });
+});
+
+describe('getQuery of a key', () => {
+  it('gives the decoded value of the first pair', async (t) => {
+    const ask = (req) => ['a', 'b', 'c', '+', 'e'].map((key) => req.getQuery(key));
+    const target = '/?a=1&b=2+3%20%C3%A9&a=9&c=&+=plus&e=%zz';
+    assert.deepEqual(await asked(t, '/*', target, ask), ['1', '2 3 é', '', 'plus', '%zz']);
+  });
+
+  it('is undefined where there is no pair', async (t) => {
+    const ask = (req) => ['x', 'flag', '', 'A'].map((key) => req.getQuery(key));
+    for (const target of ['/', '/?', '/?flag&a=1&xx=2']) {
+      assert.deepEqual(await asked(t, '/*', target, ask), Array(4).fill(undefined));
+    }
+  });
+
+  it('refuses a key that is neither text nor bytes', async (t) => {
+    const ask = (req) => assert.throws(() => req.getQuery(5), /Text and data can only be passed by/);
+    await asked(t, '/*', '/?5=6', ask);
+  });
+});
+
+describe('forEach', () => {
+  it('gives all headers in order, names in lower case, values trimmed and as Latin-1', ours, async (t) => {
+    const seen = [];
+    const headers = ['X-Mixed:  a \t', 'x-mixed: b', 'Empty:', 'L: \xe9'];
+    await asked(t, '/*', '/', (req) => req.forEach((key, value) => seen.push([key, value])), { headers });
+    assert.deepEqual(seen, [
+      ['host', 'localhost'],
+      ['x-mixed', 'a'],
+      ['x-mixed', 'b'],
+      ['empty', ''],
+      ['l', 'é'],
+    ]);
+  });
+
+  it('passes on what the callback throws, and refuses what is no function', ours, async (t) => {
+    const ask = (req) => {
+      const thrown = new Error('of the callback');
+      assert.throws(
+        () =>
+          req.forEach(() => {
+            throw thrown;
+          }),
+        thrown,
+      );
+      assert.throws(() => req.forEach(), { code: 'ERR_MILLIWAYS_INVALID_HANDLER' });
+      return 'asked';
+    };
+    assert.equal(await asked(t, '/*', '/', ask), 'asked');
+  });
+});
+
+describe('setYield', () => {
+  it('passes the request on: to parameters, wildcards, any, and in the end to nobody', async (t) => {
+    const seen = [];
+    const { port } = serve(t, (app) => {
+      const pass = (name) => (res, req) => {
+        seen.push(name);
+        assert.equal(req.setYield(true), req);
+      };
+      app.any('/a/b', pass('any /a/b')).get('/*', pass('/*')).get('/a/:x', pass('/a/:x')).get('/a/b', pass('/a/b'));
+    });
+    const { status } = await fetch(port, '/a/b');
+    assert.equal(status, 404);
+    assert.deepEqual(seen, ['/a/b', '/a/:x', '/*', 'any /a/b']);
+  });
+
+  it('can be taken back, and counts for nothing where there is an answer', async (t) => {
+    const { port } = serve(t, (app) => {
+      app.get('/kept', (res, req) => {
+        req.setYield(true).setYield(false);
+        res.end('kept');
+      });
+      app.get('/answered', (res, req) => {
+        req.setYield(true);
+        res.end('answered');
+      });
+      app.any('/*', (res) => res.end('passed on'));
+    });
+    assert.equal((await fetch(port, '/kept')).body, 'kept');
+    if (!ours.skip) assert.equal((await fetch(port, '/answered')).body, 'answered');
+  });
+
+  it('after a microtask is in time, after that it throws, like all else', async (t) => {
+    let late;
+    const { port } = serve(t, (app) => {
+      app.get('/a', async (res, req) => {
+        await null;
+        req.setYield(true);
+        await new Promise(setImmediate);
+        late = [
+          () => req.setYield(true),
+          () => req.getParameter(0),
+          () => req.forEach(() => {}),
+          () => req.getQuery('a'),
+        ];
+      });
+      app.any('/*', (res) => res.end('passed on'));
+    });
+    const client = await RawSocket.connect(port);
+    client.write(request('/a'));
+    assert.equal((await client.readResponse()).body, 'passed on');
+    while (late === undefined) await new Promise(setImmediate);
+    for (const call of late) assert.throws(call, EXPIRED);
+    client.destroy();
+  });
+});
