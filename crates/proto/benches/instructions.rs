@@ -16,7 +16,7 @@ use milliways_proto::ws::{
 /// A name, and what does its work so many times.
 type Benchmark = (&'static str, fn(u32));
 
-const BENCHMARKS: [Benchmark; 10] = [
+const BENCHMARKS: [Benchmark; 13] = [
     ("frame_header", frame_header),
     ("receive_binary_20", |times| receive(times, Opcode::Binary, 20)),
     ("receive_text_20", |times| receive(times, Opcode::Text, 20)),
@@ -24,6 +24,9 @@ const BENCHMARKS: [Benchmark; 10] = [
     ("write_frame_20", write_frame_20),
     ("unmask_16384", unmask_16384),
     ("request", request),
+    ("router_10", |times| router(times, 10)),
+    ("router_1000", |times| router(times, 1000)),
+    ("router_10000", |times| router(times, 10_000)),
     ("handshake", handshake),
     ("timer_reschedule", timer_reschedule),
     ("timer_tick", timer_tick),
@@ -133,6 +136,23 @@ fn request(times: u32) {
         let parsed = Request::parse(black_box(GET), &mut slots, DEFAULT_MAX_HEAD_SIZE);
         let (request, _) = parsed.expect("valid").expect("complete");
         black_box(router.find(false, request.known_method(), request.path(), 0));
+    }
+}
+
+/// A match among so many routes: what it takes must not depend on their number. (That the router is built once is taken
+/// out, as for all.)
+fn router(times: u32, routes: usize) {
+    let mut router = Router::default();
+    let get = RouteKind::Method(Method::Get);
+    for value in 0..routes {
+        router.insert(get, &format!("/api/resource{value}/:id/part"), value).expect("short");
+    }
+    let paths: Vec<String> =
+        (0..routes).step_by(routes / 10).map(|value| format!("/api/resource{value}/42/part")).collect();
+    for time in 0..times as usize {
+        let path = black_box(paths[time % paths.len()].as_str());
+        let found = router.find(false, Some(Method::Get), path, 0).expect("it matches");
+        black_box(found.parameters.value_of("id", path));
     }
 }
 

@@ -3,8 +3,9 @@
 //! The cost of a lookup grows with the number of segments in the path, not with the number of routes. The router keeps
 //! values of its owner's and calls nothing; a handler that passes a request on asks for the next match by number.
 
-use std::collections::HashMap;
 use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
 
 use crate::http::Method;
 
@@ -145,7 +146,8 @@ impl<T> Router<T> {
 }
 
 struct Node<T> {
-    literals: HashMap<Box<str>, Node<T>>,
+    /// With a fast hash: its keys are of the API's user, so that no peer can make them collide.
+    literals: FxHashMap<Box<str>, Node<T>>,
     parameter: Option<Box<Node<T>>>,
     wildcard: Option<Leaf<T>>,
     value: Option<Leaf<T>>,
@@ -159,7 +161,7 @@ struct Leaf<T> {
 
 impl<T> Default for Node<T> {
     fn default() -> Self {
-        Self { literals: HashMap::new(), parameter: None, wildcard: None, value: None }
+        Self { literals: FxHashMap::default(), parameter: None, wildcard: None, value: None }
     }
 }
 
