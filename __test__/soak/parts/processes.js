@@ -85,6 +85,23 @@ async function anonymousMemory(server) {
   return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)[1]) * 1024;
 }
 
+/** Watches how much anonymous memory the process has in RAM, in short intervals; `stop()` gives the most. */
+function peakMemory(server) {
+  let most = 0;
+  const look = () => {
+    const status = fs.readFileSync(`/proc/${server.pid}/status`, 'utf8');
+    most = Math.max(most, Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)[1]) * 1024);
+  };
+  const timer = setInterval(look, 20);
+  return {
+    stop() {
+      clearInterval(timer);
+      look();
+      return most;
+    },
+  };
+}
+
 /** Runs a soak test: its exception is the failure, and off Linux there is nothing to measure with. */
 async function main(test) {
   if (process.platform !== 'linux') {
@@ -102,4 +119,4 @@ async function main(test) {
   }
 }
 
-module.exports = { startServer, startClient, anonymousMemory, main };
+module.exports = { startServer, startClient, anonymousMemory, peakMemory, main };

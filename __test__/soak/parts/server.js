@@ -2,6 +2,8 @@
 
 // The server process of the soak tests: echoes, counts, and tells its parent when asked. Started with --expose-gc.
 
+const { createHash } = require('node:crypto');
+const fs = require('node:fs');
 const { uWS } = require('../../support/uws.js');
 
 const withClose = !process.argv.includes('--without-close');
@@ -22,6 +24,46 @@ const app = uWS.App().ws('/*', {
         closed += 1;
       }
     : undefined,
+});
+
+// Bodies: those that come are hashed, with a stop after each few, and a file goes out as fast as it is read.
+const file = process.argv.find((argument) => argument.startsWith('--file='))?.slice('--file='.length);
+const STOP_EVERY = 8 << 20;
+
+app.put('/*', (res) => {
+  const hash = createHash('sha256');
+  let unstopped = 0;
+  res.onAborted(() => {});
+  res.onData((chunk, isLast) => {
+    hash.update(new Uint8Array(chunk));
+    unstopped += chunk.byteLength;
+    if (isLast) {
+      res.end(hash.digest('hex'));
+    } else if (unstopped > STOP_EVERY) {
+      unstopped = 0;
+      res.pause();
+      setTimeout(() => res.resume(), 1);
+    }
+  });
+});
+
+app.get('/:what', (res, req) => {
+  const size = req.getParameter('what') === 'file' ? fs.statSync(file).size : STOP_EVERY;
+  const descriptor = fs.openSync(file);
+  const piece = Buffer.alloc(1 << 18);
+  const finish = () => fs.closeSync(descriptor);
+  const goOn = () => {
+    for (;;) {
+      const length = fs.readSync(descriptor, piece, 0, piece.length, res.getWriteOffset());
+      const left = size - res.getWriteOffset();
+      const [ok, done] = res.tryEnd(piece.subarray(0, Math.min(length, left)), size);
+      if (done) finish();
+      if (done || !ok) return ok;
+    }
+  };
+  res.onAborted(finish);
+  res.onWritable(goOn);
+  goOn();
 });
 
 app.listen(0, (token) => {
