@@ -7,18 +7,70 @@
 /** Makes an app: the place where routes are registered, and that listens. Works with and without `new`. */
 export const App: AppConstructor;
 
+/**
+ * Always throws an Error `ERR_MILLIWAYS_NOT_SUPPORTED`: there is no HTTP/3 here. A proxy in front of an {@link App} can
+ * speak it.
+ */
+export const H3App: AppConstructor;
+
 /** The type of {@link App}. */
 export interface AppConstructor {
-  /** @param options Accepted for the sake of code that shares them with an SSLApp; a plain app has no use for any. */
+  /**
+   * @param options Read once, here.
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when a number is out of the range that its option names.
+   * @throws Error `ERR_MILLIWAYS_NOT_SUPPORTED` for the option `drainEachMessage`, which this version does not have.
+   */
   (options?: AppOptions): TemplatedApp;
   new (options?: AppOptions): TemplatedApp;
 }
 
 /**
- * Options of an app. They are all about TLS, which this version does not have: they are accepted and ignored, and so is
- * every key that is not named here.
+ * Options of an app. The first four are ours. The others are about TLS, which this version does not have: they are
+ * accepted and ignored, for the sake of code that shares them with an SSLApp, and so is every key that is not named
+ * here.
  */
 export interface AppOptions {
+  /**
+   * The bytes that a request's line and headers may have together. A client that sends more is answered with
+   * `431 Request Header Fields Too Large` (RFC 6585 section 5) and disconnected.
+   *
+   * @default The environment variable `UWS_HTTP_MAX_HEADERS_SIZE` if it is a whole number, else 4096
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when it is no whole number.
+   */
+  maxHeaderSize?: number;
+
+  /**
+   * The bytes that a request's body may have. A longer one is answered with `413 Content Too Large` (RFC 9110 section
+   * 15.5.14) and the client disconnected: before any handler runs when Content-Length announces it, else as soon as
+   * that much has come, unless the response has begun by then. `onAborted` handlers run.
+   *
+   * @default No limit; {@link HttpResponse.collectBody} has one for each call
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when it is no whole number.
+   */
+  maxBodySize?: number;
+
+  /**
+   * Seconds that an HTTP connection may stand still while it is the client's turn, after which it is dropped: 0 for
+   * ever, up to 960. It is the client's turn before and between requests, until a request's head is complete, while a
+   * body that a handler asked for is not, and while a response waits because the client does not take it. A body counts
+   * as standing still below 16 KB/s, averaged over this time. The time a handler takes to answer does not count.
+   *
+   * WebSockets have {@link WebSocketBehavior.idleTimeout} instead.
+   *
+   * @default 10
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when it is no whole number, or more than 960.
+   */
+  idleTimeout?: number;
+
+  /**
+   * Whether connections may begin with a header of the PROXY protocol, version 2, which says where they come from; see
+   * {@link HttpResponse.getProxiedRemoteAddress}. Connections without the header are taken too, so anybody who can
+   * connect can claim any address: turn it on where only the proxy can.
+   *
+   * @default false
+   */
+  proxyProtocol?: boolean;
+
   /** Path of the private key, a PEM file. */
   key_file_name?: RecognizedString;
   /** Path of the certificate and its chain, a PEM file. */
@@ -45,45 +97,50 @@ export interface AppOptions {
  * method are tried first, with all of their matches, and those of {@link any} only then. What matches nothing is
  * answered with `404 File Not Found`.
  *
- * Registering a pattern again replaces its handler, and `null` as handler removes the route.
+ * Registering a pattern again replaces its handler, and `null` as handler removes the route. An ArrayBuffer as handler
+ * is a {@link DeclarativeResponse}, with which all of its requests are answered.
  *
  * Any registration throws an Error
  *  - `ERR_MILLIWAYS_MISSING_ARGUMENT` with fewer arguments than it needs,
+ *  - `ERR_MILLIWAYS_INVALID_DATA` when the pattern is no {@link RecognizedString},
  *  - `ERR_MILLIWAYS_INVALID_PATTERN` when the pattern cannot be one,
- *  - `ERR_MILLIWAYS_INVALID_HANDLER` when the handler is neither a function nor null.
+ *  - `ERR_MILLIWAYS_INVALID_DECLARATION` when an ArrayBuffer is not what {@link DeclarativeResponse.end} returned,
+ *  - `ERR_MILLIWAYS_INVALID_HANDLER` when the handler is none of these.
  */
 export interface TemplatedApp {
   /** Registers a handler of GET requests. Unlike in other servers it does not get HEAD requests; see {@link head}. */
-  get(pattern: RecognizedString, handler: HttpHandler | null): TemplatedApp;
+  get(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of POST requests. */
-  post(pattern: RecognizedString, handler: HttpHandler | null): TemplatedApp;
+  post(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of OPTIONS requests. */
-  options(pattern: RecognizedString, handler: HttpHandler | null): TemplatedApp;
+  options(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of DELETE requests. */
-  del(pattern: RecognizedString, handler: HttpHandler | null): TemplatedApp;
+  del(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of PATCH requests. */
-  patch(pattern: RecognizedString, handler: HttpHandler | null): TemplatedApp;
+  patch(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of PUT requests. */
-  put(pattern: RecognizedString, handler: HttpHandler | null): TemplatedApp;
+  put(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of HEAD requests. */
-  head(pattern: RecognizedString, handler: HttpHandler | null): TemplatedApp;
+  head(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of CONNECT requests. */
-  connect(pattern: RecognizedString, handler: HttpHandler | null): TemplatedApp;
+  connect(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of TRACE requests. */
-  trace(pattern: RecognizedString, handler: HttpHandler | null): TemplatedApp;
+  trace(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of requests of any method that no route of their own method matches. */
-  any(pattern: RecognizedString, handler: HttpHandler | null): TemplatedApp;
+  any(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
 
   /**
    * Registers a WebSocket route. It takes the requests that ask for the WebSocket protocol (RFC 6455 section 4.2.1) and
    * goes before all other routes that match them; plain requests pass it by. One that asks for another version of the
-   * protocol than 13 is answered with `426 Upgrade Required`.
+   * protocol than 13 is answered with `426 Upgrade Required`. All others become WebSockets, unless an
+   * {@link WebSocketBehavior.upgrade} handler decides.
    *
    * @param behavior Read once, here; changes to the object later have no effect.
-   * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when a handler is given that is no function.
+   * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when a handler is given that is no function; a TypeError with this
+   * code when the behavior is no object.
    * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when a number is out of the range that its option names.
-   * @throws Error `ERR_MILLIWAYS_NOT_SUPPORTED` for the handlers `upgrade` and `subscription`, which this version does
-   * not have: a server that relies on one would otherwise appear to work.
+   * @throws Error `ERR_MILLIWAYS_NOT_SUPPORTED` for the handler `subscription` and the option `textAsString`, which
+   * this version does not have: a server that relies on one would otherwise appear to work.
    */
   ws<UserData>(pattern: RecognizedString, behavior: WebSocketBehavior<UserData>): TemplatedApp;
 
@@ -112,6 +169,59 @@ export interface TemplatedApp {
   listen(host: RecognizedString, port: number, options: ListenOptions, callback: ListenHandler): TemplatedApp;
 
   /**
+   * Listens on a Unix socket. A socket that is at the path already is replaced, any other file is not. Only processes
+   * of the same user may connect (mode 0700). The file stays when listening ends.
+   *
+   * The callback is called before this returns, with a token as in {@link listen}, or `false` when the path is not to
+   * be had. {@link us_socket_local_port} gives -1 for the token.
+   *
+   * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without a callback and a path.
+   * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when the callback is no function.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the path is no {@link RecognizedString}.
+   */
+  listen_unix(callback: ListenHandler, path: RecognizedString): TemplatedApp;
+
+  /**
+   * Sets a function that is called for every connection: with 1 when it was accepted, and with -1 when it has ended. A
+   * connection that becomes a WebSocket stays the same connection. Setting it again replaces the function; for
+   * connections that came before the first, only the -1 is told.
+   *
+   * The response stands for the connection. With 1 its addresses and ports can be asked for; there is no request to
+   * answer yet, and methods that write, and {@link HttpResponse.close}, throw an Error `ERR_MILLIWAYS_RESPONSE_DONE`.
+   * With -1 there is nothing to ask for any more.
+   *
+   * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function.
+   */
+  filter(handler: (res: HttpResponse, count: number) => HandlerResult): TemplatedApp;
+
+  /**
+   * In an SSLApp, has the routes that are registered next apply to one host name. An app without TLS does not know
+   * which one a client asks for: all share the routes, whatever names were given, and the first call in a process emits
+   * the warning `WARN_MILLIWAYS_DOMAIN`.
+   *
+   * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without a host name.
+   */
+  domain(hostname: RecognizedString): TemplatedApp;
+
+  /**
+   * In an SSLApp, adds a certificate for a host name. Without effect in an app without TLS.
+   *
+   * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without a host name.
+   */
+  addServerName(hostname: RecognizedString, options?: AppOptions): TemplatedApp;
+
+  /** In an SSLApp, removes the certificate for a host name. Without effect in an app without TLS. */
+  removeServerName(hostname: RecognizedString): TemplatedApp;
+
+  /**
+   * In an SSLApp, sets the function that is called for a host name without a certificate. An app without TLS never
+   * calls it.
+   *
+   * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function.
+   */
+  missingServerName(handler: (hostname: string) => HandlerResult): TemplatedApp;
+
+  /**
    * Stops listening and ends all connections at once, without a close frame: `close` handlers run with code 1006, and
    * `onAborted` handlers. The app can listen again afterwards.
    */
@@ -128,12 +238,15 @@ export interface TemplatedApp {
  */
 export type HttpHandler = (res: HttpResponse, req: HttpRequest) => HandlerResult;
 
+/** What a route is registered with: a function, a {@link DeclarativeResponse}, or null to remove the route. */
+export type RouteHandler = HttpHandler | ArrayBuffer | null;
+
 /** Gets a token of the listening socket, or `false` when listening failed. */
 export type ListenHandler = (listenSocket: us_listen_socket | false) => HandlerResult;
 
 // Any type, so that `(ws, message) => ws.send(message)` and async functions both fit. `unknown` would do that as well,
 // but a handler read back from a behavior would no longer be assignable to one that is declared to return void.
-/** What a handler returns is ignored, but for a promise that delays the detaching of the message it was given. */
+/** What a handler returns is ignored, but for a promise that delays the detaching of the bytes it was given. */
 export type HandlerResult = any;
 
 /** Options and handlers of a WebSocket route. The type argument is what {@link WebSocket.getUserData} returns. */
@@ -197,10 +310,24 @@ export interface WebSocketBehavior<UserData = unknown> {
   maxLifetime?: number;
 
   /**
+   * A client asks for a WebSocket. The handler decides: {@link HttpResponse.upgrade} makes it one, and any other
+   * answer, such as `res.writeStatus('401 Unauthorized').end()`, does not. It must do so before it returns, or attach
+   * {@link HttpResponse.onAborted} and do so later, as an {@link HttpHandler} must. {@link HttpRequest.setYield} passes
+   * the request on to the routes behind.
+   *
+   * Without this handler every client is accepted, and gets the first subprotocol that it offers. What is wrong with
+   * the handshake (RFC 6455 section 4.2.1) is answered before the handler would run.
+   *
+   * @param context What {@link HttpResponse.upgrade} takes as its last argument. It can be kept.
+   */
+  upgrade?: (res: HttpResponse, req: HttpRequest, context: us_socket_context_t) => HandlerResult;
+
+  /**
    * A client has connected.
    *
    * The request is passed to a function that declares two parameters, as code of 2019 does, and valid as it is in an
-   * {@link HttpHandler}. A function that declares one is called with one.
+   * {@link HttpHandler}. A function that declares one is called with one, and so is every function when an
+   * {@link upgrade} handler has accepted the client: the request was that handler's.
    */
   open?: (ws: WebSocket<UserData>, req: HttpRequest) => HandlerResult;
 
@@ -292,6 +419,15 @@ export interface WebSocket<UserData = unknown> {
   /** The bytes that wait to be sent, because the client reads too slowly. Frame headers count. */
   getBufferedAmount(): number;
 
+  /** The address that the connection comes from, as {@link HttpResponse.getRemoteAddress} gives it. */
+  getRemoteAddress(): ArrayBuffer;
+
+  /** The same as text, as {@link HttpResponse.getRemoteAddressAsText} gives it. */
+  getRemoteAddressAsText(): ArrayBuffer;
+
+  /** The port that the connection comes from; 0 on a Unix socket. */
+  getRemotePort(): number;
+
   /**
    * Calls the function, now, and sends what it sends in one system call. That is faster, for the client too. In
    * handlers it is so anyway; it is for timers, promises and the like.
@@ -338,17 +474,68 @@ export interface HttpRequest {
   // `string` alone is what uWebSockets.js declares, and code that passes it on would not compile with more.
   /**
    * What follows the `?` in the address, not decoded; `''` when nothing does. Where there is no `?` the value is
-   * `undefined`, contrary to the declared type, which is that of uWebSockets.js. Asking for the value of a key throws an
-   * Error `ERR_MILLIWAYS_NOT_SUPPORTED` in this version.
+   * `undefined`, contrary to the declared type, which is that of uWebSockets.js.
    */
   getQuery(): string;
+
+  /**
+   * The value of the first pair `key=value` of the query with this key, or `undefined` when there is none. The value is
+   * decoded as forms encode it (WHATWG URL section 5.1): `+` is a space, and `%41` is `A`; what is no valid escape
+   * stands for itself. The key is compared as it was sent, not decoded, and what has no `=` is no pair.
+   *
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the key is no {@link RecognizedString}.
+   */
+  getQuery(key: RecognizedString): string | undefined;
+
+  /**
+   * The value of a parameter of the route's pattern, not decoded, or `undefined` when the pattern has no such
+   * parameter. In `/users/:id` with the address `/users/5`, both `getParameter(0)` and `getParameter('id')` give `5`.
+   *
+   * @param index Its position in the pattern, counted from 0, or its name without the colon. Of several with one name
+   * it is the first.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when it is neither a number nor a {@link RecognizedString}.
+   */
+  getParameter(index: number | RecognizedString): string | undefined;
+
+  /**
+   * Calls the function, now, for each header in the order in which they were sent: with its name in lower case, and its
+   * value without white space around it.
+   *
+   * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function. What it throws comes out of here.
+   */
+  forEach(callback: (key: string, value: string) => HandlerResult): void;
+
+  /**
+   * Whether the request goes on to the next route that matches it, if the handler returns without having answered;
+   * after the last one it is answered with `404 File Not Found`. A handler that yields should leave the response alone:
+   * the next one gets it as it is.
+   *
+   * @param yields The last call counts. Without one it does not go on.
+   */
+  setYield(yields: boolean): HttpRequest;
 }
 
 /**
- * The response to a request. It may be used until {@link end} or {@link close} was called, or the client went away,
- * which calls {@link onAborted}. After that its methods throw an Error `ERR_MILLIWAYS_RESPONSE_DONE`.
+ * The response to a request. It may be used until it is complete ({@link end}, {@link endWithoutBody}, the last {@link
+ * tryEnd}, {@link upgrade}), or {@link close} was called, or the client went away, which calls {@link onAborted}. After
+ * that its methods throw an Error `ERR_MILLIWAYS_RESPONSE_DONE`.
  *
- * Its methods return it, so that calls can be chained.
+ * Most methods return it, so that calls can be chained. Data that is passed is copied or sent before they return, so
+ * its memory may be reused at once.
+ *
+ * What writes, outside of handlers and of {@link cork}, costs system calls of its own. The first time in a process it
+ * emits the warning `WARN_MILLIWAYS_UNCORKED`.
+ *
+ * **The body of a response** is given in one of three ways: all at once with {@link end}; in chunks of unknown number
+ * with {@link write}, and `end` for the last; or, with its length announced, as far as the socket takes it, with
+ * {@link tryEnd}. A response to HEAD, or with the status 204 or 304, never has a body (RFC 9110 sections 9.3.2, 15.3.5,
+ * 15.4.5): the bytes that are given for it are left out.
+ *
+ * **The body of a request** is given to the handler that {@link onData}, {@link onDataV2} or {@link collectBody}
+ * attaches; of several, the last one gets what is still to come. Until one is attached, which may be after an `await`,
+ * the body stays in the kernel's buffer and slows its sender down. When the response is complete, what is left of the
+ * body is read and discarded, since the next request stands behind it. Uploads slower than 16 KB/s, averaged over
+ * {@link AppOptions.idleTimeout}, are cut off. To receive a body takes time, so {@link onAborted} is needed as well.
  */
 export interface HttpResponse {
   /**
@@ -361,23 +548,77 @@ export interface HttpResponse {
   writeStatus(status: RecognizedString): HttpResponse;
 
   /**
-   * Adds a header. Content-Length, Date and what the connection needs are written for you.
+   * Adds a header. Content-Length, Transfer-Encoding, Date and what the connection needs are written for you.
    *
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when name or value is no {@link RecognizedString}.
    * @throws Error `ERR_MILLIWAYS_INVALID_HEADER` when one contains CR, LF or NUL (RFC 9110 section 5.5), or the name is
    * empty.
+   * @throws Error `ERR_MILLIWAYS_RESPONSE_ORDER` when the body has begun.
    */
   writeHeader(key: RecognizedString, value: RecognizedString): HttpResponse;
 
   /**
-   * Sends the response. Where HTTP allows no body (HEAD, 204, 304) the body's bytes are left out.
+   * Ends the headers of a response whose body comes in chunks, and sends them without waiting for the first. {@link
+   * write} does so by itself.
    *
-   * @param body It is copied, so its memory may be reused at once. Empty by default.
+   * @throws Error `ERR_MILLIWAYS_RESPONSE_ORDER` after {@link tryEnd}.
+   */
+  beginWrite(): HttpResponse;
+
+  /**
+   * Sends a chunk of the body (RFC 9112 section 7.1); {@link end} sends the last. An empty one is left out.
+   *
+   * @returns Whether the client keeps up. When it does not, what was written is kept in memory, and {@link onWritable}
+   * tells when all of it has been sent. Writing goes on being possible; waiting saves the memory.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the chunk is no {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_RESPONSE_ORDER` after {@link tryEnd}.
+   */
+  write(chunk: RecognizedString): boolean;
+
+  /**
+   * Completes the response. After {@link write}, the body is its last chunk. After {@link tryEnd}, it is what follows
+   * {@link getWriteOffset}: bytes above the announced length are left out, and with fewer the connection is closed,
+   * which is how the client can tell.
+   *
+   * @param body Empty by default.
    * @param closeConnection Whether to close the connection when the response was sent. `false` by default, unless the
    * client asked for it.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the body is no {@link RecognizedString}.
    */
   end(body?: RecognizedString, closeConnection?: boolean): HttpResponse;
+
+  /**
+   * Completes the response without a body, and with the Content-Length that is given: as a HEAD, or a 304, is answered
+   * (RFC 9110 section 8.6). In answer to other methods a client waits for as many bytes as that says, and without a
+   * length for the end of the connection: pass 0, or close it.
+   *
+   * @param reportedContentLength In bytes. By default there is no Content-Length. Without effect once the body has
+   * begun.
+   * @param closeConnection As in {@link end}.
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when the length is no whole number.
+   */
+  endWithoutBody(reportedContentLength?: number, closeConnection?: boolean): HttpResponse;
+
+  /**
+   * Sends a piece of a body whose length is announced, as far as the socket takes it, and completes the response with
+   * the last byte. What the socket does not take is not kept, which makes it fit for bodies of any length: on
+   * `[false, false]` go on in {@link onWritable}, from the byte that {@link getWriteOffset} names.
+   *
+   * A piece of less than 32 KiB is taken whole, unless earlier ones still wait.
+   *
+   * @param fullBodyOrChunk What follows the bytes that have been taken. What goes beyond `totalSize` is left out.
+   * @param totalSize The length of the whole body in bytes. The first call counts, and later ones cannot change it.
+   * Without it, or with 0, the first piece is the whole body.
+   * @param closeConnection As in {@link end}. The headers tell the client only if the first call says so.
+   * @returns Whether the socket has taken all of the piece, and whether the response is complete.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the piece is no {@link RecognizedString}.
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when the size is no whole number.
+   * @throws Error `ERR_MILLIWAYS_RESPONSE_ORDER` after {@link beginWrite} or {@link write}.
+   */
+  tryEnd(fullBodyOrChunk: RecognizedString, totalSize?: number, closeConnection?: boolean): [boolean, boolean];
+
+  /** The bytes of the body that {@link tryEnd} has taken so far, over all calls; 0 for a body in chunks. */
+  getWriteOffset(): number;
 
   /**
    * Closes the connection at once. What was written and not yet sent is lost, and the {@link onAborted} handler runs
@@ -386,20 +627,139 @@ export interface HttpResponse {
   close(): HttpResponse;
 
   /**
-   * Calls the function, now, and sends what it writes in one system call. In route handlers it is so anyway; it is for
-   * what runs later.
+   * Stops reading the request's body, and the timeout that runs for it: no more chunks come, and the sender is slowed
+   * down when the buffers in between are full.
+   */
+  pause(): HttpResponse;
+
+  /** Goes on reading after {@link pause}. Without effect when it was not paused. */
+  resume(): HttpResponse;
+
+  /**
+   * Calls the function, now, and sends what it writes in one system call. In handlers it is so anyway; it is for what
+   * runs later.
    *
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function. What it throws comes out of here.
    */
   cork(callback: () => HandlerResult): HttpResponse;
 
   /**
+   * The name that {@link cork} had once.
+   *
+   * @deprecated
+   */
+  collect(callback: () => HandlerResult): HttpResponse;
+
+  /**
+   * Makes the request a WebSocket, in an {@link WebSocketBehavior.upgrade} handler or later. The `open` handler runs
+   * before this returns, and the response is not to be used any more.
+   *
+   * Headers that were written go out with the handshake. They need `writeStatus('101 Switching Protocols')` before
+   * them.
+   *
+   * @param userData An object, whose own properties (names and symbols) are copied onto the WebSocket object; anything
+   * else leaves it without.
+   * @param secWebSocketKey The request's header `sec-websocket-key`, from which the answer is computed (RFC 6455
+   * section 4.2.2). Read the headers before the first `await`.
+   * @param secWebSocketProtocol The subprotocols, separated by commas, of which the first is chosen: the request's
+   * header `sec-websocket-protocol`, or your choice from it. With `''` none is.
+   * @param secWebSocketExtensions The request's header `sec-websocket-extensions`. Without effect in this version.
+   * @param context What the handler was called with.
+   * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` with fewer than five arguments.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when key or protocol is no {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_UPGRADE` when the body of the response has begun, or the protocol contains CR,
+   * LF or NUL; a TypeError with this code when the context is none. The response can be used on after any of these.
+   */
+  upgrade<UserData>(
+    userData: UserData,
+    secWebSocketKey: RecognizedString,
+    secWebSocketProtocol: RecognizedString,
+    secWebSocketExtensions: RecognizedString,
+    context: us_socket_context_t,
+  ): void;
+
+  /**
    * Sets the function that runs when the connection ends before the response did, whoever ended it. A route handler
-   * that answers after it has returned must set one, and remember there that there is nobody left to answer.
+   * that answers after it has returned must set one, and remember there that there is nobody left to answer. Setting it
+   * again replaces the function.
    *
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function.
    */
   onAborted(handler: () => HandlerResult): HttpResponse;
+
+  /**
+   * Sets the function that runs when the client has caught up: after {@link write} has returned false, when all that
+   * was written has been sent; after {@link tryEnd} has, when the socket takes more. It may run again and again.
+   * Setting it again replaces the function.
+   *
+   * @param handler Gets what {@link getWriteOffset} gives. It must return true when it has written all that there was
+   * to write, or false; here nothing depends on which. The first time in a process that it returns anything else, the
+   * warning `WARN_MILLIWAYS_WRITABLE` is emitted.
+   * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function.
+   */
+  onWritable(handler: (offset: number) => boolean): HttpResponse;
+
+  /**
+   * Receives the request's body in chunks, as they come. A request without a body gives one empty chunk, which is the
+   * last. See {@link HttpResponse} for when a body is read.
+   *
+   * @param handler Gets a chunk and whether it is the last. The ArrayBuffer is lent: it is detached, which makes it
+   * empty, when the handler has returned; if it is async, when what it awaits first has settled, provided that this
+   * needs no input or output. Copy what is needed longer: `chunk.slice(0)`.
+   * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function.
+   */
+  onData(handler: (chunk: ArrayBuffer, isLast: boolean) => HandlerResult): HttpResponse;
+
+  /**
+   * Receives the request's body as {@link onData} does.
+   *
+   * @param handler Gets a chunk, lent as in `onData`, and the bytes that can still come after it: `2n ** 64n - 1n`
+   * while that is unknown, because the body comes in chunks (RFC 9112 section 7.1), and `0n` with the last.
+   * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function.
+   */
+  onDataV2(handler: (chunk: ArrayBuffer, maxRemainingBodyLength: bigint) => HandlerResult): HttpResponse;
+
+  /**
+   * Receives the request's body as a whole.
+   *
+   * @param maxSize The longest body, in bytes, that is kept.
+   * @param handler Runs once: with the body, empty when there is none, or with null as soon as the body is larger than
+   * `maxSize`. The rest is discarded then, and the response can still be given. The ArrayBuffer is lent as in
+   * {@link onData}.
+   * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` with fewer than two arguments.
+   * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when the handler is no function.
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when the size is no whole number.
+   */
+  collectBody(maxSize: number, handler: (fullBody: ArrayBuffer | null) => HandlerResult): HttpResponse;
+
+  /**
+   * The address that the connection comes from, in network byte order: 4 bytes of an IPv4 address, 16 of an IPv6
+   * address, none on a Unix socket. What listens on all addresses sees IPv4 addresses as those of IPv6 that they are
+   * mapped to, `::ffff:0:0/96` (RFC 4291 section 2.5.5.2). The ArrayBuffer is yours.
+   */
+  getRemoteAddress(): ArrayBuffer;
+
+  /**
+   * The same as text, in ASCII: `127.0.0.1`, or eight groups of four digits in lower case, none left out, such as
+   * `0000:0000:0000:0000:0000:0000:0000:0001`; empty on a Unix socket. `Buffer.from(buffer).toString()` makes it a
+   * string.
+   */
+  getRemoteAddressAsText(): ArrayBuffer;
+
+  /** The port that the connection comes from; 0 on a Unix socket. */
+  getRemotePort(): number;
+
+  /**
+   * The address that a proxy's header names as the source, in the form of {@link getRemoteAddress}; empty when there
+   * was no such header, or it names none. See {@link AppOptions.proxyProtocol}.
+   */
+  getProxiedRemoteAddress(): ArrayBuffer;
+
+  /** The same as text, in the form of {@link getRemoteAddressAsText}. */
+  getProxiedRemoteAddressAsText(): ArrayBuffer;
+
+  /** The port that a proxy's header names as the source; 0 when {@link getProxiedRemoteAddress} is empty. */
+  getProxiedRemotePort(): number;
 
   /** Properties of your own may be set on it. */
   [key: string]: any;
@@ -409,7 +769,7 @@ export interface HttpResponse {
 /** A listening socket, as the callback of {@link TemplatedApp.listen} gets it. It has no members. */
 export interface us_listen_socket {}
 
-/** What a WebSocket route gives its `upgrade` handler to pass on. Named here for code that mentions it. */
+/** What an {@link WebSocketBehavior.upgrade} handler gets, for {@link HttpResponse.upgrade}. It has no members. */
 export interface us_socket_context_t {}
 
 /**
@@ -420,11 +780,122 @@ export interface us_socket_context_t {}
 export function us_listen_socket_close(listenSocket: us_listen_socket): void;
 
 /**
- * The port that a listening socket is bound to, or -1 when it is closed.
+ * The port that a listening socket is bound to, or -1 when it is closed or is a Unix socket.
  *
  * @throws TypeError `ERR_MILLIWAYS_INVALID_TOKEN` when it is not what a `listen` callback got.
  */
 export function us_socket_local_port(listenSocket: us_listen_socket): number;
+
+/**
+ * Builds a response that is the same for every request but for what it quotes of it. It is given without calling any
+ * JavaScript, which is faster:
+ *
+ * `app.get('/hello/:name', new DeclarativeResponse().write('Hello ').writeParameterValue('name').end('!'))`
+ *
+ * The status and the headers come before the body. The order, and whether a status or header contains what it may not,
+ * is checked when a request comes: a response that cannot be given so is broken off, with a 500 if nothing of it was
+ * written, and an Error `ERR_MILLIWAYS_NO_RESPONSE` becomes an `uncaughtException`.
+ *
+ * All methods throw an Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without an argument that they need. Lengths are those of
+ * the text in UTF-8; a longer one throws a RangeError `ERR_MILLIWAYS_OUT_OF_RANGE`.
+ */
+export class DeclarativeResponse {
+  /** Sets the status, such as `404 Not Found`, of at most 255 bytes. Without it the status is `200 OK`. */
+  writeStatus(status: string): DeclarativeResponse;
+  /** Adds a header. Name and value have at most 255 bytes each. */
+  writeHeader(key: string, value: string): DeclarativeResponse;
+  /** Stands for the body of the request. It adds nothing in this version, and the body is discarded. */
+  writeBody(): DeclarativeResponse;
+  /**
+   * Adds the decoded value of {@link HttpRequest.getQuery} with a key of at most 255 bytes; nothing when there is none.
+   */
+  writeQueryValue(key: string): DeclarativeResponse;
+  /** Adds the value of a header of the request, by its name in lower case, of at most 255 bytes. */
+  writeHeaderValue(lowerCaseKey: string): DeclarativeResponse;
+  /** Adds the value of a parameter of the route, by its name, of at most 255 bytes and without the colon. */
+  writeParameterValue(name: string): DeclarativeResponse;
+  /** Adds text of at most 65,535 bytes to the body, which then goes out in chunks (RFC 9112 section 7.1). */
+  write(value: string): DeclarativeResponse;
+  /**
+   * Ends the response with text of at most 65,535 bytes, none by default. Alone it has a Content-Length.
+   *
+   * @returns What routes take as a handler. It may be used for several.
+   */
+  end(value?: string): ArrayBuffer;
+}
+
+/** A part of a form, as {@link getParts} gives it. */
+export interface MultipartField {
+  /** The content. It is a copy, and yours. */
+  data: ArrayBuffer;
+  // `string` alone is what code that is typed against uWebSockets.js expects.
+  /** The field's name. It is missing, contrary to the declared type, when the part has none, as no browser sends it. */
+  name: string;
+  /** The part's Content-Type, if it has one. */
+  type?: string;
+  /** The name of the file, if it is one, as the client gave it. Do not use it as a path. */
+  filename?: string;
+}
+
+/**
+ * Takes a multipart body apart (RFC 7578), in order. Parts that cannot be read are left out, and so is one that has
+ * more than ten headers or no end.
+ *
+ * @param body All of it; see {@link HttpResponse.collectBody}.
+ * @param contentType The request's header `content-type`, which names the boundary.
+ * @returns The parts, or `undefined` when the content type is none of a multipart body.
+ * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when an argument is no {@link RecognizedString}.
+ */
+export function getParts(body: RecognizedString, contentType: RecognizedString): MultipartField[] | undefined;
+
+/**
+ * Sets something for the thread, by a key; those that are not known have no effect. The one that uWebSockets.js knows
+ * keeps responses from naming the interface in a header.
+ */
+export function _cfg(key: string): void;
+
+// The key-value store. A collection is a set of pairs of its own; without one it is that of the name ''. Strings and
+// integers do not share theirs. All functions throw an Error ERR_MILLIWAYS_MISSING_ARGUMENT without an argument that
+// they need, and ERR_MILLIWAYS_INVALID_DATA when a key, a string or a collection is no RecognizedString.
+
+/**
+ * The string that is stored under a key, or `''` when there is none.
+ *
+ * The key-value store is shared by all threads of the process and lives as long as it does. Each call is atomic;
+ * {@link lock} makes several so.
+ *
+ * @param collection The set of pairs that is meant. `''` by default.
+ * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when an argument is no {@link RecognizedString}.
+ */
+export function getString(key: RecognizedString, collection?: RecognizedString): string;
+/** Stores a string under a key. See {@link getString}. */
+export function setString(key: RecognizedString, value: RecognizedString, collection?: RecognizedString): void;
+/** The integer that is stored under a key, or 0 when there is none. Integers and strings do not share keys. */
+export function getInteger(key: RecognizedString, collection?: RecognizedString): number;
+/** Stores an integer of 32 bits, with a sign, under a key; what is more is cut off, as `value | 0` does it. */
+export function setInteger(key: RecognizedString, value: number, collection?: RecognizedString): void;
+/** Adds to the integer that is stored under a key, or to 0, and gives the sum, which wraps at 32 bits. */
+export function incInteger(key: RecognizedString, value: number, collection?: RecognizedString): number;
+/** The keys of all strings of a collection, in the order of their bytes. */
+export function getStringKeys(collection?: RecognizedString): string[];
+/** The keys of all integers of a collection, in the order of their bytes. */
+export function getIntegerKeys(collection?: RecognizedString): string[];
+/** Removes a string, if it is there. */
+export function deleteString(key: RecognizedString, collection?: RecognizedString): void;
+/** Removes an integer, if it is there. */
+export function deleteInteger(key: RecognizedString, collection?: RecognizedString): void;
+/** Removes all strings of a collection. */
+export function deleteStringCollection(collection?: RecognizedString): void;
+/** Removes all integers of a collection. */
+export function deleteIntegerCollection(collection?: RecognizedString): void;
+/**
+ * Keeps the store for this thread: every call of another thread for the store blocks that thread, its connections
+ * included, until {@link unlock} was called as often as this. A thread that ends gives it back. Do not wait for
+ * anything in between.
+ */
+export function lock(): void;
+/** Takes one {@link lock} back. Without effect when this thread has not locked the store. */
+export function unlock(): void;
 
 /**
  * What is taken as text or bytes. Strings are sent as UTF-8, everything else byte by byte, and of a view the part that
@@ -512,10 +983,12 @@ export interface MilliwaysError extends Error {
 export type MilliwaysErrorCode =
   | 'ERR_MILLIWAYS_INTERNAL'
   | 'ERR_MILLIWAYS_INVALID_DATA'
+  | 'ERR_MILLIWAYS_INVALID_DECLARATION'
   | 'ERR_MILLIWAYS_INVALID_HANDLER'
   | 'ERR_MILLIWAYS_INVALID_HEADER'
   | 'ERR_MILLIWAYS_INVALID_PATTERN'
   | 'ERR_MILLIWAYS_INVALID_TOKEN'
+  | 'ERR_MILLIWAYS_INVALID_UPGRADE'
   | 'ERR_MILLIWAYS_MISSING_ARGUMENT'
   | 'ERR_MILLIWAYS_NOT_SUPPORTED'
   | 'ERR_MILLIWAYS_NO_RESPONSE'
@@ -523,4 +996,5 @@ export type MilliwaysErrorCode =
   | 'ERR_MILLIWAYS_PLATFORM'
   | 'ERR_MILLIWAYS_REQUEST_EXPIRED'
   | 'ERR_MILLIWAYS_RESPONSE_DONE'
+  | 'ERR_MILLIWAYS_RESPONSE_ORDER'
   | 'ERR_MILLIWAYS_WEBSOCKET_CLOSED';

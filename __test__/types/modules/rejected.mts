@@ -38,8 +38,8 @@ app.listen(9001, (token: string) => {});
 app.ws('/*');
 // @ts-expect-error unknown handler
 app.ws('/*', { onmessage: () => {} });
-// @ts-expect-error not in this version
-app.ws('/*', { upgrade: () => {} });
+// @ts-expect-error an upgrade handler is a function
+app.ws('/*', { upgrade: true });
 // @ts-expect-error not in this version
 app.ws('/*', { subscription: () => {} });
 // @ts-expect-error seconds are a number
