@@ -1,0 +1,74 @@
+'use strict';
+
+// Headers: reading and writing them, cookies, and answers that a client may keep (ETag and 304).
+
+const { createHash } = require('node:crypto');
+const uWS = require('../dist/uws.js');
+
+const wantedPort = Number(process.env.PORT || 9001);
+
+const page = '<!doctype html><title>Cached</title><p>This page is sent again only when it has changed.\n';
+const pageTag = `"${createHash('sha256').update(page).digest('base64url')}"`;
+
+uWS
+  .App()
+  // All headers of the request. The request is valid only until the handler returns: copy what you need later.
+  .get('/', (res, req) => {
+    /** @type {Record<string, string>} */
+    const headers = {};
+    req.forEach((name, value) => {
+      // Names are in lower case. One that comes several times is several calls.
+      headers[name] = name in headers ? `${headers[name]}, ${value}` : value;
+    });
+    res.writeHeader('Content-Type', 'application/json').end(JSON.stringify(headers, null, 2));
+  })
+  // One header; an empty string when there is none. Ask for it in lower case.
+  .get('/greeting', (res, req) => {
+    const isGerman = req.getHeader('accept-language').startsWith('de');
+    res
+      .writeHeader('Content-Language', isGerman ? 'de' : 'en')
+      // The same address has different answers: this tells caches what they depend on.
+      .writeHeader('Vary', 'Accept-Language')
+      .end(isGerman ? 'Hallo\n' : 'Hello\n');
+  })
+  .get('/visits', (res, req) => {
+    const visits = (Number(parseCookies(req.getHeader('cookie')).get('visits')) || 0) + 1;
+    res
+      // A status comes before all headers. A header that is written twice is sent twice, as cookies need it.
+      .writeStatus('200 OK')
+      .writeHeader('Set-Cookie', `visits=${visits}; Path=/; HttpOnly; SameSite=Lax`)
+      .writeHeader('Set-Cookie', `last=${new Date().toISOString()}; Path=/; HttpOnly; SameSite=Lax`)
+      .writeHeader('Cache-Control', 'no-store')
+      .end(`You were here ${visits} times.\n`);
+  })
+  .get('/page', (res, req) => {
+    const known = req.getHeader('if-none-match');
+    const isKnown = known.split(',').some((tag) => ['*', pageTag].includes(tag.trim().replace(/^W\//, '')));
+    if (isKnown) res.writeStatus('304 Not Modified');
+    // Both answers carry them: a 304 renews what the client has.
+    res.writeHeader('ETag', pageTag).writeHeader('Cache-Control', 'no-cache');
+    if (isKnown) res.endWithoutBody();
+    else res.writeHeader('Content-Type', 'text/html; charset=utf-8').end(page);
+  })
+  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
+    if (listenSocket) {
+      console.log(`Listening on port ${uWS.us_socket_local_port(listenSocket)}`);
+    } else {
+      console.error(`Cannot listen on port ${wantedPort}.`);
+      process.exitCode = 1;
+    }
+  });
+
+/**
+ * The cookies of a request by name.
+ *
+ * @param {string} header
+ */
+function parseCookies(header) {
+  const cookies = new Map();
+  for (const pair of header.split(';')) {
+    const end = pair.indexOf('=');
+    if (end > 0) cookies.set(pair.slice(0, end).trim(), pair.slice(end + 1).trim());
+  }
+  return cookies;
+}

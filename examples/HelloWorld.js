@@ -1,0 +1,23 @@
+'use strict';
+
+// The smallest server there is: one route, one answer.
+
+const uWS = require('../dist/uws.js');
+
+const wantedPort = Number(process.env.PORT || 9001);
+
+uWS
+  .App()
+  .get('/', (res) => {
+    // The status is 200 OK unless it is set; Date and Content-Length are written by themselves.
+    res.writeHeader('Content-Type', 'text/plain; charset=utf-8').end('Hello, world!\n');
+  })
+  // The callback is called at once, with false when the port is not to be had.
+  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
+    if (listenSocket) {
+      console.log(`Listening on port ${uWS.us_socket_local_port(listenSocket)}`);
+    } else {
+      console.error(`Cannot listen on port ${wantedPort}.`);
+      process.exitCode = 1;
+    }
+  });
