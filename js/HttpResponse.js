@@ -96,6 +96,8 @@ class HttpResponse {
   }
 
   upgrade(userData, secWebSocketKey, secWebSocketProtocol, secWebSocketExtensions, context) {
+    // Of a response that is done nothing else matters.
+    native.responseWriteOffset(this.#slot, this.#generation);
     requireArguments(5, arguments.length);
     const [key, protocol] = [toData(secWebSocketKey), toData(secWebSocketProtocol)];
     const [slot, generation, handlers] = [this.#slot, this.#generation, this.#handlers];

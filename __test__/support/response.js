@@ -29,7 +29,7 @@ const CALLS = {
   resume: (res) => res.resume(),
   getRemoteAddress: (res) => res.getRemoteAddress(),
   getRemoteAddressAsText: (res) => res.getRemoteAddressAsText(),
-  upgrade: (res) => res.upgrade({}, 'dGhlIHNhbXBsZSBub25jZQ==', '', '', undefined),
+  ...(ours.skip ? {} : { upgrade: (res) => res.upgrade({}, 'dGhlIHNhbXBsZSBub25jZQ==', '', '', undefined) }),
   cork: (res) => res.cork(() => {}),
   end: (res) => res.end(''),
   close: (res) => res.close(),
