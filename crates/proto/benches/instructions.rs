@@ -141,14 +141,14 @@ fn request(times: u32) {
 
 /// A match among so many routes: what it takes must not depend on their number. (That the router is built once is taken
 /// out, as for all.)
-fn router(times: u32, routes: usize) {
+fn router(times: u32, count: usize) {
     let mut router = Router::default();
     let get = RouteKind::Method(Method::Get);
-    for value in 0..routes {
+    for value in 0..count {
         router.insert(get, &format!("/api/resource{value}/:id/part"), value).expect("short");
     }
     let paths: Vec<String> =
-        (0..routes).step_by(routes / 10).map(|value| format!("/api/resource{value}/42/part")).collect();
+        (0..count).step_by(count / 10).map(|value| format!("/api/resource{value}/42/part")).collect();
     for time in 0..times as usize {
         let path = black_box(paths[time % paths.len()].as_str());
         let found = router.find(false, Some(Method::Get), path, 0).expect("it matches");
