@@ -24,7 +24,10 @@ function App(options) {
 App.prototype = TemplatedApp.prototype;
 
 function H3App() {
-  fail('ERR_MILLIWAYS_NOT_SUPPORTED', 'HTTP/3 is not supported. Use App, or a proxy in front of it that speaks HTTP/3.');
+  fail(
+    'ERR_MILLIWAYS_NOT_SUPPORTED',
+    'HTTP/3 is not supported. Use App, or a proxy in front of it that speaks HTTP/3.',
+  );
 }
 
 function getParts(body, contentType) {
