@@ -25,7 +25,13 @@ uWS.App({
   dh_params_file_name: 'dh.pem',
   ssl_ciphers: 'HIGH',
   ssl_prefer_low_memory_usage: true,
+  maxHeaderSize: 16 * 1024,
+  maxBodySize: 1024 * 1024,
+  idleTimeout: 0,
+  proxyProtocol: true,
 });
+// It throws, and programs that mention it compile.
+is<uWS.AppConstructor>()(uWS.H3App);
 
 const answer = (res: uWS.HttpResponse, req: uWS.HttpRequest) => {
   is<string>()(req.getUrl());
@@ -33,12 +39,46 @@ const answer = (res: uWS.HttpResponse, req: uWS.HttpRequest) => {
   is<string>()(req.getMethod());
   is<string>()(req.getCaseSensitiveMethod());
   is<string>()(req.getQuery());
+  is<string | undefined>()(req.getQuery('key'));
+  is<string | undefined>()(req.getQuery(new Uint8Array(1)));
+  is<string | undefined>()(req.getParameter(0));
+  is<string | undefined>()(req.getParameter('name'));
+  is<string | undefined>()(req.getParameter(new ArrayBuffer(1)));
+  is<void>()(req.forEach((key, value) => [is<string>()(key), is<string>()(value)]));
+  req.forEach(() => {});
+  is<uWS.HttpRequest>()(req.setYield(true));
 
   res.anything = { at: 'all' };
   is<uWS.HttpResponse>()(res.onAborted(() => {}));
+  is<uWS.HttpResponse>()(res.onAborted(async () => {}));
+  is<uWS.HttpResponse>()(res.onWritable((offset) => offset > 5));
+  is<uWS.HttpResponse>()(res.onData((chunk, isLast) => [is<ArrayBuffer>()(chunk), is<boolean>()(isLast)]));
+  res.onData(async (chunk) => void chunk.byteLength);
+  is<uWS.HttpResponse>()(res.onDataV2((chunk, remaining) => [is<ArrayBuffer>()(chunk), is<bigint>()(remaining)]));
+  is<uWS.HttpResponse>()(res.collectBody(5, (body) => is<ArrayBuffer | null>()(body)));
+  res.collectBody(5, async (body) => res.end(body ?? 'too much'));
+  is<uWS.HttpResponse>()(res.pause());
+  is<uWS.HttpResponse>()(res.resume());
   is<uWS.HttpResponse>()(res.cork(() => {}));
+  is<uWS.HttpResponse>()(res.collect(() => {}));
   is<uWS.HttpResponse>()(res.writeStatus('200 OK'));
   is<uWS.HttpResponse>()(res.writeHeader('name', new Uint8Array(4)));
+  is<uWS.HttpResponse>()(res.beginWrite());
+  is<boolean>()(res.write('chunk'));
+  is<boolean>()(res.write(new Uint8Array(4)));
+  is<[boolean, boolean]>()(res.tryEnd('body'));
+  is<[boolean, boolean]>()(res.tryEnd(new ArrayBuffer(5), 10));
+  is<[boolean, boolean]>()(res.tryEnd('chunk', 10, true));
+  is<number>()(res.getWriteOffset());
+  is<ArrayBuffer>()(res.getRemoteAddress());
+  is<ArrayBuffer>()(res.getRemoteAddressAsText());
+  is<number>()(res.getRemotePort());
+  is<ArrayBuffer>()(res.getProxiedRemoteAddress());
+  is<ArrayBuffer>()(res.getProxiedRemoteAddressAsText());
+  is<number>()(res.getProxiedRemotePort());
+  is<uWS.HttpResponse>()(res.endWithoutBody());
+  is<uWS.HttpResponse>()(res.endWithoutBody(5));
+  is<uWS.HttpResponse>()(res.endWithoutBody(5, true));
   is<uWS.HttpResponse>()(res.end());
   is<uWS.HttpResponse>()(res.end('body', true));
   is<uWS.HttpResponse>()(res.close());
@@ -50,7 +90,55 @@ for (const method of ['get', 'post', 'options', 'del', 'patch', 'put', 'head', '
   app[method]('/', async (res) => void res.end());
   app[method]('/', () => {});
   app[method]('/', null);
+  app[method]('/', new uWS.DeclarativeResponse().end());
 }
+const handlers: uWS.RouteHandler[] = [answer, null, new ArrayBuffer(3)];
+export { handlers };
+
+const declared = new uWS.DeclarativeResponse();
+is<uWS.DeclarativeResponse>()(declared.writeStatus('200 OK'));
+is<uWS.DeclarativeResponse>()(declared.writeHeader('name', 'value'));
+is<uWS.DeclarativeResponse>()(declared.write('text'));
+is<uWS.DeclarativeResponse>()(declared.writeBody());
+is<uWS.DeclarativeResponse>()(declared.writeQueryValue('key'));
+is<uWS.DeclarativeResponse>()(declared.writeHeaderValue('host'));
+is<uWS.DeclarativeResponse>()(declared.writeParameterValue('name'));
+is<ArrayBuffer>()(declared.end());
+is<ArrayBuffer>()(declared.end('text'));
+
+is<uWS.MultipartField[] | undefined>()(uWS.getParts(new ArrayBuffer(1), 'multipart/form-data; boundary=x'));
+for (const field of uWS.getParts('', '') ?? []) {
+  is<ArrayBuffer>()(field.data);
+  is<string>()(field.name);
+  is<string | undefined>()(field.type);
+  is<string | undefined>()(field.filename);
+}
+is<void>()(uWS._cfg('key'));
+
+is<string>()(uWS.getString('key'));
+is<string>()(uWS.getString(new Uint8Array(1), 'collection'));
+is<void>()(uWS.setString('key', 'value'));
+is<void>()(uWS.setString('key', new ArrayBuffer(1), 'collection'));
+is<number>()(uWS.getInteger('key'));
+is<number>()(uWS.getInteger('key', 'collection'));
+is<void>()(uWS.setInteger('key', 5));
+is<void>()(uWS.setInteger('key', 5, 'collection'));
+is<number>()(uWS.incInteger('key', -1));
+is<number>()(uWS.incInteger('key', 1, 'collection'));
+is<string[]>()(uWS.getStringKeys());
+is<string[]>()(uWS.getStringKeys('collection'));
+is<string[]>()(uWS.getIntegerKeys());
+is<string[]>()(uWS.getIntegerKeys('collection'));
+is<void>()(uWS.deleteString('key'));
+is<void>()(uWS.deleteString('key', 'collection'));
+is<void>()(uWS.deleteInteger('key'));
+is<void>()(uWS.deleteInteger('key', 'collection'));
+is<void>()(uWS.deleteStringCollection());
+is<void>()(uWS.deleteStringCollection('collection'));
+is<void>()(uWS.deleteIntegerCollection());
+is<void>()(uWS.deleteIntegerCollection('collection'));
+is<void>()(uWS.lock());
+is<void>()(uWS.unlock());
 
 const behavior: uWS.WebSocketBehavior<User> = {
   compression: uWS.DEDICATED_COMPRESSOR_4KB | uWS.DEDICATED_DECOMPRESSOR,
@@ -60,6 +148,14 @@ const behavior: uWS.WebSocketBehavior<User> = {
   closeOnBackpressureLimit: false,
   sendPingsAutomatically: true,
   maxLifetime: 0,
+  upgrade: (res, req, context) => {
+    is<uWS.HttpResponse>()(res);
+    is<uWS.HttpRequest>()(req);
+    is<uWS.us_socket_context_t>()(context);
+    is<void>()(res.upgrade({ id: 5 }, req.getHeader('sec-websocket-key'), new Uint8Array(0), '', context));
+    res.upgrade<User>({ id: 5 }, '', '', '', context);
+    res.upgrade(undefined, '', '', '', context);
+  },
   open: (ws, req) => {
     is<uWS.WebSocket<User>>()(ws);
     is<uWS.HttpRequest>()(req);
@@ -69,6 +165,9 @@ const behavior: uWS.WebSocketBehavior<User> = {
     is<number>()(ws.ping());
     is<number>()(ws.ping('are you there?'));
     is<number>()(ws.getBufferedAmount());
+    is<ArrayBuffer>()(ws.getRemoteAddress());
+    is<ArrayBuffer>()(ws.getRemoteAddressAsText());
+    is<number>()(ws.getRemotePort());
     is<uWS.WebSocket<User>>()(ws.cork(() => ws.send('corked')));
     is<uWS.WebSocket<User>>()(ws.experimental_cork(() => {}));
     is<void>()(ws.end());
@@ -96,6 +195,7 @@ const behavior: uWS.WebSocketBehavior<User> = {
 is<uWS.TemplatedApp>()(app.ws('/*', behavior));
 app.ws<User>('/*', { open: (ws) => ws.send(String(ws.getUserData().id)) });
 app.ws('/*', { message: (ws, message, isBinary) => ws.send(message, isBinary) });
+app.ws('/*', { upgrade: async (res) => void res.writeStatus('401 Unauthorized').end() });
 app.ws('/*', {});
 
 // As code does that keeps the token, and was written against an interface without members.
@@ -114,6 +214,16 @@ app.listen(0, 1, keep);
 app.listen('127.0.0.1', 0, keep);
 app.listen('127.0.0.1', 0, uWS.LIBUS_LISTEN_DEFAULT, keep);
 app.listen(Number('0'), () => {});
+is<uWS.TemplatedApp>()(app.listen_unix(keep, '/tmp/socket'));
+app.listen_unix((token) => is<false | uWS.us_listen_socket>()(token), new Uint8Array(1));
+
+is<uWS.TemplatedApp>()(app.filter((res, count) => [is<uWS.HttpResponse>()(res), is<number>()(count)]));
+app.filter(() => {});
+is<uWS.TemplatedApp>()(app.domain('example.com'));
+is<uWS.TemplatedApp>()(app.addServerName('example.com'));
+is<uWS.TemplatedApp>()(app.addServerName('*.example.com', { key_file_name: 'key.pem', cert_file_name: 'cert.pem' }));
+is<uWS.TemplatedApp>()(app.removeServerName('example.com'));
+is<uWS.TemplatedApp>()(app.missingServerName((hostname) => is<string>()(hostname)));
 is<uWS.TemplatedApp>()(app.close());
 is<void>()(uWS.us_listen_socket_close({}));
 is<number>()(uWS.us_socket_local_port({}));
@@ -164,8 +274,10 @@ export { compressions };
 
 // A handler taken from a behavior fits where one without a result is wanted, and can be awaited.
 const opened: ((ws: uWS.WebSocket<User>, req: uWS.HttpRequest) => void | Promise<void>) | undefined = behavior.open;
-export { opened };
-export type Context = uWS.us_socket_context_t;
+const upgraded:
+  | ((res: uWS.HttpResponse, req: uWS.HttpRequest, context: uWS.us_socket_context_t) => void | Promise<void>)
+  | undefined = behavior.upgrade;
+export { opened, upgraded };
 
 try {
   app.close();
