@@ -499,7 +499,8 @@ export interface HttpRequest {
 
   /**
    * Calls the function, now, for each header in the order in which they were sent: with its name in lower case, and its
-   * value without white space around it.
+   * value without white space around it. Bytes of a value that are not ASCII are taken for UTF-8, unlike by
+   * {@link getHeader}, which takes them for Latin-1: uWebSockets.js does the same.
    *
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function. What it throws comes out of here.
    */

@@ -79,16 +79,17 @@ describe('getQuery of a key', () => {
 });
 
 describe('forEach', () => {
-  it('gives all headers in order, names in lower case, values trimmed and as Latin-1', ours, async (t) => {
+  it('gives all headers in order, names in lower case, values trimmed and as UTF-8', async (t) => {
     const seen = [];
-    const headers = ['X-Mixed:  a \t', 'x-mixed: b', 'Empty:', 'L: \xe9'];
+    const headers = ['X-Mixed:  a \t', 'x-mixed: b', 'Empty:', 'U: \xc3\xa9', 'L: a\xe9b'];
     await asked(t, '/*', '/', (req) => req.forEach((key, value) => seen.push([key, value])), { headers });
     assert.deepEqual(seen, [
       ['host', 'localhost'],
       ['x-mixed', 'a'],
       ['x-mixed', 'b'],
       ['empty', ''],
-      ['l', 'é'],
+      ['u', 'é'],
+      ['l', 'a\ufffdb'],
     ]);
   });
 

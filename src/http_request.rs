@@ -74,13 +74,14 @@ pub(crate) fn header<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     Ok(Some(call.js.latin1_string(value.unwrap_or_default())?))
 }
 
-/// `requestHeaders(serial): [name, value, name, value, ...]`, names in lower case.
+/// `requestHeaders(serial): [name, value, name, value, ...]`, names in lower case. Values are taken for UTF-8 here, as
+/// uWebSockets.js does, and for Latin-1 by `requestHeader`.
 pub(crate) fn headers<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let (js, request) = (call.js, current(call)?.request);
     let array = js.array(0)?;
     for (index, (name, value)) in request.headers().enumerate() {
         js.set_element(array, 2 * index, js.string(&name.to_ascii_lowercase())?)?;
-        js.set_element(array, 2 * index + 1, js.latin1_string(value)?)?;
+        js.set_element(array, 2 * index + 1, js.string(&String::from_utf8_lossy(value))?)?;
     }
     Ok(Some(array))
 }

@@ -5,7 +5,7 @@
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
-const { exchange, BAD_REQUEST } = require('../support/http.js');
+const { exchange, BAD_REQUEST, VERSION_NOT_SUPPORTED } = require('../support/http.js');
 const { RawSocket } = require('../support/RawSocket.js');
 const { serve } = require('../support/server.js');
 const { turn } = require('../support/wait.js');
@@ -37,6 +37,7 @@ const ATTACKS = {
   'a chunk extension with NUL': post(CHUNKED) + `1;a\0\r\nx\r\n0\r\n\r\n${HIDDEN}`,
   'a chunk size that overflows': post(CHUNKED) + `10000000000000001\r\nx\r\n0\r\n\r\n${HIDDEN}`,
   'a chunk size with a sign': post(CHUNKED) + `+1\r\nx\r\n0\r\n\r\n${HIDDEN}`,
+  'a chunk size with a space in it': post(CHUNKED) + `0 1\r\nx\r\n0\r\n\r\n${HIDDEN}`,
   'a chunk size in another notation': post(CHUNKED) + `0x1\r\nx\r\n0\r\n\r\n${HIDDEN}`,
   'a chunk longer than its size': post(CHUNKED) + `1\r\nxy\r\n0\r\n\r\n${HIDDEN}`,
   'a chunk that ends with a bare LF': post(CHUNKED) + `1\r\nx\n0\r\n\r\n${HIDDEN}`,
@@ -45,6 +46,9 @@ const ATTACKS = {
   "NUL in a header's name": `POST / HTTP/1.1\r\nHost: h\r\nX\0: b\r\n\r\n${HIDDEN}`,
   'NUL in the target': `POST /\0 HTTP/1.1\r\nHost: h\r\n\r\n${HIDDEN}`,
 };
+
+/** What is told of a first line that is none, and of everything else. */
+const refusalOf = (name) => (name === 'NUL in the target' ? VERSION_NOT_SUPPORTED : BAD_REQUEST);
 
 describe('no second request is seen, and the connection ends, behind', () => {
   for (const [name, bytes] of Object.entries(ATTACKS)) {
@@ -58,12 +62,12 @@ describe('no second request is seen, and the connection ends, behind', () => {
         }),
       );
       // All at once, and in two parts at each place where that could make a difference.
-      assert.ok((await exchange(port, bytes)).endsWith(BAD_REQUEST));
+      assert.ok((await exchange(port, bytes)).endsWith(refusalOf(name)));
       for (const split of new Set([...bytes.matchAll(/[\r\n:;\0]/g)].map(({ index }) => index + 1))) {
         const client = await RawSocket.connect(port);
         await client.writeAndTurn(bytes.slice(0, split));
         client.write(bytes.slice(split));
-        assert.ok((await client.readToEnd()).toString().endsWith(BAD_REQUEST), `split at ${split}`);
+        assert.ok((await client.readToEnd()).toString().endsWith(refusalOf(name)), `split at ${split}`);
         client.destroy();
       }
       await turn();

@@ -223,10 +223,11 @@ fn requests_that_are_refused() {
     server.websocket_route("/", milliways_net::WebSocketSettings::default());
     for (request, answer) in [
         ("GET / HTTP/1.1\r\n\r\n", "400 Bad Request"),
-        ("GET / HTTP/1.1\nHost: h\n\n", "400 Bad Request"),
-        ("nonsense\r\n\r\n", "400 Bad Request"),
+        ("GET / HTTP/1.1\r\nHost: h\n\r\n", "400 Bad Request"),
+        ("GET / HTTP/1.1\nHost: h\n\n", "505 HTTP Version Not Supported"),
+        ("nonsense\r\n\r\n", "505 HTTP Version Not Supported"),
         ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "400 Bad Request"),
-        ("\u{16}\u{3}\u{1}", "400 Bad Request"),
+        ("\u{16}\u{3}\u{1}", "505 HTTP Version Not Supported"),
         ("GET / HTTP/1.0\r\nHost: h\r\n\r\n", "505 HTTP Version Not Supported"),
         (&too_large, "431 Request Header Fields Too Large"),
         (&too_many, "431 Request Header Fields Too Large"),
@@ -255,7 +256,7 @@ fn requests_that_are_refused() {
 fn the_answer_to_a_bad_request_comes_behind_those_to_the_good_ones() {
     let server = path_server();
     let client = server.connect();
-    client.send([&get("/a"), &get("/b"), "rubbish\r\n\r\n", &get("/c")].concat());
+    client.send([&get("/a"), &get("/b"), "GET /x HTTP/1.1\r\n\r\n", &get("/c")].concat());
     client.expect_response(&[&ok("/a"), &ok("/b"), BAD_REQUEST].concat());
     client.expect_end();
     server.expect(&["request GET /a", "request GET /b"]);

@@ -31,6 +31,8 @@ enum State {
     Length(u64),
     /// chunk-size = 1*HEXDIG; the flag: whether a digit has been seen.
     Size(u64, bool),
+    /// BWS before chunk-ext: nothing but a semicolon may come, or one of us reads `0 4` as 0 and the other as 4.
+    ExtensionStart(u64),
     /// chunk-ext, which is read and ignored.
     Extension(u64),
     SizeLineFeed(u64),
@@ -104,16 +106,16 @@ impl State {
     fn after(self, byte: u8) -> Result<Self, HttpError> {
         Ok(match (self, byte) {
             (Self::Size(size, _), _) if byte.is_ascii_hexdigit() => {
-                // The four bits that a shift would push out must be free: a size that wraps smuggles.
-                if size >> 60 != 0 {
+                // A size that wraps smuggles. uWebSockets.js takes 60 bits as well.
+                if size >> 56 != 0 {
                     return Err(HttpError::Syntax);
                 }
                 let digit = char::from(byte).to_digit(16).unwrap_or_default();
                 Self::Size(size << 4 | u64::from(digit), true)
             }
             (Self::Size(size, true) | Self::Extension(size), b'\r') => Self::SizeLineFeed(size),
-            // BWS before chunk-ext
-            (Self::Size(size, true), b';' | b' ' | b'\t') => Self::Extension(size),
+            (Self::Size(size, true) | Self::ExtensionStart(size), b' ' | b'\t') => Self::ExtensionStart(size),
+            (Self::Size(size, true) | Self::ExtensionStart(size), b';') => Self::Extension(size),
             (Self::Extension(size), _) if is_field_byte(byte) => Self::Extension(size),
             // last-chunk = 1*"0"
             (Self::SizeLineFeed(0) | Self::TrailerLineFeed, b'\n') => Self::TrailerStart,
@@ -187,7 +189,7 @@ mod tests {
 
     #[test]
     fn chunks_extensions_and_trailers() {
-        let input = b"3\r\nabc\r\n0a;name=\"v\"\r\n0123456789\r\n000\r\nTrailer: x\r\nB: y\r\n\r\nGET";
+        let input = b"3 \t;x\r\nabc\r\n0a;name=\"v\"\r\n0123456789\r\n000\r\nTrailer: x\r\nB: y\r\n\r\nGET";
         assert_eq!(read(&Body::chunked(), input), Ok((b"abc0123456789".to_vec(), input.len() - 3)));
         assert_eq!(read(&Body::chunked(), b"0\r\n\r\n"), Ok((Vec::new(), 5)));
     }
@@ -200,11 +202,15 @@ mod tests {
             b"-1\r\n",
             b"0x3\r\nabc\r\n",
             b"3\nabc\r\n0\r\n\r\n",
+            b"3 \r\nabc\r\n",
+            b"0 3\r\nabc\r\n",
+            b"3 x;y\r\nabc\r\n",
             b"3\r\nabcd\r\n",
             b"3\r\nabc\n0\r\n\r\n",
             b"3;a\nb\r\nabc\r\n",
             b"3;\0\r\nabc\r\n",
-            b"10000000000000000\r\n",
+            b"1000000000000000\r\n",
+            b"10000000000000001\r\n",
             b"0\r\n\n",
             b"0\r\nA: b\n\r\n",
             b"0\r\n folded\r\n\r\n",

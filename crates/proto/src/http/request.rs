@@ -26,6 +26,7 @@ pub struct Request<'b> {
     headers: &'b [httparse::Header<'b>],
     /// The body that follows, `None` when there is none.
     body: Option<Body>,
+    asks_to_close: bool,
 }
 
 impl<'b> Request<'b> {
@@ -36,6 +37,8 @@ impl<'b> Request<'b> {
         slots: &'b mut HeaderSlots<'b>,
         max_head_size: usize,
     ) -> Result<Option<(Self, usize)>, HttpError> {
+        // What is beyond the limit is not looked at, so that it does not matter whether it is there yet.
+        let input = &input[..input.len().min(max_head_size)];
         let mut parsed = httparse::Request::new(&mut []);
         let length = match parsed.parse_with_uninit_headers(input, slots) {
             Ok(httparse::Status::Complete(length)) => length,
@@ -43,24 +46,22 @@ impl<'b> Request<'b> {
             Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
                 return Err(HttpError::HeadTooLarge);
             }
-            Err(httparse::Error::Version) => return Err(HttpError::Version),
-            Err(_) => return Err(HttpError::Syntax),
+            Err(httparse::Error::Version | httparse::Error::Token) => return Err(HttpError::Version),
+            Err(_) => return Err(malformed(input)),
         };
-        if length > max_head_size {
-            return Err(HttpError::HeadTooLarge);
-        }
-        // HTTP-name "/" "1.1": httparse also takes 1.0.
-        if parsed.version != Some(1) {
+        let (Some(method), Some(target)) = (parsed.method, parsed.path) else { return Err(HttpError::Syntax) };
+        // HTTP-name "/" "1.1": httparse also takes 1.0. Other targets than the origin-form (RFC 9112 section 3.2) are
+        // for proxies, and have no route.
+        if parsed.version != Some(1) || !target.starts_with('/') {
             return Err(HttpError::Version);
         }
-        // RFC 9112 section 2.2 lets a recipient take a bare LF for a line end; a proxy in front may not have.
-        if has_bare_line_feed(&input[..length]) {
-            return Err(HttpError::Syntax);
-        }
-        let (Some(method), Some(target)) = (parsed.method, parsed.path) else { return Err(HttpError::Syntax) };
         let headers: &'b [httparse::Header<'b>] = parsed.headers;
-        let mut request = Self { method, target, headers, body: None };
-        request.body = request.check_framing()?;
+        // RFC 9112 section 2.2 lets a recipient take a bare LF for a line end; a proxy in front may not have.
+        if has_bare_line_feed(&input[..length], method, headers) {
+            return Err(malformed(input));
+        }
+        let mut request = Self { method, target, headers, body: None, asks_to_close: false };
+        request.read_headers()?;
         Ok(Some((request, length)))
     }
 
@@ -97,14 +98,12 @@ impl<'b> Request<'b> {
 
     /// Whether a header that is a comma-separated list (RFC 9110 section 5.6.1) has this token, in any letter case.
     pub fn header_has_token(&self, lower_name: &[u8], token: &[u8]) -> bool {
-        self.values(lower_name).any(|value| {
-            value.split(|byte| *byte == b',').any(|element| element.trim_ascii().eq_ignore_ascii_case(token))
-        })
+        self.values(lower_name).any(|value| has_token(value, token))
     }
 
     /// Whether the peer asked for the connection to be closed after the response (RFC 9112 section 9.6).
     pub fn asks_to_close(&self) -> bool {
-        self.header_has_token(b"connection", b"close")
+        self.asks_to_close
     }
 
     /// The framing of the body that follows this head, `None` when there is no body.
@@ -122,48 +121,73 @@ impl<'b> Request<'b> {
             .map(|header| header.value)
     }
 
-    /// RFC 9112 sections 3.2 and 6.3: exactly one Host, and one way to tell where the body ends.
-    fn check_framing(&self) -> Result<Option<Body>, HttpError> {
-        let mut hosts = self.values(b"host");
-        if hosts.next().is_none_or(<[u8]>::is_empty) || hosts.next().is_some() {
+    /// Looks at the headers that say how the connection goes on, in one pass. RFC 9112 sections 3.2 and 6.3: exactly one
+    /// Host, and one way to tell where the body ends.
+    fn read_headers(&mut self) -> Result<(), HttpError> {
+        let (mut host, mut framing) = (None, None);
+        for header in self.headers {
+            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+            match header.name.len() {
+                4 if is("host") && host.replace(header.value).is_some() => return Err(HttpError::Syntax),
+                10 if is("connection") => self.asks_to_close |= has_token(header.value, b"close"),
+                14 if is("content-length") => {
+                    // Content-Length = 1*DIGIT
+                    let length = parse_digits(header.value).ok_or(HttpError::Syntax)?;
+                    if framing.replace((length > 0).then(|| Body::with_length(length))).is_some() {
+                        return Err(HttpError::Syntax);
+                    }
+                }
+                17 if is("transfer-encoding") => {
+                    let is_chunked = header.value.eq_ignore_ascii_case(b"chunked");
+                    if !is_chunked || framing.replace(Some(Body::chunked())).is_some() {
+                        return Err(HttpError::Syntax);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if host.is_none_or(<[u8]>::is_empty) {
             return Err(HttpError::Syntax);
         }
-        let mut lengths = self.values(b"content-length");
-        let mut codings = self.values(b"transfer-encoding");
-        match (lengths.next(), codings.next()) {
-            (None, None) => Ok(None),
-            // Content-Length = 1*DIGIT
-            (Some(length), None) if lengths.next().is_none() => match parse_digits(length) {
-                Some(0) => Ok(None),
-                Some(length) => Ok(Some(Body::with_length(length))),
-                None => Err(HttpError::Syntax),
-            },
-            (None, Some(coding)) if codings.next().is_none() && coding.eq_ignore_ascii_case(b"chunked") => {
-                Ok(Some(Body::chunked()))
-            }
-            _ => Err(HttpError::Syntax),
-        }
+        self.body = framing.flatten();
+        Ok(())
     }
 }
 
+/// Whether a comma-separated list (RFC 9110 section 5.6.1) has this token, in any letter case.
+fn has_token(list: &[u8], token: &[u8]) -> bool {
+    list.split(|byte| *byte == b',').any(|element| element.trim_ascii().eq_ignore_ascii_case(token))
+}
+
+/// A number of at most 18 digits, as many as uWebSockets.js takes: it never overflows.
 fn parse_digits(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
+    if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    digits.iter().try_fold(0_u64, |value, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        value.checked_mul(10)?.checked_add(digit)
-    })
+    Some(digits.iter().fold(0, |value, digit| 10 * value + u64::from(digit - b'0')))
 }
 
-fn has_bare_line_feed(head: &[u8]) -> bool {
-    let mut previous = 0;
-    head.iter().any(|byte| {
-        *byte == b'\n' && previous != b'\r' || {
-            previous = *byte;
-            false
-        }
-    })
+/// What is wrong with a head that cannot be read: its first line is that of no HTTP/1.1 request, or what follows is bad.
+fn malformed(input: &[u8]) -> HttpError {
+    let mut rest = input;
+    while let Some(behind) = rest.strip_prefix(b"\r\n") {
+        rest = behind;
+    }
+    let line = rest.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let mut parts = line.split(|byte| *byte == b' ').skip(2);
+    let is_request_line = parts.next() == Some(b"HTTP/1.1") && parts.next().is_none();
+    if is_request_line && rest[line.len()..].starts_with(b"\r\n") { HttpError::Syntax } else { HttpError::Version }
+}
+
+/// Whether a line of the head ends without CR. Nothing but the ends of lines has an LF in it, so that is where to look.
+fn has_bare_line_feed(head: &[u8], method: &str, headers: &[httparse::Header<'_>]) -> bool {
+    let start_of = |part: &str| part.as_ptr().addr() - head.as_ptr().addr();
+    // Empty lines in front of the request (RFC 9112 section 2.2).
+    let is_bare = !head[..start_of(method)].chunks(2).all(|line| line == b"\r\n")
+        || !headers.iter().all(|header| head[..start_of(header.name)].ends_with(b"\r\n"))
+        || !head.ends_with(b"\r\n\r\n");
+    debug_assert_eq!(is_bare, head.split(|byte| *byte == b'\n').rev().skip(1).any(|line| !line.ends_with(b"\r")));
+    is_bare
 }
 
 #[cfg(test)]
@@ -238,7 +262,9 @@ mod tests {
             "Host: h\r\nContent-Length: 1, 1\r\n",
             "Host: h\r\nContent-Length: +1\r\n",
             "Host: h\r\nContent-Length: \r\n",
-            "Host: h\r\nContent-Length: 18446744073709551616\r\n",
+            "Host: h\r\nContent-Length: 1000000000000000000\r\n",
+            "Host: h\r\nContent-Length: 0000000000000000001\r\n",
+            "Host: h\r\nContent-Length: 18446744073709551617\r\n",
             "Host: h\r\nTransfer-Encoding: gzip, chunked\r\n",
             "Host: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
             "Host: h\r\nTransfer-Encoding: xchunked\r\n",
@@ -251,18 +277,40 @@ mod tests {
             let input = format!("GET / HTTP/1.1\r\n{headers}\r\n");
             assert_eq!(parse(input.as_bytes()).err(), Some(HttpError::Syntax), "{headers:?}");
         }
-        for line in
-            ["GET  / HTTP/1.1", "GET / HTTP/1.1 ", "G=T\x01 / HTTP/1.1", "GET /\x01 HTTP/1.1", " GET / HTTP/1.1"]
-        {
+    }
+
+    #[test]
+    fn what_is_no_request_line_of_this_version_is_refused() {
+        for line in [
+            "GET / HTTP/1.0",
+            "GET / HTTP/2.0",
+            "GET  / HTTP/1.1",
+            "GET / HTTP/1.1 ",
+            "GET / HTTP/1.1 GET / HTTP/1.1",
+            "GET / HTTP/1.1\n",
+            "GET / HTTP/1.1\r",
+            "GET / HTTP/1.1\rX",
+            "GET / HTTP/1.1\nX: HTTP/1.1",
+            "GET / HTTP/1.1\rX HTTP/1.1",
+            "G=T\x01 / HTTP/1.1",
+            "GET /\x01 HTTP/1.1",
+            "GET /\0 HTTP/1.1",
+            " GET / HTTP/1.1",
+            "\nGET / HTTP/1.1",
+            "GET * HTTP/1.1",
+            "GET x HTTP/1.1",
+            "GET http://h/ HTTP/1.1",
+            "GET",
+        ] {
             let input = format!("{line}\r\nHost: h\r\n\r\n");
-            assert_eq!(parse(input.as_bytes()).err(), Some(HttpError::Syntax), "{line:?}");
+            assert_eq!(parse(input.as_bytes()).err(), Some(HttpError::Version), "{line:?}");
         }
     }
 
     #[test]
-    fn other_versions_are_refused() {
-        assert_eq!(parse(b"GET / HTTP/1.0\r\nHost: h\r\n\r\n").err(), Some(HttpError::Version));
-        assert_eq!(parse(b"GET / HTTP/2.0\r\nHost: h\r\n\r\n").err(), Some(HttpError::Version));
+    fn empty_lines_before_a_request_are_skipped() {
+        let (line, _, length) = parse(b"\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n").expect("good");
+        assert_eq!((line.as_str(), length), ("GET /", 31));
     }
 
     #[test]

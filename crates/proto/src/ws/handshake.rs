@@ -19,11 +19,11 @@ pub struct Handshake<'b> {
 }
 
 impl<'b> Handshake<'b> {
-    /// Whether WebSocket routes are to be tried for this request: a GET with a key of 24 characters and an Upgrade
+    /// Whether WebSocket routes are to be tried for this request: a GET with a key of 24 ASCII characters and an Upgrade
     /// header that names websocket.
     pub fn is_offered_by(request: &Request<'_>) -> bool {
         request.method() == "GET"
-            && request.header(b"sec-websocket-key").is_some_and(|key| key.len() == KEY_LEN)
+            && request.header(b"sec-websocket-key").is_some_and(|key| key.len() == KEY_LEN && key.is_ascii())
             && request.header_has_token(b"upgrade", b"websocket")
     }
 
