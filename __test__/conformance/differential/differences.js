@@ -1,0 +1,225 @@
+'use strict';
+
+// Where milliways answers otherwise than uWebSockets.js on purpose.
+//
+// expected.json holds, to the byte, what milliways answers to each entry that is concerned; here is why. Each reason
+// says what has to be true of the bytes and of both answers, `theirs` those of uWebSockets.js, a list with one string
+// for each. The first that holds counts, so the narrow ones come first. docs/COMPATIBILITY.md has every reason.
+
+const { BAD_REQUEST, HEADERS_TOO_LARGE, VERSION_NOT_SUPPORTED } = require('../../support/http.js');
+const { ALIVE } = require('./exchange.js');
+
+const UPGRADE_REQUIRED =
+  'HTTP/1.1 426 Upgrade Required\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\nConnection: close\r\n\r\n' +
+  '<h1>Upgrade Required</h1><hr><i>uWebSockets/20 Server</i>';
+const ERRORS = [BAD_REQUEST, HEADERS_TOO_LARGE, VERSION_NOT_SUPPORTED, UPGRADE_REQUIRED];
+
+const DIFFERENCES = [
+  {
+    reason: 'A parameter that the route does not have is undefined, not an empty string.',
+    holds: ({ bytes }, theirs, ours) => bytes.startsWith('GET /p/') && isServed(theirs) && isServed(ours),
+  },
+  {
+    reason: 'permessage-deflate is not negotiated yet.',
+    holds: ({ bytes }, theirs, ours) =>
+      bytes.startsWith('GET /ws-deflate ') &&
+      ours.join('').startsWith(theirs.join('').replace(/Sec-WebSocket-Extensions: [^\r]*-deflate[^\r]*\r\n/, '')),
+  },
+  {
+    reason: 'A request has 100 headers at most, not 98.',
+    holds: ({ name }, theirs) => /^sizes: (?:99|100) /.test(name) && theirs[0] === HEADERS_TOO_LARGE,
+  },
+  {
+    reason: 'A client that offers no version 13 of the WebSocket protocol is told so with 426.',
+    holds: ({ bytes }, theirs, ours) =>
+      theirs.some(isUpgrade) &&
+      ours.at(-1) === UPGRADE_REQUIRED &&
+      valuesOf(bytes, 'sec-websocket-version')[0] !== '13',
+  },
+  {
+    reason: 'An upgrade has an Upgrade header that names websocket; without, it is a request like others.',
+    holds: ({ bytes }, theirs, ours) => theirs.some(isUpgrade) && !ours.some(isUpgrade) && !namesWebSocket(bytes),
+  },
+  {
+    reason: 'An upgrade that has a body is a bad request.',
+    holds: ({ bytes }, theirs, ours) => theirs.some(isUpgrade) && ours[0] === BAD_REQUEST && hasFraming(bytes),
+  },
+  {
+    reason: 'The subprotocol is trimmed, and an empty one in front of a comma is none.',
+    holds: ({ bytes }, theirs, ours) =>
+      /^Sec-WebSocket-Protocol: *(?:,|[^\r]*\s,)/m.test(bytes) && theirs.some(isUpgrade) && ours.some(isUpgrade),
+  },
+  {
+    reason: '100 Continue is for requests that have a body and a handler, in any letter case and in a list.',
+    holds: ({ bytes }, theirs, ours) =>
+      valuesOf(bytes, 'expect').length > 0 &&
+      theirs.some(isContinue) !== ours.some(isContinue) &&
+      !(ours.some(isContinue) && !hasFraming(bytes)),
+  },
+  {
+    reason: 'Frames in the same read as their upgrade are served, not dropped, and a bad one gets a close frame.',
+    holds: (entry, theirs, ours) => theirs.some(isUpgrade) && ours.join('').startsWith(theirs.join('')),
+  },
+  {
+    reason: 'Responses to HEAD and those of 204 and 304 have no body, 204 and 304 no length either.',
+    holds: ({ bytes }, theirs, ours) =>
+      theirs.length === ours.length &&
+      theirs.some((text, i) => text !== ours[i]) &&
+      theirs.every((text, i) => text === ours[i] || withoutBody(text) === withoutBody(ours[i])) &&
+      (bytes.includes('HEAD ') || /HTTP\/1\.1 (?:204|304) /.test(ours.join(''))),
+  },
+  {
+    reason: 'A value in a query that is no valid escape stands for itself, and a key without a value is skipped.',
+    holds: ({ group }, theirs, ours) => group === 'queries' && isServed(theirs) && isServed(ours),
+  },
+  {
+    reason: 'getMethod() changes no characters but letters.',
+    holds: ({ bytes }) => bytes.startsWith('_ '),
+  },
+  {
+    reason: 'end(body, true) after write does not write a header into the body.',
+    holds: (entry, theirs) => theirs.join('').includes('oneConnection: close\r\n'),
+  },
+  {
+    reason: 'Connection is a list, and may come twice: close counts beside others.',
+    holds: ({ bytes }, theirs, ours) =>
+      valuesOf(bytes, 'connection').join().includes(',') && ours.at(-1) !== ALIVE && isServed(ours),
+  },
+  {
+    reason: 'Nothing behind a request that closes the connection is served.',
+    holds: ({ bytes }, theirs, ours) =>
+      isServed(ours) &&
+      ours.at(-1) !== ALIVE &&
+      (/-close /.test(bytes) || valuesOf(bytes, 'connection').includes('close')) &&
+      (theirs.length > ours.length || isError(theirs[0])),
+  },
+  {
+    reason: 'A request that is bad does not take back the answers to those before it.',
+    holds: (entry, theirs, ours) =>
+      theirs.length === 1 && isError(theirs[0]) && ours.length > 1 && isError(ours.at(-1)) && !isError(ours[0]),
+  },
+  {
+    reason: 'Trailers are read and dropped.',
+    holds: ({ bytes }, theirs, ours) =>
+      isChunked(bytes) && /\r\n0+(?:;[^\r]*)?\r\n(?:[^\r]|$)/.test(bytes) && !ours.includes(BAD_REQUEST),
+  },
+  {
+    reason: 'Chunk extensions are read and dropped, up to 4 KiB of them.',
+    holds: ({ bytes }, theirs, ours) =>
+      isChunked(bytes) && /^[0-9a-f]+[ \t]*;/im.test(bytes) && !ours.includes(BAD_REQUEST),
+  },
+  {
+    reason: 'Empty lines before a request are skipped (RFC 9112 section 2.2).',
+    holds: ({ bytes }, theirs, ours) =>
+      /^\r\n|\r\n\r\n(?:body|ok)?\r\n/.test(bytes) && ours.at(-1) === ALIVE && theirs.at(-1) !== ALIVE,
+  },
+  {
+    reason: 'What cannot become an HTTP/1.1 request or its body any more is refused with an answer, at once.',
+    holds: (entry, theirs, ours) =>
+      isError(ours.at(-1)) &&
+      !theirs.some(isError) &&
+      theirs.at(-1) !== ALIVE &&
+      ours.slice(0, -1).join('') === theirs.join(''),
+  },
+  {
+    reason: 'A method that is no token, and a target with DEL or with bytes that are not UTF-8, are refused with 505.',
+    holds: ({ bytes }, theirs, ours) =>
+      ours.at(-1) === VERSION_NOT_SUPPORTED &&
+      !theirs.some(isError) &&
+      (/^[^ ]*[^ A-Za-z0-9!#$%&'*+.^_`|~-]|^ /.test(bytes) ||
+        /^\S+ \S*[\x7f-\xff]/.test(bytes) ||
+        // The body has taken the method of the sentinel.
+        bytes.endsWith('\r\n\r\nb')),
+  },
+  {
+    reason: 'A header without a name is a bad request.',
+    holds: ({ bytes }, theirs, ours) => /\r\n:/.test(bytes) && ours.at(-1) === BAD_REQUEST,
+  },
+  {
+    reason: 'DEL in the value of a header makes a bad request.',
+    holds: ({ bytes }, theirs, ours) => /^[\w-]+: ?[^\r\n]*\x7f/m.test(bytes) && isRefused(ours, theirs),
+  },
+  {
+    reason: 'Bytes over 0x7f around the value of a header are part of it.',
+    holds: ({ bytes }, theirs, ours) =>
+      (/^[\w-]+: ?[\x80-\xff]/m.test(bytes) || /[\x80-\xff]\s*\r$/m.test(bytes)) && isServed(theirs) && isServed(ours),
+  },
+  {
+    reason: 'An empty Host is a bad request.',
+    holds: ({ bytes }, theirs, ours) => valuesOf(bytes, 'host').includes('') && isRefused(ours, theirs),
+  },
+  {
+    reason: 'More than one Content-Length is a bad request, and so is one that is empty or not all digits.',
+    holds: ({ bytes }, theirs, ours) => {
+      const lengths = valuesOf(bytes, 'content-length');
+      return (lengths.length > 1 || lengths.some((value) => !/^\d+$/.test(value))) && isRefused(ours, theirs);
+    },
+  },
+  {
+    reason: 'A Transfer-Encoding other than chunked, or more than one, is a bad request.',
+    holds: ({ bytes }, theirs, ours) => {
+      const codings = valuesOf(bytes, 'transfer-encoding');
+      return codings.length > 0 && !/^chunked$/i.test(codings.join()) && isRefused(ours, theirs);
+    },
+  },
+  {
+    reason: 'Chunks have the syntax of RFC 9112 section 7.1, or the request is bad.',
+    holds: ({ bytes }, theirs, ours) => isChunked(bytes) && ours.includes(BAD_REQUEST),
+  },
+];
+
+/** Why milliways answers otherwise, or nothing that is known. */
+function differenceFor(entry, theirs, ours) {
+  return DIFFERENCES.find(({ holds }) => holds(entry, splitAnswers(theirs), splitAnswers(ours)));
+}
+
+/** One string for each answer, and what follows them. */
+function splitAnswers(text) {
+  return text === '' ? [] : text.split(/(?=HTTP\/1\.1 \d{3} )|(?=\[alive\]$)/);
+}
+
+function isUpgrade(text) {
+  return text.startsWith('HTTP/1.1 101 ');
+}
+
+function isContinue(text) {
+  return text.startsWith('HTTP/1.1 100 ');
+}
+
+function isError(text) {
+  return ERRORS.includes(text);
+}
+
+/** Every answer is one of a handler, or that there is none. */
+function isServed(answers) {
+  return answers.length > 0 && !answers.some(isError);
+}
+
+/** It ends with an error where uWebSockets.js has none. */
+function isRefused(ours, theirs) {
+  return ours.at(-1) === BAD_REQUEST && !theirs.some(isError);
+}
+
+function withoutBody(text) {
+  return text.slice(0, text.indexOf('\r\n\r\n')).replace(/\r\nContent-Length: \d+/, '');
+}
+
+/** The values of a header of that name, in order. */
+function valuesOf(bytes, name) {
+  return [...bytes.matchAll(new RegExp(`^${name}:[ \\t]*(.*?)[ \\t]*\\r$`, 'gim'))].map(([, value]) => value);
+}
+
+function namesWebSocket(bytes) {
+  const tokens = valuesOf(bytes, 'upgrade').flatMap((value) => value.split(','));
+  return tokens.some((token) => token.trim().toLowerCase() === 'websocket');
+}
+
+function isChunked(bytes) {
+  return valuesOf(bytes, 'transfer-encoding').length > 0;
+}
+
+function hasFraming(bytes) {
+  return isChunked(bytes) || valuesOf(bytes, 'content-length').length > 0;
+}
+
+module.exports = { DIFFERENCES, differenceFor };
