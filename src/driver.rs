@@ -53,14 +53,15 @@ impl Environment {
     }
 
     /// Runs what a callback of the loop is for. Such a callback comes between calls from JavaScript, unless another
-    /// addon runs the loop inside one.
+    /// addon runs the loop inside one: then the scopes that are open stay so, below those of this callback.
     fn run(&self, what: impl FnOnce()) {
-        let outer = self.in_call.replace(false);
+        let outer = (self.in_call.replace(false), self.batch.take());
         if let Err(panic) = catch_unwind(AssertUnwindSafe(what)) {
             self.report(&Error::internal(&*panic));
         }
         self.end_batch();
-        self.in_call.set(outer);
+        self.in_call.set(outer.0);
+        self.batch.set(outer.1);
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct Environment {
     async_context: AsyncContext,
     pub(crate) callbacks: RefCell<Callbacks>,
     /// The scopes that the events of one turn share; open at most while a turn is under way.
-    batch: Cell<Option<Batch>>,
+    pub(crate) batch: Cell<Option<Batch>>,
     /// A call from JavaScript is under way, so that its scopes are open and events it causes are plain calls.
     pub(crate) in_call: Cell<bool>,
     /// Cleared by the first sign that the environment runs no more JavaScript. None is called after that.
@@ -82,11 +82,17 @@ pub(crate) enum Scope {
     Own,
 }
 
+/// Events that are told in one handle scope: opening one for each would cost as much as calling a function. What they
+/// keep alive until it closes are small objects, as buffers lose their memory at the end of their event.
+const EVENTS_PER_SCOPE: u32 = 64;
+
 /// Fields are dropped in this order.
-struct Batch {
+pub(crate) struct Batch {
     /// `None` once an async handler had to have its ticks run.
     ticks: Option<CallbackScope>,
     handles: HandleScope,
+    /// How many have been told.
+    events: u32,
 }
 
 /// Makes the environment's state and fills `exports` with functions that work on it.
@@ -250,31 +256,31 @@ impl Environment {
             return self.settle(handles.js(), run(handles.js()));
         }
         if scope == Scope::Own {
-            self.end_batch();
+            self.run_ticks();
         }
         let Some(batch) = self.shared_batch() else { return self.has_died() };
+        // SAFETY: on the environment's thread; the batch's handle scope is not closed before this event is over.
+        let js = unsafe { Js::from_raw(self.env) };
         self.batch.set(Some(batch));
-        let result = {
-            // SAFETY: as above; the batch outlives it.
-            let Ok(handles) = (unsafe { HandleScope::open(self.env) }) else { return self.has_died() };
-            self.settle(handles.js(), run(handles.js()))
-        };
+        let result = self.settle(js, run(js));
         if scope == Scope::Own {
-            self.end_batch();
+            self.run_ticks();
         }
         result
     }
 
-    /// The batch that is open, or a new one.
+    /// The batch that is open, with its scopes, or a new one.
     fn shared_batch(&self) -> Option<Batch> {
-        let mut batch = match self.batch.take() {
+        let batch = self.batch.take().filter(|batch| batch.events < EVENTS_PER_SCOPE);
+        let mut batch = match batch {
             Some(batch) => batch,
             // SAFETY: on the environment's thread, which is alive; closed after all that is opened inside.
-            None => Batch { ticks: None, handles: unsafe { HandleScope::open(self.env) }.ok()? },
+            None => Batch { ticks: None, handles: unsafe { HandleScope::open(self.env) }.ok()?, events: 0 },
         };
         if batch.ticks.is_none() {
             batch.ticks = Some(self.async_context.open(batch.handles.js()).ok()?);
         }
+        batch.events += 1;
         Some(batch)
     }
 
