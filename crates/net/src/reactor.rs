@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
 
-use milliways_proto::http::{DATE_LEN, date};
+use milliways_proto::http::Marks;
 use milliways_proto::router::{PatternTooDeep, RouteKind, Router};
 use milliways_proto::timer::{Tick, TimerWheel};
 use milliways_proto::ws::CloseFrame;
@@ -87,9 +87,9 @@ pub(crate) struct State {
     /// Connections that have come or gone, of apps that want to know.
     counted: Vec<(AppId, ConnectionId, Count)>,
     /// Whether responses name the interface.
-    pub(crate) is_named: bool,
-    date: [u8; DATE_LEN],
-    date_tick: Option<Tick>,
+    is_named: bool,
+    /// What every response has, and the second for which that is so.
+    marks: Option<(Tick, Marks)>,
 }
 
 /// A router with what else belongs to an app.
@@ -161,8 +161,7 @@ impl Reactor {
                 websockets: 0,
                 counted: Vec::new(),
                 is_named: true,
-                date: [b' '; DATE_LEN],
-                date_tick: None,
+                marks: None,
             }),
             poll: RefCell::new(Poll::new()?),
             events: Cell::new(Some(Events::with_capacity(EVENTS))),
@@ -185,7 +184,9 @@ impl Reactor {
 
     /// Leaves the header that names the interface out of responses from now on.
     pub fn leave_out_name(&self) {
-        self.state().is_named = false;
+        let mut state = self.state();
+        state.is_named = false;
+        state.marks = None;
     }
 
     /// Settings for a route of WebSockets, to be named in [`Route::WebSocket`]. `asks`: what becomes of a request is
@@ -546,12 +547,11 @@ impl State {
         }
     }
 
-    pub(crate) fn date(&mut self) -> &[u8; DATE_LEN] {
-        if self.date_tick != Some(self.now) {
-            self.date_tick = Some(self.now);
-            self.date = date(SystemTime::now());
-        }
-        &self.date
+    /// The headers that every response has.
+    pub(crate) fn marks(&mut self) -> &Marks {
+        let (now, is_named) = (self.now, self.is_named);
+        self.marks.take_if(|(tick, _)| *tick != now);
+        &self.marks.get_or_insert_with(|| (now, Marks::new(SystemTime::now(), is_named))).1
     }
 
     /// Appends to the output of a connection; it goes out at the end of the connection's event or of the turn. Does

@@ -5,8 +5,9 @@
 //! itself takes, without setting it up.
 
 use std::hint::black_box;
+use std::time::SystemTime;
 
-use milliways_proto::http::{DATE_LEN, DEFAULT_MAX_HEAD_SIZE, Method, Request, header_slots};
+use milliways_proto::http::{DEFAULT_MAX_HEAD_SIZE, Marks, Method, Request, header_slots};
 use milliways_proto::router::{RouteKind, Router};
 use milliways_proto::timer::TimerWheel;
 use milliways_proto::ws::{
@@ -158,6 +159,7 @@ fn router(times: u32, count: usize) {
 
 fn handshake(times: u32) {
     let mut output = Vec::with_capacity(512);
+    let marks = Marks::new(SystemTime::UNIX_EPOCH, true);
     for _ in 0..times {
         output.clear();
         let mut slots = header_slots();
@@ -166,7 +168,7 @@ fn handshake(times: u32) {
         assert!(Handshake::is_offered_by(&request));
         let handshake = Handshake::parse(&request).expect("valid");
         let acceptance = Acceptance::new(handshake.key(), handshake.protocols()).expect("valid");
-        acceptance.write(&mut output, true, &[b' '; DATE_LEN], true);
+        acceptance.write(&mut output, true, &marks);
         black_box(&mut output);
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use milliways_proto::http::{
-    Declared, Instruction, InvalidHeader, StatusLine, check_header, query_value, write_chunk, write_chunked_ending,
-    write_ending, write_header, write_last_chunk, write_marks, write_status,
+    DEFAULT_STATUS_LINE, Declared, Instruction, InvalidHeader, Marks, StatusLine, check_header, query_value,
+    write_chunk, write_chunked_ending, write_ending, write_header, write_last_chunk, write_status,
 };
 
 use super::{RoutedRequest, Upload};
@@ -196,6 +196,38 @@ impl Reactor {
     }
 }
 
+/// The end of a response's head: what every response has, and what is said of its body.
+struct HeadEnd {
+    marks: Marks,
+    /// From before.
+    flags: Flags,
+    close: bool,
+}
+
+impl HeadEnd {
+    /// Before a body of that length, or of one of which nothing is said.
+    fn write(&self, output: &mut Vec<u8>, content_length: Option<u64>) {
+        self.write_marks(output);
+        write_ending(output, content_length.filter(|_| !self.flags.has(Flags::BODILESS)));
+    }
+
+    /// Before a body in chunks.
+    fn write_chunked(&self, output: &mut Vec<u8>) {
+        self.write_marks(output);
+        if self.flags.has(Flags::BODILESS) { write_ending(output, None) } else { write_chunked_ending(output) }
+    }
+
+    fn write_marks(&self, output: &mut Vec<u8>) {
+        if !self.flags.has(Flags::STATUS_WRITTEN) {
+            output.extend_from_slice(DEFAULT_STATUS_LINE);
+        }
+        if self.close && !self.flags.has(Flags::CLOSE_ASKED) {
+            write_header(output, b"Connection", b"close").expect("a constant");
+        }
+        self.marks.write(output);
+    }
+}
+
 impl State {
     pub(crate) fn response(&mut self, id: ConnectionId) -> Result<&mut Connection, Stale> {
         self.table.get(id).and_then(|connection| match connection.phase {
@@ -218,25 +250,22 @@ impl State {
     }
 
     fn write_default_status(&mut self, slot: u32) {
-        if self.table.at(slot).is_some_and(|connection| !connection.flags.has(Flags::STATUS_WRITTEN)) {
-            self.write_status_line(slot, b"200 OK").expect("a constant");
+        let Some(connection) = self.table.at(slot) else { return };
+        if !connection.flags.has(Flags::STATUS_WRITTEN) {
+            connection.flags.add(Flags::STATUS_WRITTEN);
+            self.write(slot, |output| output.extend_from_slice(DEFAULT_STATUS_LINE));
         }
     }
 
-    /// Ends the head: what every response has, and what `ending` says of its body.
-    fn end_head(&mut self, slot: u32, close: bool, ending: impl FnOnce(&mut Vec<u8>, Flags)) {
-        self.write_default_status(slot);
-        let (date, is_named) = (*self.date(), self.is_named);
-        let Some(connection) = self.table.at(slot) else { return };
-        connection.flags.add(Flags::HEAD_ENDED);
-        let flags = connection.flags;
-        self.write(slot, |output| {
-            if close && !flags.has(Flags::CLOSE_ASKED) {
-                write_header(output, b"Connection", b"close").expect("a constant");
-            }
-            write_marks(output, &date, is_named);
-            ending(output, flags);
+    /// What is still to be written of the head, which counts as complete from now on.
+    fn end_head(&mut self, slot: u32, close: bool) -> HeadEnd {
+        let marks = *self.marks();
+        let flags = self.table.at(slot).map_or(Flags::default(), |connection| {
+            let before = connection.flags;
+            connection.flags.add(Flags::STATUS_WRITTEN | Flags::HEAD_ENDED);
+            before
         });
+        HeadEnd { marks, flags, close }
     }
 
     fn begin_chunks(&mut self, id: ConnectionId) -> Result<(), ResponseError> {
@@ -246,9 +275,8 @@ impl State {
             Some(_) => return Ok(()),
             None => {}
         }
-        self.end_head(id.slot, false, |output, flags| {
-            if flags.has(Flags::BODILESS) { write_ending(output, None) } else { write_chunked_ending(output) }
-        });
+        let head = self.end_head(id.slot, false);
+        self.write(id.slot, |output| head.write_chunked(output));
         self.begin_progress(id.slot, None);
         Ok(())
     }
@@ -261,9 +289,8 @@ impl State {
             Some(_) => return Err(ResponseError::Mixed),
             None => {}
         }
-        self.end_head(id.slot, close, |output, flags| {
-            write_ending(output, (!flags.has(Flags::BODILESS)).then_some(total));
-        });
+        let head = self.end_head(id.slot, close);
+        self.write(id.slot, |output| head.write(output, Some(total)));
         self.begin_progress(id.slot, Some(total));
         Ok((0, total))
     }
@@ -287,12 +314,9 @@ impl State {
         let has_body = |flags: Flags| !flags.has(Flags::BODILESS | Flags::HEAD);
         match connection.progress().copied() {
             None => {
-                self.end_head(slot, close, |output, flags| {
-                    write_ending(output, content_length.filter(|_| !flags.has(Flags::BODILESS)));
-                });
-                if self.table.at(slot).is_some_and(|connection| has_body(connection.flags)) {
-                    self.write_payload(slot, body, |_| {}, b"");
-                }
+                let head = self.end_head(slot, close);
+                let body = if has_body(head.flags) { body } else { &[] };
+                self.write_payload(slot, body, |output| head.write(output, content_length), b"");
                 self.finish_response(slot, close);
             }
             Some(Progress { total: None, .. }) => {

@@ -64,8 +64,8 @@ impl Reactor {
         }
         let has_status = connection.flags.has(Flags::STATUS_WRITTEN);
         let acceptance = Acceptance::new(key, protocol)?;
-        let (date, is_named) = (*state.date(), state.is_named);
-        state.write(id.slot, |output| acceptance.write(output, !has_status, &date, is_named));
+        let marks = *state.marks();
+        state.write(id.slot, |output| acceptance.write(output, !has_status, &marks));
         let now = state.active_now();
         let connection = state.response(id)?;
         connection.become_websocket(behavior, now);

@@ -17,6 +17,6 @@ pub use multipart::{Part, Parts};
 pub use query::query_value;
 pub use request::{DEFAULT_MAX_HEAD_SIZE, HeaderSlots, MAX_HEADERS, Request, header_slots};
 pub use response::{
-    DATE_LEN, InvalidHeader, NOT_FOUND_BODY, NOT_FOUND_STATUS, StatusLine, check_header, date, write_chunk,
-    write_chunked_ending, write_ending, write_header, write_last_chunk, write_marks, write_status,
+    DEFAULT_STATUS_LINE, InvalidHeader, Marks, NOT_FOUND_BODY, NOT_FOUND_STATUS, StatusLine, check_header, write_chunk,
+    write_chunked_ending, write_ending, write_header, write_last_chunk, write_status,
 };

@@ -22,7 +22,8 @@ pub const fn header_slots<'b>() -> HeaderSlots<'b> {
 #[derive(Debug)]
 pub struct Request<'b> {
     method: &'b str,
-    target: &'b str,
+    path: &'b str,
+    query: Option<&'b str>,
     headers: &'b [httparse::Header<'b>],
     /// The body that follows, `None` when there is none.
     body: Option<Body>,
@@ -60,7 +61,11 @@ impl<'b> Request<'b> {
         if has_bare_line_feed(&input[..length], method, headers) {
             return Err(malformed(input));
         }
-        let mut request = Self { method, target, headers, body: None, asks_to_close: false };
+        let (path, query) = match target.bytes().position(|byte| byte == b'?') {
+            Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
+            None => (target, None),
+        };
+        let mut request = Self { method, path, query, headers, body: None, asks_to_close: false };
         request.read_headers()?;
         Ok(Some((request, length)))
     }
@@ -77,12 +82,12 @@ impl<'b> Request<'b> {
 
     /// The target up to the question mark, not decoded.
     pub fn path(&self) -> &'b str {
-        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+        self.path
     }
 
     /// What follows the first question mark of the target, not decoded; `None` when there is no question mark.
     pub fn query(&self) -> Option<&'b str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        self.query
     }
 
     /// The value of the first header with this name, trimmed. `lower_name` must be in lower case: a name with a capital
@@ -200,8 +205,10 @@ mod tests {
         let once = |input: &[u8]| {
             let mut slots = header_slots();
             Request::parse(input, &mut slots, DEFAULT_MAX_HEAD_SIZE).map(|parsed| {
-                parsed
-                    .map(|(request, length)| (format!("{} {}", request.method, request.target), request.body(), length))
+                parsed.map(|(request, length)| {
+                    let line = format!("{} {} {:?}", request.method, request.path, request.query);
+                    (line, request.body(), length)
+                })
             })
         };
         let whole = once(input);
@@ -219,7 +226,7 @@ mod tests {
     #[test]
     fn a_plain_request() {
         let (line, body, length) = parse(b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\nrest").expect("good");
-        assert_eq!((line.as_str(), body.is_none(), length), ("GET /a?b=c", true, 32));
+        assert_eq!((line.as_str(), body.is_none(), length), ("GET /a Some(\"b=c\")", true, 32));
     }
 
     #[test]
@@ -310,7 +317,7 @@ mod tests {
     #[test]
     fn empty_lines_before_a_request_are_skipped() {
         let (line, _, length) = parse(b"\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n").expect("good");
-        assert_eq!((line.as_str(), length), ("GET /", 31));
+        assert_eq!((line.as_str(), length), ("GET / None", 31));
     }
 
     #[test]

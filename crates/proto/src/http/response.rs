@@ -2,9 +2,6 @@
 
 use std::time::SystemTime;
 
-/// Bytes of an IMF-fixdate (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub const DATE_LEN: usize = 29;
-
 /// The status for a request that no route matches.
 pub const NOT_FOUND_STATUS: &[u8] = b"404 File Not Found";
 
@@ -25,12 +22,35 @@ pub enum StatusLine {
     WithoutBody,
 }
 
-/// The Date header's value.
-pub fn date(now: SystemTime) -> [u8; DATE_LEN] {
-    let mut date = [0; DATE_LEN];
-    let text = httpdate::fmt_http_date(now);
-    date.copy_from_slice(text.as_bytes());
-    date
+/// The status line of a response whose handler gave none.
+pub const DEFAULT_STATUS_LINE: &[u8] = b"HTTP/1.1 200 OK\r\n";
+
+/// The headers that every response has: Date and the one by which clients know the interface.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks {
+    text: [u8; MARKS.len()],
+    /// Without the latter there are less.
+    length: usize,
+}
+
+/// With any date: all are of the same length (IMF-fixdate, RFC 9110 section 5.6.7).
+const MARKS: &[u8] = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nuWebSockets: 20\r\n";
+const NAME: &[u8] = b"uWebSockets: 20\r\n";
+
+impl Marks {
+    /// What responses have at that time; a second later they are others.
+    pub fn new(now: SystemTime, is_named: bool) -> Self {
+        let mut text = [0; MARKS.len()];
+        text.copy_from_slice(MARKS);
+        let date = httpdate::fmt_http_date(now);
+        text[b"Date: ".len()..][..date.len()].copy_from_slice(date.as_bytes());
+        Self { text, length: if is_named { MARKS.len() } else { MARKS.len() - NAME.len() } }
+    }
+
+    /// Appends the headers.
+    pub fn write(&self, output: &mut Vec<u8>) {
+        output.extend_from_slice(&self.text[..self.length]);
+    }
 }
 
 /// Appends `HTTP/1.1 200 OK` and the like.
@@ -60,13 +80,6 @@ pub fn write_header(output: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(
     output.extend_from_slice(value);
     output.extend_from_slice(b"\r\n");
     Ok(())
-}
-
-/// Appends the headers that every response has: Date and, if `is_named`, the one by which clients know the interface.
-pub fn write_marks(output: &mut Vec<u8>, date: &[u8; DATE_LEN], is_named: bool) {
-    output.extend_from_slice(b"Date: ");
-    output.extend_from_slice(date);
-    output.extend_from_slice(if is_named { b"\r\nuWebSockets: 20\r\n" } else { b"\r\n" });
 }
 
 /// Appends the end of a head whose body comes in chunks (RFC 9112 section 7.1).
@@ -127,7 +140,7 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         assert_eq!(write_status(&mut output, b"200 OK"), Ok(StatusLine::WithBody));
         write_header(&mut output, b"A", b"b").expect("good");
-        write_marks(&mut output, &date(now), true);
+        Marks::new(now, true).write(&mut output);
         write_ending(&mut output, Some(1203));
         assert_eq!(
             String::from_utf8_lossy(&output),

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
-use crate::http::{DATE_LEN, HttpError, InvalidHeader, Request, check_header, write_marks};
+use crate::http::{HttpError, InvalidHeader, Marks, Request, check_header};
 
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -69,7 +69,7 @@ impl<'b> Acceptance<'b> {
     }
 
     /// Appends the response, its status line unless that has been written.
-    pub fn write(&self, output: &mut Vec<u8>, with_status: bool, date: &[u8; DATE_LEN], is_named: bool) {
+    pub fn write(&self, output: &mut Vec<u8>, with_status: bool, marks: &Marks) {
         if with_status {
             output.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
         }
@@ -81,7 +81,7 @@ impl<'b> Acceptance<'b> {
             output.extend_from_slice(protocol);
             output.extend_from_slice(b"\r\n");
         }
-        write_marks(output, date, is_named);
+        marks.write(output);
         output.extend_from_slice(b"\r\n");
     }
 }
@@ -98,6 +98,9 @@ pub fn write_accept(output: &mut Vec<u8>, key: &[u8]) {
 mod tests {
     use super::*;
     use crate::http::header_slots;
+    use std::time::SystemTime;
+
+    const SOME_TIME: SystemTime = SystemTime::UNIX_EPOCH;
 
     #[test]
     fn rfc_6455_section_1_3_accept() {
@@ -124,14 +127,14 @@ mod tests {
             let handshake = Handshake::parse(request).expect("version 13");
             let acceptance = Acceptance::new(handshake.key(), handshake.protocols()).expect("a good protocol");
             let mut output = Vec::new();
-            acceptance.write(&mut output, true, b"Sun, 06 Nov 1994 08:49:37 GMT", true);
+            acceptance.write(&mut output, true, &Marks::new(SOME_TIME, true));
             output
         });
         assert_eq!(
             String::from_utf8_lossy(&response),
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\
-             Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nuWebSockets: 20\r\n\r\n"
+             Date: Thu, 01 Jan 1970 00:00:00 GMT\r\nuWebSockets: 20\r\n\r\n"
         );
     }
 
@@ -148,11 +151,11 @@ mod tests {
     fn headers_of_the_users_go_before_those_of_the_handshake() {
         let mut output = b"HTTP/1.1 101 Switching Protocols\r\nSet-Cookie: a=b\r\n".to_vec();
         let acceptance = Acceptance::new(b"dGhlIHNhbXBsZSBub25jZQ==", b"").expect("none is good");
-        acceptance.write(&mut output, false, b"Sun, 06 Nov 1994 08:49:37 GMT", false);
+        acceptance.write(&mut output, false, &Marks::new(SOME_TIME, false));
         assert_eq!(
             String::from_utf8_lossy(&output),
             "HTTP/1.1 101 Switching Protocols\r\nSet-Cookie: a=b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"
         );
     }
 
