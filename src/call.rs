@@ -21,7 +21,7 @@ pub(crate) struct Call<'s, const N: usize> {
 /// What a function gives back; `None` is `undefined`.
 pub(crate) type Returned<'s> = Result<Option<Value<'s>>, Error>;
 
-impl<const N: usize> Call<'_, N> {
+impl<'s, const N: usize> Call<'s, N> {
     /// The handle that the first two arguments are.
     pub(crate) fn id(&self) -> Result<ConnectionId, Error> {
         Ok(ConnectionId { slot: self.js.u32(self.arguments[0])?, generation: self.js.u32(self.arguments[1])? })
@@ -49,16 +49,21 @@ impl<const N: usize> Call<'_, N> {
     /// nothing, the memory of buffers as it is.
     pub(crate) fn with_bytes<R>(&self, index: usize, use_bytes: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
         let value = self.arguments[index];
+        // Asked for straight away: almost always it is a string, and finding out would cost as much.
+        let mut scratch = self.environment.scratch.take();
+        scratch.clear();
+        let result = match self.js.append_string(value, &mut scratch) {
+            Ok(true) => Ok(use_bytes(&scratch)),
+            Ok(false) => self.with_other(value, use_bytes),
+            Err(failed) => Err(failed.into()),
+        };
+        self.environment.scratch.set(scratch);
+        result
+    }
+
+    fn with_other<R>(&self, value: Value<'s>, use_bytes: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
         match self.js.type_of(value)? {
             sys::ValueType::napi_undefined => Ok(use_bytes(&[])),
-            sys::ValueType::napi_string => {
-                let mut scratch = self.environment.scratch.take();
-                scratch.clear();
-                let appended = self.js.append_string(value, &mut scratch);
-                let result = appended.map(|()| use_bytes(&scratch));
-                self.environment.scratch.set(scratch);
-                Ok(result?)
-            }
             sys::ValueType::napi_object => {
                 // SAFETY: `use_bytes` does not call JavaScript.
                 let bytes = unsafe { self.js.bytes(value) };

@@ -34,6 +34,11 @@ const IS_TAKEN: u32 = 2;
 /// `responseTryEnd`: the response is complete.
 const IS_COMPLETE: u32 = 4;
 
+/// What such a function gives back. `undefined` is no bit, and costs nothing.
+fn flags<'s, const N: usize>(call: &Call<'s, N>, flags: u32) -> Returned<'s> {
+    Ok(if flags == 0 { None } else { Some(call.js.number(flags)?) })
+}
+
 fn uncorked(reactor: &Reactor, id: ConnectionId) -> u32 {
     if reactor.is_corked(id) { 0 } else { UNCORKED }
 }
@@ -42,7 +47,7 @@ fn uncorked(reactor: &Reactor, id: ConnectionId) -> u32 {
 pub(crate) fn write_status<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     let (id, reactor) = (call.id()?, &call.environment.reactor);
     call.with_bytes(2, |status| reactor.write_status(id, status))??;
-    Ok(Some(call.js.number(uncorked(reactor, id))?))
+    flags(call, uncorked(reactor, id))
 }
 
 /// `responseHeader(slot, generation, name, value): isUncorked`
@@ -50,15 +55,15 @@ pub(crate) fn write_header<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (id, reactor) = (call.id()?, &call.environment.reactor);
     let name = call.with_bytes(2, <[u8]>::to_vec)?;
     call.with_bytes(3, |value| reactor.write_header(id, &name, value))??;
-    Ok(Some(call.js.number(uncorked(reactor, id))?))
+    flags(call, uncorked(reactor, id))
 }
 
 /// `responseEnd(slot, generation, body, close): isUncorked`
 pub(crate) fn end<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (id, close, reactor) = (call.id()?, call.bool(3)?, &call.environment.reactor);
-    let flags = uncorked(reactor, id);
+    let uncorked = uncorked(reactor, id);
     call.with_bytes(2, |body| reactor.respond(id, body, close))?.map_err(done)?;
-    Ok(Some(call.js.number(flags)?))
+    flags(call, uncorked)
 }
 
 /// `responseEndWithoutBody(slot, generation, contentLength | undefined, close): isUncorked`
@@ -66,24 +71,23 @@ pub(crate) fn end_without_body<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (id, close, reactor) = (call.id()?, call.bool(3)?, &call.environment.reactor);
     let is_given = !call.js.is_undefined(call.arguments[2])?;
     let length = is_given.then(|| size(call, 2, "reportedContentLength")).transpose()?;
-    let flags = uncorked(reactor, id);
+    let uncorked = uncorked(reactor, id);
     reactor.respond_without_body(id, length, close).map_err(done)?;
-    Ok(Some(call.js.number(flags)?))
+    flags(call, uncorked)
 }
 
 /// `responseBeginWrite(slot, generation): isUncorked`
 pub(crate) fn begin_write<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let (id, reactor) = (call.id()?, &call.environment.reactor);
     reactor.begin_chunks(id)?;
-    Ok(Some(call.js.number(uncorked(reactor, id))?))
+    flags(call, uncorked(reactor, id))
 }
 
 /// `responseWrite(slot, generation, chunk): UNCORKED | IS_TAKEN`
 pub(crate) fn write<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     let (id, reactor) = (call.id()?, &call.environment.reactor);
     let keeps_up = call.with_bytes(2, |chunk| reactor.write_chunk(id, chunk))??;
-    let flags = uncorked(reactor, id) | if keeps_up { IS_TAKEN } else { 0 };
-    Ok(Some(call.js.number(flags)?))
+    flags(call, uncorked(reactor, id) | if keeps_up { IS_TAKEN } else { 0 })
 }
 
 /// `responseTryEnd(slot, generation, piece, total, close): UNCORKED | IS_TAKEN | IS_COMPLETE`. Without a total the piece
@@ -93,18 +97,18 @@ pub(crate) fn try_end<'s>(call: &Call<'s, 5>) -> Returned<'s> {
     let is_given = !call.js.is_undefined(call.arguments[3])?;
     let total = if is_given { size(call, 3, "totalSize")? } else { 0 };
     let close = call.bool(4)?;
-    let mut flags = uncorked(reactor, id);
+    let mut said = uncorked(reactor, id);
     let ended = call.with_bytes(2, |piece| {
         let total = if total == 0 { piece.len() as u64 } else { total };
         reactor.try_end(id, piece, total, close)
     })??;
     if ended.is_taken {
-        flags |= IS_TAKEN;
+        said |= IS_TAKEN;
     }
     if ended.is_complete {
-        flags |= IS_COMPLETE;
+        said |= IS_COMPLETE;
     }
-    Ok(Some(call.js.number(flags)?))
+    flags(call, said)
 }
 
 /// `responseWriteOffset(slot, generation): bytes`

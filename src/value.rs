@@ -254,6 +254,10 @@ impl<'s> Js<'s> {
 
     /// ECMAScript's `ToBoolean`.
     pub(crate) fn to_bool(self, value: Value<'s>) -> Result<bool, Failed> {
+        // What is left out is the rule, and converting it would cost several times as much.
+        if self.is_undefined(value)? {
+            return Ok(false);
+        }
         // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
         let boolean = self.make(|env, result| unsafe { sys::napi_coerce_to_bool(env, value.raw, result) })?;
         let mut is_true = false;
@@ -262,10 +266,10 @@ impl<'s> Js<'s> {
         Ok(is_true)
     }
 
-    /// Appends a string's characters as UTF-8, lone surrogates as U+FFFD.
+    /// Appends a string's characters as UTF-8, lone surrogates as U+FFFD; tells whether the value is a string.
     ///
     /// In one pass unless the string is long: asking for the length first would be another.
-    pub(crate) fn append_string(self, value: Value<'s>, output: &mut Vec<u8>) -> Result<(), Failed> {
+    pub(crate) fn append_string(self, value: Value<'s>, output: &mut Vec<u8>) -> Result<bool, Failed> {
         /// Room at first; strings that fit are the rule.
         const ROOM: usize = 4096;
         /// V8 stops before a character that doesn't fit. With more room left than the longest character takes, and the
@@ -274,7 +278,7 @@ impl<'s> Js<'s> {
 
         output.reserve(ROOM);
         let room = output.capacity() - output.len();
-        let written = self.write_string(value, output)?;
+        let Some(mut written) = self.write_string(value, output)? else { return Ok(false) };
         if written + LONGEST_CHARACTER >= room {
             let mut length = 0;
             // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive; no buffer asks for the length.
@@ -282,26 +286,28 @@ impl<'s> Js<'s> {
                 sys::napi_get_value_string_utf8(self.env, value.raw, ptr::null_mut(), 0, &raw mut length)
             })?;
             output.reserve(length + 1);
-            let written = self.write_string(value, output)?;
+            written = self.write_string(value, output)?.ok_or(Failed)?;
             debug_assert_eq!(written, length);
-            // SAFETY: as many bytes have been written behind the end of the vector, within its capacity.
-            unsafe { output.set_len(output.len() + written) };
-        } else {
-            // SAFETY: as above.
-            unsafe { output.set_len(output.len() + written) };
         }
-        Ok(())
+        // SAFETY: as many bytes have been written behind the end of the vector, within its capacity.
+        unsafe { output.set_len(output.len() + written) };
+        Ok(true)
     }
 
-    /// Writes a string behind the end of the vector as far as its capacity goes; gives the number of bytes.
-    fn write_string(self, value: Value<'s>, output: &mut Vec<u8>) -> Result<usize, Failed> {
+    /// Writes a string behind the end of the vector as far as its capacity goes; gives the number of bytes, or `None` if
+    /// it is no string.
+    fn write_string(self, value: Value<'s>, output: &mut Vec<u8>) -> Result<Option<usize>, Failed> {
         let room = output.spare_capacity_mut();
         let mut written = 0;
         let start = room.as_mut_ptr().cast::<c_char>();
         // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive. No more than the room is written,
         // the terminating NUL included.
-        check(unsafe { sys::napi_get_value_string_utf8(self.env, value.raw, start, room.len(), &raw mut written) })?;
-        Ok(written)
+        let status =
+            unsafe { sys::napi_get_value_string_utf8(self.env, value.raw, start, room.len(), &raw mut written) };
+        if status == sys::Status::napi_string_expected {
+            return Ok(None);
+        }
+        check(status).map(|()| Some(written))
     }
 
     /// The bytes of an `ArrayBuffer` or a typed array, `None` for anything else.

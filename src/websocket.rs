@@ -13,7 +13,7 @@ pub(crate) const NO_SLOT: u32 = u32::MAX;
 /// `webSocketSendText(slot, generation, message, isBinary): status`, for strings.
 pub(crate) fn send_text<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (id, js, message) = (call.id()?, call.js, call.arguments[2]);
-    let mut appended = Ok(());
+    let mut appended = Ok(false);
     let append = |output: &mut Vec<u8>| appended = js.append_string(message, output);
     let status = call.environment.reactor.send_with(id, opcode(call)?, append)?;
     appended?;
