@@ -32,6 +32,13 @@ export const ROWS = [
     load: ['http', '--connections', '100'],
   },
   {
+    name: 'http-hello-pipelined',
+    title: 'HTTP, `Hello World!`, 100 × 16',
+    kind: 'load',
+    contenders: ['node'],
+    load: ['http', '--connections', '100', '--depth', '16'],
+  },
+  {
     name: 'connections',
     title: 'Connect, upgrade, close; 100 at a time',
     kind: 'load',

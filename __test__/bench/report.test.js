@@ -97,7 +97,7 @@ describe('the rows of the benchmarks', () => {
     assert.deepEqual(chooseRows([]), ROWS);
     assert.deepEqual(
       chooseRows(['idle-c', 'http']).map(({ name }) => name),
-      ['http-hello', 'idle-cpu'],
+      ['http-hello', 'http-hello-pipelined', 'idle-cpu'],
     );
     assert.throws(() => chooseRows(['no-such']), /there is no row no-such; rows are echo-20-200x1/);
   });
