@@ -88,6 +88,9 @@ impl Flags {
     /// Something of the body that came before anybody asked for it, or its end, is to be told.
     pub(crate) const OWES_BODY: u32 = 1 << 19;
 
+    /// The WebSocket has subscribed to a topic.
+    pub(crate) const SUBSCRIBED: u32 = 1 << 20;
+
     const OF_RESPONSE: u32 = !0 << 8;
 
     pub(crate) fn has(self, flag: u32) -> bool {

@@ -1,6 +1,7 @@
 //! What the reactor tells, one event at a time.
 
 use milliways_proto::http::Request;
+use milliways_proto::topics::Change;
 use milliways_proto::ws::Payload;
 
 use crate::{AppId, BehaviorId, ConnectionId, Reactor, RouteId, RoutedRequest};
@@ -48,6 +49,14 @@ pub trait Handler {
 
     /// The socket has taken some of the data that was waiting for it.
     fn drain(&self, reactor: &Reactor, behavior: BehaviorId, id: ConnectionId) {}
+
+    /// A message that was published has not been sent to this subscriber, because too much waits already. (Of a message that
+    /// is sent to one, [`SendStatus::Dropped`](crate::SendStatus) tells.)
+    fn dropped(&self, reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, message: &[u8], binary: bool) {}
+
+    /// A subscription has ended with its WebSocket; `change` is how the number of the topic's subscribers has changed.
+    /// `id` is stale already, and [`Handler::close`] follows.
+    fn unsubscribed(&self, reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, topic: &[u8], change: Change) {}
 
     /// A WebSocket has ended. `id` is stale already; its slot is not used for another connection before this returns.
     fn close(&self, reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, code: u16, reason: &[u8]) {}

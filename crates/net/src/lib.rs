@@ -16,6 +16,7 @@ mod http;
 mod input;
 mod listener;
 mod output;
+mod pubsub;
 mod reactor;
 mod settings;
 mod sys;

@@ -60,10 +60,15 @@ impl Output {
     pub(crate) fn flush_with(&mut self, stream: &TcpStream, payload: &[u8]) -> io::Result<()> {
         let taken = self.offer(stream, payload)?;
         if taken < payload.len() {
-            self.bytes.extend_from_slice(&payload[taken..]);
-            self.blocked = true;
+            self.hold(&payload[taken..]);
         }
         Ok(())
+    }
+
+    /// Keeps what the socket has just refused.
+    pub(crate) fn hold(&mut self, refused: &[u8]) {
+        self.bytes.extend_from_slice(refused);
+        self.blocked = true;
     }
 
     /// Writes what is there and then as much of `payload` as the socket takes; gives how much that is.

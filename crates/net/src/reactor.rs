@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use milliways_proto::http::Marks;
 use milliways_proto::router::{PatternTooDeep, RouteKind, Router};
 use milliways_proto::timer::{Tick, TimerWheel};
+use milliways_proto::topics::Topics;
 use milliways_proto::ws::CloseFrame;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -19,6 +20,7 @@ use crate::connection::{Connection, Flags, Phase, SidePool};
 use crate::input::Peer;
 use crate::listener::{self, Listener, Listening};
 use crate::output::{DIRECT_FROM, Output};
+use crate::pubsub::{About, Dropped};
 use crate::settings::Behavior;
 use crate::sys::retry;
 use crate::table::{ConnectionId, Stale, Table};
@@ -84,6 +86,10 @@ pub(crate) struct State {
     /// WebSockets over the limit of their behavior, to be closed when nobody is in the middle of sending to them.
     pub(crate) doomed: Vec<ConnectionId>,
     pub(crate) websockets: usize,
+    /// Apps in which something has been published that has not been delivered; each once.
+    pub(crate) undelivered: Vec<AppId>,
+    /// Messages that were published and that a subscriber was too slow for, to be told.
+    pub(crate) dropped: Vec<Dropped>,
     /// Connections that have come or gone, of apps that want to know.
     counted: Vec<(AppId, ConnectionId, Count)>,
     /// Whether responses name the interface.
@@ -96,6 +102,7 @@ pub(crate) struct State {
 pub(crate) struct App {
     pub(crate) router: Router<Route>,
     pub(crate) settings: AppSettings,
+    pub(crate) topics: Topics<About>,
     /// Whether its connections are told when they come and go.
     counts: bool,
 }
@@ -108,7 +115,7 @@ impl Apps {
         &self.0[id.0 as usize]
     }
 
-    fn of_mut(&mut self, id: AppId) -> &mut App {
+    pub(crate) fn of_mut(&mut self, id: AppId) -> &mut App {
         &mut self.0[id.0 as usize]
     }
 }
@@ -159,6 +166,8 @@ impl Reactor {
                 doomed: Vec::new(),
                 descriptor_freed: false,
                 websockets: 0,
+                undelivered: Vec::new(),
+                dropped: Vec::new(),
                 counted: Vec::new(),
                 is_named: true,
                 marks: None,
@@ -173,7 +182,7 @@ impl Reactor {
     /// A new router.
     pub fn add_app(&self, settings: AppSettings) -> AppId {
         let mut state = self.state();
-        state.apps.0.push(App { router: Router::default(), settings, counts: false });
+        state.apps.0.push(App { router: Router::default(), settings, topics: Topics::default(), counts: false });
         AppId(state.apps.0.len() as u32 - 1)
     }
 
@@ -321,6 +330,7 @@ impl Reactor {
             self.guard(id.slot, handler, || _ = self.close(id, handler));
         }
         self.tell_counted(handler);
+        self.deliver_published(handler);
         let mut state = self.state();
         while let Some(slot) = state.dirty.pop() {
             state.flush(slot);
@@ -352,7 +362,13 @@ impl Reactor {
     /// Whether [`Reactor::pump`] has something to do.
     pub fn has_work(&self) -> bool {
         let state = self.state();
-        !state.dirty.is_empty() || !state.resumed.is_empty() || !state.doomed.is_empty() || !state.counted.is_empty()
+        let is_idle = state.dirty.is_empty()
+            && state.resumed.is_empty()
+            && state.doomed.is_empty()
+            && state.counted.is_empty()
+            && state.undelivered.is_empty()
+            && state.dropped.is_empty();
+        !is_idle
     }
 
     /// Gathers what is written to a connection until [`Reactor::uncork`]; gives what that is to be told.
@@ -605,9 +621,22 @@ impl State {
             self.write(slot, |output| output.extend_from_slice(piece));
             return piece.len();
         }
+        self.offer_now(slot, piece)
+    }
+
+    /// Writes what is there and as much of `piece` as the socket takes, and keeps none of it.
+    pub(crate) fn offer_now(&mut self, slot: u32, piece: &[u8]) -> usize {
         let mut taken = 0;
         self.push_out(slot, |output, stream| output.offer(stream, piece).map(|count| taken = count));
         taken
+    }
+
+    /// Keeps what the socket has just refused.
+    pub(crate) fn hold(&mut self, slot: u32, refused: &[u8]) {
+        let Some(connection) = self.table.at(slot) else { return };
+        if !connection.flags.has(Flags::BROKEN) {
+            self.pool.side_of(connection).output.hold(refused);
+        }
     }
 
     fn push_out(&mut self, slot: u32, push: impl FnOnce(&mut Output, &TcpStream) -> io::Result<()>) {
@@ -682,6 +711,7 @@ impl State {
     pub(crate) fn remove(&mut self, slot: u32) {
         let Some(app) = self.table.at(slot).map(|connection| self.behaviors.app_of(connection)) else { return };
         self.count(app, slot, Count::Down);
+        self.leave_topics(slot);
         let Some(mut connection) = self.table.remove(slot) else { return };
         self.wheel.cancel(slot);
         if let Some(side) = &mut connection.side {

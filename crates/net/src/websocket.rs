@@ -1,5 +1,8 @@
 //! WebSockets: frames in, frames out, and the ways one ends.
 
+use std::rc::Rc;
+
+use milliways_proto::topics::Change;
 use milliways_proto::ws::{
     CloseFrame, Event, MAX_CONTROL_PAYLOAD, Opcode, encode_frame_header, write_frame, write_frame_header,
 };
@@ -27,8 +30,11 @@ const MAX_PONG_BACKLOG: usize = 64 * 1024;
 
 impl Reactor {
     /// Sends a frame: a whole message or, unless `fin`, a fragment.
+    ///
+    /// What has been published to its topics before goes out before.
     pub fn send(&self, id: ConnectionId, opcode: Opcode, fin: bool, payload: &[u8]) -> Result<SendStatus, Stale> {
         let mut state = self.state();
+        state.deliver_before(id.slot);
         if state.check_limit(id)? {
             return Ok(SendStatus::Dropped);
         }
@@ -45,6 +51,7 @@ impl Reactor {
         append: impl FnOnce(&mut Vec<u8>),
     ) -> Result<SendStatus, Stale> {
         let mut state = self.state();
+        state.deliver_before(id.slot);
         if state.check_limit(id)? {
             return Ok(SendStatus::Dropped);
         }
@@ -161,11 +168,13 @@ impl Reactor {
         let mut state = self.state();
         let id = state.table.id(slot);
         let Some(behavior) = state.table.at(slot).map(|connection| connection.behavior()) else { return };
+        state.deliver_before(slot);
         state.write(slot, |output| frame.write(output));
         state.websockets -= 1;
+        let left = state.leave_topics(slot);
         state.begin_closing(slot);
         drop(state);
-        handler.close(self, behavior, id, code, reason);
+        self.tell_end(behavior, id, left, code, reason, handler);
     }
 
     /// Drops the connection at once; tells the handler `code` and `reason`.
@@ -174,14 +183,30 @@ impl Reactor {
         let id = state.table.id(slot);
         let Some(behavior) = state.table.at(slot).map(|connection| connection.behavior()) else { return };
         state.websockets -= 1;
+        let left = state.leave_topics(slot);
         state.remove(slot);
         drop(state);
-        handler.close(self, behavior, id, code, reason.as_bytes());
+        self.tell_end(behavior, id, left, code, reason.as_bytes(), handler);
+    }
+
+    fn tell_end(
+        &self,
+        behavior: BehaviorId,
+        id: ConnectionId,
+        left: Vec<(Rc<[u8]>, Change)>,
+        code: u16,
+        reason: &[u8],
+        handler: &impl Handler,
+    ) {
+        for (topic, change) in left {
+            handler.unsubscribed(self, behavior, id, &topic, change);
+        }
+        handler.close(self, behavior, id, code, reason);
     }
 }
 
 impl State {
-    fn websocket(&mut self, id: ConnectionId) -> Result<&mut Connection, Stale> {
+    pub(crate) fn websocket(&mut self, id: ConnectionId) -> Result<&mut Connection, Stale> {
         self.table.get(id).and_then(|connection| match connection.phase {
             Phase::WebSocket => Ok(connection),
             _ => Err(Stale),
@@ -190,7 +215,7 @@ impl State {
 
     /// Whether a message has to be dropped. It is only when *more* than the limit waits already, so that one message of
     /// any size can always be sent.
-    fn check_limit(&mut self, id: ConnectionId) -> Result<bool, Stale> {
+    pub(crate) fn check_limit(&mut self, id: ConnectionId) -> Result<bool, Stale> {
         let Self { table, behaviors, doomed, .. } = self;
         let connection = table.get(id)?;
         let settings = behaviors.settings_of(connection).ok_or(Stale)?;

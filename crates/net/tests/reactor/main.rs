@@ -8,6 +8,7 @@ mod http;
 mod lifecycle;
 mod panics;
 mod pipelining;
+mod pubsub;
 mod random;
 mod support;
 mod timeouts;

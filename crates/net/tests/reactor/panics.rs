@@ -48,6 +48,8 @@ fn fragile() -> Server {
                 Event::Writable { .. } => panic!("boom in writable"),
                 Event::Connected { .. } => panic!("boom in connected"),
                 Event::Disconnected { .. } => panic!("boom in disconnected"),
+                Event::Dropped { .. } => panic!("boom in dropped"),
+                Event::Unsubscribed { topic, .. } => assert!(!told_to(topic), "boom in unsubscribed"),
                 Event::Upgrade { .. } | Event::Collected { .. } | Event::Panicked { .. } => {}
             }
         },

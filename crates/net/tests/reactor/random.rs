@@ -29,6 +29,10 @@ fn id((slot, generation): Key) -> ConnectionId {
 struct Known {
     seed: u64,
     websockets: BTreeSet<Key>,
+    /// Those of which it has been told that a subscription ended with them; their end is told next.
+    ending: BTreeSet<Key>,
+    /// Who has subscribed to which topic.
+    subscriptions: BTreeSet<(Key, u8)>,
     /// Requests that are to be answered.
     awaited: BTreeSet<Key>,
     seen: HashSet<Key>,
@@ -70,12 +74,26 @@ impl Known {
                 assert!(self.awaited.remove(&key.expect("an id")), "nobody waits for this");
                 self.stale = key;
             }
-            Event::Message { .. } | Event::Ping { .. } | Event::Pong { .. } | Event::Drain { .. } => {
+            Event::Message { .. }
+            | Event::Ping { .. }
+            | Event::Pong { .. }
+            | Event::Drain { .. }
+            | Event::Dropped { .. } => {
                 assert!(self.websockets.contains(&key.expect("an id")), "{event} for one that is not open");
             }
+            Event::Unsubscribed { topic, .. } => {
+                let key = key.expect("an id");
+                assert!(self.subscriptions.remove(&(key, topic[0])), "{event} for one that has not");
+                assert!(self.websockets.remove(&key) || self.ending.contains(&key), "{event} for one that is not open");
+                self.ending.insert(key);
+                self.stale = Some(key);
+            }
             Event::Close { .. } => {
-                assert!(self.websockets.remove(&key.expect("an id")), "{event} for one that is not open");
-                self.stale = key;
+                let key = key.expect("an id");
+                let is_open = self.websockets.remove(&key) || self.ending.remove(&key);
+                assert!(is_open, "{event} for one that is not open");
+                assert!(self.subscriptions.iter().all(|(other, _)| *other != key), "a subscription is left");
+                self.stale = Some(key);
             }
             Event::Data { .. } | Event::Collected { .. } | Event::Writable { .. } => {
                 assert!(self.awaited.contains(&key.expect("an id")), "{event} for one that nobody waits for");
@@ -93,7 +111,7 @@ impl Known {
 
 /// Does something or other, as a handler or from outside.
 fn act(server: &Server, known: &RefCell<Known>) {
-    let what = known.borrow_mut().below(40);
+    let what = known.borrow_mut().below(50);
     let websocket = known.borrow_mut().any_websocket();
     let awaited = known.borrow_mut().any_awaited();
     let length = [0, 10, 200, 40_000, 70_000, 300_000][known.borrow_mut().below(6)];
@@ -125,6 +143,9 @@ fn act(server: &Server, known: &RefCell<Known>) {
             server.reactor.respond(id(to), &vec![b'x'; length], length == 200).expect("a request");
         }
         (33, _, Some(to)) if is_rare => server.reactor.close_response(id(to), server).expect("a request"),
+        (40..=49, Some(to), _) if server.reactor.check_websocket(id(to)).is_ok() => {
+            use_topics(server, known, to, what, length);
+        }
         (34, ..) => server.pump(),
         (35, ..) => server.turn(),
         _ => {}
@@ -133,6 +154,23 @@ fn act(server: &Server, known: &RefCell<Known>) {
         assert_eq!(server.reactor.send(stale, Opcode::Text, true, b""), Err(Stale));
         assert_eq!(server.reactor.write_status(stale, b"200"), Err(ResponseError::Stale));
         assert_eq!(server.reactor.cork(stale), Err(Stale));
+    }
+}
+
+/// Subscribes, unsubscribes or publishes.
+fn use_topics(server: &Server, known: &RefCell<Known>, to: Key, what: usize, length: usize) {
+    let topic = b'a' + known.borrow_mut().below(4) as u8;
+    match what {
+        40..=43 => {
+            let is_new = server.reactor.subscribe(id(to), &[topic]).expect("an open WebSocket").is_some();
+            assert_eq!(known.borrow_mut().subscriptions.insert((to, topic)), is_new);
+        }
+        44 => {
+            let was = server.reactor.unsubscribe(id(to), &[topic]).expect("an open WebSocket").is_some();
+            assert_eq!(known.borrow_mut().subscriptions.remove(&(to, topic)), was);
+        }
+        45..=47 => _ = server.reactor.publish(server.app, &[topic], Opcode::Binary, &vec![b'p'; length]),
+        _ => _ = server.reactor.publish_from(id(to), &[topic], Opcode::Text, b"published"),
     }
 }
 

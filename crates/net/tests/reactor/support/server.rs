@@ -12,6 +12,7 @@ use milliways_net::{
 };
 use milliways_proto::http::Request;
 use milliways_proto::router::RouteKind;
+use milliways_proto::topics::Change;
 use milliways_proto::ws::{Opcode, Payload};
 use socket2::{Domain, Socket, Type};
 
@@ -41,6 +42,8 @@ pub(crate) enum Event {
     Ping { id: ConnectionId, payload: Vec<u8> },
     Pong { id: ConnectionId, payload: Vec<u8> },
     Drain { id: ConnectionId },
+    Dropped { id: ConnectionId, message: Vec<u8>, binary: bool },
+    Unsubscribed { id: ConnectionId, topic: Vec<u8>, change: Change },
     Close { id: ConnectionId, code: u16, reason: Vec<u8> },
     Panicked { message: String },
 }
@@ -61,6 +64,8 @@ impl Event {
             | Self::Ping { id, .. }
             | Self::Pong { id, .. }
             | Self::Drain { id }
+            | Self::Dropped { id, .. }
+            | Self::Unsubscribed { id, .. }
             | Self::Close { id, .. } => Some(*id),
             Self::Unanswered { .. } | Self::Panicked { .. } => None,
         }
@@ -90,6 +95,12 @@ impl fmt::Display for Event {
             Self::Ping { payload, .. } => write!(formatter, "ping {}", shown(payload)),
             Self::Pong { payload, .. } => write!(formatter, "pong {}", shown(payload)),
             Self::Drain { .. } => write!(formatter, "drain"),
+            Self::Dropped { message, binary, .. } => {
+                write!(formatter, "dropped {} {}", if *binary { "binary" } else { "text" }, shown(message))
+            }
+            Self::Unsubscribed { topic, change, .. } => {
+                write!(formatter, "unsubscribed {} {} {}", shown(topic), change.new, change.old)
+            }
             Self::Close { code, reason, .. } => write!(formatter, "close {code} {}", reason.escape_ascii()),
             Self::Panicked { message } => write!(formatter, "panicked {message}"),
         }
@@ -189,6 +200,19 @@ impl Server {
 
     pub(crate) fn send(&self, id: ConnectionId, opcode: Opcode, payload: &[u8]) -> SendStatus {
         self.reactor.send(id, opcode, true, payload).expect("an open WebSocket")
+    }
+
+    pub(crate) fn subscribe(&self, id: ConnectionId, topic: &str) -> Option<Change> {
+        self.reactor.subscribe(id, topic.as_bytes()).expect("an open WebSocket")
+    }
+
+    /// To the app's subscribers.
+    pub(crate) fn publish(&self, topic: &str, message: &[u8]) -> bool {
+        self.reactor.publish(self.app, topic.as_bytes(), Opcode::Binary, message)
+    }
+
+    pub(crate) fn publish_from(&self, id: ConnectionId, topic: &str, message: &[u8]) -> bool {
+        self.reactor.publish_from(id, topic.as_bytes(), Opcode::Text, message).expect("an open WebSocket")
     }
 
     /// Answers 200 with a body.
@@ -413,6 +437,14 @@ impl Handler for Server {
         payload.copy_into(&mut copy);
         assert!(copy == payload.bytes(), "copied and unmasked in place are the same");
         self.tell(&Event::Message { id, payload: copy, binary });
+    }
+
+    fn dropped(&self, _: &Reactor, _: BehaviorId, id: ConnectionId, message: &[u8], binary: bool) {
+        self.tell(&Event::Dropped { id, message: message.to_vec(), binary });
+    }
+
+    fn unsubscribed(&self, _: &Reactor, _: BehaviorId, id: ConnectionId, topic: &[u8], change: Change) {
+        self.tell(&Event::Unsubscribed { id, topic: topic.to_vec(), change });
     }
 
     fn ping(&self, _: &Reactor, _: BehaviorId, id: ConnectionId, mut payload: Payload<'_>) {

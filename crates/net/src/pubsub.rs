@@ -1,0 +1,205 @@
+//! Topics of an app: subscribing, publishing, and how what is published gets to the sockets.
+
+use std::rc::Rc;
+
+use milliways_proto::topics::{Change, Delivery, Topics};
+use milliways_proto::ws::{Opcode, write_frame};
+
+use crate::connection::Flags;
+use crate::output::DIRECT_FROM;
+use crate::reactor::State;
+use crate::{AppId, BehaviorId, ConnectionId, Handler, Reactor, Stale};
+
+/// From so many bytes on that wait to be delivered they are, without waiting for the end of the turn.
+const DELIVER_AT: usize = 64 * 1024;
+
+/// What is said of a publication.
+pub(crate) struct About {
+    is_binary: bool,
+    /// How long the message is: so many of the last bytes of its frame.
+    length: usize,
+}
+
+/// When what is delivered is to go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    /// With one system call for each subscriber.
+    Now,
+    /// With what is about to be sent to the same.
+    Soon,
+}
+
+/// A message that a subscriber was too slow for.
+pub(crate) struct Dropped {
+    behavior: BehaviorId,
+    id: ConnectionId,
+    message: Rc<[u8]>,
+    is_binary: bool,
+}
+
+impl Reactor {
+    /// Subscribes a WebSocket to a topic, any bytes; `None` if it has subscribed already.
+    pub fn subscribe(&self, id: ConnectionId, topic: &[u8]) -> Result<Option<Change>, Stale> {
+        let mut state = self.state();
+        state.websocket(id)?.flags.add(Flags::SUBSCRIBED);
+        Ok(state.topics_of(id.slot).and_then(|topics| topics.subscribe(id.slot, topic)))
+    }
+
+    /// Ends a subscription; `None` if there is none. What has been published already still arrives.
+    pub fn unsubscribe(&self, id: ConnectionId, topic: &[u8]) -> Result<Option<Change>, Stale> {
+        let mut state = self.state();
+        state.websocket(id)?;
+        state.deliver_before(id.slot);
+        let Some(topics) = state.topics_of(id.slot) else { return Ok(None) };
+        let change = topics.unsubscribe(id.slot, topic);
+        if topics.topics_of(id.slot).next().is_none() {
+            state.websocket(id)?.flags.take(Flags::SUBSCRIBED);
+        }
+        Ok(change)
+    }
+
+    /// Whether a WebSocket has subscribed to a topic.
+    pub fn is_subscribed(&self, id: ConnectionId, topic: &[u8]) -> Result<bool, Stale> {
+        let mut state = self.state();
+        state.websocket(id)?;
+        Ok(state.topics_of(id.slot).is_some_and(|topics| topics.is_subscribed(id.slot, topic)))
+    }
+
+    /// The topics that a WebSocket has subscribed to, in no particular order.
+    pub fn topics(&self, id: ConnectionId) -> Result<Vec<Box<[u8]>>, Stale> {
+        let mut state = self.state();
+        state.websocket(id)?;
+        let topics = state.topics_of(id.slot);
+        Ok(topics.map(|topics| topics.topics_of(id.slot).map(Into::into).collect()).unwrap_or_default())
+    }
+
+    /// How many of an app's WebSockets have subscribed to a topic.
+    pub fn subscribers(&self, app: AppId, topic: &[u8]) -> usize {
+        self.state().apps.of(app).topics.subscribers_of(topic)
+    }
+
+    /// Sends a message to all of an app's WebSockets that have subscribed to a topic; false when that is none. It is on
+    /// its way at the end of the turn, and in order with what is sent to each directly.
+    pub fn publish(&self, app: AppId, topic: &[u8], opcode: Opcode, message: &[u8]) -> bool {
+        self.state().publish(app, None, topic, opcode, message)
+    }
+
+    /// The same for a WebSocket, which does not get it itself.
+    pub fn publish_from(&self, id: ConnectionId, topic: &[u8], opcode: Opcode, message: &[u8]) -> Result<bool, Stale> {
+        let mut state = self.state();
+        let behavior = state.websocket(id)?.behavior();
+        let app = state.behaviors.get(behavior).app;
+        Ok(state.publish(app, Some(id.slot), topic, opcode, message))
+    }
+
+    /// Tells of messages that were published and that somebody was too slow for. That happens at the end of the turn if
+    /// not before, where a handler can be called.
+    pub fn tell_dropped(&self, handler: &impl Handler) {
+        loop {
+            let dropped = std::mem::take(&mut self.state().dropped);
+            if dropped.is_empty() {
+                return;
+            }
+            for Dropped { behavior, id, message, is_binary } in dropped {
+                if self.check_websocket(id).is_ok() {
+                    self.guard(id.slot, handler, || handler.dropped(self, behavior, id, &message, is_binary));
+                }
+            }
+        }
+    }
+
+    /// Delivers what has been published in this turn.
+    pub(crate) fn deliver_published(&self, handler: &impl Handler) {
+        loop {
+            let mut state = self.state();
+            let Some(app) = state.undelivered.pop() else { break };
+            state.deliver(app);
+            drop(state);
+            self.tell_dropped(handler);
+        }
+        self.tell_dropped(handler);
+    }
+}
+
+impl State {
+    fn publish(&mut self, app: AppId, sender: Option<u32>, topic: &[u8], opcode: Opcode, message: &[u8]) -> bool {
+        let topics = &mut self.apps.of_mut(app).topics;
+        let had_undelivered = topics.has_undelivered();
+        let about = About { is_binary: opcode == Opcode::Binary, length: message.len() };
+        if !topics.publish(sender, topic, about, |output| write_frame(output, opcode, true, message)) {
+            return false;
+        }
+        let is_much = topics.undelivered() >= DELIVER_AT;
+        if !had_undelivered {
+            self.undelivered.push(app);
+        }
+        if is_much {
+            self.deliver(app);
+        }
+        true
+    }
+
+    /// Delivers what has been published, in this turn, for a connection to which something else is about to be sent.
+    pub(crate) fn deliver_before(&mut self, slot: u32) {
+        if !self.undelivered.is_empty()
+            && self.table.at(slot).is_some_and(|connection| connection.flags.has(Flags::SUBSCRIBED))
+            && let Some(topics) = self.topics_of(slot)
+        {
+            let mut topics = std::mem::take(topics);
+            topics.deliver_to(slot, |delivery| self.write_published(slot, &delivery, When::Soon));
+            if let Some(place) = self.topics_of(slot) {
+                *place = topics;
+            }
+        }
+    }
+
+    /// Ends all subscriptions of a connection: the topics, and how the number of their subscribers has changed.
+    pub(crate) fn leave_topics(&mut self, slot: u32) -> Vec<(Rc<[u8]>, Change)> {
+        let had = self.table.at(slot).is_some_and(|connection| connection.flags.take(Flags::SUBSCRIBED));
+        match self.topics_of(slot).filter(|_| had) {
+            Some(topics) => std::iter::from_fn(|| topics.leave_one(slot)).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    fn topics_of(&mut self, slot: u32) -> Option<&mut Topics<About>> {
+        let app = self.behaviors.app_of(self.table.at(slot)?);
+        Some(&mut self.apps.of_mut(app).topics)
+    }
+
+    fn deliver(&mut self, app: AppId) {
+        self.undelivered.retain(|other| *other != app);
+        let mut topics = std::mem::take(&mut self.apps.of_mut(app).topics);
+        topics.deliver(|slot, delivery| self.write_published(slot, &delivery, When::Now));
+        self.apps.of_mut(app).topics = topics;
+    }
+
+    /// Sends the bytes from where they lie as far as the socket takes them. Of the rest the same holds as of messages
+    /// that are sent one by one: one that finds too much waiting is dropped.
+    fn write_published(&mut self, slot: u32, delivery: &Delivery<'_, About>, when: When) {
+        let id = self.table.id(slot);
+        let Some(connection) = self.table.at(slot) else { return };
+        let behavior = connection.behavior();
+        let is_long = delivery.bytes.len() >= DIRECT_FROM;
+        let is_offered = self.corked != Some(slot) && connection.backpressure() == 0 && (when == When::Now || is_long);
+        let mut taken = if is_offered { self.offer_now(slot, delivery.bytes) } else { 0 };
+        if taken == delivery.bytes.len() {
+            return;
+        }
+        for (frame, about) in delivery.publications() {
+            let before = taken.min(frame.len());
+            taken -= before;
+            if before == frame.len() {
+                continue;
+            }
+            if before == 0 && self.check_limit(id) == Ok(true) {
+                let message = frame[frame.len() - about.length..].into();
+                self.dropped.push(Dropped { behavior, id, message, is_binary: about.is_binary });
+            } else if is_offered {
+                self.hold(slot, &frame[before..]);
+            } else {
+                self.write(slot, |output| output.extend_from_slice(frame));
+            }
+        }
+    }
+}

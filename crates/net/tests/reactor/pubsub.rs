@@ -1,0 +1,241 @@
+//! Topics: what is published reaches subscribers, in order with what else is sent to them.
+
+use milliways_net::{AppSettings, ConnectionId, SendStatus, Stale, WebSocketSettings};
+use milliways_proto::topics::Change;
+use milliways_proto::ws::Opcode;
+
+use crate::support::{BINARY, CLOSE, Client, Event, Server, TEXT, frame, masked};
+
+fn open<'s>(server: &'s Server, topics: &[&str]) -> (Client<'s>, ConnectionId) {
+    let client = server.open();
+    let id = server.last_id();
+    for topic in topics {
+        assert!(server.subscribe(id, topic).is_some());
+    }
+    server.take_log();
+    (client, id)
+}
+
+fn server() -> Server {
+    Server::websocket(WebSocketSettings::default(), |_, _| {})
+}
+
+#[test]
+fn subscribers_get_what_is_published_and_others_do_not() {
+    let server = server();
+    let (a, _) = open(&server, &["x", "y"]);
+    let (b, id) = open(&server, &["y"]);
+    let (c, _) = open(&server, &[]);
+    assert!(server.publish("x", b"1"));
+    assert!(server.publish("y", b"2"));
+    assert!(!server.publish("z", b"nobody"));
+    assert!(server.reactor.has_work());
+    assert!(server.publish_from(id, "y", b"3"));
+    assert!(!server.publish_from(id, "z", b"nobody"));
+    server.pump();
+    a.expect([frame(BINARY, b"1"), frame(BINARY, b"2"), frame(TEXT, b"3")].concat());
+    b.expect(frame(BINARY, b"2"));
+    assert_eq!(server.reactor.subscribers(server.app, b"y"), 2);
+    assert_eq!(server.reactor.subscribers(server.app, b"z"), 0);
+    for client in [a, b, c] {
+        client.expect_silence();
+    }
+}
+
+#[test]
+fn what_is_sent_and_what_is_published_keep_their_order() {
+    let server = Server::websocket(WebSocketSettings::default(), |server, event| {
+        if let Event::Message { id, .. } = event {
+            server.publish("x", b"p1");
+            server.send(*id, Opcode::Text, b"s1");
+            server.publish("x", b"p2");
+            server.publish("x", b"p3");
+            server.send(*id, Opcode::Text, b"s2");
+            server.publish("x", b"p4");
+        }
+    });
+    let (client, id) = open(&server, &["x"]);
+    let (other, _) = open(&server, &["x"]);
+    client.send(masked(TEXT, b"go"));
+    let published = |text: &str| frame(BINARY, text.as_bytes());
+    let sent = |text: &str| frame(TEXT, text.as_bytes());
+    client
+        .expect([published("p1"), sent("s1"), published("p2"), published("p3"), sent("s2"), published("p4")].concat());
+    other.expect(["p1", "p2", "p3", "p4"].map(published).concat());
+    // Outside of events too, and before a ping.
+    server.publish("x", b"p5");
+    assert_eq!(server.reactor.ping(id, b""), Ok(SendStatus::Sent));
+    server.publish("x", b"p6");
+    server.pump();
+    client.expect([published("p5"), vec![0x89, 0], published("p6")].concat());
+}
+
+#[test]
+fn subscriptions_begin_and_end_where_they_stand_among_publications() {
+    let server = server();
+    let (client, id) = open(&server, &[]);
+    assert_eq!(server.subscribe(id, "x"), Some(Change { new: 1, old: 0 }));
+    assert_eq!(server.subscribe(id, "x"), None);
+    server.publish("x", b"1");
+    assert_eq!(server.reactor.unsubscribe(id, b"x"), Ok(Some(Change { new: 0, old: 1 })));
+    assert_eq!(server.reactor.unsubscribe(id, b"x"), Ok(None));
+    assert!(!server.publish("x", b"2"));
+    server.subscribe(id, "x");
+    server.publish("x", b"3");
+    server.pump();
+    client.expect([frame(BINARY, b"1"), frame(BINARY, b"3")].concat());
+    client.expect_silence();
+    assert_eq!(server.reactor.is_subscribed(id, b"x"), Ok(true));
+    assert_eq!(server.reactor.is_subscribed(id, b"y"), Ok(false));
+    server.subscribe(id, "");
+    let mut topics = server.reactor.topics(id).expect("an open WebSocket");
+    topics.sort();
+    assert_eq!(topics, [Box::from(*b""), Box::from(*b"x")]);
+}
+
+#[test]
+fn a_close_frame_comes_behind_what_has_been_published() {
+    let server = server();
+    let (client, id) = open(&server, &["x"]);
+    server.publish("x", b"last");
+    server.end(id, 1000, "");
+    server.expect(&["unsubscribed x 0 1", "close 1000 "]);
+    client.expect([frame(BINARY, b"last"), frame(CLOSE, &1000_u16.to_be_bytes())].concat());
+    client.expect_end();
+}
+
+#[test]
+fn subscriptions_end_with_their_websocket_whatever_ends_it() {
+    for end in 0..4 {
+        let server = server();
+        let (other, _) = open(&server, &["x"]);
+        let (client, id) = open(&server, &["x", "y"]);
+        // What has been published for it and cannot be delivered any more is nobody's.
+        server.publish("x", b"1");
+        match end {
+            0 => server.close(id),
+            1 => client.reset(),
+            2 => client.finish(),
+            _ => server.reactor.close_app(server.app, &server),
+        }
+        server.until("the end", || server.log_lines().iter().any(|line| line.starts_with("close")));
+        let log = server.take_log();
+        let mut left: Vec<_> = log.iter().filter(|line| line.starts_with("unsubscribed")).cloned().collect();
+        left.sort();
+        let expected: &[&str] = if end == 3 {
+            &["unsubscribed x 0 1", "unsubscribed x 1 2", "unsubscribed y 0 1"]
+        } else {
+            &["unsubscribed x 1 2", "unsubscribed y 0 1"]
+        };
+        assert_eq!(left, expected, "{log:?}");
+        assert_eq!(server.reactor.subscribers(server.app, b"y"), 0);
+        assert_eq!(server.reactor.subscribe(id, b"x"), Err(Stale));
+        assert_eq!(server.reactor.publish_from(id, b"x", Opcode::Text, b""), Err(Stale));
+        if end < 3 {
+            other.expect(frame(BINARY, b"1"));
+            // Whoever gets the slot has no subscriptions.
+            let (next, _) = open(&server, &[]);
+            assert!(server.publish("x", b"2"));
+            server.pump();
+            other.expect(frame(BINARY, b"2"));
+            next.expect_silence();
+        }
+    }
+}
+
+#[test]
+fn one_who_reads_nothing_costs_the_others_nothing() {
+    const LIMIT: usize = 64 * 1024;
+    let server =
+        Server::websocket(WebSocketSettings { max_backpressure: LIMIT, ..WebSocketSettings::default() }, |_, _| {});
+    let slow = server.connect_with_small_buffer();
+    slow.upgrade();
+    let slow_id = server.last_id();
+    server.subscribe(slow_id, "x");
+    let (fast, _) = open(&server, &["x"]);
+    let mut expected = Vec::new();
+    let mut dropped = 0;
+    for round in 0..2000_u32 {
+        let message = round.to_be_bytes().repeat(2000);
+        assert!(server.publish("x", &message));
+        server.pump();
+        fast.expect(frame(BINARY, &message));
+        let waiting = server.reactor.buffered_amount(slow_id).expect("an open WebSocket");
+        assert!(waiting <= LIMIT + message.len() + 4, "{waiting} bytes wait");
+        match &server.take_log()[..] {
+            [] if dropped == 0 => expected.extend(frame(BINARY, &message)),
+            [line] => {
+                assert!(line.starts_with("dropped binary"), "{line}");
+                dropped += 1;
+            }
+            log => panic!("{log:?} in round {round}"),
+        }
+        if dropped > 10 {
+            break;
+        }
+    }
+    assert!(dropped > 10);
+    slow.expect(&expected);
+    slow.expect_silence();
+}
+
+#[test]
+fn a_subscriber_over_the_limit_is_closed_where_that_is_asked_for() {
+    let settings =
+        WebSocketSettings { max_backpressure: 1, close_on_backpressure_limit: true, ..WebSocketSettings::default() };
+    let server = Server::websocket(settings, |_, _| {});
+    let slow = server.connect_with_small_buffer();
+    slow.upgrade();
+    server.subscribe(server.last_id(), "x");
+    server.take_log();
+    server.until("the end of the slow one", || {
+        server.publish("x", &vec![0; 100_000]);
+        server.pump();
+        server.log_lines().iter().any(|line| line == "close 1006 ")
+    });
+    assert_eq!(server.reactor.subscribers(server.app, b"x"), 0);
+}
+
+#[test]
+fn much_is_delivered_before_the_end_of_the_turn() {
+    let server = server();
+    let (client, _) = open(&server, &["x"]);
+    let message = vec![b'm'; 64 * 1024];
+    server.publish("x", &message);
+    assert!(!server.reactor.has_work());
+    client.expect(frame(BINARY, &message));
+}
+
+#[test]
+fn topics_belong_to_an_app() {
+    let server = server();
+    let (client, _) = open(&server, &["x"]);
+    let other = server.reactor.add_app(AppSettings::default());
+    assert!(!server.reactor.publish(other, b"x", Opcode::Text, b"1"));
+    server.pump();
+    client.expect_silence();
+}
+
+#[test]
+fn a_handler_of_dropped_messages_may_publish_and_close() {
+    let settings = WebSocketSettings { max_backpressure: 1, ..WebSocketSettings::default() };
+    let server = Server::websocket(settings, |server, event| {
+        if let Event::Dropped { id, .. } = event {
+            server.publish("log", b"slow");
+            server.close(*id);
+        }
+    });
+    let slow = server.connect_with_small_buffer();
+    slow.upgrade();
+    server.subscribe(server.last_id(), "x");
+    let (watcher, _) = open(&server, &["log"]);
+    server.until("a message that is dropped", || {
+        server.publish("x", &vec![0; 100_000]);
+        server.pump();
+        !server.log_lines().is_empty()
+    });
+    let log = server.take_log();
+    assert!(log[0].starts_with("dropped binary"), "{log:?}");
+    assert_eq!(log[1..], ["unsubscribed x 0 1", "close 1006 "]);
+    watcher.expect(frame(BINARY, b"slow"));
+}
