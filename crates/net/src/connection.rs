@@ -81,7 +81,7 @@ impl Flags {
     pub(crate) const WANTS_WRITABLE: u32 = 1 << 15;
     /// The socket did not take all of a piece of the body, and nothing is kept of what is left.
     pub(crate) const STALLED: u32 = 1 << 16;
-    /// The handler does not want the request's body now.
+    /// The handler does not want the request's body, or the WebSocket's messages, now.
     pub(crate) const PAUSED: u32 = 1 << 17;
     /// All of the request's body has been told.
     pub(crate) const BODY_TOLD: u32 = 1 << 18;
@@ -90,6 +90,11 @@ impl Flags {
 
     /// The WebSocket has subscribed to a topic.
     pub(crate) const SUBSCRIBED: u32 = 1 << 20;
+
+    /// The last fragment of a message is still to be sent.
+    pub(crate) const SENDING_FRAGMENTS: u32 = 1 << 21;
+    /// The first one was dropped, and so the others will be.
+    pub(crate) const DROPPING_FRAGMENTS: u32 = 1 << 22;
 
     const OF_RESPONSE: u32 = !0 << 8;
 
@@ -119,6 +124,8 @@ pub(crate) struct Side {
     pub(crate) output: Output,
     /// An incomplete message.
     pub(crate) receiver: Receiver,
+    /// WebSocket: frames that were published while a message is being sent in fragments.
+    pub(crate) held: Vec<u8>,
     /// HTTP: an incomplete head, or what was received while a response was awaited.
     pub(crate) input: Vec<u8>,
     /// The rest of a request's body.
@@ -149,6 +156,7 @@ impl Side {
     fn is_empty(&self) -> bool {
         self.output.is_empty()
             && self.receiver.is_idle()
+            && self.held.is_empty()
             && self.input.is_empty()
             && self.upload.is_none()
             && self.progress.is_none()
@@ -196,6 +204,7 @@ impl Connection {
         if let Some(side) = &mut self.side {
             side.forget_input();
             side.progress = None;
+            side.held = Vec::new();
         }
     }
 
@@ -204,12 +213,18 @@ impl Connection {
         self.side.as_ref().map_or(0, |side| side.output.backpressure())
     }
 
+    /// Bytes that wait for the end of a message in fragments.
+    pub(crate) fn held(&self) -> usize {
+        self.side.as_ref().map_or(0, |side| side.held.len())
+    }
+
     pub(crate) fn has_output(&self) -> bool {
         self.side.as_ref().is_some_and(|side| !side.output.is_empty())
     }
 
-    /// HTTP: whether the next request has to wait, because the last one's response is not complete or the peer does not
-    /// take it. What the peer sends meanwhile is its own affair, but for the rest of a body that somebody wants.
+    /// Whether nothing is to be read. HTTP: the next request has to wait, because the last one's response is not complete
+    /// or the peer does not take it; what the peer sends meanwhile is its own affair, but for the rest of a body that
+    /// somebody wants.
     pub(crate) fn is_held_up(&self) -> bool {
         match self.phase {
             Phase::Response => {
@@ -217,7 +232,8 @@ impl Connection {
                 !is_reading
             }
             Phase::Request => self.backpressure() > 0 && !self.has_body(),
-            Phase::WebSocket | Phase::Closing => false,
+            Phase::WebSocket => self.flags.has(Flags::PAUSED),
+            Phase::Closing => false,
         }
     }
 

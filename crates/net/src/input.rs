@@ -31,7 +31,8 @@ enum Received {
     Nothing,
     /// The peer has finished.
     Fin,
-    /// The peer has finished while its request is being answered: nobody waits for the response.
+    /// The peer has finished while its request is being answered: nobody waits for the response. Or the connection has
+    /// gone while it was not to be read.
     Unwanted,
     Failed,
 }
@@ -122,13 +123,12 @@ impl Reactor {
         if connection.is_held_up() {
             // The next request waits for its turn, in the kernel's buffer.
             connection.flags.add(Flags::UNREAD);
-            let is_unwanted = connection.phase == Phase::Response
-                && match peer {
-                    Peer::Talking => false,
-                    // What is left of a body stands before its end.
-                    Peer::Finished => !connection.has_body(),
-                    Peer::Failed => true,
-                };
+            let is_unwanted = match (connection.phase, peer) {
+                // What is left of a body stands before its end.
+                (Phase::Response, Peer::Finished) => !connection.has_body(),
+                (Phase::Response | Phase::WebSocket, Peer::Failed) => true,
+                _ => false,
+            };
             return if is_unwanted { Received::Unwanted } else { Received::Nothing };
         }
         connection.flags.take(Flags::UNREAD);

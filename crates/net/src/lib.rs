@@ -30,4 +30,4 @@ pub use listener::ListenerId;
 pub use reactor::{AppId, Reactor, Stats, panic_message};
 pub use settings::{AppSettings, BehaviorId, Route, RouteId, SettingsError, WebSocketSettings};
 pub use table::{ConnectionId, Stale};
-pub use websocket::SendStatus;
+pub use websocket::{SendError, SendStatus};

@@ -181,7 +181,10 @@ impl State {
         let Some(connection) = self.table.at(slot) else { return };
         let behavior = connection.behavior();
         let is_long = delivery.bytes.len() >= DIRECT_FROM;
-        let is_offered = self.corked != Some(slot) && connection.backpressure() == 0 && (when == When::Now || is_long);
+        // Nothing but control frames may come between the fragments of a message (RFC 6455 section 5.4).
+        let is_held = connection.flags.has(Flags::SENDING_FRAGMENTS);
+        let is_offered =
+            !is_held && self.corked != Some(slot) && connection.backpressure() == 0 && (when == When::Now || is_long);
         let mut taken = if is_offered { self.offer_now(slot, delivery.bytes) } else { 0 };
         if taken == delivery.bytes.len() {
             return;
@@ -195,6 +198,10 @@ impl State {
             if before == 0 && self.check_limit(id) == Ok(true) {
                 let message = frame[frame.len() - about.length..].into();
                 self.dropped.push(Dropped { behavior, id, message, is_binary: about.is_binary });
+            } else if is_held {
+                if let Some(connection) = self.table.at(slot) {
+                    self.pool.side_of(connection).held.extend_from_slice(frame);
+                }
             } else if is_offered {
                 self.hold(slot, &frame[before..]);
             } else {

@@ -719,6 +719,7 @@ impl State {
             side.forget_input();
             side.progress = None;
             side.proxied = None;
+            side.held = Vec::new();
         }
         self.pool.reclaim(&mut connection);
         self.descriptor_freed = true;

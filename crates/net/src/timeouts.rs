@@ -140,7 +140,7 @@ fn deadline(connection: &Connection, apps: &Apps, settings: Option<&WebSocketSet
         }
         (Phase::Closing, _) => Some(connection.last_active + CLOSE_TIMEOUT),
         (Phase::WebSocket, Some(settings)) => {
-            let idle = (settings.idle_timeout > 0).then(|| {
+            let idle = (settings.idle_timeout > 0 && !connection.flags.has(Flags::PAUSED)).then(|| {
                 let end = connection.last_active + settings.idle_timeout;
                 let ping_is_next = settings.send_pings && !connection.flags.has(Flags::PINGED);
                 if ping_is_next { end - settings.ping_margin() } else { end }

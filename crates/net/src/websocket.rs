@@ -1,5 +1,6 @@
 //! WebSockets: frames in, frames out, and the ways one ends.
 
+use std::fmt;
 use std::rc::Rc;
 
 use milliways_proto::topics::Change;
@@ -22,6 +23,35 @@ pub enum SendStatus {
     Dropped = 2,
 }
 
+/// Why a frame was not sent. The API's user is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The WebSocket has closed.
+    Stale,
+    /// A message, or the first fragment of one, while the last fragment of another is still to come.
+    Interrupts,
+    /// A fragment that no first one came before.
+    NoFirstFragment,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Stale => "the WebSocket has closed",
+            Self::Interrupts => "a message cannot be sent between the fragments of another",
+            Self::NoFirstFragment => "a fragment needs a first one before it",
+        })
+    }
+}
+
+impl std::error::Error for SendError {}
+
+impl From<Stale> for SendError {
+    fn from(Stale: Stale) -> Self {
+        Self::Stale
+    }
+}
+
 /// The header of a frame with 126 to 65,535 bytes (RFC 6455 section 5.2).
 const MEDIUM_HEADER: usize = 4;
 
@@ -32,27 +62,31 @@ impl Reactor {
     /// Sends a frame: a whole message or, unless `fin`, a fragment.
     ///
     /// What has been published to its topics before goes out before.
-    pub fn send(&self, id: ConnectionId, opcode: Opcode, fin: bool, payload: &[u8]) -> Result<SendStatus, Stale> {
+    ///
+    /// Of a message whose first fragment was dropped the others are, and no other fragment ever is.
+    pub fn send(&self, id: ConnectionId, opcode: Opcode, fin: bool, payload: &[u8]) -> Result<SendStatus, SendError> {
         let mut state = self.state();
         state.deliver_before(id.slot);
-        if state.check_limit(id)? {
+        if !state.admits(id, opcode, fin)? {
             return Ok(SendStatus::Dropped);
         }
         state.write_payload(id.slot, payload, |output| write_frame_header(output, opcode, fin, payload.len()), b"");
+        state.end_message(id.slot, opcode, fin);
         state.send_status(id)
     }
 
-    /// Sends a message whose bytes `append` appends, for those who can write them only once and don't know their number
+    /// Sends a frame as [`Reactor::send`] does, whose bytes `append` appends, for those who can write them only once and don't know their number
     /// before. It must not shorten what is there.
     pub fn send_with(
         &self,
         id: ConnectionId,
         opcode: Opcode,
+        fin: bool,
         append: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<SendStatus, Stale> {
+    ) -> Result<SendStatus, SendError> {
         let mut state = self.state();
         state.deliver_before(id.slot);
-        if state.check_limit(id)? {
+        if !state.admits(id, opcode, fin)? {
             return Ok(SendStatus::Dropped);
         }
         state.write(id.slot, |output| {
@@ -60,7 +94,7 @@ impl Reactor {
             output.extend_from_slice(&[0; MEDIUM_HEADER]);
             append(output);
             let payload_len = output.len() - start - MEDIUM_HEADER;
-            let (header, header_len) = encode_frame_header(opcode, true, payload_len);
+            let (header, header_len) = encode_frame_header(opcode, fin, payload_len);
             let header = &header[..header_len];
             if header_len > MEDIUM_HEADER {
                 output.splice(start..start + MEDIUM_HEADER, header.iter().copied());
@@ -71,7 +105,28 @@ impl Reactor {
             output.truncate(start + header_len + payload_len);
             output[start..start + header_len].copy_from_slice(header);
         });
+        state.end_message(id.slot, opcode, fin);
         state.send_status(id)
+    }
+
+    /// Stops reading: the peer is slowed down when the buffers between it and us are full. Meanwhile nothing is told of
+    /// it, not even that it has finished, and the idle timeout does not run.
+    pub fn pause_websocket(&self, id: ConnectionId) -> Result<(), Stale> {
+        let mut state = self.state();
+        state.websocket(id)?.flags.add(Flags::PAUSED);
+        state.arm(id.slot);
+        Ok(())
+    }
+
+    /// Goes on reading.
+    pub fn resume_websocket(&self, id: ConnectionId) -> Result<(), Stale> {
+        let mut state = self.state();
+        let connection = state.websocket(id)?;
+        if connection.flags.take(Flags::PAUSED) {
+            connection.flags.take(Flags::PINGED);
+            state.go_on_reading(id.slot);
+        }
+        Ok(())
     }
 
     /// Bytes that wait because the socket did not take them.
@@ -85,7 +140,7 @@ impl Reactor {
     }
 
     /// Sends a Ping (RFC 6455 section 5.5.2), of its payload as much as a control frame can carry.
-    pub fn ping(&self, id: ConnectionId, payload: &[u8]) -> Result<SendStatus, Stale> {
+    pub fn ping(&self, id: ConnectionId, payload: &[u8]) -> Result<SendStatus, SendError> {
         self.send(id, Opcode::Ping, true, &payload[..payload.len().min(MAX_CONTROL_PAYLOAD)])
     }
 
@@ -112,6 +167,11 @@ impl Reactor {
         let State { table, behaviors, pool, .. } = &mut *state;
         let id = table.id(slot);
         let Some(connection) = table.at(slot) else { return length };
+        if connection.is_held_up() {
+            connection.flags.add(Flags::UNREAD);
+            pool.side_of(connection).input.extend_from_slice(bytes);
+            return length;
+        }
         let behavior = connection.behavior();
         let mut receiver = connection.side.as_mut().map(|side| std::mem::take(&mut side.receiver)).unwrap_or_default();
         let step = receiver.handle(bytes, behaviors.get(behavior).settings.max_payload);
@@ -213,13 +273,51 @@ impl State {
         })
     }
 
+    /// Whether a frame is to be sent, or dropped.
+    fn admits(&mut self, id: ConnectionId, opcode: Opcode, fin: bool) -> Result<bool, SendError> {
+        let flags = &mut self.websocket(id)?.flags;
+        let is_begun = flags.has(Flags::SENDING_FRAGMENTS | Flags::DROPPING_FRAGMENTS);
+        match opcode {
+            Opcode::Continuation if !is_begun => return Err(SendError::NoFirstFragment),
+            Opcode::Continuation => {
+                let is_dropped = flags.has(Flags::DROPPING_FRAGMENTS);
+                if fin {
+                    flags.take(Flags::DROPPING_FRAGMENTS);
+                }
+                return Ok(!is_dropped);
+            }
+            Opcode::Text | Opcode::Binary if is_begun => return Err(SendError::Interrupts),
+            _ => {}
+        }
+        let is_dropped = self.check_limit(id)?;
+        if !fin {
+            let flag = if is_dropped { Flags::DROPPING_FRAGMENTS } else { Flags::SENDING_FRAGMENTS };
+            self.websocket(id)?.flags.add(flag);
+        }
+        Ok(!is_dropped)
+    }
+
+    /// After a frame: what had to wait for the end of its message goes out.
+    fn end_message(&mut self, slot: u32, opcode: Opcode, fin: bool) {
+        if opcode != Opcode::Continuation || !fin {
+            return;
+        }
+        let Some(connection) = self.table.at(slot) else { return };
+        connection.flags.take(Flags::SENDING_FRAGMENTS);
+        if let Some(side) = &mut connection.side {
+            let held = std::mem::take(&mut side.held);
+            self.write(slot, |output| output.extend_from_slice(&held));
+        }
+    }
+
     /// Whether a message has to be dropped. It is only when *more* than the limit waits already, so that one message of
     /// any size can always be sent.
     pub(crate) fn check_limit(&mut self, id: ConnectionId) -> Result<bool, Stale> {
         let Self { table, behaviors, doomed, .. } = self;
         let connection = table.get(id)?;
         let settings = behaviors.settings_of(connection).ok_or(Stale)?;
-        let is_over = settings.max_backpressure > 0 && connection.backpressure() > settings.max_backpressure;
+        let waiting = connection.backpressure() + connection.held();
+        let is_over = settings.max_backpressure > 0 && waiting > settings.max_backpressure;
         if is_over && settings.close_on_backpressure_limit && !connection.flags.has(Flags::DOOMED) {
             connection.flags.add(Flags::DOOMED);
             doomed.push(id);
@@ -235,7 +333,7 @@ impl State {
         }
     }
 
-    fn send_status(&mut self, id: ConnectionId) -> Result<SendStatus, Stale> {
+    fn send_status(&mut self, id: ConnectionId) -> Result<SendStatus, SendError> {
         let is_blocked = self.table.get(id)?.backpressure() > 0;
         Ok(if is_blocked { SendStatus::Backpressure } else { SendStatus::Sent })
     }

@@ -175,8 +175,8 @@ impl State {
         Ok(())
     }
 
-    /// After a body was held back.
-    fn go_on_reading(&mut self, slot: u32) {
+    /// After a body, or a WebSocket, was held back.
+    pub(crate) fn go_on_reading(&mut self, slot: u32) {
         let now = self.active_now();
         let Some(connection) = self.table.at(slot) else { return };
         connection.last_active = now;

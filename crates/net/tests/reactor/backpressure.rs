@@ -78,7 +78,10 @@ fn a_message_is_dropped_only_when_more_than_the_limit_waits_already() {
     for length in [0, 1, 100_000] {
         assert_eq!(server.send(id, Opcode::Binary, &vec![0; length]), SendStatus::Dropped);
     }
-    assert_eq!(server.reactor.send_with(id, Opcode::Text, |_| unreachable!("it is dropped")), Ok(SendStatus::Dropped));
+    assert_eq!(
+        server.reactor.send_with(id, Opcode::Text, true, |_| unreachable!("it is dropped")),
+        Ok(SendStatus::Dropped)
+    );
     assert_eq!(server.reactor.ping(id, b""), Ok(SendStatus::Dropped));
     assert_eq!(buffered(), before);
     server.pump();
@@ -227,7 +230,7 @@ fn large_and_small_messages_keep_their_order_inside_a_handler() {
                         server.send(*id, Opcode::Binary, &payload);
                     } else {
                         let append = |output: &mut Vec<u8>| output.extend_from_slice(&payload);
-                        server.reactor.send_with(*id, Opcode::Binary, append).expect("an open WebSocket");
+                        server.reactor.send_with(*id, Opcode::Binary, true, append).expect("an open WebSocket");
                     }
                     stream.sent(&payload);
                 }
@@ -387,4 +390,31 @@ fn a_slow_reader_does_not_hold_up_the_others() {
     assert_eq!(seen.get(), 100);
     // The slow one is written to when it reads, not each time anything happens.
     assert!(server.reactor.buffered_amount(id).expect("an open WebSocket") > 0);
+}
+
+#[test]
+fn a_message_in_fragments_is_dropped_as_a_whole_or_not_at_all() {
+    const LIMIT: usize = 10_000;
+    let server =
+        Server::websocket(WebSocketSettings { max_backpressure: LIMIT, ..WebSocketSettings::default() }, |_, _| {});
+    let (client, id) = open_slow(&server);
+    let mut stream = Stream::new();
+    stream.fill(&server, id);
+    let send = |opcode, fin, payload: &[u8]| server.reactor.send(id, opcode, fin, payload).expect("in order");
+    // Begun below the limit, it may go beyond.
+    assert_eq!(send(Opcode::Binary, false, b"first"), SendStatus::Backpressure);
+    assert_eq!(send(Opcode::Continuation, false, &vec![7; 2 * LIMIT]), SendStatus::Backpressure);
+    assert_eq!(send(Opcode::Continuation, true, b"last"), SendStatus::Backpressure);
+    // Begun above, all of it is dropped.
+    for (opcode, fin) in [(Opcode::Binary, false), (Opcode::Continuation, false), (Opcode::Continuation, true)] {
+        assert_eq!(send(opcode, fin, b"dropped"), SendStatus::Dropped);
+    }
+    stream.frames.extend(frame(0x02, b"first"));
+    stream.frames.extend(frame(0x00, &vec![7; 2 * LIMIT]));
+    stream.frames.extend(frame(0x80, b"last"));
+    client.expect(&stream.frames);
+    assert_eq!(send(Opcode::Binary, false, b"a"), SendStatus::Sent);
+    assert_eq!(send(Opcode::Continuation, true, b"b"), SendStatus::Sent);
+    server.pump();
+    client.expect([frame(0x02, b"a"), frame(0x80, b"b")].concat());
 }

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 
-use milliways_net::{AppSettings, ConnectionId, SendStatus, Stale, WebSocketSettings};
+use milliways_net::{AppSettings, ConnectionId, SendError, SendStatus, Stale, WebSocketSettings};
 use milliways_proto::ws::Opcode;
 
 use crate::support::{BINARY, CLOSE, Event, GET, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, frame, masked, ok};
@@ -206,7 +206,7 @@ fn ending_inside_open() {
         if let Event::Open { id, .. } = event {
             server.send(*id, Opcode::Text, b"no");
             server.end(*id, 4000, "full");
-            assert_eq!(server.reactor.send(*id, Opcode::Text, true, b""), Err(Stale));
+            assert_eq!(server.reactor.send(*id, Opcode::Text, true, b""), Err(SendError::Stale));
         }
     });
     let client = server.connect();
@@ -299,10 +299,10 @@ fn nothing_can_be_done_with_a_websocket_that_has_closed() {
 
 fn check_stale(server: &Server, id: ConnectionId) {
     let reactor = &server.reactor;
-    assert_eq!(reactor.send(id, Opcode::Text, true, b"x"), Err(Stale));
-    assert_eq!(reactor.send(id, Opcode::Binary, true, &vec![0; 100_000]), Err(Stale));
-    assert_eq!(reactor.send_with(id, Opcode::Text, |_| unreachable!("nothing is sent")), Err(Stale));
-    assert_eq!(reactor.ping(id, b""), Err(Stale));
+    assert_eq!(reactor.send(id, Opcode::Text, true, b"x"), Err(SendError::Stale));
+    assert_eq!(reactor.send(id, Opcode::Binary, true, &vec![0; 100_000]), Err(SendError::Stale));
+    assert_eq!(reactor.send_with(id, Opcode::Text, true, |_| unreachable!("nothing is sent")), Err(SendError::Stale));
+    assert_eq!(reactor.ping(id, b""), Err(SendError::Stale));
     assert_eq!(reactor.buffered_amount(id), Err(Stale));
     assert_eq!(reactor.check_websocket(id), Err(Stale));
     assert_eq!(reactor.end(id, 1000, b"", server), Err(Stale));
@@ -334,12 +334,12 @@ fn an_id_of_the_one_kind_is_stale_for_the_other() {
 }
 
 fn check_websocket_stale(server: &Server, id: ConnectionId) {
-    assert_eq!(server.reactor.send(id, Opcode::Text, true, b""), Err(Stale));
+    assert_eq!(server.reactor.send(id, Opcode::Text, true, b""), Err(SendError::Stale));
     assert_eq!(server.reactor.end(id, 1000, b"", server), Err(Stale));
     assert_eq!(server.reactor.close(id, server), Err(Stale));
     assert_eq!(server.reactor.buffered_amount(id), Err(Stale));
     for id in [ConnectionId { slot: u32::MAX, ..id }, ConnectionId { generation: id.generation + 1, ..id }] {
-        assert_eq!(server.reactor.send(id, Opcode::Text, true, b""), Err(Stale));
+        assert_eq!(server.reactor.send(id, Opcode::Text, true, b""), Err(SendError::Stale));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Topics: what is published reaches subscribers, in order with what else is sent to them.
 
-use milliways_net::{AppSettings, ConnectionId, SendStatus, Stale, WebSocketSettings};
+use milliways_net::{AppSettings, ConnectionId, SendError, SendStatus, Stale, WebSocketSettings};
 use milliways_proto::topics::Change;
 use milliways_proto::ws::Opcode;
 
@@ -238,4 +238,29 @@ fn a_handler_of_dropped_messages_may_publish_and_close() {
     assert!(log[0].starts_with("dropped binary"), "{log:?}");
     assert_eq!(log[1..], ["unsubscribed x 0 1", "close 1006 "]);
     watcher.expect(frame(BINARY, b"slow"));
+}
+
+#[test]
+fn what_is_published_waits_for_the_end_of_a_message_in_fragments() {
+    let server = server();
+    let (client, id) = open(&server, &["x"]);
+    let send = |opcode, fin, payload: &[u8]| server.reactor.send(id, opcode, fin, payload);
+    server.publish("x", b"before");
+    assert_eq!(send(Opcode::Text, false, b"a"), Ok(SendStatus::Sent));
+    server.publish("x", b"within");
+    server.pump();
+    client.expect([frame(BINARY, b"before"), frame(0x01, b"a")].concat());
+    client.expect_silence();
+    assert_eq!(send(Opcode::Text, true, b"x"), Err(SendError::Interrupts));
+    assert_eq!(send(Opcode::Binary, false, b"x"), Err(SendError::Interrupts));
+    assert_eq!(server.reactor.ping(id, b""), Ok(SendStatus::Sent));
+    assert_eq!(send(Opcode::Continuation, false, b"b"), Ok(SendStatus::Sent));
+    server.publish("x", b"too");
+    assert_eq!(send(Opcode::Continuation, true, b"c"), Ok(SendStatus::Sent));
+    assert_eq!(send(Opcode::Continuation, true, b"d"), Err(SendError::NoFirstFragment));
+    server.publish("x", b"behind");
+    server.pump();
+    client.expect([vec![0x89, 0], frame(0x00, b"b"), frame(0x80, b"c")].concat());
+    client.expect(["within", "too", "behind"].map(|text| frame(BINARY, text.as_bytes())).concat());
+    assert_eq!(send(Opcode::Text, true, b"whole"), Ok(SendStatus::Sent));
 }

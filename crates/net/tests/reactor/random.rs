@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use milliways_net::{ConnectionId, ResponseError, SendStatus, Stale, WebSocketSettings};
+use milliways_net::{ConnectionId, ResponseError, SendError, SendStatus, Stale, WebSocketSettings};
 use milliways_proto::ws::Opcode;
 
 use crate::support::{CLOSE, Client, Event, PING, PONG, Server, TEXT, UPGRADE, masked};
@@ -122,7 +122,7 @@ fn act(server: &Server, known: &RefCell<Known>) {
         }
         (10..=13, Some(to), _) => {
             let append = |output: &mut Vec<u8>| output.extend(std::iter::repeat_n(7, length));
-            server.reactor.send_with(id(to), Opcode::Binary, append).expect("an open WebSocket");
+            server.reactor.send_with(id(to), Opcode::Binary, true, append).expect("an open WebSocket");
         }
         (14, Some(to), _) if is_rare => server.end(id(to), 4000, "random"),
         (15, Some(to), _) if is_rare => server.close(id(to)),
@@ -151,7 +151,7 @@ fn act(server: &Server, known: &RefCell<Known>) {
         _ => {}
     }
     if let Some(stale) = known.borrow().stale.map(id) {
-        assert_eq!(server.reactor.send(stale, Opcode::Text, true, b""), Err(Stale));
+        assert_eq!(server.reactor.send(stale, Opcode::Text, true, b""), Err(SendError::Stale));
         assert_eq!(server.reactor.write_status(stale, b"200"), Err(ResponseError::Stale));
         assert_eq!(server.reactor.cork(stale), Err(Stale));
     }

@@ -9,7 +9,9 @@ use std::rc::Rc;
 use milliways_net::{AppSettings, ConnectionId, SendStatus, WebSocketSettings};
 use milliways_proto::ws::Opcode;
 
-use crate::support::{BINARY, Event, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, frame, masked, noise, ok, opcode};
+use crate::support::{
+    BINARY, CLOSE, Event, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, frame, masked, noise, ok, opcode,
+};
 
 fn large() -> WebSocketSettings {
     WebSocketSettings { max_payload: 1 << 20, max_backpressure: 0, ..WebSocketSettings::default() }
@@ -262,7 +264,8 @@ fn messages_whose_length_is_known_last() {
     for length in [0, 1, 125, 126, 127, 65_535, 65_536, 200_000] {
         let payload = noise(length, 3);
         for _ in 0..2 {
-            let status = server.reactor.send_with(id, Opcode::Binary, |output| output.extend_from_slice(&payload));
+            let status =
+                server.reactor.send_with(id, Opcode::Binary, true, |output| output.extend_from_slice(&payload));
             assert!(status.is_ok());
         }
         server.pump();
@@ -327,4 +330,85 @@ fn a_handler_that_turns_the_reactor_does_no_harm() {
     client.send([masked(TEXT, b"1"), masked(TEXT, b"2"), masked(BINARY, b"3")].concat());
     client.expect([frame(TEXT, b"1"), frame(TEXT, b"2"), frame(BINARY, b"3")].concat());
     server.expect(&["text 1", "text 2", "binary 3"]);
+}
+
+#[test]
+fn a_paused_websocket_is_not_read_and_does_not_time_out() {
+    let settings = WebSocketSettings { idle_timeout: 16, ..WebSocketSettings::default() };
+    let server = Server::websocket(settings, |server, event| {
+        if let Event::Message { id, payload, .. } = event
+            && payload == b"pause"
+        {
+            server.reactor.pause_websocket(*id).expect("an open WebSocket");
+        }
+    });
+    let client = server.open();
+    let id = server.last_id();
+    server.take_log();
+    // What was read together with the message is kept.
+    client.send([masked(TEXT, b"pause"), masked(TEXT, b"kept"), masked(PING, b"p")].concat());
+    server.expect(&["text pause"]);
+    client.send(masked(TEXT, b"unread"));
+    server.pass_seconds(100);
+    server.expect_nothing();
+    client.expect_silence();
+    // It can be sent to.
+    server.send(id, Opcode::Text, b"hello");
+    server.pump();
+    client.expect(frame(TEXT, b"hello"));
+    server.reactor.resume_websocket(id).expect("an open WebSocket");
+    server.pump();
+    server.expect(&["text kept", "ping p", "text unread"]);
+    client.expect(frame(PONG, b"p"));
+    // The timeout runs again, from now.
+    server.pass_seconds(9);
+    client.expect(frame(PING, b""));
+}
+
+#[test]
+fn a_paused_websocket_ends_when_its_peer_has_gone() {
+    let server = Server::echo(WebSocketSettings::default());
+    for resumes in [false, true] {
+        let client = server.open();
+        let id = server.last_id();
+        server.reactor.pause_websocket(id).expect("an open WebSocket");
+        server.take_log();
+        client.send(masked(TEXT, b"unread"));
+        server.settle();
+        if resumes {
+            client.send(masked(CLOSE, b"\x03\xe8"));
+            server.expect_nothing();
+            server.reactor.resume_websocket(id).expect("an open WebSocket");
+            server.expect(&["text unread", "close 1000 "]);
+        } else {
+            client.reset();
+            server.until("the end", || !server.log_lines().is_empty());
+            assert!(server.take_log()[0].starts_with("close 1006"));
+        }
+    }
+}
+
+#[test]
+fn a_paused_websocket_slows_its_peer_down() {
+    let server =
+        Server::websocket(WebSocketSettings { max_payload: 1 << 20, ..WebSocketSettings::default() }, |_, _| {});
+    let client = server.open();
+    let id = server.last_id();
+    server.reactor.pause_websocket(id).expect("an open WebSocket");
+    server.take_log();
+    let message = masked(BINARY, &vec![1; 60_000]);
+    let mut sent = 0;
+    loop {
+        let some = client.send_some(&message[sent % message.len()..]);
+        server.settle();
+        if some == 0 {
+            break;
+        }
+        sent += some;
+        assert!(sent < 64 << 20, "the kernel takes whatever comes");
+    }
+    server.expect_nothing();
+    server.reactor.resume_websocket(id).expect("an open WebSocket");
+    let whole = sent / message.len();
+    server.until("all that was sent", || server.log_lines().len() == whole);
 }
