@@ -18,14 +18,13 @@ export interface AppConstructor {
   /**
    * @param options Read once, here.
    * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when a number is out of the range that its option names.
-   * @throws Error `ERR_MILLIWAYS_NOT_SUPPORTED` for the option `drainEachMessage`, which this version does not have.
    */
   (options?: AppOptions): TemplatedApp;
   new (options?: AppOptions): TemplatedApp;
 }
 
 /**
- * Options of an app. The first four are ours. The others are about TLS, which this version does not have: they are
+ * Options of an app. The first five are ours. The others are about TLS, which this version does not have: they are
  * accepted and ignored, for the sake of code that shares them with an SSLApp, and so is every key that is not named
  * here.
  */
@@ -70,6 +69,17 @@ export interface AppOptions {
    * @default false
    */
   proxyProtocol?: boolean;
+
+  /**
+   * Whether microtasks and `process.nextTick` callbacks run after each `message`, `drain`, `dropped`, `ping`, `pong`,
+   * `subscription` and `close` handler, and before the ArrayBuffer that it got is detached. That is what uWebSockets.js
+   * does. Without, they run when all events that came in together have been handled, up to 64 of them: that is a
+   * quarter faster with many small messages. Handlers that return a promise, as async functions do, have them run in
+   * either case; only one that starts something asynchronous and does not return it could need this.
+   *
+   * @default false
+   */
+  drainEachMessage?: boolean;
 
   /** Path of the private key, a PEM file. */
   key_file_name?: RecognizedString;
@@ -139,10 +149,10 @@ export interface TemplatedApp {
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when a handler is given that is no function; a TypeError with this
    * code when the behavior is no object.
    * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when a number is out of the range that its option names.
-   * @throws Error `ERR_MILLIWAYS_NOT_SUPPORTED` for the handler `subscription` and the option `textAsString`, which
-   * this version does not have: a server that relies on one would otherwise appear to work.
    */
   ws<UserData>(pattern: RecognizedString, behavior: WebSocketBehavior<UserData>): TemplatedApp;
+  /** Registers a WebSocket route that gets text as strings. */
+  ws<UserData>(pattern: RecognizedString, behavior: TextAsStringBehavior<UserData>): TemplatedApp;
 
   /**
    * Listens on a port of all addresses, IPv6 and IPv4. With port 0 the system chooses one; {@link us_socket_local_port}
@@ -220,6 +230,22 @@ export interface TemplatedApp {
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function.
    */
   missingServerName(handler: (hostname: string) => HandlerResult): TemplatedApp;
+
+  /**
+   * Sends a message to all WebSockets of this app that have subscribed to a topic with {@link WebSocket.subscribe}. It
+   * is on its way at the end of this turn of the event loop, and in order with what is sent to each of them directly.
+   * One whose client reads too slowly is skipped, as in {@link WebSocket.send}, and its `dropped` handler runs.
+   *
+   * @param isBinary Whether it goes out as binary. It is text by default, and has to be valid UTF-8 then.
+   * @param compress Whether to compress it where that was negotiated. Without effect in this version.
+   * @returns Whether anybody has subscribed to the topic.
+   * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without a topic and a message.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when either is no {@link RecognizedString}.
+   */
+  publish(topic: RecognizedString, message: RecognizedString, isBinary?: boolean, compress?: boolean): boolean;
+
+  /** How many WebSockets of this app have subscribed to a topic. */
+  numSubscribers(topic: RecognizedString): number;
 
   /**
    * Stops listening and ends all connections at once, without a close frame: `close` handlers run with code 1006, and
@@ -309,6 +335,9 @@ export interface WebSocketBehavior<UserData = unknown> {
    */
   maxLifetime?: number;
 
+  /** Whether {@link message} gets text as a string: see {@link TextAsStringBehavior}. */
+  textAsString?: false;
+
   /**
    * A client asks for a WebSocket. The handler decides: {@link HttpResponse.upgrade} makes it one, and any other
    * answer, such as `res.writeStatus('401 Unauthorized').end()`, does not. It must do so before it returns, or attach
@@ -344,7 +373,7 @@ export interface WebSocketBehavior<UserData = unknown> {
 
   /**
    * A message to this client was dropped, because more than {@link maxBackpressure} bytes were waiting; `send` has not
-   * returned yet. The ArrayBuffer is lent as in {@link message}.
+   * returned yet, or it was published. The ArrayBuffer is lent as in {@link message}.
    */
   dropped?: (ws: WebSocket<UserData>, message: ArrayBuffer, isBinary: boolean) => HandlerResult;
 
@@ -368,6 +397,28 @@ export interface WebSocketBehavior<UserData = unknown> {
 
   /** A pong has come in, asked for or not. The ArrayBuffer, of at most 125 bytes, is lent as in {@link message}. */
   pong?: (ws: WebSocket<UserData>, message: ArrayBuffer) => HandlerResult;
+
+  /**
+   * The number of a topic's subscribers has changed with this WebSocket: by {@link WebSocket.subscribe} or
+   * {@link WebSocket.unsubscribe}, which have not returned yet, or because its connection has ended. Then the methods
+   * of `ws` throw as in {@link close}, which runs next.
+   *
+   * @param topic Lent as in {@link message}.
+   */
+  subscription?: (ws: WebSocket<UserData>, topic: ArrayBuffer, newCount: number, oldCount: number) => HandlerResult;
+}
+
+/**
+ * A WebSocket route whose `message` handler gets text as a string, and binary messages as an ArrayBuffer. Making a
+ * string costs less than making an ArrayBuffer and decoding that. Ours: uWebSockets.js has no such option.
+ */
+export interface TextAsStringBehavior<UserData = unknown> extends Omit<
+  WebSocketBehavior<UserData>,
+  'textAsString' | 'message'
+> {
+  textAsString: true;
+  /** As {@link WebSocketBehavior.message}. The message is a string when `isBinary` is false. */
+  message?: (ws: WebSocket<UserData>, message: string | ArrayBuffer, isBinary: boolean) => HandlerResult;
 }
 
 /**
@@ -388,6 +439,27 @@ export interface WebSocket<UserData = unknown> {
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the message is no {@link RecognizedString}.
    */
   send(message: RecognizedString, isBinary?: boolean, compress?: boolean): number;
+
+  /**
+   * Sends the first part of a message (RFC 6455 section 5.4), to be followed by any number of {@link sendFragment} and
+   * one {@link sendLastFragment}. In between, only pings can be sent; what is published to topics waits for the end of
+   * the message.
+   *
+   * @returns As {@link send} does. When the first part was dropped, so are the others.
+   * @throws Error `ERR_MILLIWAYS_FRAGMENT_ORDER` while another message in parts is not complete. So does {@link send}.
+   */
+  sendFirstFragment(message: RecognizedString, isBinary?: boolean, compress?: boolean): number;
+
+  /**
+   * Sends a further part of a message.
+   *
+   * @returns As {@link send} does. It is dropped only if the first part was.
+   * @throws Error `ERR_MILLIWAYS_FRAGMENT_ORDER` without a first part.
+   */
+  sendFragment(message: RecognizedString, compress?: boolean): number;
+
+  /** Sends the last part of a message; else as {@link sendFragment}. */
+  sendLastFragment(message: RecognizedString, compress?: boolean): number;
 
   /**
    * Sends a ping (RFC 6455 section 5.5.2). The client answers it by itself; see {@link WebSocketBehavior.pong}.
@@ -427,6 +499,54 @@ export interface WebSocket<UserData = unknown> {
 
   /** The port that the connection comes from; 0 on a Unix socket. */
   getRemotePort(): number;
+
+  /**
+   * Subscribes to a topic: what is published to it is sent to this WebSocket from now on. A topic is any text or bytes,
+   * and exists as long as somebody has subscribed to it. The subscription ends with the WebSocket.
+   *
+   * @returns true, also when it has subscribed before, which changes nothing.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the topic is no {@link RecognizedString}.
+   */
+  subscribe(topic: RecognizedString): boolean;
+
+  /**
+   * Ends a subscription. What has been published before still arrives.
+   *
+   * @returns Whether there was one.
+   */
+  unsubscribe(topic: RecognizedString): boolean;
+
+  /**
+   * Ends all subscriptions.
+   *
+   * @deprecated It is of 2019.
+   */
+  unsubscribeAll(): boolean;
+
+  /** Whether it has subscribed to a topic. */
+  isSubscribed(topic: RecognizedString): boolean;
+
+  /** The topics that it has subscribed to, in no particular order, decoded as UTF-8. */
+  getTopics(): string[];
+
+  /**
+   * Publishes as {@link TemplatedApp.publish} does, to all subscribers but this WebSocket, whether it has subscribed
+   * itself or not.
+   *
+   * @returns Whether anybody else has subscribed.
+   */
+  publish(topic: RecognizedString, message: RecognizedString, isBinary?: boolean, compress?: boolean): boolean;
+
+  /**
+   * Stops reading. The client is slowed down when the buffers on the way are full: so one that sends faster than its
+   * messages can be dealt with does not fill memory. Meanwhile no handler tells of it, not even that it has closed,
+   * unless its connection breaks, and {@link WebSocketBehavior.idleTimeout} does not run. Sending works. Ours:
+   * uWebSockets.js has nothing of the kind.
+   */
+  pause(): WebSocket<UserData>;
+
+  /** Goes on reading. */
+  resume(): WebSocket<UserData>;
 
   /**
    * Calls the function, now, and sends what it sends in one system call. That is faster, for the client too. In
@@ -982,6 +1102,7 @@ export interface MilliwaysError extends Error {
 
 /** The codes of errors. docs/ERRORS.md says when each occurs and what to do. */
 export type MilliwaysErrorCode =
+  | 'ERR_MILLIWAYS_FRAGMENT_ORDER'
   | 'ERR_MILLIWAYS_INTERNAL'
   | 'ERR_MILLIWAYS_INVALID_DATA'
   | 'ERR_MILLIWAYS_INVALID_DECLARATION'

@@ -175,17 +175,6 @@ describe('a wrong argument', () => {
     app.ws('/undefined', { open: undefined, message: undefined, close: undefined });
   });
 
-  it('what this version does not have throws, rather than never run', ours, () => {
-    const refused = (name) => ({ name: 'Error', code: 'ERR_MILLIWAYS_NOT_SUPPORTED', message: new RegExp(name) });
-    for (const name of ['subscription', 'textAsString']) {
-      assert.throws(() => app.ws('/x', { [name]: handler }), refused(name));
-    }
-    for (const name of ['drainEachMessage']) {
-      assert.throws(() => uWS.App({ [name]: true }), refused(name));
-      uWS.App({ [name]: false });
-    }
-  });
-
   it('listen: too few of them throw', () => {
     for (const args of [[], [0], [handler]]) {
       const call = () => app.listen(...args);

@@ -1,6 +1,7 @@
 'use strict';
 
 const connections = require('./connections');
+const { toData } = require('./data');
 const { fail, requireArguments, requireFunction } = require('./errors');
 const HttpRequest = require('./HttpRequest');
 const HttpResponse = require('./HttpResponse');
@@ -20,14 +21,17 @@ const GONE = 0xffffffff;
 
 class TemplatedApp {
   #app;
+  /** Whether microtasks and nextTicks run before the next message is told. */
+  #drains;
 
   constructor(options) {
     this.#app = native.createApp(options);
+    this.#drains = Boolean(options?.drainEachMessage);
   }
 
   ws(pattern, behavior) {
     requireArguments(2, arguments.length);
-    const { upgrade, open, message, dropped, drain, close, ping, pong } = handlersOf(behavior);
+    const { upgrade, open, message, dropped, drain, close, ping, pong, subscription } = handlersOf(behavior);
     native.addWebSocketRoute(
       this.#app,
       pattern,
@@ -40,8 +44,20 @@ class TemplatedApp {
       ping && tellControl(ping),
       pong && tellControl(pong),
       upgrade && tellUpgrade(upgrade),
+      subscription && tellSubscription(subscription),
+      this.#drains,
     );
     return this;
+  }
+
+  publish(topic, message, isBinary, _compress) {
+    requireArguments(2, arguments.length);
+    return native.publish(this.#app, toData(topic), toData(message), isBinary ? 1 : 0);
+  }
+
+  numSubscribers(topic) {
+    requireArguments(1, arguments.length);
+    return native.numSubscribers(this.#app, toData(topic));
   }
 
   listen(...parameters) {
@@ -116,19 +132,11 @@ class TemplatedApp {
 
 Object.defineProperty(TemplatedApp, 'name', { value: 'uWS.App' });
 
-const HANDLERS = ['upgrade', 'open', 'message', 'dropped', 'drain', 'close', 'ping', 'pong'];
-
-/** What a behavior may have and this version does not do: ignoring a handler could leave a door open. */
-const UNSUPPORTED = ['subscription', 'textAsString'];
+const HANDLERS = ['upgrade', 'open', 'message', 'dropped', 'drain', 'close', 'ping', 'pong', 'subscription'];
 
 function handlersOf(behavior) {
   if (behavior === null || typeof behavior !== 'object') {
     fail('ERR_MILLIWAYS_INVALID_HANDLER', `A WebSocket behavior must be an object, not ${behavior}.`, TypeError);
-  }
-  for (const name of UNSUPPORTED) {
-    if (behavior[name] !== undefined && behavior[name] !== false) {
-      fail('ERR_MILLIWAYS_NOT_SUPPORTED', `The behavior has '${name}', which this version does not support.`);
-    }
   }
   const handlers = {};
   for (const name of HANDLERS) {
@@ -191,6 +199,10 @@ function tellMessage(handler) {
 
 function tellControl(handler) {
   return (slot, message) => handler(connections[slot], message);
+}
+
+function tellSubscription(handler) {
+  return (slot, topic, newCount, oldCount) => handler(connections[slot], topic, newCount, oldCount);
 }
 
 function tellClose(handler) {

@@ -5,6 +5,11 @@ const { toData } = require('./data');
 const { requireArguments, requireFunction } = require('./errors');
 const native = require('./native');
 
+// What a message is sent as. Of whole messages the number is whether they are binary.
+const FIRST = 2;
+const MIDDLE = 4;
+const LAST = 5;
+
 class WebSocket {
   // Two small integers and nothing else: the memory of an idle WebSocket is what this project exists for.
   #slot;
@@ -17,10 +22,22 @@ class WebSocket {
 
   send(message, isBinary, _compress) {
     requireArguments(1, arguments.length);
-    const binary = isBinary ? 1 : 0;
-    return typeof message === 'string'
-      ? native.webSocketSendText(this.#slot, this.#generation, message, binary)
-      : native.webSocketSend(this.#slot, this.#generation, toData(message), binary);
+    return this.#send(message, isBinary ? 1 : 0);
+  }
+
+  sendFirstFragment(message, isBinary, _compress) {
+    requireArguments(1, arguments.length);
+    return this.#send(message, FIRST + (isBinary ? 1 : 0));
+  }
+
+  sendFragment(message, _compress) {
+    requireArguments(1, arguments.length);
+    return this.#send(message, MIDDLE);
+  }
+
+  sendLastFragment(message, _compress) {
+    requireArguments(1, arguments.length);
+    return this.#send(message, LAST);
   }
 
   ping(message) {
@@ -55,10 +72,57 @@ class WebSocket {
     return this;
   }
 
+  subscribe(topic) {
+    requireArguments(1, arguments.length);
+    native.webSocketSubscribe(this.#slot, this.#generation, toData(topic));
+    return true;
+  }
+
+  unsubscribe(topic) {
+    requireArguments(1, arguments.length);
+    return native.webSocketUnsubscribe(this.#slot, this.#generation, toData(topic));
+  }
+
+  unsubscribeAll() {
+    native.webSocketUnsubscribeAll(this.#slot, this.#generation);
+    return true;
+  }
+
+  isSubscribed(topic) {
+    requireArguments(1, arguments.length);
+    return native.webSocketIsSubscribed(this.#slot, this.#generation, toData(topic));
+  }
+
+  getTopics() {
+    return native.webSocketTopics(this.#slot, this.#generation);
+  }
+
+  publish(topic, message, isBinary, _compress) {
+    requireArguments(2, arguments.length);
+    const [name, data] = [toData(topic), toData(message)];
+    return native.webSocketPublish(this.#slot, this.#generation, name, data, isBinary ? 1 : 0);
+  }
+
+  pause() {
+    native.webSocketPause(this.#slot, this.#generation);
+    return this;
+  }
+
+  resume() {
+    native.webSocketResume(this.#slot, this.#generation);
+    return this;
+  }
+
   cork(callback) {
     requireFunction(callback);
     runCorked(this.#slot, native.webSocketCork(this.#slot, this.#generation), callback);
     return this;
+  }
+
+  #send(message, kind) {
+    return typeof message === 'string'
+      ? native.webSocketSendText(this.#slot, this.#generation, message, kind)
+      : native.webSocketSend(this.#slot, this.#generation, toData(message), kind);
   }
 }
 

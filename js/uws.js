@@ -11,14 +11,8 @@ const native = require('./native');
 const store = require('./store');
 const TemplatedApp = require('./App');
 
-/** Options of ours that this version does not know yet. Those for TLS are for `SSLApp`, and ignored by every `App`. */
-const UNSUPPORTED = ['drainEachMessage'];
-
 /** Works with and without `new`. */
 function App(options) {
-  for (const name of UNSUPPORTED) {
-    if (options?.[name]) fail('ERR_MILLIWAYS_NOT_SUPPORTED', `This version does not support the option '${name}'.`);
-  }
   return new TemplatedApp(options);
 }
 App.prototype = TemplatedApp.prototype;

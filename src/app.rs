@@ -6,10 +6,11 @@ use std::rc::Rc;
 use milliways_net::{AppId, BehaviorId, ListenerId, Route, RouteId};
 use milliways_proto::http::{Declared, Method};
 use milliways_proto::router::RouteKind;
+use milliways_proto::ws::Opcode;
 
 use crate::call::{Call, Returned};
 use crate::callback::Callback;
-use crate::environment::{BehaviorCallbacks, Environment};
+use crate::environment::{BehaviorCallbacks, Environment, Scope};
 use crate::options::{app_settings, websocket_settings};
 
 /// Methods by the numbers that `js/App.js` gives them.
@@ -81,11 +82,30 @@ pub(crate) fn leave_out_name<'s>(call: &Call<'s, 0>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `addWebSocketRoute(app, pattern, options, open, message, dropped, drain, close, ping, pong, upgrade)`
-pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 11>) -> Returned<'s> {
+/// `publish(app, topic, message, isBinary): boolean`, whether anybody has subscribed.
+pub(crate) fn publish<'s>(call: &Call<'s, 4>) -> Returned<'s> {
+    let (app, environment) = (AppId(call.u32(0)?), call.environment);
+    let topic = call.with_bytes(1, <[u8]>::to_vec)?;
+    let opcode = if call.u32(3)? == 0 { Opcode::Text } else { Opcode::Binary };
+    let published = call.with_bytes(2, |message| environment.reactor.publish(app, &topic, opcode, message))?;
+    environment.reactor.tell_dropped(environment);
+    Ok(Some(call.js.boolean(published)?))
+}
+
+/// `numSubscribers(app, topic): number`
+pub(crate) fn num_subscribers<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    let (app, reactor) = (AppId(call.u32(0)?), &call.environment.reactor);
+    let count = call.with_bytes(1, |topic| reactor.subscribers(app, topic))?;
+    Ok(Some(call.js.size(count)?))
+}
+
+/// `addWebSocketRoute(app, pattern, options, open, message, dropped, drain, close, ping, pong, upgrade, subscription,
+/// drains)`; `drains`: microtasks and nextTicks run before an event is over.
+pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 13>) -> Returned<'s> {
     let environment = call.environment;
     let (app, pattern) = (AppId(call.u32(0)?), call.text(1)?);
     let settings = websocket_settings(call.js, call.arguments[2])?;
+    let text_as_string = call.js.to_bool(call.js.get(call.arguments[2], c"textAsString")?)?;
     let callback = |index: usize| Callback::new(call.js, call.arguments[index]);
     let callbacks = BehaviorCallbacks {
         open: callback(3)?,
@@ -96,6 +116,9 @@ pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 11>) -> Returned<'s> {
         ping: callback(8)?,
         pong: callback(9)?,
         upgrade: callback(10)?,
+        subscription: callback(11)?,
+        scope: if call.bool(12)? { Scope::Own } else { Scope::Batch },
+        text_as_string,
     };
     let behavior = environment.reactor.add_behavior(app, settings, callbacks.upgrade.is_some());
     let behaviors = &mut environment.callbacks.borrow_mut().behaviors;

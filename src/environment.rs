@@ -71,6 +71,11 @@ pub(crate) struct BehaviorCallbacks {
     pub(crate) close: Option<Callback>,
     pub(crate) ping: Option<Callback>,
     pub(crate) pong: Option<Callback>,
+    pub(crate) subscription: Option<Callback>,
+    /// Of all but `upgrade` and `open`, which have their own.
+    pub(crate) scope: Scope,
+    /// Whether `message` gets text as a string.
+    pub(crate) text_as_string: bool,
 }
 
 /// Which scopes an event is told in.
@@ -192,6 +197,16 @@ fn export_functions(js: Js<'_>, exports: Value<'_>, environment: *const Environm
         c"store_deleteInteger" => store::delete_integer,
         c"store_deleteStringCollection" => store::delete_string_collection,
         c"store_deleteIntegerCollection" => store::delete_integer_collection,
+        c"publish" => app::publish,
+        c"numSubscribers" => app::num_subscribers,
+        c"webSocketSubscribe" => websocket::subscribe,
+        c"webSocketUnsubscribe" => websocket::unsubscribe,
+        c"webSocketUnsubscribeAll" => websocket::unsubscribe_all,
+        c"webSocketIsSubscribed" => websocket::is_subscribed,
+        c"webSocketTopics" => websocket::topics,
+        c"webSocketPublish" => websocket::publish,
+        c"webSocketPause" => websocket::pause,
+        c"webSocketResume" => websocket::resume,
         c"webSocketCork" => websocket::cork,
         c"webSocketSend" => websocket::send,
         c"webSocketSendText" => websocket::send_text,

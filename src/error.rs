@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use milliways_net::{ResponseError, SettingsError, Stale, UpgradeError, panic_message};
+use milliways_net::{ResponseError, SendError, SettingsError, Stale, UpgradeError, panic_message};
 use milliways_proto::http::InvalidDeclaration;
 use milliways_proto::router::{MAX_SEGMENTS, PatternTooDeep};
 
@@ -22,6 +22,8 @@ pub(crate) enum Error {
     /// Parts of a response in an order in which they cannot be sent.
     ResponseOrder(ResponseError),
     InvalidUpgrade(UpgradeError),
+    /// A message between the fragments of another, or a fragment of none.
+    FragmentOrder(SendError),
     InvalidDeclaration(InvalidDeclaration),
     OutOfRange(SettingsError),
     /// A number of bytes or the like that is none; its name and value.
@@ -44,6 +46,7 @@ impl Error {
             Self::InvalidHeader(_) => "ERR_MILLIWAYS_INVALID_HEADER",
             Self::ResponseOrder(_) => "ERR_MILLIWAYS_RESPONSE_ORDER",
             Self::InvalidUpgrade(_) => "ERR_MILLIWAYS_INVALID_UPGRADE",
+            Self::FragmentOrder(_) => "ERR_MILLIWAYS_FRAGMENT_ORDER",
             Self::InvalidDeclaration(_) => "ERR_MILLIWAYS_INVALID_DECLARATION",
             Self::OutOfRange(_) | Self::InvalidSize(..) => "ERR_MILLIWAYS_OUT_OF_RANGE",
             Self::NoResponse(..) => "ERR_MILLIWAYS_NO_RESPONSE",
@@ -67,6 +70,7 @@ impl Error {
             Self::InvalidPattern => format!("A pattern must not have more than {MAX_SEGMENTS} segments."),
             Self::InvalidHeader(error) | Self::ResponseOrder(error) => capitalized(&error.to_string()),
             Self::InvalidUpgrade(error) => capitalized(&error.to_string()),
+            Self::FragmentOrder(error) => capitalized(&error.to_string()),
             Self::InvalidDeclaration(error) => capitalized(&error.to_string()),
             Self::InvalidSize(name, value) => {
                 format!("{name} must be a whole number from 0 to Number.MAX_SAFE_INTEGER, and is {value}.")
@@ -117,6 +121,15 @@ impl From<Stale> for Error {
     /// Of a WebSocket; responses map it themselves.
     fn from(Stale: Stale) -> Self {
         Self::WebSocketClosed
+    }
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Stale => Self::WebSocketClosed,
+            other => Self::FragmentOrder(other),
+        }
     }
 }
 

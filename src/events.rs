@@ -2,6 +2,7 @@
 
 use milliways_net::{AppId, BehaviorId, ConnectionId, Handler, Reactor, RouteId, RoutedRequest};
 use milliways_proto::http::Request;
+use milliways_proto::topics::Change;
 use milliways_proto::ws::Payload;
 
 use crate::callback::Callback;
@@ -60,7 +61,8 @@ impl Handler for Environment {
                 Some(callback) => callback.function(js)?,
                 None => return Ok(()),
             };
-            self.lend(js, function, id, js.copied_buffer(data)?, js.double(remaining)?)
+            let buffer = js.copied_buffer(data)?;
+            self.lend(js, Scope::Batch, function, buffer, &[js.number(id.slot)?, buffer, js.double(remaining)?])
         });
     }
 
@@ -73,7 +75,8 @@ impl Handler for Environment {
                 Some(callback) => callback.function(js)?,
                 None => return Ok(()),
             };
-            self.lend(js, function, id, js.owned_buffer(body)?, js.null()?)
+            let buffer = js.owned_buffer(body)?;
+            self.lend(js, Scope::Batch, function, buffer, &[js.number(id.slot)?, buffer])
         });
     }
 
@@ -109,6 +112,9 @@ impl Handler for Environment {
     }
 
     fn message(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, payload: Payload<'_>, binary: bool) {
+        if !binary && self.callbacks.borrow().behaviors[behavior.0 as usize].text_as_string {
+            return self.tell_text(behavior, id, payload);
+        }
         self.tell_payload(behavior, |callbacks| &callbacks.message, id, payload, binary.into());
     }
 
@@ -120,9 +126,17 @@ impl Handler for Environment {
         self.tell_payload(behavior, |callbacks| &callbacks.pong, id, payload, 0);
     }
 
+    fn dropped(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, message: &[u8], binary: bool) {
+        self.dropped(behavior, id, message, binary);
+    }
+
+    fn unsubscribed(&self, _: &Reactor, behavior: BehaviorId, id: ConnectionId, topic: &[u8], change: Change) {
+        self.subscription(behavior, id, topic, change);
+    }
+
     fn drain(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId) {
         self.tell(
-            Scope::Batch,
+            self.scope_of(behavior),
             behavior,
             |callbacks| &callbacks.drain,
             |js, function| js.call(function, &[js.number(id.slot)?]).map(|_| ()),
@@ -237,30 +251,62 @@ impl Environment {
         extra: u32,
         make: impl for<'s> FnOnce(Js<'s>) -> Result<Value<'s>, Failed>,
     ) {
-        self.tell(Scope::Batch, behavior, which, |js, function| {
+        let scope = self.scope_of(behavior);
+        self.tell(scope, behavior, which, |js, function| {
             let buffer = make(js)?;
-            self.lend(js, function, id, buffer, js.number(extra)?)
+            self.lend(js, scope, function, buffer, &[js.number(id.slot)?, buffer, js.number(extra)?])
         });
     }
 
-    /// Calls a function with bytes in an `ArrayBuffer` that it loses when it has returned: nobody keeps another's bytes,
-    /// and the garbage collector has nothing to look for.
+    fn tell_text(&self, behavior: BehaviorId, id: ConnectionId, mut payload: Payload<'_>) {
+        self.tell(
+            self.scope_of(behavior),
+            behavior,
+            |callbacks| &callbacks.message,
+            |js, function| {
+                let text = js.checked_string(payload.bytes())?;
+                js.call(function, &[js.number(id.slot)?, text, js.number(0)?]).map(|_| ())
+            },
+        );
+    }
+
+    /// How the number of a topic's subscribers has changed.
+    pub(crate) fn subscription(&self, behavior: BehaviorId, id: ConnectionId, topic: &[u8], change: Change) {
+        let scope = self.scope_of(behavior);
+        self.tell(
+            scope,
+            behavior,
+            |callbacks| &callbacks.subscription,
+            |js, function| {
+                let buffer = js.copied_buffer(topic)?;
+                let arguments = [js.number(id.slot)?, buffer, js.size(change.new)?, js.size(change.old)?];
+                self.lend(js, scope, function, buffer, &arguments)
+            },
+        );
+    }
+
+    fn scope_of(&self, behavior: BehaviorId) -> Scope {
+        self.callbacks.borrow().behaviors[behavior.0 as usize].scope
+    }
+
+    /// Calls a function one of whose arguments is an `ArrayBuffer` that it loses when it has returned: nobody keeps
+    /// another's bytes, and the garbage collector has nothing to look for.
     fn lend<'s>(
         &self,
         js: Js<'s>,
+        scope: Scope,
         function: Value<'s>,
-        id: ConnectionId,
         buffer: Value<'s>,
-        extra: Value<'s>,
+        arguments: &[Value<'s>],
     ) -> Result<(), Failed> {
-        let returned = js.call(function, &[js.number(id.slot)?, buffer, extra]);
+        let returned = js.call(function, arguments);
         // What was thrown is reported first. If it was the end of the environment, the buffer stays as it is: Node 20
         // aborts when a buffer is detached while that is on its way up through calls of JavaScript.
         let Some(returned) = self.settle(js, returned) else {
             return if self.is_alive() { js.detach(buffer) } else { Ok(()) };
         };
         // An async function sees its bytes until what it awaits first has settled in the same turn.
-        if !js.is_undefined(returned)? {
+        if scope == Scope::Own || !js.is_undefined(returned)? {
             self.run_ticks();
         }
         js.detach(buffer)

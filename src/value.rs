@@ -115,6 +115,17 @@ impl<'s> Js<'s> {
         self.make(|env, result| unsafe { sys::napi_create_string_latin1(env, start, text.len() as isize, result) })
     }
 
+    /// A string of bytes that have been checked to be UTF-8.
+    pub(crate) fn checked_string(self, text: &[u8]) -> Result<Value<'s>, Failed> {
+        // Of ASCII nothing has to be decoded.
+        if text.is_ascii() {
+            return self.latin1_string(text);
+        }
+        let start = text.as_ptr().cast::<c_char>();
+        // SAFETY: `Js` says that the call is allowed; the pointer and the length are those of a slice.
+        self.make(|env, result| unsafe { sys::napi_create_string_utf8(env, start, text.len() as isize, result) })
+    }
+
     pub(crate) fn object(self) -> Result<Value<'s>, Failed> {
         // SAFETY: `Js` says that the call is allowed.
         self.make(|env, result| unsafe { sys::napi_create_object(env, result) })

@@ -4,38 +4,56 @@ use milliways_net::{ConnectionId, SendStatus};
 use milliways_proto::ws::Opcode;
 
 use crate::call::{Call, Returned};
+use crate::environment::Environment;
 use crate::error::Error;
 use crate::http_response::{address_of, port_of};
 
 /// Says that nothing was corked before.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 
-/// `webSocketSendText(slot, generation, message, isBinary): status`, for strings.
+/// What a message is sent as, by the numbers that `js/WebSocket.js` gives.
+struct Kind {
+    opcode: Opcode,
+    fin: bool,
+}
+
+fn kind(call: &Call<'_, 4>) -> Result<Kind, Error> {
+    let (opcode, fin) = match call.u32(3)? {
+        0 => (Opcode::Text, true),
+        1 => (Opcode::Binary, true),
+        2 => (Opcode::Text, false),
+        3 => (Opcode::Binary, false),
+        4 => (Opcode::Continuation, false),
+        _ => (Opcode::Continuation, true),
+    };
+    Ok(Kind { opcode, fin })
+}
+
+/// `webSocketSendText(slot, generation, message, kind): status`, for strings.
 pub(crate) fn send_text<'s>(call: &Call<'s, 4>) -> Returned<'s> {
-    let (id, js, message) = (call.id()?, call.js, call.arguments[2]);
+    let (id, js, message, Kind { opcode, fin }) = (call.id()?, call.js, call.arguments[2], kind(call)?);
     let mut appended = Ok(false);
     let append = |output: &mut Vec<u8>| appended = js.append_string(message, output);
-    let status = call.environment.reactor.send_with(id, opcode(call)?, append)?;
+    let status = call.environment.reactor.send_with(id, opcode, fin, append)?;
     appended?;
-    finish_send(call, id, status)
+    finish_send(call, id, opcode, status)
 }
 
-/// `webSocketSend(slot, generation, message, isBinary): status`, for anything else.
+/// `webSocketSend(slot, generation, message, kind): status`, for anything else.
 pub(crate) fn send<'s>(call: &Call<'s, 4>) -> Returned<'s> {
-    let (id, opcode, reactor) = (call.id()?, opcode(call)?, &call.environment.reactor);
-    let status = call.with_buffer(2, |message| reactor.send(id, opcode, true, message))??;
-    finish_send(call, id, status)
+    let (id, Kind { opcode, fin }, reactor) = (call.id()?, kind(call)?, &call.environment.reactor);
+    let status = call.with_buffer(2, |message| reactor.send(id, opcode, fin, message))??;
+    finish_send(call, id, opcode, status)
 }
 
-fn opcode(call: &Call<'_, 4>) -> Result<Opcode, Error> {
-    Ok(if call.u32(3)? == 0 { Opcode::Text } else { Opcode::Binary })
-}
-
-fn finish_send<'s>(call: &Call<'s, 4>, id: ConnectionId, status: SendStatus) -> Returned<'s> {
+fn finish_send<'s>(call: &Call<'s, 4>, id: ConnectionId, opcode: Opcode, status: SendStatus) -> Returned<'s> {
+    let environment = call.environment;
+    // What was published and is delivered first may have been too much already.
+    environment.reactor.tell_dropped(environment);
     if status == SendStatus::Dropped {
-        let behavior = call.environment.reactor.check_websocket(id)?;
+        let behavior = environment.reactor.check_websocket(id)?;
         let message = call.with_bytes(2, <[u8]>::to_vec)?;
-        call.environment.dropped(behavior, id, &message, call.u32(3)? != 0);
+        environment.dropped(behavior, id, &message, opcode == Opcode::Binary);
     }
     Ok(Some(call.js.number(status as u32)?))
 }
@@ -67,6 +85,84 @@ pub(crate) fn end<'s>(call: &Call<'s, 4>) -> Returned<'s> {
 pub(crate) fn close<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let environment = call.environment;
     environment.reactor.close(call.id()?, environment)?;
+    Ok(None)
+}
+
+/// `webSocketSubscribe(slot, generation, topic)`
+pub(crate) fn subscribe<'s>(call: &Call<'s, 3>) -> Returned<'s> {
+    let (id, environment) = (call.id()?, call.environment);
+    let behavior = environment.reactor.check_websocket(id)?;
+    let topic = call.with_bytes(2, <[u8]>::to_vec)?;
+    if let Some(change) = environment.reactor.subscribe(id, &topic)? {
+        environment.subscription(behavior, id, &topic, change);
+    }
+    Ok(None)
+}
+
+/// `webSocketUnsubscribe(slot, generation, topic): boolean`, whether there was a subscription.
+pub(crate) fn unsubscribe<'s>(call: &Call<'s, 3>) -> Returned<'s> {
+    let id = call.id()?;
+    call.environment.reactor.check_websocket(id)?;
+    let topic = call.with_bytes(2, <[u8]>::to_vec)?;
+    Ok(Some(call.js.boolean(end_subscription(call.environment, id, &topic)?)?))
+}
+
+/// `webSocketUnsubscribeAll(slot, generation)`
+pub(crate) fn unsubscribe_all<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    let id = call.id()?;
+    for topic in call.environment.reactor.topics(id)? {
+        end_subscription(call.environment, id, &topic)?;
+    }
+    Ok(None)
+}
+
+fn end_subscription(environment: &Environment, id: ConnectionId, topic: &[u8]) -> Result<bool, Error> {
+    let behavior = environment.reactor.check_websocket(id)?;
+    let change = environment.reactor.unsubscribe(id, topic)?;
+    environment.reactor.tell_dropped(environment);
+    if let Some(change) = change {
+        environment.subscription(behavior, id, topic, change);
+    }
+    Ok(change.is_some())
+}
+
+/// `webSocketIsSubscribed(slot, generation, topic): boolean`
+pub(crate) fn is_subscribed<'s>(call: &Call<'s, 3>) -> Returned<'s> {
+    let (id, reactor) = (call.id()?, &call.environment.reactor);
+    let is_subscribed = call.with_bytes(2, |topic| reactor.is_subscribed(id, topic))??;
+    Ok(Some(call.js.boolean(is_subscribed)?))
+}
+
+/// `webSocketTopics(slot, generation): string[]`
+pub(crate) fn topics<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    let (js, topics) = (call.js, call.environment.reactor.topics(call.id()?)?);
+    let array = js.array(topics.len())?;
+    for (index, topic) in topics.iter().enumerate() {
+        js.set_element(array, index, js.string(&String::from_utf8_lossy(topic))?)?;
+    }
+    Ok(Some(array))
+}
+
+/// `webSocketPublish(slot, generation, topic, message, isBinary): boolean`
+pub(crate) fn publish<'s>(call: &Call<'s, 5>) -> Returned<'s> {
+    let (id, environment) = (call.id()?, call.environment);
+    environment.reactor.check_websocket(id)?;
+    let topic = call.with_bytes(2, <[u8]>::to_vec)?;
+    let opcode = if call.u32(4)? == 0 { Opcode::Text } else { Opcode::Binary };
+    let published = call.with_bytes(3, |message| environment.reactor.publish_from(id, &topic, opcode, message))??;
+    environment.reactor.tell_dropped(environment);
+    Ok(Some(call.js.boolean(published)?))
+}
+
+/// `webSocketPause(slot, generation)`
+pub(crate) fn pause<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    call.environment.reactor.pause_websocket(call.id()?)?;
+    Ok(None)
+}
+
+/// `webSocketResume(slot, generation)`
+pub(crate) fn resume<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    call.environment.reactor.resume_websocket(call.id()?)?;
     Ok(None)
 }
 

@@ -34,7 +34,22 @@ const CALLS = {
   close: (ws) => ws.close(),
   getBufferedAmount: (ws) => ws.getBufferedAmount(),
   cork: (ws) => ws.cork(() => {}),
-  ...(ours.skip ? {} : { experimental_cork: (ws) => ws.experimental_cork(() => {}) }),
+  subscribe: (ws) => ws.subscribe('evil'),
+  unsubscribe: (ws) => ws.unsubscribe('evil'),
+  isSubscribed: (ws) => ws.isSubscribed('evil'),
+  getTopics: (ws) => ws.getTopics(),
+  publish: (ws) => ws.publish('evil', 'evil'),
+  sendFirstFragment: (ws) => ws.sendFirstFragment('evil'),
+  sendFragment: (ws) => ws.sendFragment('evil'),
+  sendLastFragment: (ws) => ws.sendLastFragment('evil'),
+  ...(ours.skip
+    ? {}
+    : {
+        experimental_cork: (ws) => ws.experimental_cork(() => {}),
+        unsubscribeAll: (ws) => ws.unsubscribeAll(),
+        pause: (ws) => ws.pause(),
+        resume: (ws) => ws.resume(),
+      }),
 };
 
 /** Serves one WebSocket route, and gives its port and the log of its handlers. */

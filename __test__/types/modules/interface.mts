@@ -29,6 +29,7 @@ uWS.App({
   maxBodySize: 1024 * 1024,
   idleTimeout: 0,
   proxyProtocol: true,
+  drainEachMessage: true,
 });
 // It throws, and programs that mention it compile.
 is<uWS.AppConstructor>()(uWS.H3App);
@@ -162,6 +163,17 @@ const behavior: uWS.WebSocketBehavior<User> = {
     is<User>()(ws.getUserData());
     is<number>()(ws.send('text'));
     is<number>()(ws.send(new ArrayBuffer(1), true, false));
+    is<number>()(ws.sendFirstFragment('a', true, false));
+    is<number>()(ws.sendFragment('a', false));
+    is<number>()(ws.sendLastFragment(new Uint8Array(4)));
+    is<boolean>()(ws.subscribe('topic'));
+    is<boolean>()(ws.unsubscribe(new ArrayBuffer(1)));
+    is<boolean>()(ws.unsubscribeAll());
+    is<boolean>()(ws.isSubscribed('topic'));
+    is<string[]>()(ws.getTopics());
+    is<boolean>()(ws.publish('topic', 'message'));
+    is<boolean>()(ws.publish('topic', new Uint8Array(1), true, true));
+    is<uWS.WebSocket<User>>()(ws.pause().resume());
     is<number>()(ws.ping());
     is<number>()(ws.ping('are you there?'));
     is<number>()(ws.getBufferedAmount());
@@ -194,6 +206,24 @@ const behavior: uWS.WebSocketBehavior<User> = {
 };
 is<uWS.TemplatedApp>()(app.ws('/*', behavior));
 app.ws<User>('/*', { open: (ws) => ws.send(String(ws.getUserData().id)) });
+app.ws('/*', {
+  textAsString: true,
+  message: (ws, message, isBinary) => {
+    is<string | ArrayBuffer>()(message);
+    is<boolean>()(isBinary);
+    ws.send(message, isBinary);
+  },
+});
+app.ws('/*', {
+  subscription: (ws, topic, newCount, oldCount) => {
+    is<uWS.WebSocket<unknown>>()(ws);
+    is<ArrayBuffer>()(topic);
+    is<number>()(newCount - oldCount);
+  },
+});
+is<boolean>()(app.publish('topic', 'message'));
+is<boolean>()(app.publish('topic', new ArrayBuffer(1), true, true));
+is<number>()(app.numSubscribers('topic'));
 app.ws('/*', { message: (ws, message, isBinary) => ws.send(message, isBinary) });
 app.ws('/*', { upgrade: async (res) => void res.writeStatus('401 Unauthorized').end() });
 app.ws('/*', {});

@@ -40,8 +40,10 @@ app.ws('/*');
 app.ws('/*', { onmessage: () => {} });
 // @ts-expect-error an upgrade handler is a function
 app.ws('/*', { upgrade: true });
-// @ts-expect-error not in this version
-app.ws('/*', { subscription: () => {} });
+// @ts-expect-error a subscription handler is a function
+app.ws('/*', { subscription: 'topic' });
+// @ts-expect-error a topic has to be named
+app.publish('message');
 // @ts-expect-error seconds are a number
 app.ws('/*', { idleTimeout: '120' });
 // @ts-expect-error messages are ArrayBuffers
