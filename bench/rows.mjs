@@ -16,6 +16,17 @@ function echo(name, title, connections, depth, size) {
   return { name, title, kind: 'load', contenders: ['ws'], load: load.map(String) };
 }
 
+/** What one client publishes to all others; a message counts once for each that gets it. */
+function broadcast(subscribers) {
+  return {
+    name: `broadcast-${subscribers}`,
+    title: `Broadcast, 100 B, to ${subscribers.toLocaleString('en')}`,
+    kind: 'load',
+    contenders: ['ws'],
+    load: ['subscribe', '--path', '/topic', '--connections', String(subscribers), '--depth', '4', '--size', '100'],
+  };
+}
+
 /** @type {Row[]} */
 export const ROWS = [
   echo('echo-20-200x1', 'Echo, 20 B, 200 connections × 1', 200, 1, 20),
@@ -38,6 +49,8 @@ export const ROWS = [
     contenders: ['node'],
     load: ['http', '--connections', '100', '--depth', '16'],
   },
+  broadcast(1000),
+  broadcast(10_000),
   {
     name: 'connections',
     title: 'Connect, upgrade, close; 100 at a time',

@@ -73,13 +73,11 @@ class WebSocket {
   }
 
   subscribe(topic) {
-    requireArguments(1, arguments.length);
     native.webSocketSubscribe(this.#slot, this.#generation, toData(topic));
     return true;
   }
 
   unsubscribe(topic) {
-    requireArguments(1, arguments.length);
     return native.webSocketUnsubscribe(this.#slot, this.#generation, toData(topic));
   }
 
@@ -89,7 +87,6 @@ class WebSocket {
   }
 
   isSubscribed(topic) {
-    requireArguments(1, arguments.length);
     return native.webSocketIsSubscribed(this.#slot, this.#generation, toData(topic));
   }
 

@@ -8,12 +8,31 @@ const { HELLO, MAX_PAYLOAD, options, ready } = require('./process.js');
 const MAX_BACKPRESSURE = 4 * 1024 * 1024;
 
 module.exports = function serve(uWS) {
-  uWS
-    .App()
+  const app = uWS.App();
+  const limits = {
+    idleTimeout: options.idleTimeout,
+    maxPayloadLength: MAX_PAYLOAD,
+    maxBackpressure: MAX_BACKPRESSURE,
+  };
+  app
+    .ws('/topic', {
+      ...limits,
+      open: (ws) => {
+        ws.subscribe('topic');
+      },
+    })
+    .ws('/topicpublish', {
+      ...limits,
+      // uWebSockets.js lets nobody publish who has not subscribed to something.
+      open: (ws) => {
+        ws.subscribe('publishers');
+      },
+      message: (ws, message, isBinary) => {
+        ws.publish('topic', message, isBinary);
+      },
+    })
     .ws('/*', {
-      idleTimeout: options.idleTimeout,
-      maxPayloadLength: MAX_PAYLOAD,
-      maxBackpressure: MAX_BACKPRESSURE,
+      ...limits,
       message: (ws, message, isBinary) => {
         ws.send(message, isBinary);
       },
