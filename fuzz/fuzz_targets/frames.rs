@@ -5,11 +5,12 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use milliways_proto::ws::{CloseFrame, Event, Receiver, Violation};
+use milliways_proto::ws::{CloseFrame, Event, Limits, Receiver, Violation};
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
     max_payload: u8,
+    compression: bool,
     /// Lengths of the pieces, over and over again.
     pieces: [u8; 4],
     parts: Vec<Part<'a>>,
@@ -60,6 +61,8 @@ enum Kind {
 enum Seen {
     Text(Vec<u8>),
     Binary(Vec<u8>),
+    CompressedText(Vec<u8>),
+    CompressedBinary(Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Vec<u8>),
@@ -71,11 +74,11 @@ enum Seen {
 }
 
 fuzz_target!(|input: Input<'_>| {
-    let max_payload = usize::from(input.max_payload) * 4;
+    let limits = Limits { max_payload: usize::from(input.max_payload) * 4, compression: input.compression };
     let bytes = input.parts.iter().map(bytes_of).collect::<Vec<_>>().concat();
-    let expected = plain_reading(&bytes, max_payload);
-    assert_eq!(feed([&bytes[..]].into_iter(), max_payload), expected);
-    assert_eq!(feed(bytes.chunks(1), max_payload), expected);
+    let expected = plain_reading(&bytes, limits);
+    assert_eq!(feed([&bytes[..]].into_iter(), limits), expected);
+    assert_eq!(feed(bytes.chunks(1), limits), expected);
     let mut rest = &bytes[..];
     let mut lengths = input.pieces.iter().cycle();
     let pieces = std::iter::from_fn(|| {
@@ -84,7 +87,7 @@ fuzz_target!(|input: Input<'_>| {
         (piece, rest) = rest.split_at(length);
         (!piece.is_empty()).then_some(piece)
     });
-    assert_eq!(feed(pieces, max_payload), expected);
+    assert_eq!(feed(pieces, limits), expected);
 });
 
 fn bytes_of(part: &Part<'_>) -> Vec<u8> {
@@ -127,7 +130,7 @@ fn frame(first: u8, mask: [u8; 4], payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn feed<'a>(pieces: impl Iterator<Item = &'a [u8]>, max_payload: usize) -> Vec<Seen> {
+fn feed<'a>(pieces: impl Iterator<Item = &'a [u8]>, limits: Limits) -> Vec<Seen> {
     let mut receiver = Receiver::default();
     let mut seen = Vec::new();
     for piece in pieces {
@@ -135,7 +138,7 @@ fn feed<'a>(pieces: impl Iterator<Item = &'a [u8]>, max_payload: usize) -> Vec<S
         let mut rest = &mut piece[..];
         while !rest.is_empty() {
             let length = rest.len();
-            let step = match receiver.handle(rest, max_payload) {
+            let step = match receiver.handle(rest, limits) {
                 Ok(step) => step,
                 Err(violation) => {
                     seen.push(Seen::Violation(violation));
@@ -160,8 +163,10 @@ fn feed<'a>(pieces: impl Iterator<Item = &'a [u8]>, max_payload: usize) -> Vec<S
 
 fn told(event: Event<'_>) -> Seen {
     let (make, mut payload): (fn(Vec<u8>) -> Seen, _) = match event {
-        Event::Message { payload, binary: true } => (Seen::Binary, payload),
-        Event::Message { payload, binary: false } => (Seen::Text, payload),
+        Event::Message { payload, binary: true, compressed: false } => (Seen::Binary, payload),
+        Event::Message { payload, binary: false, compressed: false } => (Seen::Text, payload),
+        Event::Message { payload, binary: true, compressed: true } => (Seen::CompressedBinary, payload),
+        Event::Message { payload, binary: false, compressed: true } => (Seen::CompressedText, payload),
         Event::Ping(payload) => (Seen::Ping, payload),
         Event::Pong(payload) => (Seen::Pong, payload),
         Event::Close(payload) => (Seen::Close, payload),
@@ -178,12 +183,12 @@ fn told(event: Event<'_>) -> Seen {
 }
 
 /// The events in `bytes`, read at leisure.
-fn plain_reading(bytes: &[u8], max_payload: usize) -> Vec<Seen> {
+fn plain_reading(bytes: &[u8], limits: Limits) -> Vec<Seen> {
     let mut seen = Vec::new();
-    let mut message: Option<(bool, Vec<u8>)> = None;
+    let mut message = None;
     let mut rest = bytes;
     loop {
-        match next_frame(&mut rest, &mut message, max_payload) {
+        match next_frame(&mut rest, &mut message, limits) {
             Ok(Some(event)) => {
                 let is_last = matches!(event, Seen::Close(_) | Seen::Idle | Seen::Partial);
                 seen.push(event);
@@ -202,8 +207,8 @@ fn plain_reading(bytes: &[u8], max_payload: usize) -> Vec<Seen> {
 
 fn next_frame(
     rest: &mut &[u8],
-    message: &mut Option<(bool, Vec<u8>)>,
-    max_payload: usize,
+    message: &mut Option<(bool, bool, Vec<u8>)>,
+    limits: Limits,
 ) -> Result<Option<Seen>, Violation> {
     if rest.is_empty() {
         return Ok(Some(if message.is_none() { Seen::Idle } else { Seen::Partial }));
@@ -211,7 +216,9 @@ fn next_frame(
     let [first, second, after @ ..] = *rest else { return Ok(Some(Seen::Partial)) };
     let (fin, opcode, short) = (first & 0x80 != 0, first & 0x0F, usize::from(second & 0x7F));
     let is_control = opcode & 0x8 != 0;
-    if first & 0x70 != 0
+    let compressed = first & 0x40 != 0;
+    if first & 0x30 != 0
+        || compressed && !(limits.compression && matches!(opcode, 0x1 | 0x2))
         || second & 0x80 == 0
         || !matches!(opcode, 0x0..=0x2 | 0x8..=0xA)
         || is_control && (!fin || short > 125)
@@ -239,7 +246,7 @@ fn next_frame(
         if message.is_some() != (opcode == 0) {
             return Err(Violation::InvalidFrame);
         }
-        if message.as_ref().map_or(0, |message| message.1.len()) as u128 + length > max_payload as u128 {
+        if message.as_ref().map_or(0, |message| message.2.len()) as u128 + length > limits.max_payload as u128 {
             return Err(Violation::TooBig);
         }
     }
@@ -260,10 +267,10 @@ fn next_frame(
             }
         }));
     }
-    let (binary, so_far) = message.get_or_insert((opcode == 0x2, Vec::new()));
+    let (binary, is_compressed, so_far) = message.get_or_insert((opcode == 0x2, compressed, Vec::new()));
     so_far.extend(payload);
     let is_end = is_complete && fin;
-    if !*binary {
+    if !*binary && !*is_compressed {
         match std::str::from_utf8(so_far) {
             Err(error) if is_end || error.error_len().is_some() => return Err(Violation::InvalidUtf8),
             _ => {}
@@ -275,7 +282,12 @@ fn next_frame(
     if !fin {
         return Ok(None);
     }
-    Ok(message.take().map(|(binary, bytes)| if binary { Seen::Binary(bytes) } else { Seen::Text(bytes) }))
+    Ok(message.take().map(|(binary, compressed, bytes)| match (binary, compressed) {
+        (true, false) => Seen::Binary(bytes),
+        (false, false) => Seen::Text(bytes),
+        (true, true) => Seen::CompressedBinary(bytes),
+        (false, true) => Seen::CompressedText(bytes),
+    }))
 }
 
 fn check_close(payload: &[u8]) -> Result<(), Violation> {

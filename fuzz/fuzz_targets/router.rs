@@ -164,8 +164,9 @@ fuzz_target!(|operations: Vec<Operation<'_>>| {
                     Some(Kind::Post) => Some(Method::Post),
                     _ => None,
                 };
-                let found: Vec<usize> =
-                    (0..).map_while(|skip| router.find(*upgrade, method, &path, skip).map(|found| *found.value)).collect();
+                let found: Vec<usize> = (0..)
+                    .map_while(|skip| router.find(*upgrade, method, &path, skip).map(|found| *found.value))
+                    .collect();
                 let mut expected = Vec::new();
                 for kind in [Kind::Upgrade, Kind::Get, Kind::Post, Kind::Any] {
                     let is_asked = match kind {

@@ -11,7 +11,7 @@ use milliways_proto::http::{DEFAULT_MAX_HEAD_SIZE, Marks, Method, Request, heade
 use milliways_proto::router::{RouteKind, Router};
 use milliways_proto::timer::TimerWheel;
 use milliways_proto::ws::{
-    Acceptance, Event, FrameHeader, Handshake, Opcode, Receiver, unmask, write_frame, write_frame_header,
+    Acceptance, Event, FrameHeader, Handshake, Limits, Opcode, Receiver, unmask, write_frame, write_frame_header,
 };
 
 /// A name, and what does its work so many times.
@@ -76,7 +76,7 @@ fn frame_header(times: u32) {
     });
     for _ in 0..times {
         for header in &headers {
-            black_box(FrameHeader::parse(black_box(header)).expect("valid"));
+            black_box(FrameHeader::parse(black_box(header), false).expect("valid"));
         }
     }
 }
@@ -93,12 +93,13 @@ fn receive(times: u32, opcode: Opcode, payload_len: usize) {
     let mut input = frames.clone();
     let mut output = vec![0; payload_len];
     let mut receiver = Receiver::default();
+    let limits = Limits { max_payload: 16 * 1024, compression: false };
     for _ in 0..times {
         // Text is unmasked where it lies.
         input.copy_from_slice(&frames);
         let mut rest = black_box(&mut input[..]);
         while !rest.is_empty() {
-            let step = receiver.handle(rest, 16 * 1024).expect("valid");
+            let step = receiver.handle(rest, limits).expect("valid");
             let consumed = step.consumed;
             if let Some(Event::Message { payload, .. }) = step.event {
                 payload.copy_into(&mut output);

@@ -44,6 +44,8 @@ impl Opcode {
 pub struct FrameHeader {
     /// The last frame of its message.
     pub fin: bool,
+    /// RSV1: it begins a message that is compressed (RFC 7692 section 6).
+    pub compressed: bool,
     /// What it carries.
     pub opcode: Opcode,
     /// The masking key.
@@ -55,14 +57,19 @@ pub struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// Reads the header at the start of `input`, `None` while it is incomplete.
-    pub fn parse(input: &[u8]) -> Result<Option<Self>, Violation> {
+    /// Reads the header at the start of `input`, `None` while it is incomplete. `compression`: whether messages may be
+    /// compressed.
+    pub fn parse(input: &[u8], compression: bool) -> Result<Option<Self>, Violation> {
         let [first, second, ..] = *input else { return Ok(None) };
-        // RSV1, RSV2, RSV3: MUST be 0 unless an extension is negotiated. MASK: all frames from a client have it.
-        let (Some(opcode), 0, 0x80) = (Opcode::parse(first & 0x0F), first & 0x70, second & 0x80) else {
+        // RSV2 and RSV3 MUST be 0. MASK: all frames from a client have it.
+        let (Some(opcode), 0, 0x80) = (Opcode::parse(first & 0x0F), first & 0x30, second & 0x80) else {
             return Err(Violation::InvalidFrame);
         };
-        let fin = first & 0x80 != 0;
+        let (fin, compressed) = (first & 0x80 != 0, first & 0x40 != 0);
+        // RSV1: only where an extension has been negotiated, and on the first frame of a message (RFC 7692 section 6.1).
+        if compressed && !(compression && matches!(opcode, Opcode::Text | Opcode::Binary)) {
+            return Err(Violation::InvalidFrame);
+        }
         let short = second & 0x7F;
         // Section 5.5: control frames have short payloads and are not fragmented.
         if opcode.is_control() && (!fin || usize::from(short) > MAX_CONTROL_PAYLOAD) {
@@ -84,8 +91,13 @@ impl FrameHeader {
             return Err(Violation::InvalidFrame);
         }
         let Some((mask, rest)) = rest.split_first_chunk() else { return Ok(None) };
-        Ok(Some(Self { fin, opcode, mask: *mask, payload_len, header_len: input.len() - rest.len() }))
+        Ok(Some(Self { fin, compressed, opcode, mask: *mask, payload_len, header_len: input.len() - rest.len() }))
     }
+}
+
+/// Sets RSV1 in a frame or its header: the message is compressed (RFC 7692 section 6).
+pub fn mark_compressed(header: &mut [u8]) {
+    header[0] |= 0x40;
 }
 
 /// The header of a frame that is not masked, as a server sends it: bytes, and how many of them.
@@ -135,15 +147,16 @@ mod tests {
             (b"\x81\xff\x00\x00\x00\x00\x00\x01\x00\x00\x37\xfa\x21\x3d", 65536),
         ] {
             let expected = FrameHeader {
+                compressed: false,
                 fin: true,
                 opcode: Opcode::Text,
                 mask: [0x37, 0xfa, 0x21, 0x3d],
                 payload_len,
                 header_len: input.len(),
             };
-            assert_eq!(FrameHeader::parse(input), Ok(Some(expected)));
+            assert_eq!(FrameHeader::parse(input, false), Ok(Some(expected)));
             for end in 0..input.len() {
-                assert_eq!(FrameHeader::parse(&input[..end]), Ok(None));
+                assert_eq!(FrameHeader::parse(&input[..end], false), Ok(None));
             }
         }
     }
@@ -164,7 +177,7 @@ mod tests {
             b"\x82\xff\x00\x00\x00\x00\x00\x00\xff\xff",
             b"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00",
         ] {
-            assert_eq!(FrameHeader::parse(input), Err(Violation::InvalidFrame), "{}", input.escape_ascii());
+            assert_eq!(FrameHeader::parse(input, false), Err(Violation::InvalidFrame), "{}", input.escape_ascii());
         }
     }
 

@@ -1,6 +1,7 @@
 //! The WebSocket protocol (RFC 6455): the opening handshake, frames, the machine that receives, and close codes.
 
 mod close;
+mod deflate;
 mod frame;
 mod handshake;
 mod mask;
@@ -8,9 +9,12 @@ mod receiver;
 mod utf8;
 
 pub use close::{CloseFrame, Violation, truncate_reason};
+pub use deflate::{Agreement, Compressor, DeflateSettings};
 pub use frame::{
-    FrameHeader, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, Opcode, encode_frame_header, write_frame, write_frame_header,
+    FrameHeader, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, Opcode, encode_frame_header, mark_compressed, write_frame,
+    write_frame_header,
 };
 pub use handshake::{Acceptance, Handshake, write_accept};
 pub use mask::{unmask, unmask_into};
-pub use receiver::{Event, Payload, Receiver, Step};
+pub use receiver::{Event, Limits, Payload, Receiver, Step};
+pub use utf8::is_valid as is_valid_utf8;

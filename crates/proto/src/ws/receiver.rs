@@ -11,12 +11,14 @@ use super::utf8::{self, Utf8Stream};
 /// What the peer sent.
 #[derive(Debug)]
 pub enum Event<'b> {
-    /// A whole message; text is valid UTF-8.
+    /// A whole message; text is valid UTF-8, unless it is compressed.
     Message {
         /// Its bytes.
         payload: Payload<'b>,
         /// Binary, or else text.
         binary: bool,
+        /// It is to be decompressed (RFC 7692 section 6.2).
+        compressed: bool,
     },
     /// A Ping, to be answered with a Pong that has the same payload (section 5.5.3).
     Ping(Payload<'b>),
@@ -87,6 +89,15 @@ pub struct Step<'b> {
     pub event: Option<Event<'b>>,
 }
 
+/// What a connection takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the longest message, as the frames carry it.
+    pub max_payload: usize,
+    /// Whether messages may be compressed.
+    pub compression: bool,
+}
+
 /// What is kept of a connection between two reads.
 #[derive(Debug, Default)]
 pub struct Receiver {
@@ -109,6 +120,7 @@ struct Partial {
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     fin: bool,
+    compressed: bool,
     opcode: Opcode,
     /// The key, turned to the next byte.
     mask: [u8; 4],
@@ -119,8 +131,9 @@ struct Frame {
 #[derive(Debug)]
 struct Message {
     binary: bool,
+    compressed: bool,
     bytes: Vec<u8>,
-    /// Has seen all of `bytes` when the message is text.
+    /// Has seen all of `bytes` when the message is text, and not compressed.
     text: Utf8Stream,
 }
 
@@ -133,21 +146,21 @@ impl Receiver {
     /// Reads on in `input`, which follows what was given before, to the end of an event or of the input. Bytes of the
     /// input are changed (unmasked).
     ///
-    /// `max_payload` is the longest message that is accepted, in bytes; a longer one is refused when a header announces
-    /// it. After an error the machine must not be used again.
-    pub fn handle<'b>(&mut self, input: &'b mut [u8], max_payload: usize) -> Result<Step<'b>, Violation> {
+    /// A message that is too long is refused when a header announces it. After an error the machine must not be used
+    /// again.
+    pub fn handle<'b>(&mut self, input: &'b mut [u8], limits: Limits) -> Result<Step<'b>, Violation> {
         let mut position = 0;
         while position < input.len() {
             let frame = match self.partial.as_ref().and_then(|partial| partial.frame) {
                 Some(frame) => frame,
-                None => match self.handle_header(&input[position..])? {
+                None => match self.handle_header(&input[position..], limits)? {
                     (used, None) => {
                         debug_assert_eq!(position + used, input.len());
                         break;
                     }
                     (used, Some(header)) => {
                         position += used;
-                        self.check(&header, max_payload)?
+                        self.check(&header, limits)?
                     }
                 },
             };
@@ -160,7 +173,7 @@ impl Receiver {
             position += available;
             if ends && stands_alone && (frame.fin || frame.opcode.is_control()) {
                 let payload = Payload::Borrowed { bytes: &mut input[start..position], mask: frame.mask };
-                return Ok(Step { consumed: position, event: Some(Event::new(frame.opcode, payload)?) });
+                return Ok(Step { consumed: position, event: Some(Event::new(frame, payload)?) });
             }
             if let Some(event) = self.handle_part(frame, &mut input[start..position])? {
                 return Ok(Step { consumed: position, event: Some(event) });
@@ -171,10 +184,10 @@ impl Receiver {
 
     /// Reads a header that may have begun in earlier input: how many bytes of this input are used, and the header when
     /// it is complete.
-    fn handle_header(&mut self, input: &[u8]) -> Result<(usize, Option<FrameHeader>), Violation> {
+    fn handle_header(&mut self, input: &[u8], limits: Limits) -> Result<(usize, Option<FrameHeader>), Violation> {
         let known = self.partial.as_ref().map_or(0, |partial| partial.header_len);
         if known == 0 {
-            let header = FrameHeader::parse(input)?;
+            let header = FrameHeader::parse(input, limits.compression)?;
             if header.is_none() {
                 let partial = self.partial.get_or_insert_default();
                 partial.header[..input.len()].copy_from_slice(input);
@@ -185,7 +198,7 @@ impl Receiver {
         let partial = self.partial.as_mut().expect("it keeps the header");
         let more = input.len().min(MAX_FRAME_HEADER - known);
         partial.header[known..known + more].copy_from_slice(&input[..more]);
-        let header = FrameHeader::parse(&partial.header[..known + more])?;
+        let header = FrameHeader::parse(&partial.header[..known + more], limits.compression)?;
         let Some(header) = header else {
             partial.header_len = known + more;
             return Ok((more, None));
@@ -196,19 +209,20 @@ impl Receiver {
     }
 
     /// What section 5.4 asks of a sequence of frames, and the limit.
-    fn check(&self, header: &FrameHeader, max_payload: usize) -> Result<Frame, Violation> {
+    fn check(&self, header: &FrameHeader, limits: Limits) -> Result<Frame, Violation> {
         let message = self.partial.as_ref().and_then(|partial| partial.message.as_ref());
         if !header.opcode.is_control() {
             if message.is_some() != (header.opcode == Opcode::Continuation) {
                 return Err(Violation::InvalidFrame);
             }
             let so_far = message.map_or(0, |message| message.bytes.len()) as u64;
-            if so_far + header.payload_len > max_payload as u64 {
+            if so_far + header.payload_len > limits.max_payload as u64 {
                 return Err(Violation::TooBig);
             }
         }
         let left = usize::try_from(header.payload_len).map_err(|_| Violation::TooBig)?;
-        Ok(Frame { fin: header.fin, opcode: header.opcode, mask: header.mask, left })
+        let FrameHeader { fin, compressed, opcode, mask, .. } = *header;
+        Ok(Frame { fin, compressed, opcode, mask, left })
     }
 
     /// Takes the next bytes of a frame that does not stand alone in its input.
@@ -220,10 +234,11 @@ impl Receiver {
         } else {
             let message = partial.message.get_or_insert_with(|| Message {
                 binary: frame.opcode == Opcode::Binary,
+                compressed: frame.compressed,
                 bytes: Vec::new(),
                 text: Utf8Stream::default(),
             });
-            if !message.binary {
+            if !message.binary && !message.compressed {
                 message.text.feed(bytes).map_err(|_| Violation::InvalidUtf8)?;
             }
             message.bytes.extend_from_slice(bytes);
@@ -238,11 +253,15 @@ impl Receiver {
             return Ok(None);
         }
         let event = if frame.opcode.is_control() {
-            Event::new(frame.opcode, Payload::Owned(std::mem::take(&mut partial.control)))?
+            Event::new(frame, Payload::Owned(std::mem::take(&mut partial.control)))?
         } else {
             let mut message = partial.message.take().expect("it has just been added to");
             message.text.finish().map_err(|_| Violation::InvalidUtf8)?;
-            Event::Message { payload: Payload::Owned(message.bytes), binary: message.binary }
+            Event::Message {
+                payload: Payload::Owned(message.bytes),
+                binary: message.binary,
+                compressed: message.compressed,
+            }
         };
         self.drop_partial_if_empty();
         Ok(Some(event))
@@ -258,14 +277,15 @@ impl Receiver {
 
 impl<'b> Event<'b> {
     /// The event for a frame that stands alone, or a control frame put together.
-    fn new(opcode: Opcode, mut payload: Payload<'b>) -> Result<Self, Violation> {
-        Ok(match opcode {
-            Opcode::Binary => Self::Message { payload, binary: true },
+    fn new(frame: Frame, mut payload: Payload<'b>) -> Result<Self, Violation> {
+        let compressed = frame.compressed;
+        Ok(match frame.opcode {
+            Opcode::Binary => Self::Message { payload, binary: true, compressed },
             Opcode::Text | Opcode::Continuation => {
-                if !utf8::is_valid(payload.bytes()) {
+                if !compressed && !utf8::is_valid(payload.bytes()) {
                     return Err(Violation::InvalidUtf8);
                 }
-                Self::Message { payload, binary: false }
+                Self::Message { payload, binary: false, compressed }
             }
             Opcode::Ping => Self::Ping(payload),
             Opcode::Pong => Self::Pong(payload),
@@ -283,6 +303,7 @@ mod tests {
     use crate::ws::write_frame_header;
 
     const MAX: usize = 1000;
+    const LIMITS: Limits = Limits { max_payload: MAX, compression: false };
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -300,8 +321,11 @@ mod tests {
 
     fn describe(event: Event<'_>) -> String {
         let (name, mut payload) = match event {
-            Event::Message { payload, binary: true } => ("binary", payload),
-            Event::Message { payload, binary: false } => ("text", payload),
+            Event::Message { payload, binary: true, compressed: false } => ("binary", payload),
+            Event::Message { payload, binary: false, compressed: false } => ("text", payload),
+            Event::Message { payload, binary, compressed: true } => {
+                (if binary { "compressed binary" } else { "compressed text" }, payload)
+            }
             Event::Ping(payload) => ("ping", payload),
             Event::Pong(payload) => ("pong", payload),
             Event::Close(payload) => ("close", payload),
@@ -313,13 +337,17 @@ mod tests {
     }
 
     fn feed(pieces: &[&[u8]]) -> Vec<String> {
+        feed_with(LIMITS, pieces)
+    }
+
+    fn feed_with(limits: Limits, pieces: &[&[u8]]) -> Vec<String> {
         let mut receiver = Receiver::default();
         let mut seen = Vec::new();
         for piece in pieces {
             let mut piece = piece.to_vec();
             let mut position = 0;
             while position < piece.len() {
-                match receiver.handle(&mut piece[position..], MAX) {
+                match receiver.handle(&mut piece[position..], limits) {
                     Ok(step) => {
                         position += step.consumed;
                         assert!(step.event.is_some() || step.consumed > 0);
@@ -389,6 +417,24 @@ mod tests {
     }
 
     #[test]
+    fn compressed_messages_where_that_was_agreed_on() {
+        // Not UTF-8: that is for what comes out.
+        let input =
+            [frame(0xC1, b"\xFF1"), frame(0x41, b"\xFF"), frame(0x89, b"p"), frame(0x80, b"2"), frame(0xC2, b"3")];
+        let input = input.concat();
+        let limits = Limits { compression: true, ..LIMITS };
+        let expected = ["compressed text \\xff1", "ping p", "compressed text \\xff2", "compressed binary 3", "idle"];
+        assert_eq!(feed_with(limits, &[&input]), expected);
+        for split in 0..=input.len() {
+            assert_eq!(feed_with(limits, &[&input[..split], &input[split..]]), expected, "split at {split}");
+        }
+        assert_eq!(events(&frame(0xC1, b"x")), ["InvalidFrame"]);
+        let later = [frame(0x01, b"a"), frame(0xC0, b"b")].concat();
+        assert_eq!(feed_with(limits, &[&later]), ["InvalidFrame"]);
+        assert_eq!(feed_with(limits, &[&frame(0xC9, b"")]), ["InvalidFrame"]);
+    }
+
+    #[test]
     fn closing() {
         assert_eq!(events(&frame(0x88, b"")), ["close ", "idle"]);
         assert_eq!(events(&frame(0x88, b"\x03\xe8bye")), ["close \\x03\\xe8bye", "idle"]);
@@ -417,7 +463,7 @@ mod tests {
     fn an_announced_length_takes_no_memory_before_its_bytes_come() {
         let mut receiver = Receiver::default();
         let mut start = b"\x82\xff\x00\x00\x00\x00\x40\x00\x00\x001234abc".to_vec();
-        let step = receiver.handle(&mut start, 1 << 30).expect("within the limit");
+        let step = receiver.handle(&mut start, Limits { max_payload: 1 << 30, ..LIMITS }).expect("within the limit");
         assert!(step.event.is_none());
         let message = receiver.partial.expect("kept").message.expect("begun");
         assert!(message.bytes.capacity() < 100);

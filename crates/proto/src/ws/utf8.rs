@@ -45,7 +45,8 @@ impl Utf8Stream {
     }
 }
 
-pub(super) fn is_valid(bytes: &[u8]) -> bool {
+/// Whether all of it is UTF-8.
+pub fn is_valid(bytes: &[u8]) -> bool {
     simdutf8::basic::from_utf8(bytes).is_ok()
 }
 
