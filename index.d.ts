@@ -52,7 +52,9 @@ export interface AppOptions {
    * Seconds that an HTTP connection may stand still while it is the client's turn, after which it is dropped: 0 for
    * ever, up to 960. It is the client's turn before and between requests, until a request's head is complete, while a
    * body that a handler asked for is not, and while a response waits because the client does not take it. A body counts
-   * as standing still below 16 KB/s, averaged over this time. The time a handler takes to answer does not count.
+   * as standing still below 16 KB/s, averaged over this time. The time a handler takes to answer does not count; but a
+   * body of more than 64 KiB that no handler has asked for in this time is thrown away, and asking for it later throws
+   * an Error `ERR_MILLIWAYS_RESPONSE_DONE`.
    *
    * WebSockets have {@link WebSocketBehavior.idleTimeout} instead.
    *
@@ -193,12 +195,12 @@ export interface TemplatedApp {
 
   /**
    * Sets a function that is called for every connection: with 1 when it was accepted, and with -1 when it has ended. A
-   * connection that becomes a WebSocket stays the same connection. Setting it again replaces the function; for
-   * connections that came before the first, only the -1 is told.
+   * connection that becomes a WebSocket stays the same connection. Several functions are called in the order in which
+   * they were set; for connections that came before the first, only the -1 is told.
    *
-   * The response stands for the connection. With 1 its addresses and ports can be asked for; there is no request to
-   * answer yet, and methods that write, and {@link HttpResponse.close}, throw an Error `ERR_MILLIWAYS_RESPONSE_DONE`.
-   * With -1 there is nothing to ask for any more.
+   * The response stands for the connection. With 1 its addresses and ports can be asked for, and
+   * {@link HttpResponse.close} turns the client away; there is no request to answer yet, and methods that write throw
+   * an Error `ERR_MILLIWAYS_RESPONSE_DONE`. With -1 there is nothing to ask for any more.
    *
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function.
    */
@@ -237,7 +239,7 @@ export interface TemplatedApp {
    * One whose client reads too slowly is skipped, as in {@link WebSocket.send}, and its `dropped` handler runs.
    *
    * @param isBinary Whether it goes out as binary. It is text by default, and has to be valid UTF-8 then.
-   * @param compress Whether to compress it where that was negotiated. Without effect in this version.
+   * @param compress Whether to compress it where that was negotiated, see {@link WebSocketBehavior.compression}.
    * @returns Whether anybody has subscribed to the topic.
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without a topic and a message.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when either is no {@link RecognizedString}.
@@ -278,10 +280,13 @@ export type HandlerResult = any;
 /** Options and handlers of a WebSocket route. The type argument is what {@link WebSocket.getUserData} returns. */
 export interface WebSocketBehavior<UserData = unknown> {
   /**
-   * Which compression may be negotiated: {@link DISABLED}, or a compressor and a decompressor combined with `|`.
+   * Which compression may be negotiated (permessage-deflate, RFC 7692): {@link DISABLED}, or a compressor and a
+   * decompressor combined with `|`. Clients that cannot do it connect without. Messages that clients compress are
+   * decompressed; what is sent is compressed where {@link WebSocket.send} asks for it.
    *
-   * All values are accepted, but this version does not negotiate permessage-deflate (RFC 7692): messages are sent as
-   * they are, and clients that offer it connect without.
+   * The shared ones take no memory for a connection, and see each message for itself. Dedicated ones remember what the
+   * last messages of their connection were like, which makes short ones shorter, and take about the memory that their
+   * names say.
    *
    * @default DISABLED
    */
@@ -334,6 +339,14 @@ export interface WebSocketBehavior<UserData = unknown> {
    * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` from {@link TemplatedApp.ws} for more than 240.
    */
   maxLifetime?: number;
+
+  /**
+   * Bytes from which on messages are compressed, of those that are to be: compressing short ones costs more than it
+   * saves. Ours: uWebSockets.js has no such option.
+   *
+   * @default 0
+   */
+  compressionThreshold?: number;
 
   /** Whether {@link message} gets text as a string: see {@link TextAsStringBehavior}. */
   textAsString?: false;
@@ -433,7 +446,7 @@ export interface WebSocket<UserData = unknown> {
    *
    * @param isBinary Whether it goes out as binary. It is text by default, whatever type it is passed as, and has to be
    * valid UTF-8 then.
-   * @param compress Whether to compress it where that was negotiated. Without effect in this version.
+   * @param compress Whether to compress it where that was negotiated, see {@link WebSocketBehavior.compression}.
    * @returns 1 when it was handed to the system (in a handler or a cork: will be, at its end), 0 when it waits because
    * the client reads too slowly, and 2 when it was dropped because more than `maxBackpressure` bytes were waiting.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the message is no {@link RecognizedString}.
@@ -784,7 +797,7 @@ export interface HttpResponse {
    * section 4.2.2). Read the headers before the first `await`.
    * @param secWebSocketProtocol The subprotocols, separated by commas, of which the first is chosen: the request's
    * header `sec-websocket-protocol`, or your choice from it. With `''` none is.
-   * @param secWebSocketExtensions The request's header `sec-websocket-extensions`. Without effect in this version.
+   * @param secWebSocketExtensions The request's header `sec-websocket-extensions`, or `''` for none of them.
    * @param context What the handler was called with.
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` with fewer than five arguments.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when key or protocol is no {@link RecognizedString}.

@@ -13,6 +13,7 @@ const { request, fetch, exchange, HEADERS_TOO_LARGE, OK } = require('./support/h
 const { Script } = require('./support/Script.js');
 const { serve } = require('./support/server.js');
 const { uWS, ours } = require('./support/uws.js');
+const { until } = require('./support/wait.js');
 
 const text = (data) => Buffer.from(data).toString('latin1');
 
@@ -57,11 +58,12 @@ describe('AppOptions', ours, () => {
 
   it('refuse what is no size or time', () => {
     for (const name of ['maxHeaderSize', 'maxBodySize', 'idleTimeout']) {
-      for (const value of [-1, 0.5, NaN, Infinity, 'x', {}]) {
+      for (const value of [-1, 0.5, NaN, Infinity, 'x', '', '100', false, [], {}]) {
         assert.throws(() => uWS.App({ [name]: value }), { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE' });
       }
       uWS.App({ [name]: undefined });
-      uWS.App({ [name]: '100' });
+      uWS.App({ [name]: null });
+      uWS.App({ [name]: 100 });
     }
     assert.throws(() => uWS.App({ idleTimeout: 961 }), { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE' });
     uWS.App({ idleTimeout: 0 });
@@ -89,6 +91,13 @@ describe('AppOptions', ours, () => {
   });
 });
 
+describe('a pattern', () => {
+  it('may be a wildcard alone', async (t) => {
+    const { port } = serve(t, (app) => app.get('*', (res, req) => res.end(req.getUrl())));
+    for (const target of ['/', '/a/b']) assert.equal((await fetch(port, target)).body.toString(), target);
+  });
+});
+
 describe('filter', () => {
   it('is told of connections that come and go, whatever becomes of them', ours, async (t) => {
     const log = new EventLog();
@@ -109,6 +118,28 @@ describe('filter', () => {
     websocket.destroy();
     await log.next('-1');
     assert.equal(log.all.length, 4);
+  });
+
+  it('can turn clients away, and several are asked', async (t) => {
+    const seen = [];
+    const { port } = serve(t, (app) => {
+      // eslint-disable-next-line array-callback-return -- not that of an array
+      app.filter((res, count) => {
+        seen.push(`first ${count}`);
+        if (count > 0 && seen.length === 1) res.close();
+      });
+      app.filter((res, count) => seen.push(`second ${count}`));
+      app.get('/*', (res) => res.end('ok'));
+    });
+    const turnedAway = await RawSocket.connect(port);
+    assert.equal((await turnedAway.readToEnd()).length, 0);
+    await until(() => seen.length === 4);
+    assert.deepEqual(seen.splice(0), ['first 1', 'second 1', 'first -1', 'second -1']);
+    seen.push('not the first any more');
+    const client = await RawSocket.connect(port);
+    client.write('GET / HTTP/1.1\r\nHost: h\r\n\r\n');
+    assert.equal((await client.readResponse()).status, 200);
+    client.destroy();
   });
 
   it('must be a function', () => {

@@ -8,6 +8,7 @@ const { RawSocket } = require('./support/RawSocket.js');
 const { request, fetch } = require('./support/http.js');
 const { serve } = require('./support/server.js');
 const { ours } = require('./support/uws.js');
+const { until } = require('./support/wait.js');
 
 const EXPIRED = /uWS\.HttpRequest must not be accessed after await or route handler return/;
 
@@ -72,6 +73,10 @@ describe('getQuery of a key', () => {
     }
   });
 
+  it('takes undefined for a key, which no pair has', async (t) => {
+    assert.equal(await asked(t, '/*', '/?=1&a=2', (req) => req.getQuery(undefined)), undefined);
+  });
+
   it('refuses a key that is neither text nor bytes', async (t) => {
     const ask = (req) => assert.throws(() => req.getQuery(5), /Text and data can only be passed by/);
     await asked(t, '/*', '/?5=6', ask);
@@ -123,6 +128,30 @@ describe('setYield', () => {
     const { status } = await fetch(port, '/a/b');
     assert.equal(status, 404);
     assert.deepEqual(seen, ['/a/b', '/a/:x', '/*', 'any /a/b']);
+  });
+
+  it('leaves to the next handler what the first has attached', async (t) => {
+    const seen = [];
+    const { port } = serve(t, (app) => {
+      app.post('/*', (res, req) => {
+        res.onAborted(() => seen.push('aborted'));
+        res.onData((chunk, isLast) => seen.push(`data ${chunk.byteLength} ${isLast}`));
+        req.setYield(true);
+      });
+      app.any('/answered', (res) => res.onWritable(() => true));
+      app.any('/replaced', (res) => res.onAborted(() => seen.push('aborted later')));
+    });
+    for (const [target, expected] of [
+      ['/answered', 'aborted'],
+      ['/replaced', 'aborted later'],
+    ]) {
+      const client = await RawSocket.connect(port);
+      client.write(`POST ${target} HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc`);
+      await until(() => seen.length === 1);
+      client.destroy();
+      await until(() => seen.length === 2);
+      assert.deepEqual(seen.splice(0), ['data 3 true', expected]);
+    }
   });
 
   it('can be taken back, and counts for nothing where there is an answer', async (t) => {

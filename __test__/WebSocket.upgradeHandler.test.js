@@ -36,6 +36,32 @@ function serveUpgrade(t, upgrade, more = {}) {
 }
 
 describe('an upgrade handler', () => {
+  it('that is null is none, as is any other', async (t) => {
+    const { port } = serve(t, (app) => {
+      app.ws('/*', { upgrade: null, open: null, close: null, message: (ws, message) => ws.send(message) });
+    });
+    const client = await RawSocket.upgrade(port, '/');
+    client.write(frames.text('hello'));
+    assert.equal(await client.readText(), 'hello');
+    client.destroy();
+  });
+
+  it('gets what reading the user data throws, and can still answer', ours, async (t) => {
+    const { port } = serveUpgrade(t, (res, req, context) => {
+      const userData = {
+        get broken() {
+          throw new Error('of the getter');
+        },
+      };
+      assert.throws(() => accept(res, req, context, userData), /of the getter/);
+      res.writeStatus('400 Bad Request').end('no');
+    });
+    const client = await RawSocket.connect(port);
+    client.write(upgradeRequest('/'));
+    assert.equal((await client.readResponse()).status, 400);
+    client.destroy();
+  });
+
   it('opens the WebSocket before upgrade returns, which is undefined', async (t) => {
     const { port, log } = serveUpgrade(t, (res, req, context, log) => {
       log.add('returned', accept(res, req, context));

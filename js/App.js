@@ -1,10 +1,10 @@
 'use strict';
 
 const connections = require('./connections');
-const { toData } = require('./data');
+const { kindOf, toData } = require('./data');
 const { fail, requireArguments, requireFunction } = require('./errors');
 const HttpRequest = require('./HttpRequest');
-const HttpResponse = require('./HttpResponse');
+const { HttpResponse, responseAt } = require('./HttpResponse');
 const { listenToken } = require('./ListenSocket');
 const native = require('./native');
 const { SocketContext } = require('./SocketContext');
@@ -21,6 +21,7 @@ const GONE = 0xffffffff;
 
 class TemplatedApp {
   #app;
+  #filters = [];
   /** Whether microtasks and nextTicks run before the next message is told. */
   #drains;
 
@@ -50,9 +51,9 @@ class TemplatedApp {
     return this;
   }
 
-  publish(topic, message, isBinary, _compress) {
+  publish(topic, message, isBinary, compress) {
     requireArguments(2, arguments.length);
-    return native.publish(this.#app, toData(topic), toData(message), isBinary ? 1 : 0);
+    return native.publish(this.#app, toData(topic), toData(message), kindOf(isBinary, compress));
   }
 
   numSubscribers(topic) {
@@ -83,10 +84,14 @@ class TemplatedApp {
 
   filter(handler) {
     requireFunction(handler);
-    native.setFilter(this.#app, (slot, generation, count) => {
-      // Of a connection that has gone there is nothing to ask, and no reason to fail whoever asks.
-      handler(new HttpResponse(slot, count > 0 ? generation : GONE), count);
-    });
+    this.#filters.push(handler);
+    if (this.#filters.length === 1) {
+      native.setFilter(this.#app, (slot, generation, count) => {
+        // Of a connection that has gone there is nothing to ask, and no reason to fail whoever asks.
+        const res = new HttpResponse(slot, count > 0 ? generation : GONE);
+        for (const filter of this.#filters) filter(res, count);
+      });
+    }
     return this;
   }
 
@@ -141,7 +146,7 @@ function handlersOf(behavior) {
   const handlers = {};
   for (const name of HANDLERS) {
     const handler = behavior[name];
-    if (handler === undefined) continue;
+    if (handler === undefined || handler === null) continue;
     requireFunction(handler);
     handlers[name] = handler;
   }
@@ -164,13 +169,13 @@ function toRoute(handler) {
 
 function tellRequest(handler) {
   return (slot, generation, serial) => {
-    handler(new HttpResponse(slot, generation), new HttpRequest(serial));
+    handler(responseAt(slot, generation), new HttpRequest(serial));
   };
 }
 
 function tellUpgrade(handler) {
   return (slot, generation, serial, behavior) => {
-    handler(new HttpResponse(slot, generation), new HttpRequest(serial), new SocketContext(behavior));
+    handler(responseAt(slot, generation), new HttpRequest(serial), new SocketContext(behavior));
   };
 }
 
@@ -178,19 +183,13 @@ function tellOpen(handler) {
   // The form of 2019, when there was no upgrade handler: the request is valid in `open`.
   const wantsRequest = handler !== undefined && handler.length >= 2;
   // Without a serial it was `upgrade` that opened it, with data of the user's.
-  return (slot, generation, serial, userData) => {
+  return (slot, generation, serial, properties) => {
     const ws = new WebSocket(slot, generation);
-    if (userData !== undefined) copyProperties(userData, ws);
     connections[slot] = ws;
+    if (properties !== undefined) for (const [key, value] of properties) ws[key] = value;
     if (wantsRequest && serial !== null) handler(ws, new HttpRequest(serial));
     else if (handler !== undefined) handler(ws);
   };
-}
-
-/** Strings and symbols, as far as they are the object's own; what is none has no properties to speak of. */
-function copyProperties(from, to) {
-  if (from === null || typeof from !== 'object') return;
-  for (const key of Reflect.ownKeys(from)) to[key] = from[key];
 }
 
 function tellMessage(handler) {

@@ -16,7 +16,7 @@ class HttpRequest {
   }
 
   getQuery(key) {
-    if (key !== undefined) return native.requestQueryValue(this.#serial, key);
+    if (arguments.length > 0) return native.requestQueryValue(this.#serial, key);
     return native.requestQuery(this.#serial);
   }
 

@@ -16,8 +16,12 @@ const IS_COMPLETE = 4;
 /** `maxRemainingBodyLength` of a body whose length nobody knows. */
 const UNKNOWN_LENGTH = 2n ** 64n - 1n;
 
-/** Gives the handlers of a response; not a method, so that it is none of what users see. */
+// Not methods, so that they are none of what users see.
+
+/** Gives the handlers of a response. */
 let handlersOf;
+/** Gives the response of a request: the one to which a handler that has yielded attached something, or a new one. */
+let responseAt;
 
 class HttpResponse {
   #slot;
@@ -99,12 +103,14 @@ class HttpResponse {
     // Of a response that is done nothing else matters.
     native.responseWriteOffset(this.#slot, this.#generation);
     requireArguments(5, arguments.length);
-    const [key, protocol] = [toData(secWebSocketKey), toData(secWebSocketProtocol)];
+    const [key, protocol, extensions] = [secWebSocketKey, secWebSocketProtocol, secWebSocketExtensions].map(toData);
+    // What reading them throws has to be thrown before anything is sent.
+    const properties = propertiesOf(userData);
     const [slot, generation, handlers] = [this.#slot, this.#generation, this.#handlers];
     // The slot is the WebSocket's from now on.
     this.#forget();
     try {
-      native.responseUpgrade(slot, generation, contextOf(context), key, protocol, userData);
+      native.responseUpgrade(slot, generation, contextOf(context), key, protocol, extensions, properties);
     } catch (error) {
       if (handlers !== undefined) this.#attach(handlers);
       throw error;
@@ -192,7 +198,18 @@ class HttpResponse {
 
   static {
     handlersOf = (response) => response.#handlers;
+    responseAt = (slot, generation) => {
+      const known = connections[slot];
+      const isIt = known !== undefined && #generation in known && known.#generation === generation;
+      return isIt ? known : new HttpResponse(slot, generation);
+    };
   }
+}
+
+/** The strings and symbols that are an object's own, with their values; what is no object has none. */
+function propertiesOf(object) {
+  if (object === null || typeof object !== 'object') return [];
+  return Reflect.ownKeys(object).map((key) => [key, object[key]]);
 }
 
 /** The name that `cork` had once. */
@@ -217,4 +234,4 @@ native.setResponseHandlers(
   },
 );
 
-module.exports = HttpResponse;
+module.exports = { HttpResponse, responseAt };

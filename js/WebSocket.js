@@ -1,7 +1,7 @@
 'use strict';
 
 const { runCorked } = require('./cork');
-const { toData } = require('./data');
+const { COMPRESS, kindOf, toData } = require('./data');
 const { requireArguments, requireFunction } = require('./errors');
 const native = require('./native');
 
@@ -20,9 +20,9 @@ class WebSocket {
     this.#generation = generation;
   }
 
-  send(message, isBinary, _compress) {
+  send(message, isBinary, compress) {
     requireArguments(1, arguments.length);
-    return this.#send(message, isBinary ? 1 : 0);
+    return this.#send(message, kindOf(isBinary, compress));
   }
 
   sendFirstFragment(message, isBinary, _compress) {
@@ -94,10 +94,10 @@ class WebSocket {
     return native.webSocketTopics(this.#slot, this.#generation);
   }
 
-  publish(topic, message, isBinary, _compress) {
+  publish(topic, message, isBinary, compress) {
     requireArguments(2, arguments.length);
     const [name, data] = [toData(topic), toData(message)];
-    return native.webSocketPublish(this.#slot, this.#generation, name, data, isBinary ? 1 : 0);
+    return native.webSocketPublish(this.#slot, this.#generation, name, data, kindOf(isBinary, compress));
   }
 
   pause() {
@@ -117,7 +117,7 @@ class WebSocket {
   }
 
   #send(message, kind) {
-    return typeof message === 'string'
+    return typeof message === 'string' && kind < COMPRESS
       ? native.webSocketSendText(this.#slot, this.#generation, message, kind)
       : native.webSocketSend(this.#slot, this.#generation, toData(message), kind);
   }

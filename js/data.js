@@ -8,4 +8,12 @@ function toData(data) {
   return data instanceof SharedArrayBuffer ? new Uint8Array(data).slice() : data;
 }
 
-module.exports = { toData };
+/** Added to what says whether a message is binary. */
+const COMPRESS = 8;
+
+/** What a whole message is sent or published as. */
+function kindOf(isBinary, compress) {
+  return (isBinary ? 1 : 0) + (compress ? COMPRESS : 0);
+}
+
+module.exports = { COMPRESS, kindOf, toData };

@@ -6,12 +6,12 @@ use std::rc::Rc;
 use milliways_net::{AppId, BehaviorId, ListenerId, Route, RouteId};
 use milliways_proto::http::{Declared, Method};
 use milliways_proto::router::RouteKind;
-use milliways_proto::ws::Opcode;
 
 use crate::call::{Call, Returned};
 use crate::callback::Callback;
 use crate::environment::{BehaviorCallbacks, Environment, Scope};
 use crate::options::{app_settings, websocket_settings};
+use crate::websocket::published_as;
 
 /// Methods by the numbers that `js/App.js` gives them.
 const METHODS: [Method; Method::COUNT] = [
@@ -82,12 +82,14 @@ pub(crate) fn leave_out_name<'s>(call: &Call<'s, 0>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `publish(app, topic, message, isBinary): boolean`, whether anybody has subscribed.
+/// `publish(app, topic, message, kind): boolean`, whether anybody has subscribed; kinds are those of
+/// `webSocketPublish`.
 pub(crate) fn publish<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (app, environment) = (AppId(call.u32(0)?), call.environment);
     let topic = call.with_bytes(1, <[u8]>::to_vec)?;
-    let opcode = if call.u32(3)? == 0 { Opcode::Text } else { Opcode::Binary };
-    let published = call.with_bytes(2, |message| environment.reactor.publish(app, &topic, opcode, message))?;
+    let (opcode, compress) = published_as(call.u32(3)?);
+    let published =
+        call.with_bytes(2, |message| environment.reactor.publish(app, &topic, opcode, message, compress))?;
     environment.reactor.tell_dropped(environment);
     Ok(Some(call.js.boolean(published)?))
 }

@@ -148,17 +148,20 @@ pub(crate) fn resume<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `responseUpgrade(slot, generation, behavior, key, protocol, userData)`: the open handler of the behavior runs inside.
-pub(crate) fn upgrade<'s>(call: &Call<'s, 6>) -> Returned<'s> {
+/// `responseUpgrade(slot, generation, behavior, key, protocol, extensions, userData)`: the open handler of the behavior runs
+/// inside.
+pub(crate) fn upgrade<'s>(call: &Call<'s, 7>) -> Returned<'s> {
     let (id, environment) = (call.id()?, call.environment);
     let behavior = BehaviorId(call.u32(2)?);
     let key = call.with_bytes(3, <[u8]>::to_vec)?;
-    let upgraded = call.with_bytes(4, |protocol| environment.reactor.upgrade(id, behavior, &key, protocol))?;
+    let protocol = call.with_bytes(4, <[u8]>::to_vec)?;
+    let upgraded =
+        call.with_bytes(5, |extensions| environment.reactor.upgrade(id, behavior, &key, &protocol, extensions))?;
     let id = upgraded.map_err(|error| match error {
         UpgradeError::Stale => Error::ResponseDone,
         other => Error::InvalidUpgrade(other),
     })?;
-    environment.opened(behavior, id, call.arguments[5]);
+    environment.opened(behavior, id, call.arguments[6]);
     Ok(None)
 }
 

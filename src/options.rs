@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 
 use milliways_net::{AppSettings, WebSocketSettings};
+use milliways_proto::ws::{Compressor, DeflateSettings};
 
 use napi_sys::ValueType;
 
@@ -20,10 +21,12 @@ pub(crate) fn app_settings(js: Js<'_>, options: Value<'_>) -> Result<AppSettings
     }
     let whole = |name: &CStr| -> Result<Option<f64>, Error> {
         let value = js.get(options, name)?;
-        if js.is_undefined(value)? {
-            return Ok(None);
-        }
-        let number = js.to_f64(value)?;
+        let number = match js.type_of(value)? {
+            ValueType::napi_undefined | ValueType::napi_null => return Ok(None),
+            ValueType::napi_number => js.to_f64(value)?,
+            // To JavaScript much that is no number is 0.
+            _ => f64::NAN,
+        };
         let is_size = number >= 0.0 && number.fract() == 0.0 && number <= LARGEST_SIZE;
         if is_size { Ok(Some(number)) } else { Err(Error::InvalidSize(name.to_string_lossy().into_owned(), number)) }
     };
@@ -66,7 +69,27 @@ pub(crate) fn websocket_settings(js: Js<'_>, options: Value<'_>) -> Result<WebSo
         close_on_backpressure_limit: switch(c"closeOnBackpressureLimit", default.close_on_backpressure_limit)?,
         send_pings: switch(c"sendPingsAutomatically", default.send_pings)?,
         max_lifetime: number(c"maxLifetime", default.max_lifetime)?,
+        deflate: deflate_settings(number(c"compression", 0)?),
+        compression_threshold: number(c"compressionThreshold", 0)? as usize,
     };
     settings.check()?;
     Ok(settings)
+}
+
+/// What the constants mean, of which a compressor and a decompressor are combined.
+fn deflate_settings(compression: u32) -> Option<DeflateSettings> {
+    const SHARED_COMPRESSOR: u32 = 1;
+
+    let compressor = match compression & 0xFF {
+        0 => return None,
+        SHARED_COMPRESSOR => Compressor::Shared,
+        dedicated => {
+            let (window_bits, mem_level) = ((dedicated >> 4) as u8, (dedicated & 0xF) as u8);
+            // Numbers that are no constants are taken for the nearest.
+            Compressor::Dedicated { window_bits: window_bits.clamp(9, 15), mem_level: mem_level.clamp(1, 9) }
+        }
+    };
+    // 1 is the shared one.
+    let decompressor = (compression >> 8 & 0xF) as u8;
+    Some(DeflateSettings { compressor, decompressor: (9..=15).contains(&decompressor).then_some(decompressor) })
 }

@@ -15,10 +15,15 @@ pub(crate) const NO_SLOT: u32 = u32::MAX;
 struct Kind {
     opcode: Opcode,
     fin: bool,
+    compress: bool,
 }
 
+/// Where that was agreed on.
+pub(crate) const COMPRESS: u32 = 8;
+
 fn kind(call: &Call<'_, 4>) -> Result<Kind, Error> {
-    let (opcode, fin) = match call.u32(3)? {
+    let kind = call.u32(3)?;
+    let (opcode, fin) = match kind & !COMPRESS {
         0 => (Opcode::Text, true),
         1 => (Opcode::Binary, true),
         2 => (Opcode::Text, false),
@@ -26,12 +31,12 @@ fn kind(call: &Call<'_, 4>) -> Result<Kind, Error> {
         4 => (Opcode::Continuation, false),
         _ => (Opcode::Continuation, true),
     };
-    Ok(Kind { opcode, fin })
+    Ok(Kind { opcode, fin, compress: kind & COMPRESS != 0 })
 }
 
-/// `webSocketSendText(slot, generation, message, kind): status`, for strings.
+/// `webSocketSendText(slot, generation, message, kind): status`, for strings that are not to be compressed.
 pub(crate) fn send_text<'s>(call: &Call<'s, 4>) -> Returned<'s> {
-    let (id, js, message, Kind { opcode, fin }) = (call.id()?, call.js, call.arguments[2], kind(call)?);
+    let (id, js, message, Kind { opcode, fin, .. }) = (call.id()?, call.js, call.arguments[2], kind(call)?);
     let mut appended = Ok(false);
     let append = |output: &mut Vec<u8>| appended = js.append_string(message, output);
     let status = call.environment.reactor.send_with(id, opcode, fin, append)?;
@@ -41,8 +46,16 @@ pub(crate) fn send_text<'s>(call: &Call<'s, 4>) -> Returned<'s> {
 
 /// `webSocketSend(slot, generation, message, kind): status`, for anything else.
 pub(crate) fn send<'s>(call: &Call<'s, 4>) -> Returned<'s> {
-    let (id, Kind { opcode, fin }, reactor) = (call.id()?, kind(call)?, &call.environment.reactor);
-    let status = call.with_buffer(2, |message| reactor.send(id, opcode, fin, message))??;
+    let (id, Kind { opcode, fin, compress }, reactor) = (call.id()?, kind(call)?, &call.environment.reactor);
+    // Fragments are not compressed: the context that all share could not wait for the next one.
+    let send = |message: &[u8]| {
+        if compress && fin && opcode != Opcode::Continuation {
+            reactor.send_compressed(id, opcode, message)
+        } else {
+            reactor.send(id, opcode, fin, message)
+        }
+    };
+    let status = call.with_buffer(2, send)??;
     finish_send(call, id, opcode, status)
 }
 
@@ -143,15 +156,20 @@ pub(crate) fn topics<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     Ok(Some(array))
 }
 
-/// `webSocketPublish(slot, generation, topic, message, isBinary): boolean`
+/// `webSocketPublish(slot, generation, topic, message, kind): boolean`; of kinds, there are those of whole messages.
 pub(crate) fn publish<'s>(call: &Call<'s, 5>) -> Returned<'s> {
     let (id, environment) = (call.id()?, call.environment);
     environment.reactor.check_websocket(id)?;
     let topic = call.with_bytes(2, <[u8]>::to_vec)?;
-    let opcode = if call.u32(4)? == 0 { Opcode::Text } else { Opcode::Binary };
-    let published = call.with_bytes(3, |message| environment.reactor.publish_from(id, &topic, opcode, message))??;
+    let (opcode, compress) = published_as(call.u32(4)?);
+    let published =
+        call.with_bytes(3, |message| environment.reactor.publish_from(id, &topic, opcode, message, compress))??;
     environment.reactor.tell_dropped(environment);
     Ok(Some(call.js.boolean(published)?))
+}
+
+pub(crate) fn published_as(kind: u32) -> (Opcode, bool) {
+    (if kind & !COMPRESS == 0 { Opcode::Text } else { Opcode::Binary }, kind & COMPRESS != 0)
 }
 
 /// `webSocketPause(slot, generation)`

@@ -100,7 +100,10 @@ enum Part {
 
 impl Pattern {
     fn parse(text: &str) -> Self {
-        let Some(text) = text.strip_prefix('/') else { return Self::WithoutSlash(text.to_owned()) };
+        let is_wildcard = text.starts_with('*');
+        let Some(text) = text.strip_prefix('/').or(is_wildcard.then_some(text)) else {
+            return Self::WithoutSlash(text.to_owned());
+        };
         let mut parts = Vec::new();
         for segment in text.split('/') {
             parts.push(match segment.chars().next() {

@@ -149,6 +149,7 @@ const behavior: uWS.WebSocketBehavior<User> = {
   closeOnBackpressureLimit: false,
   sendPingsAutomatically: true,
   maxLifetime: 0,
+  compressionThreshold: 100,
   upgrade: (res, req, context) => {
     is<uWS.HttpResponse>()(res);
     is<uWS.HttpRequest>()(req);

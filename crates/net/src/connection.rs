@@ -6,6 +6,7 @@ use milliways_proto::timer::Tick;
 use milliways_proto::ws::Receiver;
 use mio::net::TcpStream;
 
+use crate::compression::Contexts;
 use crate::http::Upload;
 use crate::output::Output;
 use crate::{AppId, BehaviorId};
@@ -96,6 +97,12 @@ impl Flags {
     /// The first one was dropped, and so the others will be.
     pub(crate) const DROPPING_FRAGMENTS: u32 = 1 << 22;
 
+    /// The WebSocket's messages may be compressed.
+    pub(crate) const DEFLATE: u32 = 1 << 23;
+
+    /// Nobody has asked for the request's body in time, and it is being thrown away.
+    pub(crate) const BODY_ABANDONED: u32 = 1 << 24;
+
     const OF_RESPONSE: u32 = !0 << 8;
 
     pub(crate) fn has(self, flag: u32) -> bool {
@@ -124,6 +131,8 @@ pub(crate) struct Side {
     pub(crate) output: Output,
     /// An incomplete message.
     pub(crate) receiver: Receiver,
+    /// WebSocket: what it compresses with, unless that is what all share.
+    pub(crate) contexts: Option<Box<Contexts>>,
     /// WebSocket: frames that were published while a message is being sent in fragments.
     pub(crate) held: Vec<u8>,
     /// HTTP: an incomplete head, or what was received while a response was awaited.
@@ -157,6 +166,7 @@ impl Side {
         self.output.is_empty()
             && self.receiver.is_idle()
             && self.held.is_empty()
+            && self.contexts.is_none()
             && self.input.is_empty()
             && self.upload.is_none()
             && self.progress.is_none()
@@ -205,6 +215,7 @@ impl Connection {
             side.forget_input();
             side.progress = None;
             side.held = Vec::new();
+            side.contexts = None;
         }
     }
 
@@ -240,6 +251,13 @@ impl Connection {
     /// HTTP: whether a part of the request's body is still to be read.
     pub(crate) fn has_body(&self) -> bool {
         self.upload().is_some_and(|upload| !upload.is_complete())
+    }
+
+    /// HTTP: whether a body waits with its sender for somebody to ask for it.
+    pub(crate) fn is_unclaimed(&self) -> bool {
+        self.phase == Phase::Response
+            && !self.flags.has(Flags::PAUSED)
+            && self.upload().is_some_and(|upload| !upload.is_complete() && !upload.has_room())
     }
 
     pub(crate) fn progress(&self) -> Option<&Progress> {

@@ -124,8 +124,8 @@ impl Reactor {
             // The next request waits for its turn, in the kernel's buffer.
             connection.flags.add(Flags::UNREAD);
             let is_unwanted = match (connection.phase, peer) {
-                // What is left of a body stands before its end.
-                (Phase::Response, Peer::Finished) => !connection.has_body(),
+                // What is left of a body that somebody wants stands before its end.
+                (Phase::Response, Peer::Finished) => !connection.has_body() || !connection.flags.has(Flags::PAUSED),
                 (Phase::Response | Phase::WebSocket, Peer::Failed) => true,
                 _ => false,
             };

@@ -10,6 +10,7 @@
 // Where it is ever needed, `sys` is the place for it.
 #![deny(unsafe_code)]
 
+mod compression;
 mod connection;
 mod handler;
 mod http;

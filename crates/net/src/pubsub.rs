@@ -1,5 +1,6 @@
 //! Topics of an app: subscribing, publishing, and how what is published gets to the sockets.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use milliways_proto::topics::{Change, Delivery, Topics};
@@ -18,6 +19,9 @@ pub(crate) struct About {
     is_binary: bool,
     /// How long the message is: so many of the last bytes of its frame.
     length: usize,
+    compress: bool,
+    /// The frame with the message compressed, once somebody needs it.
+    compressed: OnceCell<Vec<u8>>,
 }
 
 /// When what is delivered is to go out.
@@ -80,16 +84,25 @@ impl Reactor {
 
     /// Sends a message to all of an app's WebSockets that have subscribed to a topic; false when that is none. It is on
     /// its way at the end of the turn, and in order with what is sent to each directly.
-    pub fn publish(&self, app: AppId, topic: &[u8], opcode: Opcode, message: &[u8]) -> bool {
-        self.state().publish(app, None, topic, opcode, message)
+    ///
+    /// `compress`: where that was agreed on, and the message is long enough.
+    pub fn publish(&self, app: AppId, topic: &[u8], opcode: Opcode, message: &[u8], compress: bool) -> bool {
+        self.state().publish(app, None, topic, opcode, message, compress)
     }
 
     /// The same for a WebSocket, which does not get it itself.
-    pub fn publish_from(&self, id: ConnectionId, topic: &[u8], opcode: Opcode, message: &[u8]) -> Result<bool, Stale> {
+    pub fn publish_from(
+        &self,
+        id: ConnectionId,
+        topic: &[u8],
+        opcode: Opcode,
+        message: &[u8],
+        compress: bool,
+    ) -> Result<bool, Stale> {
         let mut state = self.state();
         let behavior = state.websocket(id)?.behavior();
         let app = state.behaviors.get(behavior).app;
-        Ok(state.publish(app, Some(id.slot), topic, opcode, message))
+        Ok(state.publish(app, Some(id.slot), topic, opcode, message, compress))
     }
 
     /// Tells of messages that were published and that somebody was too slow for. That happens at the end of the turn if
@@ -122,10 +135,19 @@ impl Reactor {
 }
 
 impl State {
-    fn publish(&mut self, app: AppId, sender: Option<u32>, topic: &[u8], opcode: Opcode, message: &[u8]) -> bool {
+    fn publish(
+        &mut self,
+        app: AppId,
+        sender: Option<u32>,
+        topic: &[u8],
+        opcode: Opcode,
+        message: &[u8],
+        compress: bool,
+    ) -> bool {
         let topics = &mut self.apps.of_mut(app).topics;
         let had_undelivered = topics.has_undelivered();
-        let about = About { is_binary: opcode == Opcode::Binary, length: message.len() };
+        let is_binary = opcode == Opcode::Binary;
+        let about = About { is_binary, length: message.len(), compress, compressed: OnceCell::new() };
         if !topics.publish(sender, topic, about, |output| write_frame(output, opcode, true, message)) {
             return false;
         }
@@ -177,6 +199,9 @@ impl State {
     /// Sends the bytes from where they lie as far as the socket takes them. Of the rest the same holds as of messages
     /// that are sent one by one: one that finds too much waiting is dropped.
     fn write_published(&mut self, slot: u32, delivery: &Delivery<'_, About>, when: When) {
+        if delivery.publications().any(|(_, about)| about.compress && self.is_compressed(slot, about.length)) {
+            return self.write_published_compressed(slot, delivery);
+        }
         let id = self.table.id(slot);
         let Some(connection) = self.table.at(slot) else { return };
         let behavior = connection.behavior();
@@ -204,6 +229,49 @@ impl State {
                 }
             } else if is_offered {
                 self.hold(slot, &frame[before..]);
+            } else {
+                self.write(slot, |output| output.extend_from_slice(frame));
+            }
+        }
+    }
+
+    /// The same for a connection that takes compressed messages. They go out at the end of the turn.
+    fn write_published_compressed(&mut self, slot: u32, delivery: &Delivery<'_, About>) {
+        let id = self.table.id(slot);
+        let Some(connection) = self.table.at(slot) else { return };
+        let behavior = connection.behavior();
+        let is_held = connection.flags.has(Flags::SENDING_FRAGMENTS);
+        let contexts = connection.side.as_ref().and_then(|side| side.contexts.as_ref());
+        let for_itself = contexts.is_some_and(|contexts| contexts.compresses());
+        let mut own = Vec::new();
+        for (frame, about) in delivery.publications() {
+            let message = &frame[frame.len() - about.length..];
+            // Before it is compressed: a context must not know what the client never gets.
+            if self.check_limit(id) == Ok(true) {
+                self.dropped.push(Dropped { behavior, id, message: message.into(), is_binary: about.is_binary });
+                continue;
+            }
+            let opcode = if about.is_binary { Opcode::Binary } else { Opcode::Text };
+            let frame = if !(about.compress && self.is_compressed(slot, about.length)) {
+                frame
+            } else if for_itself {
+                own.clear();
+                let Self { table, codecs, .. } = self;
+                let side = table.at(slot).and_then(|connection| connection.side.as_mut());
+                let contexts = side.and_then(|side| side.contexts.as_deref_mut());
+                codecs.write_frame(contexts, opcode, message, &mut own);
+                &own
+            } else {
+                about.compressed.get_or_init(|| {
+                    let mut frame = Vec::new();
+                    self.codecs.write_frame(None, opcode, message, &mut frame);
+                    frame
+                })
+            };
+            if is_held {
+                if let Some(connection) = self.table.at(slot) {
+                    self.pool.side_of(connection).held.extend_from_slice(frame);
+                }
             } else {
                 self.write(slot, |output| output.extend_from_slice(frame));
             }

@@ -16,6 +16,7 @@ use milliways_proto::ws::CloseFrame;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
+use crate::compression::Codecs;
 use crate::connection::{Connection, Flags, Phase, SidePool};
 use crate::input::Peer;
 use crate::listener::{self, Listener, Listening};
@@ -69,6 +70,7 @@ pub(crate) struct State {
     pub(crate) wheel: TimerWheel,
     pub(crate) behaviors: Behaviors,
     pub(crate) pool: SidePool,
+    pub(crate) codecs: Codecs,
     pub(crate) apps: Apps,
     /// Whole seconds since the epoch.
     pub(crate) now: Tick,
@@ -156,6 +158,7 @@ impl Reactor {
                 wheel: TimerWheel::new(0),
                 behaviors: Behaviors::default(),
                 pool: SidePool::default(),
+                codecs: Codecs::default(),
                 apps: Apps::default(),
                 now: 0,
                 corked: None,
@@ -720,6 +723,7 @@ impl State {
             side.progress = None;
             side.proxied = None;
             side.held = Vec::new();
+            side.contexts = None;
         }
         self.pool.reclaim(&mut connection);
         self.descriptor_freed = true;

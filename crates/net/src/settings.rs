@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use milliways_proto::http::{DEFAULT_MAX_HEAD_SIZE, Declared};
 use milliways_proto::timer::Tick;
+use milliways_proto::ws::DeflateSettings;
 
 use crate::AppId;
 
@@ -62,6 +63,10 @@ pub struct WebSocketSettings {
     pub send_pings: bool,
     /// Minutes after which a WebSocket is closed with 1000; 0: never, or up to 240.
     pub max_lifetime: u32,
+    /// How messages are compressed with clients that can do it; `None`: they are not.
+    pub deflate: Option<DeflateSettings>,
+    /// Bytes from which on messages are compressed.
+    pub compression_threshold: usize,
 }
 
 impl Default for WebSocketSettings {
@@ -73,6 +78,8 @@ impl Default for WebSocketSettings {
             close_on_backpressure_limit: false,
             send_pings: true,
             max_lifetime: 0,
+            deflate: None,
+            compression_threshold: 0,
         }
     }
 }

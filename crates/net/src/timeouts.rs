@@ -23,6 +23,8 @@ enum Due {
     Idle,
     /// A WebSocket has been open for too long.
     Lifetime,
+    /// Nobody has asked for a body.
+    Abandon,
     /// A client has not taken a part of a response in time. It may have been slow and yet taken some.
     Offer,
 }
@@ -45,6 +47,7 @@ impl Reactor {
         match due {
             Due::Nothing => {}
             Due::Drop => self.drop_connection(slot, handler),
+            Due::Abandon => self.state().abandon_body(slot),
             Due::Offer => self.offer_again(slot, handler),
             Due::Ping => self.state().write_ping(slot),
             Due::Idle => self.fail_websocket(slot, 1001, "WebSocket timed out from inactivity", handler),
@@ -98,6 +101,9 @@ impl State {
             return Due::Nothing;
         }
         let Some(settings) = settings else {
+            if connection.is_unclaimed() {
+                return Due::Abandon;
+            }
             // The kernel says that a socket is writable when a good part of its buffer is; a slow reader may take longer
             // than our patience for that, and yet be reading.
             let before = connection.backpressure();

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use milliways_proto::topics::Change;
 use milliways_proto::ws::{
-    CloseFrame, Event, MAX_CONTROL_PAYLOAD, Opcode, encode_frame_header, write_frame, write_frame_header,
+    CloseFrame, Event, Limits, MAX_CONTROL_PAYLOAD, Opcode, Payload, Violation, encode_frame_header, write_frame,
+    write_frame_header,
 };
 
 use crate::connection::{Connection, Flags, Phase};
@@ -72,6 +73,21 @@ impl Reactor {
         }
         state.write_payload(id.slot, payload, |output| write_frame_header(output, opcode, fin, payload.len()), b"");
         state.end_message(id.slot, opcode, fin);
+        state.send_status(id)
+    }
+
+    /// Sends a whole message as [`Reactor::send`] does, compressed if that was agreed on and the message is long enough.
+    pub fn send_compressed(&self, id: ConnectionId, opcode: Opcode, message: &[u8]) -> Result<SendStatus, SendError> {
+        let mut state = self.state();
+        if !state.is_compressed(id.slot, message.len()) {
+            drop(state);
+            return self.send(id, opcode, true, message);
+        }
+        state.deliver_before(id.slot);
+        if !state.admits(id, opcode, true)? {
+            return Ok(SendStatus::Dropped);
+        }
+        state.write_compressed(id.slot, opcode, message);
         state.send_status(id)
     }
 
@@ -173,34 +189,75 @@ impl Reactor {
             return length;
         }
         let behavior = connection.behavior();
+        let max_payload = behaviors.get(behavior).settings.max_payload;
+        let limits = limits(max_payload, connection.flags.has(Flags::DEFLATE));
         let mut receiver = connection.side.as_mut().map(|side| std::mem::take(&mut side.receiver)).unwrap_or_default();
-        let step = receiver.handle(bytes, behaviors.get(behavior).settings.max_payload);
+        let step = receiver.handle(bytes, limits);
         if !receiver.is_idle() {
             pool.side_of(connection).receiver = receiver;
         }
-        match step {
-            Ok(step) => {
-                drop(state);
-                match step.event {
-                    None => {}
-                    Some(Event::Message { payload, binary }) => handler.message(self, behavior, id, payload, binary),
-                    Some(Event::Ping(mut payload)) => {
-                        self.state().write_pong(slot, payload.bytes());
-                        handler.ping(self, behavior, id, payload);
-                    }
-                    Some(Event::Pong(payload)) => handler.pong(self, behavior, id, payload),
-                    Some(Event::Close(mut payload)) => {
-                        let frame = CloseFrame::parse(payload.bytes()).expect("the receiver has parsed it");
-                        let code = if frame.code == 0 { CloseFrame::NO_STATUS } else { frame.code };
-                        self.finish_websocket(slot, frame, code, frame.reason, handler);
-                    }
-                }
-                step.consumed
-            }
+        let step = match step {
+            Ok(step) => step,
             Err(violation) => {
                 drop(state);
                 self.fail_websocket(slot, violation.close_code(), violation.reason(), handler);
-                length
+                return length;
+            }
+        };
+        drop(state);
+        match step.event {
+            None => {}
+            Some(Event::Message { payload, binary, compressed: true }) => {
+                let is_good = self.handle_compressed(id, payload, binary, handler);
+                return if is_good { step.consumed } else { length };
+            }
+            // The machine's limit has room for what compressing may add.
+            Some(Event::Message { payload, .. }) if payload.len() > max_payload => {
+                let violation = Violation::TooBig;
+                self.fail_websocket(slot, violation.close_code(), violation.reason(), handler);
+                return length;
+            }
+            Some(Event::Message { payload, binary, .. }) => handler.message(self, behavior, id, payload, binary),
+            Some(Event::Ping(mut payload)) => {
+                self.state().write_pong(slot, payload.bytes());
+                handler.ping(self, behavior, id, payload);
+            }
+            Some(Event::Pong(payload)) => handler.pong(self, behavior, id, payload),
+            Some(Event::Close(mut payload)) => {
+                let frame = CloseFrame::parse(payload.bytes()).expect("the receiver has parsed it");
+                let code = if frame.code == 0 { CloseFrame::NO_STATUS } else { frame.code };
+                self.finish_websocket(slot, frame, code, frame.reason, handler);
+            }
+        }
+        step.consumed
+    }
+
+    /// Tells a message once it has been decompressed; false if that failed, and the connection with it.
+    fn handle_compressed(
+        &self,
+        id: ConnectionId,
+        mut payload: Payload<'_>,
+        binary: bool,
+        handler: &impl Handler,
+    ) -> bool {
+        let mut state = self.state();
+        let State { table, behaviors, codecs, .. } = &mut *state;
+        let Some(connection) = table.at(id.slot) else { return false };
+        let behavior = connection.behavior();
+        let max_payload = behaviors.get(behavior).settings.max_payload;
+        let contexts = connection.side.as_mut().and_then(|side| side.contexts.as_deref_mut());
+        match codecs.inflate(contexts, payload.bytes(), max_payload, binary) {
+            Ok(mut message) => {
+                drop(state);
+                let payload = Payload::Borrowed { bytes: &mut message, mask: [0; 4] };
+                handler.message(self, behavior, id, payload, binary);
+                self.state().codecs.recycle(message);
+                true
+            }
+            Err(violation) => {
+                drop(state);
+                self.fail_websocket(id.slot, violation.close_code(), violation.reason(), handler);
+                false
             }
         }
     }
@@ -265,7 +322,34 @@ impl Reactor {
     }
 }
 
+/// What a message that cannot be compressed grows by is accepted.
+fn limits(max_payload: usize, compression: bool) -> Limits {
+    let slack = if compression { max_payload / 1000 + 64 } else { 0 };
+    Limits { max_payload: max_payload.saturating_add(slack), compression }
+}
+
 impl State {
+    /// Whether a message of that length goes out compressed.
+    pub(crate) fn is_compressed(&mut self, slot: u32, length: usize) -> bool {
+        let Self { table, behaviors, .. } = self;
+        table.at(slot).filter(|connection| length > 0 && connection.flags.has(Flags::DEFLATE)).is_some_and(
+            |connection| {
+                let settings = behaviors.settings_of(connection);
+                settings.is_some_and(|settings| length >= settings.compression_threshold)
+            },
+        )
+    }
+
+    /// Appends a compressed message to the output of a connection.
+    pub(crate) fn write_compressed(&mut self, slot: u32, opcode: Opcode, message: &[u8]) {
+        let mut frame = Vec::new();
+        let Self { table, codecs, .. } = self;
+        let Some(connection) = table.at(slot) else { return };
+        let contexts = connection.side.as_mut().and_then(|side| side.contexts.as_deref_mut());
+        codecs.write_frame(contexts, opcode, message, &mut frame);
+        self.write(slot, |output| output.extend_from_slice(&frame));
+    }
+
     pub(crate) fn websocket(&mut self, id: ConnectionId) -> Result<&mut Connection, Stale> {
         self.table.get(id).and_then(|connection| match connection.phase {
             Phase::WebSocket => Ok(connection),

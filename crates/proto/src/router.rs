@@ -139,6 +139,8 @@ impl<T> Router<T> {
         };
         Ok(match pattern.strip_prefix('/') {
             Some(pattern) => tree.place(pattern),
+            // Without its slash it is the same.
+            None if pattern.starts_with('*') => &mut tree.wildcard,
             // No path is without a slash, so nothing ever finds what is registered here.
             None => &mut tree.literals.entry(format!("/{pattern}").into()).or_default().value,
         })
@@ -276,10 +278,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_without_a_slash_is_kept_and_never_found() {
+    fn a_pattern_without_a_slash_is_kept_and_never_found_unless_it_is_a_wildcard() {
         let mut router = serving(&[(GET, "hello"), (GET, "*")]);
-        assert!(all(&router, false, Method::Get, "/hello").is_empty());
-        assert!(all(&router, false, Method::Get, "//hello").is_empty());
+        assert_eq!(all(&router, false, Method::Get, "/hello"), ["*"]);
+        assert_eq!(all(&router, false, Method::Get, "//hello"), ["*"]);
         assert_eq!(router.remove(GET, "hello"), Some("hello"));
     }
 

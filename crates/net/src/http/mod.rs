@@ -38,10 +38,13 @@ impl Reactor {
         Ok(())
     }
 
-    /// Closes the connection without completing the response.
+    /// Closes the connection without completing the response, or before there is a request.
     pub fn close_response(&self, id: ConnectionId, handler: &impl Handler) -> Result<(), Stale> {
-        self.state().response(id)?;
-        self.lose_response(id.slot, handler);
+        let phase = self.state().table.get(id)?.phase;
+        match phase {
+            Phase::Request | Phase::Response => self.drop_connection(id.slot, handler),
+            Phase::WebSocket | Phase::Closing => return Err(Stale),
+        }
         Ok(())
     }
 

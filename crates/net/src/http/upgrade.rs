@@ -3,10 +3,12 @@
 use std::fmt;
 
 use milliways_proto::http::{HttpError, InvalidHeader};
-use milliways_proto::ws::{Acceptance, Handshake};
+use milliways_proto::ws::{Acceptance, Agreement, Handshake};
 
 use super::RoutedRequest;
+use crate::compression::Contexts;
 use crate::connection::Flags;
+use crate::reactor::State;
 use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale};
 
 /// Why a request did not become a WebSocket. The API's user is at fault.
@@ -45,8 +47,8 @@ impl From<InvalidHeader> for UpgradeError {
 }
 
 impl Reactor {
-    /// Makes a request a WebSocket, whose id this gives; [`Handler::open`] is not called. `key` is the client's, and
-    /// `protocol` what it offered, of which the first is chosen.
+    /// Makes a request a WebSocket, whose id this gives; [`Handler::open`] is not called. `key` is the client's, and so are
+    /// `protocol`, of which the first is chosen, and `extensions`.
     ///
     /// Headers that have been written go before those of the handshake; they need a status line `101 Switching
     /// Protocols` before them.
@@ -56,6 +58,7 @@ impl Reactor {
         behavior: BehaviorId,
         key: &[u8],
         protocol: &[u8],
+        extensions: &[u8],
     ) -> Result<ConnectionId, UpgradeError> {
         let mut state = self.state();
         let connection = state.response(id)?;
@@ -63,12 +66,21 @@ impl Reactor {
             return Err(UpgradeError::HasBegun);
         }
         let has_status = connection.flags.has(Flags::STATUS_WRITTEN);
-        let acceptance = Acceptance::new(key, protocol)?;
+        let deflate = state.behaviors.get(behavior).settings.deflate;
+        let agreed = deflate.and_then(|deflate| Some((Agreement::new(extensions, deflate)?, deflate)));
+        let acceptance = Acceptance::new(key, protocol)?.with_deflate(agreed.map(|(agreement, _)| agreement));
         let marks = *state.marks();
         state.write(id.slot, |output| acceptance.write(output, !has_status, &marks));
         let now = state.active_now();
-        let connection = state.response(id)?;
+        let State { table, pool, .. } = &mut *state;
+        let connection = table.get(id)?;
         connection.become_websocket(behavior, now);
+        if let Some((agreement, settings)) = agreed {
+            connection.flags.add(Flags::DEFLATE);
+            if let Some(contexts) = Contexts::new(agreement, settings) {
+                pool.side_of(connection).contexts = Some(Box::new(contexts));
+            }
+        }
         // What the client has sent meanwhile is frames.
         if connection.flags.has(Flags::UNREAD) {
             state.resumed.push(id.slot);
@@ -94,7 +106,7 @@ impl Reactor {
         if self.state().behaviors.get(behavior).asks {
             return handler.upgrade(self, behavior, id, routed);
         }
-        match self.upgrade(id, behavior, handshake.key(), handshake.protocols()) {
+        match self.upgrade(id, behavior, handshake.key(), handshake.protocols(), handshake.extensions()) {
             Ok(id) => handler.open(self, behavior, id, routed),
             // A subprotocol with a control character gets no further than the parser; the rest is as it was a moment ago.
             Err(_) => self.refuse(id.slot, HttpError::Syntax, handler),

@@ -2,7 +2,7 @@
 //!
 //! Of a body that nobody has asked for a beginning is read and kept; the rest stays in the kernel's buffer and slows its
 //! sender down, until somebody asks or the response is complete. Then what is left of it is thrown away, for the next
-//! request stands behind it.
+//! request stands behind it; so is all of it when nobody has asked for as long as a connection may stand still.
 
 use milliways_proto::http::{Body, HttpError};
 
@@ -88,7 +88,8 @@ enum Part<'b> {
 }
 
 impl Reactor {
-    /// Has the request's body told by [`Handler::data`]; also the end of one that is empty.
+    /// Has the request's body told by [`Handler::data`]; also the end of one that is empty. Too late for one that has
+    /// waited for as long as a connection may stand still.
     pub fn receive_body(&self, id: ConnectionId) -> Result<(), Stale> {
         self.state().take_body(id, Taker::Chunks)
     }
@@ -161,7 +162,11 @@ impl Reactor {
 
 impl State {
     fn take_body(&mut self, id: ConnectionId, taker: Taker) -> Result<(), Stale> {
-        if self.response(id)?.flags.has(Flags::BODY_TOLD) {
+        let flags = self.response(id)?.flags;
+        if flags.has(Flags::BODY_ABANDONED) {
+            return Err(Stale);
+        }
+        if flags.has(Flags::BODY_TOLD) {
             return Ok(());
         }
         let Self { table, pool, .. } = self;
@@ -173,6 +178,18 @@ impl State {
         }
         self.go_on_reading(id.slot);
         Ok(())
+    }
+
+    /// Throws away a body for which nobody has asked in time: its sender may have gone long since, which shows behind it.
+    pub(crate) fn abandon_body(&mut self, slot: u32) {
+        let Some(connection) = self.table.at(slot) else { return };
+        connection.flags.add(Flags::BODY_ABANDONED);
+        if let Some(side) = &mut connection.side
+            && let Some(upload) = &mut side.upload
+        {
+            upload.discard();
+        }
+        self.go_on_reading(slot);
     }
 
     /// After a body, or a WebSocket, was held back.
@@ -260,6 +277,7 @@ pub(crate) fn is_clients_turn(connection: &Connection) -> bool {
         // The handler may take its time; the client may not.
         Phase::Response => {
             (connection.has_body() && !connection.is_held_up())
+                || connection.is_unclaimed()
                 || connection.backpressure() > 0
                 || connection.flags.has(Flags::STALLED)
         }

@@ -130,7 +130,7 @@ fn subscriptions_end_with_their_websocket_whatever_ends_it() {
         assert_eq!(left, expected, "{log:?}");
         assert_eq!(server.reactor.subscribers(server.app, b"y"), 0);
         assert_eq!(server.reactor.subscribe(id, b"x"), Err(Stale));
-        assert_eq!(server.reactor.publish_from(id, b"x", Opcode::Text, b""), Err(Stale));
+        assert_eq!(server.reactor.publish_from(id, b"x", Opcode::Text, b"", false), Err(Stale));
         if end < 3 {
             other.expect(frame(BINARY, b"1"));
             // Whoever gets the slot has no subscriptions.
@@ -211,7 +211,7 @@ fn topics_belong_to_an_app() {
     let server = server();
     let (client, _) = open(&server, &["x"]);
     let other = server.reactor.add_app(AppSettings::default());
-    assert!(!server.reactor.publish(other, b"x", Opcode::Text, b"1"));
+    assert!(!server.reactor.publish(other, b"x", Opcode::Text, b"1", false));
     server.pump();
     client.expect_silence();
 }

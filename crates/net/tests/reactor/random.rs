@@ -169,8 +169,8 @@ fn use_topics(server: &Server, known: &RefCell<Known>, to: Key, what: usize, len
             let was = server.reactor.unsubscribe(id(to), &[topic]).expect("an open WebSocket").is_some();
             assert_eq!(known.borrow_mut().subscriptions.remove(&(to, topic)), was);
         }
-        45..=47 => _ = server.reactor.publish(server.app, &[topic], Opcode::Binary, &vec![b'p'; length]),
-        _ => _ = server.reactor.publish_from(id(to), &[topic], Opcode::Text, b"published"),
+        45..=47 => _ = server.reactor.publish(server.app, &[topic], Opcode::Binary, &vec![b'p'; length], false),
+        _ => _ = server.reactor.publish_from(id(to), &[topic], Opcode::Text, b"published", false),
     }
 }
 

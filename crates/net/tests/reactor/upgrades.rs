@@ -23,8 +23,8 @@ fn asking(act: impl Fn(&Server, &Event) + 'static) -> Server {
 fn an_upgrade_now() {
     let server = asking(|server, event| match event {
         Event::Upgrade { id, behavior, .. } => {
-            let websocket = server.reactor.upgrade(*id, *behavior, KEY, b"a, b").expect("a request");
-            assert_eq!(server.reactor.upgrade(*id, *behavior, KEY, b""), Err(UpgradeError::Stale));
+            let websocket = server.reactor.upgrade(*id, *behavior, KEY, b"a, b", b"").expect("a request");
+            assert_eq!(server.reactor.upgrade(*id, *behavior, KEY, b"", b""), Err(UpgradeError::Stale));
             server.send(websocket, Opcode::Text, b"welcome");
         }
         Event::Message { id, payload, .. } => _ = server.send(*id, Opcode::Text, payload),
@@ -60,8 +60,8 @@ fn an_upgrade_later_with_headers_and_the_frames_that_came_meanwhile() {
         let behavior = milliways_net::BehaviorId(0);
         server.reactor.write_status(id, b"101 Switching Protocols").expect("a request");
         server.reactor.write_header(id, b"A", b"b").expect("a request");
-        assert_eq!(server.reactor.upgrade(id, behavior, KEY, b"a\r\nX: y"), Err(UpgradeError::InvalidProtocol));
-        server.reactor.upgrade(id, behavior, KEY, b"").expect("a request");
+        assert_eq!(server.reactor.upgrade(id, behavior, KEY, b"a\r\nX: y", b""), Err(UpgradeError::InvalidProtocol));
+        server.reactor.upgrade(id, behavior, KEY, b"", b"").expect("a request");
         server.pump();
         client.expect_response(&UPGRADED.replace("Upgrade: w", "A: b\r\nUpgrade: w"));
         if !early {
@@ -85,7 +85,7 @@ fn an_upgrade_refused_forgotten_and_aborted() {
                 "GET /?body" => {
                     server.reactor.write_chunk(*id, b"x").expect("a request");
                     let behavior = milliways_net::BehaviorId(0);
-                    assert_eq!(server.reactor.upgrade(*id, behavior, KEY, b""), Err(UpgradeError::HasBegun));
+                    assert_eq!(server.reactor.upgrade(*id, behavior, KEY, b"", b""), Err(UpgradeError::HasBegun));
                     server.respond(*id, "");
                 }
                 _ => {}

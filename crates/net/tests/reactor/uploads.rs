@@ -149,7 +149,7 @@ fn a_long_body_that_nobody_has_asked_for_waits_with_its_sender() {
     assert!((KEPT..LENGTH).contains(&sent), "{sent} bytes were taken");
     server.expect(&["request PUT /"]);
     // It is not the client's turn, whatever it sends.
-    server.pass(Duration::from_secs(100));
+    server.pass(Duration::from_secs(9));
     let id = server.last_id();
     server.reactor.receive_body(id).expect("a request");
     server.pump();
@@ -332,4 +332,62 @@ fn a_body_over_the_limit_of_its_app_is_refused() {
     let client = server.connect();
     client.send(put(5) + "hello");
     server.expect(&["request PUT /", "data hello 0"]);
+}
+
+#[test]
+fn a_client_that_leaves_behind_a_body_that_nobody_asked_for_is_noticed() {
+    for is_paused in [false, true] {
+        let server = Server::http(move |server, event| {
+            if let Event::Request { id, .. } = event {
+                server.reactor.await_response(*id).expect("a request");
+                if is_paused {
+                    server.reactor.receive_body(*id).expect("a request");
+                    server.reactor.pause_body(*id).expect("a request");
+                }
+            }
+        });
+        let client = server.connect();
+        client.send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n");
+        client.try_send(&vec![b'x'; 300_000]);
+        server.expect(&["request POST /x"]);
+        drop(client);
+        server.pass_seconds(9);
+        server.settle();
+        if is_paused {
+            // What is left of the body stands before the end, and is wanted.
+            server.pass_seconds(9);
+            server.expect_nothing();
+        } else if server.log_lines().is_empty() {
+            // Its end is behind what nobody reads, until that is given up.
+            server.pass_seconds(3);
+            server.expect(&["aborted"]);
+            server.expect_empty();
+        }
+    }
+}
+
+#[test]
+fn a_body_can_be_asked_for_until_the_client_has_waited_too_long() {
+    const LENGTH: usize = 16 << 20;
+    for (seconds, is_early) in [(9, true), (12, false)] {
+        let server = awaiting(|_, _| {});
+        let client = server.connect();
+        client.send(put(LENGTH));
+        let mut sent = send_until_stuck(&server, &client, LENGTH);
+        server.expect(&["request PUT /"]);
+        let id = server.last_id();
+        server.pass_seconds(seconds);
+        assert_eq!(server.reactor.collect_body(id, LENGTH), if is_early { Ok(()) } else { Err(Stale) });
+        server.pump();
+        while sent < LENGTH {
+            sent += client.send_some(&vec![b'x'; (LENGTH - sent).min(1 << 20)]);
+            server.turn();
+        }
+        server.settle();
+        assert_eq!(server.take_log().len(), usize::from(is_early));
+        // It is answered in either case, and the next request as well.
+        server.respond(id, "late");
+        client.send(NEXT);
+        client.expect_response(&[ok("late"), ok("next")].concat());
+    }
 }

@@ -81,6 +81,10 @@ pub enum Violation {
     InvalidUtf8,
     /// A Close frame with a code that must not be sent, half a code, or a reason that is not UTF-8.
     InvalidClosePayload,
+    /// A compressed message that is longer than the limit.
+    InflatedTooBig,
+    /// A message that cannot be decompressed (RFC 7692 section 7.2.2).
+    InvalidDeflate,
 }
 
 impl Violation {
@@ -88,8 +92,8 @@ impl Violation {
     pub fn close_code(self) -> u16 {
         match self {
             Self::InvalidFrame | Self::InvalidClosePayload => 1002,
-            Self::InvalidUtf8 => 1007,
-            Self::TooBig => 1009,
+            Self::InvalidUtf8 | Self::InvalidDeflate => 1007,
+            Self::TooBig | Self::InflatedTooBig => 1009,
         }
     }
 
@@ -100,6 +104,7 @@ impl Violation {
             Self::TooBig => "Received too big message",
             Self::InvalidUtf8 => "Received invalid UTF-8",
             Self::InvalidClosePayload => "Received invalid close payload",
+            Self::InflatedTooBig | Self::InvalidDeflate => "Received too big message, or other inflation error",
         }
     }
 }

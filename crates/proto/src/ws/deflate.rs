@@ -1,6 +1,6 @@
 //! What permessage-deflate (RFC 7692) is agreed on.
 
-/// What a route of WebSockets is ready to do.
+/// What a route is ready to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeflateSettings {
     /// How messages to the client are compressed.
@@ -46,18 +46,18 @@ struct Offer {
     server_no_context_takeover: bool,
     client_no_context_takeover: bool,
     server_max_window_bits: Option<u8>,
-    /// May come without a value.
-    client_max_window_bits: Option<Option<u8>>,
+    /// May come without a value, which is the largest.
+    client_max_window_bits: Option<u8>,
 }
 
 impl Agreement {
-    /// Accepts the first offer in the value of Sec-WebSocket-Extensions that can be accepted.
-    pub fn new(extensions: &[u8], settings: &DeflateSettings) -> Option<Self> {
+    /// Accepts the first offer in the value of `Sec-WebSocket-Extensions` that can be accepted.
+    pub fn new(extensions: &[u8], settings: DeflateSettings) -> Option<Self> {
         let extensions = std::str::from_utf8(extensions).ok()?;
         extensions.split(',').filter_map(Offer::parse).find_map(|offer| offer.accept(settings))
     }
 
-    /// Appends the value of Sec-WebSocket-Extensions that tells the client.
+    /// Appends the value of `Sec-WebSocket-Extensions` that tells the client.
     pub fn write(&self, output: &mut Vec<u8>) {
         let mut add = |text: &str, bits: Option<u8>| {
             output.extend_from_slice(text.as_bytes());
@@ -97,10 +97,8 @@ impl Offer {
                 ("server_no_context_takeover", None) => !std::mem::replace(&mut offer.server_no_context_takeover, true),
                 ("client_no_context_takeover", None) => !std::mem::replace(&mut offer.client_no_context_takeover, true),
                 ("server_max_window_bits", Some(Some(bits))) => offer.server_max_window_bits.replace(bits).is_none(),
-                ("client_max_window_bits", None) => offer.client_max_window_bits.replace(None).is_none(),
-                ("client_max_window_bits", Some(Some(bits))) => {
-                    offer.client_max_window_bits.replace(Some(bits)).is_none()
-                }
+                ("client_max_window_bits", None) => offer.client_max_window_bits.replace(MAX_WINDOW).is_none(),
+                ("client_max_window_bits", Some(Some(bits))) => offer.client_max_window_bits.replace(bits).is_none(),
                 _ => false,
             };
             if !is_new {
@@ -110,7 +108,7 @@ impl Offer {
         Some(offer)
     }
 
-    fn accept(&self, settings: &DeflateSettings) -> Option<Agreement> {
+    fn accept(&self, settings: DeflateSettings) -> Option<Agreement> {
         let (own_context, own_window) = match settings.compressor {
             Compressor::Shared => (None, MAX_WINDOW),
             Compressor::Dedicated { window_bits, .. } => (Some(window_bits), window_bits),
@@ -124,7 +122,7 @@ impl Offer {
         let client_context = settings.decompressor.filter(|window| {
             !self.client_no_context_takeover && (*window == MAX_WINDOW || self.client_max_window_bits.is_some())
         });
-        let client_limit = self.client_max_window_bits.flatten().unwrap_or(MAX_WINDOW);
+        let client_limit = self.client_max_window_bits.unwrap_or(MAX_WINDOW);
         Some(Agreement {
             server_context,
             server_window: if server_context.is_none() && self.server_max_window_bits.is_none() {
@@ -166,7 +164,7 @@ mod tests {
         }
     }
 
-    fn answer(offer: &str, settings: &DeflateSettings) -> Option<String> {
+    fn answer(offer: &str, settings: DeflateSettings) -> Option<String> {
         Agreement::new(offer.as_bytes(), settings).map(|agreement| {
             let mut output = Vec::new();
             agreement.write(&mut output);
@@ -208,7 +206,7 @@ mod tests {
             ("permessage-deflate; server_max_window_bits=8, permessage-deflate", SHARED, none),
             ("permessage-deflate; unknown, permessage-deflate", SHARED, none),
         ] {
-            assert_eq!(answer(offer, &settings).as_deref(), Some(expected), "{offer}");
+            assert_eq!(answer(offer, settings).as_deref(), Some(expected), "{offer}");
         }
     }
 
@@ -229,7 +227,7 @@ mod tests {
             "permessage-deflate; server_max_window_bits=10; server_max_window_bits=10",
             "permessage-deflate;",
         ] {
-            assert_eq!(answer(offer, &SHARED), None, "{offer}");
+            assert_eq!(answer(offer, SHARED), None, "{offer}");
         }
     }
 }

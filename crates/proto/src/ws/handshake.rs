@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
+use super::Agreement;
 use crate::http::{HttpError, InvalidHeader, Marks, Request, check_header};
 
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -16,6 +17,7 @@ const KEY_LEN: usize = 24;
 pub struct Handshake<'b> {
     key: &'b [u8],
     protocols: &'b [u8],
+    extensions: &'b [u8],
 }
 
 impl<'b> Handshake<'b> {
@@ -35,6 +37,7 @@ impl<'b> Handshake<'b> {
         Ok(Self {
             key: request.header(b"sec-websocket-key").unwrap_or_default(),
             protocols: request.header(b"sec-websocket-protocol").unwrap_or_default(),
+            extensions: request.header(b"sec-websocket-extensions").unwrap_or_default(),
         })
     }
 
@@ -47,6 +50,11 @@ impl<'b> Handshake<'b> {
     pub fn protocols(&self) -> &'b [u8] {
         self.protocols
     }
+
+    /// The value of Sec-WebSocket-Extensions, empty when there is none.
+    pub fn extensions(&self) -> &'b [u8] {
+        self.extensions
+    }
 }
 
 /// The answer that makes a connection a WebSocket.
@@ -54,6 +62,7 @@ impl<'b> Handshake<'b> {
 pub struct Acceptance<'b> {
     key: &'b [u8],
     protocol: Option<&'b [u8]>,
+    deflate: Option<Agreement>,
 }
 
 impl<'b> Acceptance<'b> {
@@ -62,10 +71,16 @@ impl<'b> Acceptance<'b> {
     pub fn new(key: &'b [u8], protocols: &'b [u8]) -> Result<Self, InvalidHeader> {
         let first = protocols.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
         if first.is_empty() {
-            return Ok(Self { key, protocol: None });
+            return Ok(Self { key, protocol: None, deflate: None });
         }
         check_header(b"Sec-WebSocket-Protocol", first)?;
-        Ok(Self { key, protocol: Some(first) })
+        Ok(Self { key, protocol: Some(first), deflate: None })
+    }
+
+    /// The same with permessage-deflate, as agreed on.
+    #[must_use]
+    pub fn with_deflate(self, deflate: Option<Agreement>) -> Self {
+        Self { deflate, ..self }
     }
 
     /// Appends the response, its status line unless that has been written.
@@ -79,6 +94,11 @@ impl<'b> Acceptance<'b> {
         if let Some(protocol) = self.protocol {
             output.extend_from_slice(b"Sec-WebSocket-Protocol: ");
             output.extend_from_slice(protocol);
+            output.extend_from_slice(b"\r\n");
+        }
+        if let Some(deflate) = &self.deflate {
+            output.extend_from_slice(b"Sec-WebSocket-Extensions: ");
+            deflate.write(output);
             output.extend_from_slice(b"\r\n");
         }
         marks.write(output);

@@ -208,11 +208,11 @@ impl Server {
 
     /// To the app's subscribers.
     pub(crate) fn publish(&self, topic: &str, message: &[u8]) -> bool {
-        self.reactor.publish(self.app, topic.as_bytes(), Opcode::Binary, message)
+        self.reactor.publish(self.app, topic.as_bytes(), Opcode::Binary, message, false)
     }
 
     pub(crate) fn publish_from(&self, id: ConnectionId, topic: &str, message: &[u8]) -> bool {
-        self.reactor.publish_from(id, topic.as_bytes(), Opcode::Text, message).expect("an open WebSocket")
+        self.reactor.publish_from(id, topic.as_bytes(), Opcode::Text, message, false).expect("an open WebSocket")
     }
 
     /// Answers 200 with a body.
