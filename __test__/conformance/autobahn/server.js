@@ -1,0 +1,34 @@
+'use strict';
+
+// The server that the Autobahn suite is run against, in the way that its argument names. It tells its port.
+
+const { uWS } = require('../../support/uws.js');
+
+const MODES = {
+  plain: uWS.DISABLED,
+  shared: uWS.SHARED_COMPRESSOR | uWS.SHARED_DECOMPRESSOR,
+  dedicated: uWS.DEDICATED_COMPRESSOR | uWS.DEDICATED_DECOMPRESSOR,
+  // Each connection has a topic of its own, and gets its messages back by way of that.
+  publish: uWS.SHARED_COMPRESSOR | uWS.SHARED_DECOMPRESSOR,
+};
+
+const mode = process.argv[2];
+const app = uWS.App();
+let connections = 0;
+
+app.ws('/*', {
+  compression: MODES[mode],
+  maxPayloadLength: 64 * 1024 * 1024,
+  maxBackpressure: 0,
+  idleTimeout: 0,
+  open: (ws) => {
+    connections += 1;
+    ws.topic = String(connections);
+    if (mode === 'publish') ws.subscribe(ws.topic);
+  },
+  message: (ws, message, isBinary) => {
+    if (mode === 'publish') app.publish(ws.topic, message, isBinary, true);
+    else ws.send(message, isBinary, true);
+  },
+});
+app.listen('127.0.0.1', 0, (token) => console.log(uWS.us_socket_local_port(token)));

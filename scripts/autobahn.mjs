@@ -1,0 +1,99 @@
+// Runs the cases of the Autobahn suite against a server of ours, in each of its modes:
+//
+//   npm run autobahn                    all of them (some ten minutes)
+//   npm run autobahn -- --quick         groups 1 to 10, and a few of 12 and 13 (compression)
+//   npm run autobahn -- shared plain    some modes only
+//
+// The cases are driven by the PyPI package kosoku, which goes into a virtual environment below target/. Every case must
+// have been OK, or informational where the suite has no opinion, in behavior and in closing; those of compression must
+// be so where there is some. Its own summary counts NON-STRICT as passed; here nothing else than OK is.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { BuildError, build, isStale, root, runMain } from './build.mjs';
+
+const KOSOKU = 'kosoku==0.1.0';
+const MODES = ['plain', 'shared', 'dedicated', 'publish'];
+const CASES = 517;
+
+/** All groups but those of compression (there is no 8), and of these something of each kind. */
+const QUICK = [
+  ...[1, 2, 3, 4, 5, 6, 7, 9, 10].map((group) => `${group}.*`),
+  ...['12.1.1', '12.1.10', '12.2.5', '12.3.7', '12.4.3', '12.5.9'],
+  ...['13.1.1', '13.2.6', '13.3.4', '13.4.8', '13.5.2', '13.6.10', '13.7.5'],
+];
+
+const folder = path.join(root, 'target', 'autobahn');
+const python = path.join(folder, 'python', 'bin', 'python');
+
+async function main() {
+  const words = process.argv.slice(2);
+  const isQuick = words.includes('--quick');
+  const chosen = words.filter((word) => word !== '--quick');
+  const unknown = chosen.find((mode) => !MODES.includes(mode));
+  if (unknown !== undefined) throw new BuildError(`there is no mode ${unknown}; modes are ${MODES.join(', ')}.`);
+  if (await isStale()) await build();
+  await install();
+  for (const mode of chosen.length > 0 ? chosen : MODES) await judge(mode, isQuick);
+}
+
+async function install() {
+  if (existsSync(python) && (await run(python, ['-c', 'import kosoku'], 'ignore')) === 0) return;
+  await rm(path.dirname(path.dirname(python)), { recursive: true, force: true });
+  for (const [program, ...args] of [
+    ['python3', '-m', 'venv', path.dirname(path.dirname(python))],
+    [python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', KOSOKU],
+  ]) {
+    if ((await run(program, args)) !== 0) throw new BuildError(`${program} ${args.join(' ')} failed.`);
+  }
+}
+
+async function judge(mode, isQuick) {
+  const output = path.join(folder, mode);
+  await rm(output, { recursive: true, force: true });
+  const server = spawn(process.execPath, ['__test__/conformance/autobahn/server.js', mode], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  try {
+    const [port] = await once(createInterface({ input: server.stdout }), 'line');
+    const cases = isQuick ? QUICK.flatMap((pattern) => ['-i', pattern]) : [];
+    const kosoku = path.join(path.dirname(python), 'kosoku');
+    const status = await run(kosoku, [`127.0.0.1:${port}`, '-o', output, '-p', '2', ...cases], 'ignore');
+    if (server.exitCode !== null) throw new BuildError(`${mode}: the server ended with ${server.exitCode}.`);
+    const [results] = Object.values(JSON.parse(await readFile(path.join(output, 'index.json'), 'utf8')));
+    report(mode, results, status, isQuick);
+  } finally {
+    server.kill();
+  }
+}
+
+function report(mode, results, status, isQuick) {
+  const isGood = (name, behavior) =>
+    ['OK', 'INFORMATIONAL'].includes(behavior) ||
+    (mode === 'plain' && behavior === 'UNIMPLEMENTED' && /^1[23]\./.test(name));
+  const names = Object.keys(results);
+  const bad = names.filter(
+    (name) => !isGood(name, results[name].behavior) || !isGood(name, results[name].behaviorClose),
+  );
+  for (const name of bad) console.log(`${mode}, case ${name}: ${JSON.stringify(results[name])}`);
+  console.log(`${mode}: ${names.length} cases, ${bad.length} of them not OK`);
+  if (bad.length > 0) throw new BuildError(`${bad.length} cases are not OK; target/autobahn/${mode} has reports.`);
+  // Its status says nothing about the cases; without a result there must be another reason.
+  if (names.length < (isQuick ? QUICK.length : CASES)) {
+    throw new BuildError(`${mode}: only ${names.length} cases were run; the suite ended with ${status}.`);
+  }
+}
+
+/** Runs a program to its end, and gives its status. */
+async function run(program, args, output = 'inherit') {
+  const child = spawn(program, args, { cwd: root, stdio: ['ignore', output, 'inherit'] });
+  const [status] = await once(child, 'exit');
+  return status;
+}
+
+await runMain(import.meta.url, main);
