@@ -11,7 +11,7 @@ use crate::call::{Call, Returned};
 use crate::callback::Callback;
 use crate::environment::{BehaviorCallbacks, Environment, Scope};
 use crate::options::{app_settings, websocket_settings};
-use crate::websocket::published_as;
+use crate::websocket::Kind;
 
 /// Methods by the numbers that `js/App.js` gives them.
 const METHODS: [Method; Method::COUNT] = [
@@ -87,7 +87,7 @@ pub(crate) fn leave_out_name<'s>(call: &Call<'s, 0>) -> Returned<'s> {
 pub(crate) fn publish<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (app, environment) = (AppId(call.u32(0)?), call.environment);
     let topic = call.with_bytes(1, <[u8]>::to_vec)?;
-    let (opcode, compress) = published_as(call.u32(3)?);
+    let Kind { opcode, compress, .. } = Kind::of(call.u32(3)?);
     let published =
         call.with_bytes(2, |message| environment.reactor.publish(app, &topic, opcode, message, compress))?;
     environment.reactor.tell_dropped(environment);

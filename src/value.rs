@@ -103,6 +103,10 @@ impl<'s> Js<'s> {
     }
 
     pub(crate) fn string(self, text: &str) -> Result<Value<'s>, Failed> {
+        self.utf8_string(text.as_bytes())
+    }
+
+    fn utf8_string(self, text: &[u8]) -> Result<Value<'s>, Failed> {
         let start = text.as_ptr().cast::<c_char>();
         // SAFETY: `Js` says that the call is allowed; the pointer and the length are those of a slice.
         self.make(|env, result| unsafe { sys::napi_create_string_utf8(env, start, text.len() as isize, result) })
@@ -118,12 +122,7 @@ impl<'s> Js<'s> {
     /// A string of bytes that have been checked to be UTF-8.
     pub(crate) fn checked_string(self, text: &[u8]) -> Result<Value<'s>, Failed> {
         // Of ASCII nothing has to be decoded.
-        if text.is_ascii() {
-            return self.latin1_string(text);
-        }
-        let start = text.as_ptr().cast::<c_char>();
-        // SAFETY: `Js` says that the call is allowed; the pointer and the length are those of a slice.
-        self.make(|env, result| unsafe { sys::napi_create_string_utf8(env, start, text.len() as isize, result) })
+        if text.is_ascii() { self.latin1_string(text) } else { self.utf8_string(text) }
     }
 
     pub(crate) fn object(self) -> Result<Value<'s>, Failed> {

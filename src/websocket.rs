@@ -11,32 +11,34 @@ use crate::http_response::{address_of, port_of};
 /// Says that nothing was corked before.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 
-/// What a message is sent as, by the numbers that `js/WebSocket.js` gives.
-struct Kind {
-    opcode: Opcode,
-    fin: bool,
-    compress: bool,
+/// What a message is sent or published as.
+pub(crate) struct Kind {
+    pub(crate) opcode: Opcode,
+    pub(crate) fin: bool,
+    /// Where that was agreed on.
+    pub(crate) compress: bool,
 }
 
-/// Where that was agreed on.
-pub(crate) const COMPRESS: u32 = 8;
+impl Kind {
+    /// By the numbers that `js/WebSocket.js` gives.
+    pub(crate) fn of(number: u32) -> Self {
+        const COMPRESS: u32 = 8;
 
-fn kind(call: &Call<'_, 4>) -> Result<Kind, Error> {
-    let kind = call.u32(3)?;
-    let (opcode, fin) = match kind & !COMPRESS {
-        0 => (Opcode::Text, true),
-        1 => (Opcode::Binary, true),
-        2 => (Opcode::Text, false),
-        3 => (Opcode::Binary, false),
-        4 => (Opcode::Continuation, false),
-        _ => (Opcode::Continuation, true),
-    };
-    Ok(Kind { opcode, fin, compress: kind & COMPRESS != 0 })
+        let (opcode, fin) = match number & !COMPRESS {
+            0 => (Opcode::Text, true),
+            1 => (Opcode::Binary, true),
+            2 => (Opcode::Text, false),
+            3 => (Opcode::Binary, false),
+            4 => (Opcode::Continuation, false),
+            _ => (Opcode::Continuation, true),
+        };
+        Self { opcode, fin, compress: number & COMPRESS != 0 }
+    }
 }
 
 /// `webSocketSendText(slot, generation, message, kind): status`, for strings that are not to be compressed.
 pub(crate) fn send_text<'s>(call: &Call<'s, 4>) -> Returned<'s> {
-    let (id, js, message, Kind { opcode, fin, .. }) = (call.id()?, call.js, call.arguments[2], kind(call)?);
+    let (id, js, message, Kind { opcode, fin, .. }) = (call.id()?, call.js, call.arguments[2], Kind::of(call.u32(3)?));
     let mut appended = Ok(false);
     let append = |output: &mut Vec<u8>| appended = js.append_string(message, output);
     let status = call.environment.reactor.send_with(id, opcode, fin, append)?;
@@ -46,7 +48,7 @@ pub(crate) fn send_text<'s>(call: &Call<'s, 4>) -> Returned<'s> {
 
 /// `webSocketSend(slot, generation, message, kind): status`, for anything else.
 pub(crate) fn send<'s>(call: &Call<'s, 4>) -> Returned<'s> {
-    let (id, Kind { opcode, fin, compress }, reactor) = (call.id()?, kind(call)?, &call.environment.reactor);
+    let (id, Kind { opcode, fin, compress }, reactor) = (call.id()?, Kind::of(call.u32(3)?), &call.environment.reactor);
     // Fragments are not compressed: the context that all share could not wait for the next one.
     let send = |message: &[u8]| {
         if compress && fin && opcode != Opcode::Continuation {
@@ -161,15 +163,11 @@ pub(crate) fn publish<'s>(call: &Call<'s, 5>) -> Returned<'s> {
     let (id, environment) = (call.id()?, call.environment);
     environment.reactor.check_websocket(id)?;
     let topic = call.with_bytes(2, <[u8]>::to_vec)?;
-    let (opcode, compress) = published_as(call.u32(4)?);
+    let Kind { opcode, compress, .. } = Kind::of(call.u32(4)?);
     let published =
         call.with_bytes(3, |message| environment.reactor.publish_from(id, &topic, opcode, message, compress))??;
     environment.reactor.tell_dropped(environment);
     Ok(Some(call.js.boolean(published)?))
-}
-
-pub(crate) fn published_as(kind: u32) -> (Opcode, bool) {
-    (if kind & !COMPRESS == 0 { Opcode::Text } else { Opcode::Binary }, kind & COMPRESS != 0)
 }
 
 /// `webSocketPause(slot, generation)`

@@ -155,11 +155,14 @@ pub(crate) struct Progress {
 }
 
 impl Side {
-    /// Forgets what was being received.
-    pub(crate) fn forget_input(&mut self) {
+    /// Forgets all but what is still to be sent and where it comes from.
+    pub(crate) fn forget(&mut self) {
         self.receiver = Receiver::default();
+        self.contexts = None;
+        self.held = Vec::new();
         self.input = Vec::new();
         self.upload = None;
+        self.progress = None;
     }
 
     fn is_empty(&self) -> bool {
@@ -212,10 +215,7 @@ impl Connection {
         self.last_active = now;
         self.flags.forget_response();
         if let Some(side) = &mut self.side {
-            side.forget_input();
-            side.progress = None;
-            side.held = Vec::new();
-            side.contexts = None;
+            side.forget();
         }
     }
 

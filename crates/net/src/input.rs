@@ -125,7 +125,7 @@ impl Reactor {
             connection.flags.add(Flags::UNREAD);
             let is_unwanted = match (connection.phase, peer) {
                 // What is left of a body that somebody wants stands before its end.
-                (Phase::Response, Peer::Finished) => !connection.has_body() || !connection.flags.has(Flags::PAUSED),
+                (Phase::Response, Peer::Finished) => !connection.has_body() || connection.is_unclaimed(),
                 (Phase::Response | Phase::WebSocket, Peer::Failed) => true,
                 _ => false,
             };

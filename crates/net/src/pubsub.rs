@@ -24,6 +24,12 @@ pub(crate) struct About {
     compressed: OnceCell<Vec<u8>>,
 }
 
+impl About {
+    fn message_in<'f>(&self, frame: &'f [u8]) -> &'f [u8] {
+        &frame[frame.len() - self.length..]
+    }
+}
+
 /// When what is delivered is to go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
@@ -199,17 +205,15 @@ impl State {
     /// Sends the bytes from where they lie as far as the socket takes them. Of the rest the same holds as of messages
     /// that are sent one by one: one that finds too much waiting is dropped.
     fn write_published(&mut self, slot: u32, delivery: &Delivery<'_, About>, when: When) {
-        if delivery.publications().any(|(_, about)| about.compress && self.is_compressed(slot, about.length)) {
+        let Some(connection) = self.table.at(slot) else { return };
+        if connection.flags.has(Flags::DEFLATE) && delivery.publications().any(|(_, about)| about.compress) {
             return self.write_published_compressed(slot, delivery);
         }
-        let id = self.table.id(slot);
-        let Some(connection) = self.table.at(slot) else { return };
-        let behavior = connection.behavior();
         let is_long = delivery.bytes.len() >= DIRECT_FROM;
-        // Nothing but control frames may come between the fragments of a message (RFC 6455 section 5.4).
-        let is_held = connection.flags.has(Flags::SENDING_FRAGMENTS);
-        let is_offered =
-            !is_held && self.corked != Some(slot) && connection.backpressure() == 0 && (when == When::Now || is_long);
+        let is_offered = !connection.flags.has(Flags::SENDING_FRAGMENTS)
+            && self.corked != Some(slot)
+            && connection.backpressure() == 0
+            && (when == When::Now || is_long);
         let mut taken = if is_offered { self.offer_now(slot, delivery.bytes) } else { 0 };
         if taken == delivery.bytes.len() {
             return;
@@ -220,37 +224,29 @@ impl State {
             if before == frame.len() {
                 continue;
             }
-            if before == 0 && self.check_limit(id) == Ok(true) {
-                let message = frame[frame.len() - about.length..].into();
-                self.dropped.push(Dropped { behavior, id, message, is_binary: about.is_binary });
-            } else if is_held {
-                if let Some(connection) = self.table.at(slot) {
-                    self.pool.side_of(connection).held.extend_from_slice(frame);
-                }
-            } else if is_offered {
+            if before == 0 && self.drops_published(slot, frame, about) {
+                continue;
+            }
+            if is_offered {
                 self.hold(slot, &frame[before..]);
             } else {
-                self.write(slot, |output| output.extend_from_slice(frame));
+                self.queue_published(slot, frame);
             }
         }
     }
 
     /// The same for a connection that takes compressed messages. They go out at the end of the turn.
     fn write_published_compressed(&mut self, slot: u32, delivery: &Delivery<'_, About>) {
-        let id = self.table.id(slot);
         let Some(connection) = self.table.at(slot) else { return };
-        let behavior = connection.behavior();
-        let is_held = connection.flags.has(Flags::SENDING_FRAGMENTS);
         let contexts = connection.side.as_ref().and_then(|side| side.contexts.as_ref());
         let for_itself = contexts.is_some_and(|contexts| contexts.compresses());
         let mut own = Vec::new();
         for (frame, about) in delivery.publications() {
-            let message = &frame[frame.len() - about.length..];
             // Before it is compressed: a context must not know what the client never gets.
-            if self.check_limit(id) == Ok(true) {
-                self.dropped.push(Dropped { behavior, id, message: message.into(), is_binary: about.is_binary });
+            if self.drops_published(slot, frame, about) {
                 continue;
             }
+            let message = about.message_in(frame);
             let opcode = if about.is_binary { Opcode::Binary } else { Opcode::Text };
             let frame = if !(about.compress && self.is_compressed(slot, about.length)) {
                 frame
@@ -268,13 +264,29 @@ impl State {
                     frame
                 })
             };
-            if is_held {
-                if let Some(connection) = self.table.at(slot) {
-                    self.pool.side_of(connection).held.extend_from_slice(frame);
-                }
-            } else {
-                self.write(slot, |output| output.extend_from_slice(frame));
-            }
+            self.queue_published(slot, frame);
+        }
+    }
+
+    /// Whether so much waits for a subscriber that it does not get this one; it is to be told then.
+    fn drops_published(&mut self, slot: u32, frame: &[u8], about: &About) -> bool {
+        let id = self.table.id(slot);
+        let is_dropped = self.check_limit(id) == Ok(true);
+        if is_dropped && let Some(connection) = self.table.at(slot) {
+            let (behavior, message) = (connection.behavior(), about.message_in(frame).into());
+            self.dropped.push(Dropped { behavior, id, message, is_binary: about.is_binary });
+        }
+        is_dropped
+    }
+
+    /// Appends a frame to the output of a subscriber. Nothing but control frames may come between the fragments of a
+    /// message (RFC 6455 section 5.4): it waits for the last.
+    fn queue_published(&mut self, slot: u32, frame: &[u8]) {
+        let Some(connection) = self.table.at(slot) else { return };
+        if connection.flags.has(Flags::SENDING_FRAGMENTS) {
+            self.pool.side_of(connection).held.extend_from_slice(frame);
+        } else {
+            self.write(slot, |output| output.extend_from_slice(frame));
         }
     }
 }

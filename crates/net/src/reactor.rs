@@ -719,11 +719,8 @@ impl State {
         self.wheel.cancel(slot);
         if let Some(side) = &mut connection.side {
             side.output.clear();
-            side.forget_input();
-            side.progress = None;
+            side.forget();
             side.proxied = None;
-            side.held = Vec::new();
-            side.contexts = None;
         }
         self.pool.reclaim(&mut connection);
         self.descriptor_freed = true;

@@ -91,8 +91,8 @@ impl Reactor {
         state.send_status(id)
     }
 
-    /// Sends a frame as [`Reactor::send`] does, whose bytes `append` appends, for those who can write them only once and don't know their number
-    /// before. It must not shorten what is there.
+    /// Sends a frame as [`Reactor::send`] does, whose bytes `append` appends, for those who can write them only once and
+    /// don't know their number before. It must not shorten what is there.
     pub fn send_with(
         &self,
         id: ConnectionId,
