@@ -20,6 +20,7 @@ mod output;
 mod pubsub;
 mod reactor;
 mod settings;
+mod state;
 mod sys;
 mod table;
 mod timeouts;

@@ -8,7 +8,7 @@ use milliways_proto::ws::{Opcode, write_frame};
 
 use crate::connection::Flags;
 use crate::output::DIRECT_FROM;
-use crate::reactor::State;
+use crate::state::State;
 use crate::{AppId, BehaviorId, ConnectionId, Handler, Reactor, Stale};
 
 /// From so many bytes on that wait to be delivered they are, without waiting for the end of the turn.

@@ -5,8 +5,8 @@ use milliways_proto::ws::{CloseFrame, Opcode, write_frame};
 
 use crate::connection::{Connection, Flags, Phase};
 use crate::http::is_clients_turn;
-use crate::reactor::{Apps, State};
 use crate::settings::WebSocketSettings;
+use crate::state::{Apps, State};
 use crate::{Handler, Reactor};
 
 /// Seconds a peer has to take what is buffered and to answer our FIN.

@@ -10,7 +10,7 @@ use milliways_proto::ws::{
 };
 
 use crate::connection::{Connection, Flags, Phase};
-use crate::reactor::State;
+use crate::state::State;
 use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale};
 
 /// What became of a message.

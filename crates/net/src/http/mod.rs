@@ -17,7 +17,7 @@ pub use upgrade::UpgradeError;
 pub(crate) use upload::{Upload, is_clients_turn};
 
 use crate::connection::{Flags, Phase};
-use crate::reactor::State;
+use crate::state::State;
 use crate::{ConnectionId, Handler, Reactor, Route, Stale};
 
 impl Reactor {

@@ -9,7 +9,7 @@ use milliways_proto::http::{
 
 use super::{RoutedRequest, Upload};
 use crate::connection::{Connection, Flags, Phase, Progress};
-use crate::reactor::State;
+use crate::state::State;
 use crate::{ConnectionId, Reactor, Stale};
 
 /// Why a part of a response was not written. The API's user is at fault.

@@ -8,7 +8,7 @@ use milliways_proto::ws::{Acceptance, Agreement, Handshake};
 use super::RoutedRequest;
 use crate::compression::Contexts;
 use crate::connection::Flags;
-use crate::reactor::State;
+use crate::state::State;
 use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale};
 
 /// Why a request did not become a WebSocket. The API's user is at fault.

@@ -7,7 +7,7 @@
 use milliways_proto::http::{Body, HttpError};
 
 use crate::connection::{Connection, Flags, Phase};
-use crate::reactor::State;
+use crate::state::State;
 use crate::{ConnectionId, Handler, Reactor, Stale};
 
 /// Bytes a second, on average over an idle timeout, below which a client that sends a body is taken for one that only

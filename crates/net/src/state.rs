@@ -1,0 +1,317 @@
+//! What a reactor holds, and what can be done with a connection without telling anybody: writing, flushing, closing.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::SystemTime;
+
+use milliways_proto::http::Marks;
+use milliways_proto::router::Router;
+use milliways_proto::timer::{Tick, TimerWheel};
+use milliways_proto::topics::Topics;
+use mio::net::TcpStream;
+
+use crate::compression::Codecs;
+use crate::connection::{Connection, Flags, Phase, SidePool};
+use crate::listener::Listener;
+use crate::output::{DIRECT_FROM, Output};
+use crate::pubsub::{About, Dropped};
+use crate::settings::Behavior;
+use crate::table::{ConnectionId, Table};
+use crate::{AppId, AppSettings, BehaviorId, Route, WebSocketSettings};
+
+pub(crate) struct State {
+    pub(crate) table: Table,
+    pub(crate) wheel: TimerWheel,
+    pub(crate) behaviors: Behaviors,
+    pub(crate) pool: SidePool,
+    pub(crate) codecs: Codecs,
+    pub(crate) apps: Apps,
+    /// Whole seconds since the epoch.
+    pub(crate) now: Tick,
+    /// The connection whose event is being handled: its output goes out when that is done.
+    pub(crate) corked: Option<u32>,
+    /// Connections that have output to flush.
+    pub(crate) dirty: Vec<u32>,
+    /// Connections whose response is done and that were not read meanwhile.
+    pub(crate) resumed: Vec<u32>,
+    /// By number; numbers are not used again.
+    pub(crate) listeners: BTreeMap<u32, Listener>,
+    pub(crate) next_listener: u32,
+    /// A connection has gone since the last pump, or since a listener was starved.
+    pub(crate) descriptor_freed: bool,
+    /// WebSockets over the limit of their behavior, to be closed when nobody is in the middle of sending to them.
+    pub(crate) doomed: Vec<ConnectionId>,
+    pub(crate) websockets: usize,
+    /// Apps in which something has been published that has not been delivered; each once.
+    pub(crate) undelivered: Vec<AppId>,
+    /// Messages that were published and that a subscriber was too slow for, to be told.
+    pub(crate) dropped: Vec<Dropped>,
+    /// Connections that have come or gone, of apps that want to know.
+    pub(crate) counted: Vec<(AppId, ConnectionId, Count)>,
+    /// Whether responses name the interface.
+    pub(crate) is_named: bool,
+    /// What every response has, and the second for which that is so.
+    pub(crate) marks: Option<(Tick, Marks)>,
+}
+
+/// A router with what else belongs to an app.
+pub(crate) struct App {
+    pub(crate) router: Router<Route>,
+    pub(crate) settings: AppSettings,
+    pub(crate) topics: Topics<About>,
+    /// Whether its connections are told when they come and go.
+    pub(crate) counts: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Apps(pub(crate) Vec<App>);
+
+impl Apps {
+    pub(crate) fn of(&self, id: AppId) -> &App {
+        &self.0[id.0 as usize]
+    }
+
+    pub(crate) fn of_mut(&mut self, id: AppId) -> &mut App {
+        &mut self.0[id.0 as usize]
+    }
+}
+
+/// A connection has come or gone.
+#[derive(Clone, Copy)]
+pub(crate) enum Count {
+    Up,
+    Down,
+}
+
+#[derive(Default)]
+pub(crate) struct Behaviors(pub(crate) Vec<Behavior>);
+
+impl Behaviors {
+    pub(crate) fn get(&self, id: BehaviorId) -> &Behavior {
+        &self.0[id.0 as usize]
+    }
+
+    pub(crate) fn settings_of(&self, connection: &Connection) -> Option<&WebSocketSettings> {
+        (connection.phase == Phase::WebSocket).then(|| &self.get(connection.behavior()).settings)
+    }
+
+    pub(crate) fn app_of(&self, connection: &Connection) -> AppId {
+        match connection.phase {
+            Phase::WebSocket => self.get(connection.behavior()).app,
+            _ => connection.app(),
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn new() -> Self {
+        Self {
+            table: Table::default(),
+            wheel: TimerWheel::new(0),
+            behaviors: Behaviors::default(),
+            pool: SidePool::default(),
+            codecs: Codecs::default(),
+            apps: Apps::default(),
+            now: 0,
+            corked: None,
+            dirty: Vec::new(),
+            resumed: Vec::new(),
+            listeners: BTreeMap::new(),
+            next_listener: 0,
+            doomed: Vec::new(),
+            descriptor_freed: false,
+            websockets: 0,
+            undelivered: Vec::new(),
+            dropped: Vec::new(),
+            counted: Vec::new(),
+            is_named: true,
+            marks: None,
+        }
+    }
+
+    /// The time to note for a connection that has just been active: rounded up, so that no timeout is early.
+    pub(crate) fn active_now(&self) -> Tick {
+        self.now + 1
+    }
+
+    pub(crate) fn count(&mut self, app: AppId, slot: u32, count: Count) {
+        if self.apps.of(app).counts {
+            self.counted.push((app, self.table.id(slot), count));
+        }
+    }
+
+    /// The headers that every response has.
+    pub(crate) fn marks(&mut self) -> &Marks {
+        let (now, is_named) = (self.now, self.is_named);
+        self.marks.take_if(|(tick, _)| *tick != now);
+        &self.marks.get_or_insert_with(|| (now, Marks::new(SystemTime::now(), is_named))).1
+    }
+
+    /// Appends to the output of a connection; it goes out at the end of the connection's event or of the turn. Does
+    /// nothing for a connection that cannot be written to.
+    pub(crate) fn write(&mut self, slot: u32, append: impl FnOnce(&mut Vec<u8>)) {
+        let Some(connection) = self.table.at(slot) else { return };
+        if connection.flags.has(Flags::BROKEN) {
+            return;
+        }
+        let output = &mut self.pool.side_of(connection).output;
+        append(output.bytes());
+        if output.is_full() {
+            self.flush(slot);
+        } else {
+            self.mark_dirty(slot);
+        }
+    }
+
+    /// Appends what `append_head` appends, `payload` and `tail`. A large payload is not copied as far as the socket takes
+    /// it from where it lies.
+    pub(crate) fn write_payload(
+        &mut self,
+        slot: u32,
+        payload: &[u8],
+        append_head: impl FnOnce(&mut Vec<u8>),
+        tail: &[u8],
+    ) {
+        let Some(connection) = self.table.at(slot) else { return };
+        if payload.len() < DIRECT_FROM || connection.backpressure() > 0 || connection.flags.has(Flags::BROKEN) {
+            return self.write(slot, |output| {
+                append_head(output);
+                output.extend_from_slice(payload);
+                output.extend_from_slice(tail);
+            });
+        }
+        let output = &mut self.pool.side_of(connection).output;
+        append_head(output.bytes());
+        self.push_out(slot, |output, stream| output.flush_with(stream, payload));
+        if !tail.is_empty() {
+            self.write(slot, |output| output.extend_from_slice(tail));
+        }
+    }
+
+    /// Writes a piece of a payload as far as the socket takes it, and keeps none that is long; gives how much that is.
+    pub(crate) fn offer(&mut self, slot: u32, piece: &[u8]) -> usize {
+        let Some(connection) = self.table.at(slot) else { return 0 };
+        if connection.backpressure() > 0 || connection.flags.has(Flags::BROKEN) {
+            return 0;
+        }
+        if piece.len() < DIRECT_FROM {
+            self.write(slot, |output| output.extend_from_slice(piece));
+            return piece.len();
+        }
+        self.offer_now(slot, piece)
+    }
+
+    /// Writes what is there and as much of `piece` as the socket takes, and keeps none of it.
+    pub(crate) fn offer_now(&mut self, slot: u32, piece: &[u8]) -> usize {
+        let mut taken = 0;
+        self.push_out(slot, |output, stream| output.offer(stream, piece).map(|count| taken = count));
+        taken
+    }
+
+    /// Keeps what the socket has just refused.
+    pub(crate) fn hold(&mut self, slot: u32, refused: &[u8]) {
+        let Some(connection) = self.table.at(slot) else { return };
+        if !connection.flags.has(Flags::BROKEN) {
+            self.pool.side_of(connection).output.hold(refused);
+        }
+    }
+
+    pub(crate) fn push_out(&mut self, slot: u32, push: impl FnOnce(&mut Output, &TcpStream) -> io::Result<()>) {
+        let Some(connection) = self.table.at(slot) else { return };
+        self.pool.side_of(connection);
+        if let Some(side) = &mut connection.side
+            && push(&mut side.output, &connection.stream).is_err()
+        {
+            connection.flags.add(Flags::BROKEN);
+        }
+        self.settle(slot);
+    }
+
+    /// Makes sure that a connection is flushed at the end of its event or of the turn.
+    pub(crate) fn mark_dirty(&mut self, slot: u32) {
+        if self.corked == Some(slot) {
+            return;
+        }
+        if let Some(connection) = self.table.at(slot)
+            && !connection.flags.has(Flags::DIRTY)
+        {
+            connection.flags.add(Flags::DIRTY);
+            self.dirty.push(slot);
+        }
+    }
+
+    /// Writes output, unless the socket has refused some and has not said since that it takes more.
+    pub(crate) fn flush(&mut self, slot: u32) {
+        let Some(connection) = self.table.at(slot) else { return };
+        connection.flags.take(Flags::DIRTY);
+        if connection.backpressure() == 0 {
+            self.flush_writable(slot);
+        }
+    }
+
+    /// Writes as much output as the socket takes, and takes the next step of closing when there is none left.
+    pub(crate) fn flush_writable(&mut self, slot: u32) {
+        let Some(connection) = self.table.at(slot) else { return };
+        if let Some(side) = &mut connection.side
+            && side.output.flush(&connection.stream).is_err()
+        {
+            connection.flags.add(Flags::BROKEN);
+        }
+        self.settle(slot);
+    }
+
+    /// After a flush: gives back what is not needed any more.
+    pub(crate) fn settle(&mut self, slot: u32) {
+        let Some(connection) = self.table.at(slot) else { return };
+        let (phase, is_blocked) = (connection.phase, connection.backpressure() > 0);
+        self.pool.reclaim(connection);
+        match phase {
+            Phase::Closing if !is_blocked => {
+                if connection.flags.has(Flags::PEER_FINISHED) || connection.flags.has(Flags::BROKEN) {
+                    self.remove(slot);
+                } else if !connection.flags.has(Flags::FINISHED) {
+                    connection.flags.add(Flags::FINISHED);
+                    // An error means that the connection is gone, which reading it will tell.
+                    let _ = connection.stream.shutdown(std::net::Shutdown::Write);
+                }
+            }
+            // Whoever takes a large response has his time, as long as he takes some.
+            Phase::Request | Phase::Response | Phase::Closing if is_blocked => {
+                connection.last_active = self.now + 1;
+                self.arm(slot);
+            }
+            _ => {}
+        }
+    }
+
+    /// Closes the socket and forgets the connection, whose handles are stale from now on.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let Some(app) = self.table.at(slot).map(|connection| self.behaviors.app_of(connection)) else { return };
+        self.count(app, slot, Count::Down);
+        self.leave_topics(slot);
+        let Some(mut connection) = self.table.remove(slot) else { return };
+        self.wheel.cancel(slot);
+        if let Some(side) = &mut connection.side {
+            side.output.clear();
+            side.forget();
+            side.proxied = None;
+        }
+        self.pool.reclaim(&mut connection);
+        self.descriptor_freed = true;
+    }
+
+    /// Lets a connection go that nobody above knows any more: what is buffered, FIN, some patience, the end.
+    pub(crate) fn begin_closing(&mut self, slot: u32) -> Option<ConnectionId> {
+        let app = self.behaviors.app_of(self.table.at(slot)?);
+        let now = self.active_now();
+        let connection = self.table.at(slot)?;
+        connection.become_closing(app, now);
+        let unread = connection.flags.has(Flags::UNREAD);
+        self.arm(slot);
+        self.mark_dirty(slot);
+        if unread {
+            self.resumed.push(slot);
+        }
+        Some(self.table.renew(slot))
+    }
+}
