@@ -284,9 +284,9 @@ export interface WebSocketBehavior<UserData = unknown> {
    * decompressor combined with `|`. Clients that cannot do it connect without. Messages that clients compress are
    * decompressed; what is sent is compressed where {@link WebSocket.send} asks for it.
    *
-   * The shared ones take no memory for a connection, and see each message for itself. Dedicated ones remember what the
-   * last messages of their connection were like, which makes short ones shorter, and take about the memory that their
-   * names say.
+   * The shared ones take no memory for a connection, and see each message for itself. Dedicated ones remember the end of
+   * what their connection has sent or received, which makes short messages much shorter. They take the memory for that
+   * as it comes: a compressor at most an eighth to a sixth of what its name says, a decompressor what its name says.
    *
    * @default DISABLED
    */
@@ -1073,7 +1073,10 @@ export const SHARED_COMPRESSOR: CompressOptions;
 export const SHARED_DECOMPRESSOR: CompressOptions;
 /** 248. The same as {@link DEDICATED_COMPRESSOR_256KB}. */
 export const DEDICATED_COMPRESSOR: CompressOptions;
-/** 145. Messages are compressed with reference to earlier ones, with 3 KB of memory per connection. */
+/**
+ * 145. Messages are compressed with reference to the last 512 bytes of earlier ones, which is what a connection then keeps.
+ * (The 3 KB are what zlib would take for such a window, but for 6 KB of its own.)
+ */
 export const DEDICATED_COMPRESSOR_3KB: CompressOptions;
 /** 146. The same with 4 KB. */
 export const DEDICATED_COMPRESSOR_4KB: CompressOptions;

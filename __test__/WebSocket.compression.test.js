@@ -121,7 +121,7 @@ describe('on the wire', () => {
       client.head,
       /\r\nSec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover; server_no/,
     );
-    client.write(compressed(frames.OPCODE.TEXT, deflated('go')));
+    client.write(compressed(frames.OPCODE.TEXT, deflated(text(100))));
     assert.equal((await client.read(7)).toString('latin1'), '\x81\x05plain');
     const [first, length] = await client.read(2);
     assert.equal(first, 0xc1);

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 
 use milliways_net::{AppSettings, WebSocketSettings};
-use milliways_proto::ws::{Compressor, DeflateSettings};
+use milliways_proto::ws::DeflateSettings;
 
 use napi_sys::ValueType;
 
@@ -82,12 +82,9 @@ fn deflate_settings(compression: u32) -> Option<DeflateSettings> {
 
     let compressor = match compression & 0xFF {
         0 => return None,
-        SHARED_COMPRESSOR => Compressor::Shared,
-        dedicated => {
-            let (window_bits, mem_level) = ((dedicated >> 4) as u8, (dedicated & 0xF) as u8);
-            // Numbers that are no constants are taken for the nearest.
-            Compressor::Dedicated { window_bits: window_bits.clamp(9, 15), mem_level: mem_level.clamp(1, 9) }
-        }
+        SHARED_COMPRESSOR => None,
+        // Numbers that are no constants are taken for the nearest.
+        dedicated => Some((dedicated >> 4).clamp(9, 15) as u8),
     };
     // 1 is the shared one.
     let decompressor = (compression >> 8 & 0xF) as u8;

@@ -3,10 +3,9 @@
 use std::net::SocketAddr;
 
 use milliways_proto::timer::Tick;
-use milliways_proto::ws::Receiver;
+use milliways_proto::ws::{Contexts, Receiver};
 use mio::net::TcpStream;
 
-use crate::compression::Contexts;
 use crate::http::Upload;
 use crate::output::Output;
 use crate::{AppId, BehaviorId};

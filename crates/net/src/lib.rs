@@ -7,10 +7,8 @@
 //!
 //! No borrow of the reactor's state is alive while a handler runs, so that handlers may call every method of it.
 
-// Where it is ever needed, `sys` is the place for it.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
-mod compression;
 mod connection;
 mod handler;
 mod http;

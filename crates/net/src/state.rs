@@ -8,9 +8,9 @@ use milliways_proto::http::Marks;
 use milliways_proto::router::Router;
 use milliways_proto::timer::{Tick, TimerWheel};
 use milliways_proto::topics::Topics;
+use milliways_proto::ws::Codecs;
 use mio::net::TcpStream;
 
-use crate::compression::Codecs;
 use crate::connection::{Connection, Flags, Phase, SidePool};
 use crate::listener::Listener;
 use crate::output::{DIRECT_FROM, Output};

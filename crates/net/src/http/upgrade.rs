@@ -6,7 +6,6 @@ use milliways_proto::http::{HttpError, InvalidHeader};
 use milliways_proto::ws::{Acceptance, Agreement, Handshake};
 
 use super::RoutedRequest;
-use crate::compression::Contexts;
 use crate::connection::Flags;
 use crate::state::State;
 use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale};
@@ -67,17 +66,17 @@ impl Reactor {
         }
         let has_status = connection.flags.has(Flags::STATUS_WRITTEN);
         let deflate = state.behaviors.get(behavior).settings.deflate;
-        let agreed = deflate.and_then(|deflate| Some((Agreement::new(extensions, deflate)?, deflate)));
-        let acceptance = Acceptance::new(key, protocol)?.with_deflate(agreed.map(|(agreement, _)| agreement));
+        let agreed = deflate.and_then(|deflate| Agreement::new(extensions, deflate));
+        let acceptance = Acceptance::new(key, protocol)?.with_deflate(agreed);
         let marks = *state.marks();
         state.write(id.slot, |output| acceptance.write(output, !has_status, &marks));
         let now = state.active_now();
-        let State { table, pool, .. } = &mut *state;
+        let State { table, pool, codecs, .. } = &mut *state;
         let connection = table.get(id)?;
         connection.become_websocket(behavior, now);
-        if let Some((agreement, settings)) = agreed {
+        if let Some(agreement) = agreed {
             connection.flags.add(Flags::DEFLATE);
-            if let Some(contexts) = Contexts::new(agreement, settings) {
+            if let Some(contexts) = codecs.contexts(agreement) {
                 pool.side_of(connection).contexts = Some(Box::new(contexts));
             }
         }

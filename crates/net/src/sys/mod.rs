@@ -1,9 +1,4 @@
 //! System calls that std's and mio's types do not offer in the form needed here.
-//!
-//! The only place of this crate where `unsafe` is allowed: in `deflate`, for zlib.
-
-#[expect(unsafe_code, reason = "zlib is written in C")]
-pub(crate) mod deflate;
 
 use std::io::{self, IoSlice, Write};
 

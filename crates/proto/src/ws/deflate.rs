@@ -1,26 +1,12 @@
 //! What permessage-deflate (RFC 7692) is agreed on.
 
-/// What a route is ready to do.
+/// What a route is ready to do: window bits, 9 to 15, of a context that outlives a message. `None`: each is for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeflateSettings {
-    /// How messages to the client are compressed.
-    pub compressor: Compressor,
-    /// Window bits, 9 to 15, of a context for each client's messages that outlives them; `None`: there is none.
+    /// For messages to the client.
+    pub compressor: Option<u8>,
+    /// For its messages.
     pub decompressor: Option<u8>,
-}
-
-/// How messages are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compressor {
-    /// Each for itself; what that takes is shared by all.
-    Shared,
-    /// With what the last ones of the same connection were like.
-    Dedicated {
-        /// 9 to 15.
-        window_bits: u8,
-        /// 1 to 9.
-        mem_level: u8,
-    },
 }
 
 /// What client and server have agreed on.
@@ -109,10 +95,8 @@ impl Offer {
     }
 
     fn accept(&self, settings: DeflateSettings) -> Option<Agreement> {
-        let (own_context, own_window) = match settings.compressor {
-            Compressor::Shared => (None, MAX_WINDOW),
-            Compressor::Dedicated { window_bits, .. } => (Some(window_bits), window_bits),
-        };
+        let own_context = settings.compressor;
+        let own_window = own_context.unwrap_or(MAX_WINDOW);
         let server_window = self.server_max_window_bits.unwrap_or(MAX_WINDOW).min(own_window);
         if server_window < MIN_COMPRESSOR_WINDOW {
             return None;
@@ -155,13 +139,10 @@ fn window_bits(text: &str) -> Option<u8> {
 mod tests {
     use super::*;
 
-    const SHARED: DeflateSettings = DeflateSettings { compressor: Compressor::Shared, decompressor: None };
+    const SHARED: DeflateSettings = DeflateSettings { compressor: None, decompressor: None };
 
     fn dedicated(window_bits: u8, decompressor: u8) -> DeflateSettings {
-        DeflateSettings {
-            compressor: Compressor::Dedicated { window_bits, mem_level: 8 },
-            decompressor: Some(decompressor),
-        }
+        DeflateSettings { compressor: Some(window_bits), decompressor: Some(decompressor) }
     }
 
     fn answer(offer: &str, settings: DeflateSettings) -> Option<String> {

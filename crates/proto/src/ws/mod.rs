@@ -1,6 +1,7 @@
 //! The WebSocket protocol (RFC 6455): the opening handshake, frames, the machine that receives, and close codes.
 
 mod close;
+mod compression;
 mod deflate;
 mod frame;
 mod handshake;
@@ -9,7 +10,8 @@ mod receiver;
 mod utf8;
 
 pub use close::{CloseFrame, Violation, truncate_reason};
-pub use deflate::{Agreement, Compressor, DeflateSettings};
+pub use compression::{Codecs, Contexts};
+pub use deflate::{Agreement, DeflateSettings};
 pub use frame::{
     FrameHeader, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, Opcode, encode_frame_header, mark_compressed, write_frame,
     write_frame_header,
