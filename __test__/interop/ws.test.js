@@ -1,0 +1,35 @@
+'use strict';
+
+// The npm package ws.
+
+const { createHash } = require('node:crypto');
+const { once } = require('node:events');
+const { WebSocket } = require('ws');
+const { testClient } = require('../support/interop.js');
+
+async function converse({ host, path, deflate, fragment, messages, close }) {
+  const ws = new WebSocket(`ws://${host}${path}`, { perMessageDeflate: deflate && { threshold: 0 } });
+  const closed = once(ws, 'close');
+  await once(ws, 'open');
+  const events = [['open', ws.extensions]];
+  for (const message of messages) {
+    const response = await fetch(`http://${host}${message.path}`);
+    const data = Buffer.from(await response.arrayBuffer());
+    const answer = once(ws, 'message');
+    // An empty message is one frame as well.
+    let start = 0;
+    do {
+      const end = start + (fragment ?? data.length);
+      ws.send(data.subarray(start, end), { binary: message.isBinary, fin: end >= data.length });
+      start = end;
+    } while (start < data.length);
+    const [received, isBinary] = await answer;
+    events.push(['message', isBinary, createHash('sha256').update(received).digest('hex')]);
+  }
+  if (close) ws.close(...close);
+  const [code, reason] = await closed;
+  events.push(close ? ['close', code] : ['close', code, reason.toString()]);
+  return events;
+}
+
+testClient('ws', converse, { canFragment: true });
