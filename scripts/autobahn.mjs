@@ -10,11 +10,11 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { BuildError, build, isStale, root, runMain } from './build.mjs';
+import { virtualEnvironment } from './python.mjs';
 
 const KOSOKU = 'kosoku==0.1.0';
 const MODES = ['plain', 'shared', 'dedicated', 'publish'];
@@ -28,7 +28,6 @@ const QUICK = [
 ];
 
 const folder = path.join(root, 'target', 'autobahn');
-const python = path.join(folder, 'python', 'bin', 'python');
 
 async function main() {
   const words = process.argv.slice(2);
@@ -37,22 +36,11 @@ async function main() {
   const unknown = chosen.find((mode) => !MODES.includes(mode));
   if (unknown !== undefined) throw new BuildError(`there is no mode ${unknown}; modes are ${MODES.join(', ')}.`);
   if (await isStale()) await build();
-  await install();
-  for (const mode of chosen.length > 0 ? chosen : MODES) await judge(mode, isQuick);
+  const python = await virtualEnvironment(path.join(folder, 'python'), [KOSOKU]);
+  for (const mode of chosen.length > 0 ? chosen : MODES) await judge(mode, isQuick, python);
 }
 
-async function install() {
-  if (existsSync(python) && (await run(python, ['-c', 'import kosoku'], 'ignore')) === 0) return;
-  await rm(path.dirname(path.dirname(python)), { recursive: true, force: true });
-  for (const [program, ...args] of [
-    ['python3', '-m', 'venv', path.dirname(path.dirname(python))],
-    [python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', KOSOKU],
-  ]) {
-    if ((await run(program, args)) !== 0) throw new BuildError(`${program} ${args.join(' ')} failed.`);
-  }
-}
-
-async function judge(mode, isQuick) {
+async function judge(mode, isQuick, python) {
   const output = path.join(folder, mode);
   await rm(output, { recursive: true, force: true });
   const server = spawn(process.execPath, ['__test__/conformance/autobahn/server.js', mode], {
@@ -63,7 +51,7 @@ async function judge(mode, isQuick) {
     const [port] = await once(createInterface({ input: server.stdout }), 'line');
     const cases = isQuick ? QUICK.flatMap((pattern) => ['-i', pattern]) : [];
     const kosoku = path.join(path.dirname(python), 'kosoku');
-    const status = await run(kosoku, [`127.0.0.1:${port}`, '-o', output, '-p', '2', ...cases], 'ignore');
+    const status = await run(kosoku, [`127.0.0.1:${port}`, '-o', output, '-p', '2', ...cases]);
     if (server.exitCode !== null) throw new BuildError(`${mode}: the server ended with ${server.exitCode}.`);
     const [results] = Object.values(JSON.parse(await readFile(path.join(output, 'index.json'), 'utf8')));
     report(mode, results, status, isQuick);
@@ -89,9 +77,9 @@ function report(mode, results, status, isQuick) {
   }
 }
 
-/** Runs a program to its end, and gives its status. */
-async function run(program, args, output = 'inherit') {
-  const child = spawn(program, args, { cwd: root, stdio: ['ignore', output, 'inherit'] });
+/** Runs a program to its end without its output, and gives its status. */
+async function run(program, args) {
+  const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
   const [status] = await once(child, 'exit');
   return status;
 }
