@@ -1,28 +1,15 @@
 'use strict';
 
-// A page in a real browser. CHROMIUM_PATH names another Chromium than Debian's.
+// A page in a real browser.
 
 const assert = require('node:assert/strict');
-const { existsSync } = require('node:fs');
 const { after, before, describe, it } = require('node:test');
+const { PATIENCE, launch, reasonToSkip } = require('../support/chromium.js');
 const { EventLog } = require('../support/EventLog.js');
 const { serve } = require('../support/server.js');
 const { deadline, noConnectionLeft } = require('../support/wait.js');
 
-const executablePath = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
-const ARGUMENTS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 const PAGE = '<!doctype html><meta charset="utf-8"><title>milliways</title><p>Served over HTTP.</p>';
-/** Milliseconds; a browser on a loaded machine takes its time. */
-const PATIENCE = 60_000;
 
 describe('a page in Chromium', { skip: reasonToSkip() }, () => {
   const log = new EventLog();
@@ -31,7 +18,6 @@ describe('a page in Chromium', { skip: reasonToSkip() }, () => {
   let page;
 
   before(async () => {
-    const { chromium } = require('playwright-core');
     // Closed below, after the browser: an `after` within `before` runs as soon as `before` is done.
     const server = serve({ after: () => {} }, (routes) =>
       routes
@@ -52,7 +38,7 @@ describe('a page in Chromium', { skip: reasonToSkip() }, () => {
         }),
     );
     app = server.app;
-    browser = await chromium.launch({ executablePath, args: ARGUMENTS, timeout: PATIENCE });
+    browser = await launch();
     page = await browser.newPage();
     page.setDefaultTimeout(PATIENCE);
     await page.goto(`http://127.0.0.1:${server.port}/`);
@@ -140,13 +126,3 @@ describe('a page in Chromium', { skip: reasonToSkip() }, () => {
     assert.deepEqual(await log.next('close'), [1001, '']);
   });
 });
-
-function reasonToSkip() {
-  if (!existsSync(executablePath)) return `there is no Chromium at ${executablePath}; CHROMIUM_PATH names another one`;
-  try {
-    require.resolve('playwright-core');
-    return false;
-  } catch {
-    return 'playwright-core is not installed: run npm install';
-  }
-}

@@ -1,0 +1,38 @@
+'use strict';
+
+// A real browser, without a window. CHROMIUM_PATH names another Chromium than Debian's.
+
+const { existsSync } = require('node:fs');
+
+const executablePath = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
+const ARGUMENTS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+/** Milliseconds; a browser on a loaded machine takes its time. */
+const PATIENCE = 60_000;
+
+/** Starts a browser of playwright's. */
+function launch() {
+  const { chromium } = require('playwright-core');
+  return chromium.launch({ executablePath, args: ARGUMENTS, timeout: PATIENCE });
+}
+
+/** Why there is none, or false. */
+function reasonToSkip() {
+  if (!existsSync(executablePath)) return `there is no Chromium at ${executablePath}; CHROMIUM_PATH names another one`;
+  try {
+    require.resolve('playwright-core');
+    return false;
+  } catch {
+    return 'playwright-core is not installed: run npm install';
+  }
+}
+
+module.exports = { PATIENCE, launch, reasonToSkip };
