@@ -1,0 +1,101 @@
+'use strict';
+
+// The examples of publish and subscribe.
+
+const assert = require('node:assert/strict');
+const { describe, it } = require('node:test');
+const { ours } = require('../support/uws.js');
+const { Client } = require('./Client.js');
+const { Example } = require('./Example.js');
+
+describe('PubSub', ours, () => {
+  const post = async ({ url }, path, body) => {
+    const response = await fetch(url + path, { method: 'POST', body });
+    return [response.status, await response.text()];
+  };
+
+  it('tells subscribers what others publish, and nobody else', async (t) => {
+    const example = await Example.start(t, 'PubSub.js');
+    const [arthur, ford, marvin] = [
+      await Client.open(t, example.webSocketUrl),
+      await Client.open(t, example.webSocketUrl),
+      await Client.open(t, example.webSocketUrl),
+    ];
+    assert.deepEqual(await arthur.ask({ subscribe: 'news/sport' }), { subscribed: 'news/sport' });
+    assert.deepEqual(await ford.ask({ subscribe: 'news/sport' }), { subscribed: 'news/sport' });
+    // No wildcard: neither the beginning of the topic nor a pattern of it.
+    assert.deepEqual(await marvin.ask({ subscribe: 'news' }), { subscribed: 'news' });
+    assert.match((await marvin.ask({ subscribe: 'news/*' })).error, /no topic/);
+
+    const news = { publish: 'news/sport', text: 'Krikkit \u2192 6' };
+    assert.deepEqual(await arthur.ask(news), { published: 'news/sport', isHeard: true });
+    assert.deepEqual(await ford.next(), { topic: 'news/sport', text: 'Krikkit \u2192 6' });
+    // Who has not subscribed may publish, too. Had they got the above, it would be the answer here.
+    assert.deepEqual(await marvin.ask({ ...news, text: 'How dull.' }), { published: 'news/sport', isHeard: true });
+    for (const client of [arthur, ford]) assert.equal((await client.next()).text, 'How dull.');
+    assert.deepEqual(await marvin.ask({ publish: 'news', text: 'x' }), { published: 'news', isHeard: false });
+
+    assert.deepEqual(await ford.ask({ unsubscribe: 'news/sport' }), { unsubscribed: 'news/sport' });
+    assert.deepEqual(await arthur.ask(news), { published: 'news/sport', isHeard: false });
+    assert.match((await ford.ask({ unsubscribe: 'news/sport' })).error, /have not subscribed/);
+    assert.equal(example.stderr, '');
+  });
+
+  it('publishes what comes by HTTP', async (t) => {
+    const example = await Example.start(t, 'PubSub.js');
+    assert.deepEqual(await post(example, '/news', 'x'), [200, '0 get it.\n']);
+    const clients = [await Client.open(t, example.webSocketUrl), await Client.open(t, example.webSocketUrl)];
+    for (const client of clients) await client.ask({ subscribe: 'news' });
+    assert.deepEqual(await post(example, '/news', '"\u00fc"'), [200, '2 get it.\n']);
+    for (const client of clients) assert.deepEqual(await client.next(), { topic: 'news', text: '"\u00fc"' });
+    assert.equal((await post(example, '/', 'x'))[0], 400);
+    assert.equal((await post(example, '/news', 'x'.repeat(16 * 1024 + 1)))[0], 400);
+  });
+
+  it('counts subscribers, those that leave included', async (t) => {
+    const example = await Example.start(t, 'PubSub.js');
+    const [arthur, ford] = [await Client.open(t, example.webSocketUrl), await Client.open(t, example.webSocketUrl)];
+    await arthur.ask({ subscribe: 'news' });
+    await example.printed('news: 1 subscribers, was 0');
+    await arthur.ask({ subscribe: 'news' });
+    await ford.ask({ subscribe: 'news' });
+    await example.printed('news: 2 subscribers, was 1');
+    await arthur.ask({ unsubscribe: 'news' });
+    await example.printed('news: 1 subscribers, was 2');
+    await ford.ask({ subscribe: 'weather' });
+    ford.terminate();
+    await example.printed('weather: 0 subscribers, was 1');
+    await example.printed('news: 0 subscribers, was 1');
+    assert.deepEqual(await post(example, '/news', 'x'), [200, '0 get it.\n']);
+    assert.equal(example.lines.filter((line) => line.startsWith('news: ')).length, 4, 'once is enough');
+  });
+
+  it('answers what makes no sense with an error, and goes on', async (t) => {
+    const example = await Example.start(t, 'PubSub.js');
+    const client = await Client.open(t, example.webSocketUrl);
+    for (const [nonsense, error] of [
+      ['', /Say subscribe/],
+      ['{"subscribe":', /Say subscribe/],
+      ['null', /Say subscribe/],
+      ['42', /Say subscribe/],
+      ['"subscribe"', /Say subscribe/],
+      ['[["subscribe","news"]]', /Say subscribe/],
+      [{ eat: 'news' }, /Say subscribe/],
+      [Buffer.from('{"subscribe":"news"}'), /Text, please/],
+      [{ subscribe: 5 }, /no topic/],
+      [{ subscribe: '' }, /no topic/],
+      [{ subscribe: { toString: 'news' } }, /no topic/],
+      [{ unsubscribe: 'n\nws' }, /no topic/],
+      [{ publish: 'n'.repeat(101), text: 'x' }, /no topic/],
+      [{ publish: 'news' }, /Publish a text/],
+      [{ publish: 'news', text: ['x'] }, /Publish a text/],
+    ]) {
+      assert.match((await client.ask(nonsense)).error, error, JSON.stringify(nonsense));
+    }
+    for (let i = 0; i < 100; i += 1) assert.deepEqual(await client.ask({ subscribe: `${i}` }), { subscribed: `${i}` });
+    assert.match((await client.ask({ subscribe: 'one-more' })).error, /Unsubscribe from something/);
+    await client.ask({ unsubscribe: '7' });
+    assert.deepEqual(await client.ask({ subscribe: 'one-more' }), { subscribed: 'one-more' });
+    assert.equal(example.stderr, '');
+  });
+});
