@@ -5,6 +5,7 @@
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
 const { ours } = require('../support/uws.js');
+const { until } = require('../support/wait.js');
 const { Client } = require('./Client.js');
 const { Example } = require('./Example.js');
 
@@ -97,5 +98,58 @@ describe('PubSub', ours, () => {
     await client.ask({ unsubscribe: '7' });
     assert.deepEqual(await client.ask({ subscribe: 'one-more' }), { subscribed: 'one-more' });
     assert.equal(example.stderr, '');
+  });
+});
+
+describe('Broadcast', ours, () => {
+  const info = async ({ url }) => (await fetch(url)).text();
+
+  it('tells everybody the same, from where it stands on', async (t) => {
+    const example = await Example.start(t, 'Broadcast.js', { env: { INTERVAL: '5' } });
+    assert.equal(await info(example), 'Towels are at 42; 0 clients know.\n');
+    const early = await Client.open(t, example.webSocketUrl);
+    const seen = [];
+    for (let tick = 0; tick < 5; tick += 1) seen.push(await early.next());
+    assert.deepEqual(seen[0], { tick: 0, price: 42 });
+    const late = await Client.open(t, example.webSocketUrl);
+    const first = await late.next();
+    assert.match(await info(example), /; 2 clients know\.\n$/);
+    // Nothing twice, nothing left out.
+    while (seen.at(-1).tick < first.tick) seen.push(await early.next());
+    assert.deepEqual(first, seen[first.tick]);
+    for (let i = 1; i <= 5; i += 1) {
+      const quote = await early.next();
+      assert.equal(quote.tick, first.tick + i);
+      assert.ok(quote.price > 0);
+      assert.deepEqual(await late.next(), quote);
+      seen.push(quote);
+    }
+    assert.deepEqual(
+      seen.map(({ tick }) => tick),
+      seen.map((_, index) => index),
+    );
+    assert.equal(example.stderr, '');
+  });
+
+  it('stops while nobody is there', async (t) => {
+    const example = await Example.start(t, 'Broadcast.js', { env: { INTERVAL: '1' } });
+    const clients = [await Client.open(t, example.webSocketUrl), await Client.open(t, example.webSocketUrl)];
+    await example.printed('Trading');
+    for (const client of clients) await client.next();
+    clients[0].close();
+    await clients[0].closed();
+    // Goes on for the other.
+    for (let i = 0; i < 5; i += 1) await clients[1].next();
+    clients[1].terminate();
+    const stopped = () => example.lines.find((line) => line.startsWith('Nobody is here'));
+    await until(stopped, 'end of trading');
+    const tick = Number(/\d+$/.exec(stopped())[0]);
+    // A clock that went on would tick many times meanwhile.
+    for (let i = 0; i < 50; i += 1) assert.match(await info(example), /; 0 clients know\.\n$/);
+
+    const next = await Client.open(t, example.webSocketUrl);
+    assert.equal((await next.next()).tick, tick);
+    await example.printed('Trading');
+    assert.equal((await next.next()).tick, tick + 1);
   });
 });
