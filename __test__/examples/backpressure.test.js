@@ -1,0 +1,92 @@
+'use strict';
+
+// The examples of clients that read more slowly than the server sends.
+
+const assert = require('node:assert/strict');
+const { describe, it } = require('node:test');
+const { RawSocket } = require('../support/RawSocket.js');
+const { OPCODE } = require('../support/frames.js');
+const { ours } = require('../support/uws.js');
+const { until } = require('../support/wait.js');
+const { Client } = require('./Client.js');
+const { Example } = require('./Example.js');
+
+const KIBIBYTE = 1 << 10;
+
+/** A client that has connected, and does not read. */
+async function connectPaused(t, example, path) {
+  const client = await RawSocket.upgrade(example.port, path);
+  t.after(() => client.destroy());
+  client.pause();
+  return client;
+}
+
+/** Waits until the example has printed so many lines like this, and gives the last. */
+async function printedLike(example, pattern, count = 1) {
+  const found = () => example.lines.filter((line) => pattern.test(line));
+  await until(() => found().length >= count, `line like ${pattern}`);
+  return pattern.exec(found()[count - 1]);
+}
+
+describe('Backpressure', ours, () => {
+  /** 64 MiB: more than the kernel's buffers take in any case. */
+  const MESSAGES = 1024;
+  const MESSAGE = 64 * KIBIBYTE;
+  const WAIT = /^(\d+) bytes wait for a client$/;
+  const CLOSE = /^close: (\d+) after (\d+) messages, (\d+) waits, at most (\d+) bytes in memory$/;
+
+  const start = (t) => Example.start(t, 'Backpressure.js', { env: { MESSAGES: String(MESSAGES) } });
+
+  async function readAll(example, t) {
+    const client = await Client.open(t, example.webSocketUrl);
+    for (let number = 0; number < MESSAGES; number += 1) {
+      const message = await client.next();
+      assert.deepEqual([message.length, message.readUInt32BE()], [MESSAGE, number]);
+    }
+    assert.deepEqual(await client.closed(), [1000, 'That is all.']);
+  }
+
+  it('sends all of it, in order, and closes', async (t) => {
+    const example = await start(t);
+    await readAll(example, t);
+    const [, code, sent] = (await printedLike(example, CLOSE)).map(Number);
+    assert.deepEqual([code, sent], [1000, MESSAGES]);
+    assert.equal(example.stderr, '');
+  });
+
+  it('waits for a client that stands still, with one message in memory, and serves others meanwhile', async (t) => {
+    const example = await start(t);
+    const slow = await connectPaused(t, example, '/');
+    const [, waiting] = await printedLike(example, WAIT);
+    assert.ok(Number(waiting) > 0);
+    await readAll(example, t);
+
+    slow.resume();
+    for (let number = 0; number < MESSAGES; number += 1) {
+      const { fin, opcode, payload } = await slow.readFrame();
+      assert.deepEqual([fin, opcode, payload.length], [true, OPCODE.BINARY, MESSAGE]);
+      assert.equal(payload.readUInt32BE(), number);
+    }
+    assert.deepEqual(await slow.readClose(), { code: 1000, reason: 'That is all.' });
+    const [, code, sent, waits, most] = (await printedLike(example, CLOSE, 2)).map(Number);
+    assert.deepEqual([code, sent], [1000, MESSAGES]);
+    assert.ok(waits > 0);
+    // The header of such a frame has 10 bytes.
+    assert.ok(most >= Number(waiting) && most <= MESSAGE + 10, `${most} bytes`);
+    assert.equal(example.stderr, '');
+  });
+
+  it('forgets a client that leaves in the middle', async (t) => {
+    const example = await start(t);
+    for (const [index, leave] of ['destroy', 'reset'].entries()) {
+      const client = await connectPaused(t, example, '/');
+      await printedLike(example, WAIT, index + 1);
+      client[leave]();
+      const [, code, sent] = (await printedLike(example, CLOSE, index + 1)).map(Number);
+      assert.equal(code, 1006);
+      assert.ok(sent < MESSAGES, `${sent} messages`);
+    }
+    await readAll(example, t);
+    assert.equal(example.stderr, '');
+  });
+});
