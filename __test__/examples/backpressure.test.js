@@ -90,3 +90,58 @@ describe('Backpressure', ours, () => {
     assert.equal(example.stderr, '');
   });
 });
+
+describe('SlowReceiver', ours, () => {
+  const start = (t) => Example.start(t, 'SlowReceiver.js', { env: { INTERVAL: '1' } });
+
+  /** Reads up to the first picture after a report of missed ones, and gives their number, which was the true one. */
+  async function readPastGap(client) {
+    let reported = 0;
+    let missing = 0;
+    let last = 0;
+    for (;;) {
+      const { opcode, payload } = await client.readFrame();
+      if (opcode === OPCODE.TEXT) {
+        reported += JSON.parse(payload).missed;
+        continue;
+      }
+      assert.deepEqual([opcode, payload.length], [OPCODE.BINARY, 64 * KIBIBYTE]);
+      const number = payload.readUInt32BE();
+      if (last > 0) missing += number - last - 1;
+      last = number;
+      if (reported > 0 && reported === missing) return reported;
+      assert.ok(reported === 0, `${reported} reported, ${missing} missing`);
+    }
+  }
+
+  it('tells a client how much it has missed', async (t) => {
+    const example = await start(t);
+    const slow = await connectPaused(t, example, '/');
+    await example.printed('A client is too slow');
+    // Others go on meanwhile, each from where it came in.
+    const other = await Client.open(t, example.webSocketUrl);
+    const first = (await other.next()).readUInt32BE();
+    assert.equal((await other.next()).readUInt32BE(), first + 1);
+
+    slow.resume();
+    const missed = await readPastGap(slow);
+    await example.printed(`It missed ${missed} pictures`);
+    assert.equal(example.stderr, '');
+  });
+
+  it('disconnects a client that is too slow for /strict', async (t) => {
+    const example = await start(t);
+    const slow = await connectPaused(t, example, '/strict');
+    const [, code] = await printedLike(example, /^close: (\d+)/);
+    assert.equal(code, '1006');
+    slow.resume();
+    // What had been sent may come, but nothing after it.
+    await slow.readToEnd();
+    assert.ok(example.lines.every((line) => !line.startsWith('It missed')));
+
+    const next = await Client.open(t, `${example.webSocketUrl}/strict`);
+    const first = (await next.next()).readUInt32BE();
+    assert.equal((await next.next()).readUInt32BE(), first + 1);
+    assert.equal(example.stderr, '');
+  });
+});

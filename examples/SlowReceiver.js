@@ -1,0 +1,75 @@
+'use strict';
+
+// A live picture for clients of all speeds. One that does not keep up misses pictures, rather than getting them late,
+// and is told how many. At the address /strict it is disconnected instead.
+//
+//   node -e "new (require('ws'))('ws://localhost:9001').on('message', (m) => m.length < 99 && console.log(String(m)))"
+//
+// Ctrl+Z halts that client, and fg has it go on; what the buffers of the system hold comes before the gap.
+
+const uWS = require('../dist/uws.js');
+
+const wantedPort = Number(process.env.PORT || 9001);
+
+/** Milliseconds between two pictures. */
+const INTERVAL = Number(process.env.INTERVAL || 40);
+
+/** How much may wait for one client (bytes), beyond what the system's buffers take: four pictures. */
+const MAX_BACKPRESSURE = 256 * 1024;
+
+const TOPIC = 'pictures';
+const picture = Buffer.alloc(64 * 1024);
+let pictures = 0;
+
+/** @typedef {{ missed: number }} UserData */
+
+/** @type {import('../dist/uws.js').WebSocketBehavior<UserData>} */
+const behavior = {
+  maxBackpressure: MAX_BACKPRESSURE,
+
+  open: (ws) => {
+    ws.getUserData().missed = 0;
+    ws.subscribe(TOPIC);
+  },
+  // Called for each message that a client does not get. Here nothing may be sent to it: that would be dropped, too.
+  dropped: (ws) => {
+    const client = ws.getUserData();
+    if (client.missed === 0) console.log('A client is too slow');
+    client.missed += 1;
+  },
+  // The client reads again.
+  drain: (ws) => {
+    const client = ws.getUserData();
+    // Some room is not enough, if what is to be said may not get lost.
+    if (client.missed === 0 || ws.getBufferedAmount() > MAX_BACKPRESSURE / 2) return;
+    ws.send(JSON.stringify({ missed: client.missed }));
+    console.log(`It missed ${client.missed} pictures`);
+    client.missed = 0;
+  },
+  close: (ws, code, reason) => {
+    console.log(`close: ${code} ${Buffer.from(reason)}`);
+  },
+};
+
+const app = uWS.App();
+
+app
+  .ws('/', behavior)
+  // The same, but that the first message to be dropped ends the connection. That is for clients that have no use for a
+  // part, and for those that should rather connect again, to another server perhaps.
+  .ws('/strict', { ...behavior, closeOnBackpressureLimit: true })
+  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
+    if (listenSocket) {
+      console.log(`Listening on port ${uWS.us_socket_local_port(listenSocket)}`);
+    } else {
+      console.error(`Cannot listen on port ${wantedPort}.`);
+      process.exitCode = 1;
+      return;
+    }
+
+    setInterval(() => {
+      pictures += 1;
+      picture.writeUInt32BE(pictures);
+      app.publish(TOPIC, picture, true);
+    }, INTERVAL);
+  });
