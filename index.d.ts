@@ -484,8 +484,9 @@ export interface WebSocket<UserData = unknown> {
   ping(message?: RecognizedString): number;
 
   /**
-   * Closes the connection in good order: what was sent before goes out, then a close frame (RFC 6455 section 5.5.1),
-   * then the TCP connection ends. The `close` handler runs before this returns, with the same code and reason.
+   * Closes the connection in good order: what was sent before goes out, then a close frame (RFC 6455 section 5.5.1).
+   * The TCP connection ends once the client has answered with its own, or after 10 seconds. The `close` handler runs
+   * before this returns, with the same code and reason.
    *
    * @param code 1000, or 3000 to 4999 for reasons of your own. Without one the frame is empty, and the handler gets 0.
    * Others are sent as they are (16 bits of them), as uWebSockets.js does; a client takes most of them for an error.

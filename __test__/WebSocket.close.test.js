@@ -30,6 +30,8 @@ describe('close', () => {
   }
   const whenTold = (act) => ({ message: act });
   const tell = ({ client }) => client.write(frames.text('go'));
+  /** The server's FIN waits for the second one. */
+  const tellAndClose = ({ client }) => client.write(Buffer.concat([frames.text('go'), frames.close()]));
 
   const CASES = [
     {
@@ -71,29 +73,29 @@ describe('close', () => {
     {
       cause: "ws.end(4001, 'bye')",
       behavior: whenTold((ws) => ws.end(4001, 'bye')),
-      act: tell,
+      act: tellAndClose,
       close: [4001, 'bye'],
       wire: '88050fa1627965',
     },
     {
       cause: 'ws.end(1000)',
       behavior: whenTold((ws) => ws.end(1000)),
-      act: tell,
+      act: tellAndClose,
       close: [1000, ''],
       wire: '880203e8',
     },
-    { cause: 'ws.end()', behavior: whenTold((ws) => ws.end()), act: tell, close: [0, ''], wire: '8800' },
+    { cause: 'ws.end()', behavior: whenTold((ws) => ws.end()), act: tellAndClose, close: [0, ''], wire: '8800' },
     {
       cause: 'ws.end(1000) with a reason as bytes',
       behavior: whenTold((ws) => ws.end(1000, new Uint8Array([0x68, 0x69]))),
-      act: tell,
+      act: tellAndClose,
       close: [1000, 'hi'],
       wire: '880403e86869',
     },
     {
       cause: 'ws.end(1000) with a reason too long for a frame',
       behavior: whenTold((ws) => ws.end(1000, 'x'.repeat(200))),
-      act: tell,
+      act: tellAndClose,
       close: [1000, 'x'.repeat(200)],
       wire: '887d03e8' + '78'.repeat(123),
     },

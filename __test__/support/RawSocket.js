@@ -6,7 +6,7 @@ const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const net = require('node:net');
 const { deadline, turn } = require('./wait.js');
-const { OPCODE } = require('./frames.js');
+const { OPCODE, close } = require('./frames.js');
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 /** The example of RFC 6455 section 1.3. */
@@ -170,10 +170,11 @@ class RawSocket {
     return payload.toString('utf8');
   }
 
-  /** A close frame and the FIN after it. */
+  /** A close frame, which is answered, and the FIN after that. */
   async readClose() {
     const { fin, rsv, opcode, payload } = await this.readFrame();
     assert.deepEqual({ fin, rsv, opcode }, { fin: true, rsv: 0, opcode: OPCODE.CLOSE });
+    this.write(close());
     assert.equal((await this.readToEnd()).toString('hex'), '', 'nothing follows a close frame');
     if (payload.length === 0) return { code: undefined, reason: '' };
     return { code: payload.readUInt16BE(), reason: payload.toString('utf8', 2) };

@@ -34,8 +34,8 @@ pub(crate) enum Phase {
     Response,
     /// Open.
     WebSocket,
-    /// Nobody above knows it any more. What is buffered goes out, then our FIN; then the peer has some time for its own,
-    /// and what it still sends is thrown away. Closing at once would make the kernel answer with a reset, which may
+    /// Nobody above knows it any more. What is buffered goes out, then our FIN, for a WebSocket that we have closed not before
+    /// the peer's Close frame; then the peer has some time for its own, and what it still sends is thrown away. Closing at once would make the kernel answer with a reset, which may
     /// destroy what the peer has not read yet.
     Closing,
 }
@@ -101,6 +101,9 @@ impl Flags {
 
     /// Nobody has asked for the request's body in time, and it is being thrown away.
     pub(crate) const BODY_ABANDONED: u32 = 1 << 24;
+
+    /// Our Close frame is out, and our FIN waits for the peer's.
+    pub(crate) const AWAITS_CLOSE: u32 = 1 << 25;
 
     const OF_RESPONSE: u32 = !0 << 8;
 

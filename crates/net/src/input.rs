@@ -169,7 +169,8 @@ impl Reactor {
             let used = match phase {
                 Some(Phase::Request | Phase::Response) => self.handle_http(slot, bytes, handler),
                 Some(Phase::WebSocket) => self.handle_frames(slot, bytes, handler),
-                Some(Phase::Closing) | None => return,
+                Some(Phase::Closing) => self.handle_last_frames(slot, bytes),
+                None => return,
             };
             bytes = &mut bytes[used..];
         }

@@ -269,7 +269,7 @@ impl State {
             Phase::Closing if !is_blocked => {
                 if connection.flags.has(Flags::PEER_FINISHED) || connection.flags.has(Flags::BROKEN) {
                     self.remove(slot);
-                } else if !connection.flags.has(Flags::FINISHED) {
+                } else if !connection.flags.has(Flags::FINISHED | Flags::AWAITS_CLOSE) {
                     connection.flags.add(Flags::FINISHED);
                     // An error means that the connection is gone, which reading it will tell.
                     let _ = connection.stream.shutdown(std::net::Shutdown::Write);

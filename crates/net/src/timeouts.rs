@@ -7,9 +7,10 @@ use crate::connection::{Connection, Flags, Phase};
 use crate::http::is_clients_turn;
 use crate::settings::WebSocketSettings;
 use crate::state::{Apps, State};
+use crate::websocket::Fin;
 use crate::{Handler, Reactor};
 
-/// Seconds a peer has to take what is buffered and to answer our FIN.
+/// Seconds a peer has to take what is buffered, and to answer our Close frame and our FIN.
 const CLOSE_TIMEOUT: Tick = 10;
 
 /// What is due.
@@ -53,7 +54,7 @@ impl Reactor {
             Due::Idle => self.fail_websocket(slot, 1001, "WebSocket timed out from inactivity", handler),
             Due::Lifetime => {
                 let reason = b"please reconnect";
-                self.finish_websocket(slot, CloseFrame { code: 1000, reason }, 1000, reason, handler);
+                self.finish_websocket(slot, CloseFrame { code: 1000, reason }, Fin::AfterPeer, 1000, reason, handler);
             }
         }
     }

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use milliways_proto::topics::Change;
 use milliways_proto::ws::{
-    CloseFrame, Event, Limits, MAX_CONTROL_PAYLOAD, Opcode, Payload, Violation, encode_frame_header, write_frame,
-    write_frame_header,
+    CloseFrame, Event, Limits, MAX_CONTROL_PAYLOAD, Opcode, Payload, Receiver, Step, Violation, encode_frame_header,
+    write_frame, write_frame_header,
 };
 
 use crate::connection::{Connection, Flags, Phase};
@@ -23,6 +23,19 @@ pub enum SendStatus {
     /// More than `max_backpressure` was waiting already.
     Dropped = 2,
 }
+
+/// When our FIN follows a Close frame of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fin {
+    /// With it: the peer's has come before, or nothing that it says can count.
+    Now,
+    /// When the peer's has come (RFC 6455 section 7.1.1). Some clients throw away what they have not looked at yet when a
+    /// connection ends before.
+    AfterPeer,
+}
+
+/// What is received while the peer's Close frame is awaited. It is thrown away; a peer with longer messages gets our FIN.
+const LAST_LIMITS: Limits = Limits { max_payload: 64 * 1024, compression: true };
 
 /// Why a frame was not sent. The API's user is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +178,8 @@ impl Reactor {
     pub fn end(&self, id: ConnectionId, code: u16, reason: &[u8], handler: &impl Handler) -> Result<(), Stale> {
         self.state().websocket(id)?;
         let wire_code = if code == CloseFrame::NO_STATUS || code == CloseFrame::ABNORMAL { 0 } else { code };
-        self.finish_websocket(id.slot, CloseFrame { code: wire_code, reason }, code, reason, handler);
+        let frame = CloseFrame { code: wire_code, reason };
+        self.finish_websocket(id.slot, frame, Fin::AfterPeer, code, reason, handler);
         Ok(())
     }
 
@@ -226,7 +240,7 @@ impl Reactor {
             Some(Event::Close(mut payload)) => {
                 let frame = CloseFrame::parse(payload.bytes()).expect("the receiver has parsed it");
                 let code = if frame.code == 0 { CloseFrame::NO_STATUS } else { frame.code };
-                self.finish_websocket(slot, frame, code, frame.reason, handler);
+                self.finish_websocket(slot, frame, Fin::Now, code, frame.reason, handler);
             }
         }
         step.consumed
@@ -269,7 +283,7 @@ impl Reactor {
             self.lose_websocket(slot, CloseFrame::ABNORMAL, reason, handler);
         } else {
             let frame = CloseFrame { code, reason: &[] };
-            self.finish_websocket(slot, frame, CloseFrame::ABNORMAL, reason.as_bytes(), handler);
+            self.finish_websocket(slot, frame, Fin::Now, CloseFrame::ABNORMAL, reason.as_bytes(), handler);
         }
     }
 
@@ -278,6 +292,7 @@ impl Reactor {
         &self,
         slot: u32,
         frame: CloseFrame<'_>,
+        fin: Fin,
         code: u16,
         reason: &[u8],
         handler: &impl Handler,
@@ -289,9 +304,36 @@ impl Reactor {
         state.write(slot, |output| frame.write(output));
         state.websockets -= 1;
         let left = state.leave_topics(slot);
+        let side = state.table.at(slot).and_then(|connection| connection.side.as_mut());
+        let receiver = side.map(|side| std::mem::take(&mut side.receiver)).unwrap_or_default();
         state.begin_closing(slot);
+        if fin == Fin::AfterPeer {
+            state.await_close(slot, receiver);
+        }
         drop(state);
         self.tell_end(behavior, id, left, code, reason, handler);
+    }
+
+    /// Handles frames that come when all is said: of interest is where the peer's Close frame ends. Gives the number of
+    /// bytes used.
+    pub(crate) fn handle_last_frames(&self, slot: u32, bytes: &mut [u8]) -> usize {
+        let length = bytes.len();
+        let mut state = self.state();
+        let connection = state.table.at(slot).filter(|connection| connection.flags.has(Flags::AWAITS_CLOSE));
+        let Some(connection) = connection else { return length };
+        let mut receiver = connection.side.as_mut().map(|side| std::mem::take(&mut side.receiver)).unwrap_or_default();
+        match receiver.handle(bytes, LAST_LIMITS) {
+            Ok(Step { consumed, event }) if !matches!(event, Some(Event::Close(_))) => {
+                state.await_close(slot, receiver);
+                return consumed;
+            }
+            // It says no more, or nothing that can be understood.
+            _ => {
+                connection.flags.take(Flags::AWAITS_CLOSE);
+                state.mark_dirty(slot);
+            }
+        }
+        length
     }
 
     /// Drops the connection at once; tells the handler `code` and `reason`.
@@ -338,6 +380,15 @@ impl State {
                 settings.is_some_and(|settings| length >= settings.compression_threshold)
             },
         )
+    }
+
+    /// Keeps a closing connection from sending its FIN; `receiver` is where the peer is in its messages.
+    fn await_close(&mut self, slot: u32, receiver: Receiver) {
+        let Some(connection) = self.table.at(slot) else { return };
+        connection.flags.add(Flags::AWAITS_CLOSE);
+        if !receiver.is_idle() {
+            self.pool.side_of(connection).receiver = receiver;
+        }
     }
 
     /// Appends a compressed message to the output of a connection.

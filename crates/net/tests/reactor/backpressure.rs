@@ -319,7 +319,7 @@ fn ending_delivers_what_waits_and_then_finishes() {
     server.settle();
     client.expect(&stream.frames);
     client.expect(frame(CLOSE, b"\x0f\xa0done"));
-    client.expect_end();
+    client.answer_close();
     client.finish();
     server.expect_empty();
     server.expect_nothing();

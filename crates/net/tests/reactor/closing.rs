@@ -70,9 +70,10 @@ fn the_server_closes() {
         assert_eq!(server.reactor.end(id, 1000, b"", &server), Err(Stale));
         server.pump();
         client.expect(wire);
-        client.expect_end();
         // The peer may go on for a while; nobody is told.
-        client.send([masked(TEXT, b"late"), masked(CLOSE, b"\x0f\xa1bye")].concat());
+        client.send(masked(TEXT, b"late"));
+        client.answer_close();
+        client.send([masked(TEXT, b"later"), masked(CLOSE, b"\x0f\xa1bye")].concat());
         server.expect_nothing();
         client.finish();
         server.expect_empty();
@@ -180,14 +181,18 @@ fn a_reset_ends_a_connection_in_every_state() {
         server.expect_empty();
     }
 
-    // While the server waits for the peer's FIN.
-    let client = server.open();
-    client.send(masked(TEXT, b"end"));
-    client.expect(frame(CLOSE, b"\x0f\xa1bye"));
-    client.expect_end();
-    client.reset();
-    server.expect_empty();
-    server.expect(&["text end", "close 4001 bye"]);
+    // While the server waits for the peer's Close frame, and for its FIN.
+    for answers in [false, true] {
+        let client = server.open();
+        client.send(masked(TEXT, b"end"));
+        client.expect(frame(CLOSE, b"\x0f\xa1bye"));
+        if answers {
+            client.answer_close();
+        }
+        client.reset();
+        server.expect_empty();
+        server.expect(&["text end", "close 4001 bye"]);
+    }
 
     // With data that waits to be written.
     let client = server.connect_with_small_buffer();
@@ -213,7 +218,7 @@ fn ending_inside_open() {
     client.send([UPGRADE.as_bytes(), &masked(TEXT, b"not read")].concat());
     client.expect_response(UPGRADED);
     client.expect([frame(TEXT, b"no"), frame(CLOSE, b"\x0f\xa0full")].concat());
-    client.expect_end();
+    client.answer_close();
     server.expect(&["open GET /", "close 4000 full"]);
     client.finish();
     server.expect_empty();
@@ -264,7 +269,7 @@ fn closing_inside_ping_and_pong() {
     let client = server.open();
     client.send([masked(PING, b"x"), masked(TEXT, b"not read")].concat());
     client.expect([frame(PONG, b"x"), frame(CLOSE, b"\x0f\xa2")].concat());
-    client.expect_end();
+    client.answer_close();
     server.expect(&["ping x", "close 4002 "]);
     let client = server.open();
     client.send([masked(PONG, b"x"), masked(TEXT, b"not read")].concat());
@@ -371,6 +376,55 @@ fn closing_the_app_inside_a_handler() {
 }
 
 #[test]
+fn our_fin_waits_for_the_close_frame_of_the_peer_at_every_split() {
+    let frames = [
+        masked(0x01, b"the first half,"),
+        masked(PING, b"still there?"),
+        masked(0x80, b"the second"),
+        masked(BINARY, &[0; 1000]),
+    ]
+    .concat();
+    let close = masked(CLOSE, b"\x03\xe8");
+    let all = [&frames[..], &close].concat();
+    for split in (0..40).chain([frames.len(), frames.len() + 1, frames.len() + 7]) {
+        // What has come before the end counts as well.
+        for before in [false, true] {
+            let server = Server::echo(WebSocketSettings::default());
+            let client = server.open();
+            if before {
+                client.send(&all[..split]);
+                server.settle();
+            }
+            server.end(server.last_id(), 1000, "");
+            server.settle();
+            while matches!(client.read_some(), Some(Ok(bytes)) if !bytes.is_empty()) {}
+            if !before {
+                client.send(&all[..split]);
+            }
+            client.expect_silence();
+            client.send(&all[split..]);
+            client.expect_end();
+            client.finish();
+            server.expect_empty();
+        }
+    }
+}
+
+#[test]
+fn our_fin_does_not_wait_for_who_says_nothing_that_counts() {
+    for bytes in [b"\xff".to_vec(), masked(BINARY, &[0; 70_000])] {
+        let server = Server::echo(WebSocketSettings::default());
+        let client = server.open();
+        server.end(server.last_id(), 1000, "");
+        client.expect(b"\x88\x02\x03\xe8");
+        client.send(bytes.repeat(2));
+        client.expect_end();
+        client.finish();
+        server.expect_empty();
+    }
+}
+
+#[test]
 fn a_cork_may_be_closed_in() {
     let server = Server::echo(WebSocketSettings::default());
     let client = server.open();
@@ -380,7 +434,7 @@ fn a_cork_may_be_closed_in() {
     server.end(id, 4000, "");
     server.reactor.uncork(id.slot, outer);
     client.expect([frame(TEXT, b"last"), frame(CLOSE, b"\x0f\xa0")].concat());
-    client.expect_end();
+    client.answer_close();
     client.finish();
     server.take_log();
     server.expect_empty();

@@ -101,7 +101,7 @@ fn a_close_frame_comes_behind_what_has_been_published() {
     server.end(id, 1000, "");
     server.expect(&["unsubscribed x 0 1", "close 1000 "]);
     client.expect([frame(BINARY, b"last"), frame(CLOSE, &1000_u16.to_be_bytes())].concat());
-    client.expect_end();
+    client.answer_close();
 }
 
 #[test]

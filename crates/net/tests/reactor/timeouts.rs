@@ -152,7 +152,7 @@ fn a_websocket_ends_with_its_lifetime() {
         server.take_log();
         server.pass_seconds(2);
         client.expect([&b"\x88\x12\x03\xe8"[..], b"please reconnect"].concat());
-        client.expect_end();
+        client.answer_close();
         server.expect(&["close 1000 please reconnect"]);
     }
 }
@@ -374,21 +374,25 @@ fn a_response_that_is_read_slowly_arrives_before_its_connection_is_closed() {
 }
 
 #[test]
-fn a_peer_that_does_not_answer_our_fin_is_dropped() {
-    let server = Server::echo(WebSocketSettings::default());
-    let client = server.open();
-    server.end(server.last_id(), 1000, "");
-    client.expect(b"\x88\x02\x03\xe8");
-    client.expect_end();
-    // What it sends does not help.
-    for _ in 0..9 {
-        client.send(masked(TEXT, b"and another thing"));
-        server.pass_seconds(1);
+fn a_peer_that_does_not_answer_our_close_frame_or_our_fin_is_dropped() {
+    for answers in [false, true] {
+        let server = Server::echo(WebSocketSettings::default());
+        let client = server.open();
+        server.end(server.last_id(), 1000, "");
+        client.expect(b"\x88\x02\x03\xe8");
+        if answers {
+            client.answer_close();
+        }
+        // What it sends does not help.
+        for _ in 0..9 {
+            client.send(masked(TEXT, b"and another thing"));
+            server.pass_seconds(1);
+        }
+        assert_eq!((server.stats().connections, server.stats().websockets), (1, 0));
+        server.pass_seconds(2);
+        server.expect_empty();
+        server.expect(&["close 1000 "]);
     }
-    assert_eq!((server.stats().connections, server.stats().websockets), (1, 0));
-    server.pass_seconds(2);
-    server.expect_empty();
-    server.expect(&["close 1000 "]);
 }
 
 #[test]

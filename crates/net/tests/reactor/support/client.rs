@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::{DATE, Server, UPGRADE, UPGRADED, shown, without_dates};
+use super::{CLOSE, DATE, Server, UPGRADE, UPGRADED, masked, shown, without_dates};
 
 /// A client's end of a connection. It turns the server while it waits.
 pub(crate) struct Client<'s> {
@@ -146,6 +146,14 @@ impl<'s> Client<'s> {
             }
         });
         outcome.map(|()| all)
+    }
+
+    /// Answers a Close frame of the server's, which ends with the server's FIN.
+    #[track_caller]
+    pub(crate) fn answer_close(&self) {
+        self.expect_silence();
+        self.send(masked(CLOSE, b""));
+        self.expect_end();
     }
 
     /// Nothing comes, and the connection has not ended.
