@@ -364,9 +364,9 @@ impl Reactor {
     }
 }
 
-/// What a message that cannot be compressed grows by is accepted.
+/// What a message that cannot be compressed grows by is accepted; with the smallest memory zlib adds a twenty-fifth.
 fn limits(max_payload: usize, compression: bool) -> Limits {
-    let slack = if compression { max_payload / 1000 + 64 } else { 0 };
+    let slack = if compression { max_payload / 16 + 64 } else { 0 };
     Limits { max_payload: max_payload.saturating_add(slack), compression }
 }
 
