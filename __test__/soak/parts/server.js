@@ -26,8 +26,22 @@ const app = uWS.App().ws('/*', {
     : undefined,
 });
 
+// What the publisher sends goes to all subscribers.
+let dropped = 0;
+
+app
+  .ws('/publisher', { maxPayloadLength: 1 << 20, message: (ws, message) => ws.publish('all', message, true) })
+  .ws('/subscriber', {
+    maxBackpressure: Number(argument('max-backpressure')),
+    idleTimeout: 0,
+    open: (ws) => ws.subscribe('all'),
+    dropped: () => {
+      dropped += 1;
+    },
+  });
+
 // Bodies: those that come are hashed, with a stop after each few, and a file goes out as fast as it is read.
-const file = process.argv.find((argument) => argument.startsWith('--file='))?.slice('--file='.length);
+const file = argument('file');
 const STOP_EVERY = 8 << 20;
 
 app.put('/*', (res) => {
@@ -71,7 +85,7 @@ app.listen(0, (token) => {
 });
 
 process.on('message', async ({ ask }) => {
-  if (ask === 'counts') process.send({ opened, closed, connections: uWS._stats?.().connections });
+  if (ask === 'counts') process.send({ opened, closed, dropped, connections: uWS._stats?.().connections });
   if (ask === 'collect') {
     // What a finalizer frees is free only after the next turn, and the collection after that.
     for (let i = 0; i < 4; i += 1) {
@@ -82,3 +96,9 @@ process.on('message', async ({ ask }) => {
   }
 });
 process.on('disconnect', () => process.exit());
+
+/** The value of the argument `--name=value`. */
+function argument(name) {
+  const start = `--${name}=`;
+  return process.argv.find((text) => text.startsWith(start))?.slice(start.length);
+}
