@@ -412,7 +412,7 @@ fn our_fin_waits_for_the_close_frame_of_the_peer_at_every_split() {
 
 #[test]
 fn our_fin_does_not_wait_for_who_says_nothing_that_counts() {
-    for bytes in [b"\xff".to_vec(), masked(BINARY, &[0; 70_000])] {
+    for bytes in [b"\xff".to_vec(), masked(BINARY, &vec![0; 70_000])] {
         let server = Server::echo(WebSocketSettings::default());
         let client = server.open();
         server.end(server.last_id(), 1000, "");

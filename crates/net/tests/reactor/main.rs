@@ -12,6 +12,7 @@ mod pubsub;
 mod random;
 mod support;
 mod timeouts;
+mod tungstenite;
 mod upgrades;
 mod uploads;
 mod websocket;
