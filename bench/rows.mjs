@@ -36,6 +36,14 @@ export const ROWS = [
   echo('echo-1k-50x16', 'Echo, 1 KiB, 50 × 16', 50, 16, 1024),
   echo('echo-16k-50x4', 'Echo, 16 KiB, 50 × 4', 50, 4, 16 * 1024),
   {
+    // Each message for itself, both ways; ws would have to be told to forget the last ones by every client.
+    name: 'echo-deflate-1k-50x16',
+    title: 'Echo, compressed, 1 KiB, 50 × 16',
+    kind: 'load',
+    contenders: [],
+    load: [...echo('', '', 50, 16, 1024).load, '--text', '--path', '/deflate', '--offer-deflate'],
+  },
+  {
     name: 'http-hello',
     title: 'HTTP, `Hello World!`, 100 × 1',
     kind: 'load',

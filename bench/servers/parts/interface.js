@@ -31,6 +31,13 @@ module.exports = function serve(uWS) {
         ws.publish('topic', message, isBinary);
       },
     })
+    .ws('/deflate', {
+      ...limits,
+      compression: uWS.SHARED_COMPRESSOR | uWS.SHARED_DECOMPRESSOR,
+      message: (ws, message, isBinary) => {
+        ws.send(message, isBinary, true);
+      },
+    })
     .ws('/*', {
       ...limits,
       message: (ws, message, isBinary) => {

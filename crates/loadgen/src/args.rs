@@ -20,7 +20,8 @@ options
   --size BYTES       payload of a message (default 20)
   --text             text messages instead of binary
   --mask KIND        zero, fixed or random masking keys (default fixed)
-  --offer-deflate    offers permessage-deflate in the handshake
+  --offer-deflate    offers permessage-deflate in the handshake; echo then sends words, compressed, and so must they come
+                     back, each message for itself
   --path PATH        of requests (default /)
   --seconds S        of measuring (default 3)
   --warmup S         before (default 1)

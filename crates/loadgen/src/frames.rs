@@ -1,40 +1,51 @@
 //! Frames as a client sends them, made before they are needed.
 
-use milliways_proto::ws::{Opcode, unmask, write_frame_header};
+use milliways_proto::ws::{Opcode, mark_compressed, unmask, write_frame_header};
 
 use crate::args::Masks;
 
-/// Bytes of frames of the same length, one behind the other, to be sent round and round.
+/// Bytes of frames, one behind the other, to be sent round and round.
 pub(crate) struct Frames {
     bytes: Vec<u8>,
-    /// Bytes of one frame.
-    pub(crate) frame_len: usize,
+    /// Bytes of each frame, until they begin anew.
+    lengths: Vec<usize>,
 }
 
 /// How many frames have masking keys of their own.
-const KEYS: usize = 61;
+pub(crate) const KEYS: usize = 61;
 
 impl Frames {
-    /// Frames that carry `payload`.
-    pub(crate) fn new(payload: &[u8], opcode: Opcode, masks: Masks) -> Self {
+    /// Frames that carry `payloads`, each in turn, which are messages or (`compressed`) what deflating them gave.
+    pub(crate) fn new(payloads: &[Vec<u8>], opcode: Opcode, compressed: bool, masks: Masks) -> Self {
         let mut bytes = Vec::new();
+        let mut lengths = Vec::new();
         let mut seed = 0x9E37_79B9_u32;
-        for _ in 0..if masks == Masks::Random { KEYS } else { 1 } {
+        for payload in payloads.iter().cycle().take(payloads.len().max(if masks == Masks::Random { KEYS } else { 1 })) {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let key = match masks {
                 Masks::Zero => [0; 4],
                 Masks::Fixed => [0x37, 0xfa, 0x21, 0x3d],
                 Masks::Random => seed.to_be_bytes(),
             };
+            let start = bytes.len();
             append_masked(&mut bytes, opcode, payload, key);
+            if compressed {
+                mark_compressed(&mut bytes[start..]);
+            }
+            lengths.push(bytes.len() - start);
         }
-        let frame_len = bytes.len() / if masks == Masks::Random { KEYS } else { 1 };
         // Long enough that one write sends many frames.
         let round = bytes.clone();
         while bytes.len() < 64 * 1024 {
             bytes.extend_from_slice(&round);
         }
-        Self { bytes, frame_len }
+        Self { bytes, lengths }
+    }
+
+    /// Bytes of `count` frames after the first `before`.
+    pub(crate) fn length(&self, before: u64, count: usize) -> usize {
+        let first = (before % self.lengths.len() as u64) as usize;
+        self.lengths.iter().cycle().skip(first).take(count).sum()
     }
 
     /// The bytes from `position` of the endless row of frames, at most `most`.

@@ -12,13 +12,15 @@ use milliways_net::{
 };
 use milliways_proto::http::Method;
 use milliways_proto::router::RouteKind;
-use milliways_proto::ws::{Opcode, Payload};
+use milliways_proto::ws::{DeflateSettings, Opcode, Payload};
 use serde_json::Value;
 
 /// What the server does with a message.
 #[derive(Clone, Copy, PartialEq)]
 enum Answer {
     Echo,
+    /// The same, compressed.
+    Deflate,
     /// The same length, another content.
     Wrong,
     /// To everyone but the sender.
@@ -58,7 +60,11 @@ impl Handler for Service {
         let is_addressed = |member: &ConnectionId| (*member == id) != (self.answer == Answer::Publish);
         let members: Vec<_> = self.members.borrow().iter().copied().filter(is_addressed).collect();
         for member in members {
-            reactor.send(member, opcode, true, payload.bytes()).expect("an open WebSocket");
+            if self.answer == Answer::Deflate {
+                reactor.send_compressed(member, opcode, payload.bytes()).expect("an open WebSocket");
+            } else {
+                reactor.send(member, opcode, true, payload.bytes()).expect("an open WebSocket");
+            }
         }
     }
 }
@@ -78,7 +84,8 @@ impl Server {
         let thread = std::thread::spawn(move || {
             let reactor = Reactor::new(Instant::now()).expect("a poll");
             let app = reactor.add_app(AppSettings::default());
-            let settings = WebSocketSettings { max_backpressure: 0, ..WebSocketSettings::default() };
+            let deflate = Some(DeflateSettings { compressor: None, decompressor: None });
+            let settings = WebSocketSettings { max_backpressure: 0, deflate, ..WebSocketSettings::default() };
             let behavior = reactor.add_behavior(app, settings, false);
             reactor.route(app, RouteKind::Upgrade, "/*", Some(Route::WebSocket(behavior))).expect("short");
             let get = RouteKind::Method(Method::Get);
@@ -137,10 +144,15 @@ fn echo_in_every_form() {
         &["--connections", "3", "--depth", "64", "--text", "--mask", "random"],
         &["--size", "0", "--mask", "zero"],
         &["--size", "16000", "--depth", "4"],
-        &["--connections", "4", "--sources", "2", "--first-source", "2", "--offer-deflate"],
+        &["--connections", "4", "--sources", "2", "--first-source", "2"],
     ] {
         assert_measured(&server.load("echo", options));
     }
+    let result = server.load("echo", &["--offer-deflate"]);
+    assert!(result["errors"].as_u64() > Some(0), "not compressed: {result}");
+
+    let server = Server::start(Answer::Deflate);
+    assert_measured(&server.load("echo", &["--offer-deflate", "--text", "--size", "1000", "--depth", "4"]));
 }
 
 #[test]
