@@ -25,12 +25,12 @@ fn main() {
             None => println!("\nEach message for itself\n"),
             Some(bits) => println!("\nWith what came before, window of 2^{bits} bytes\n"),
         }
-        table(rounds, |length| {
+        table("us a message (%)", rounds, |length| {
             let messages = messages::some(length, round);
             compressors(window).into_iter().map(|candidate| (candidate, messages.clone())).collect()
         });
         println!("\nThe same, decompressing\n");
-        table(rounds, |length| {
+        table("us a message", rounds, |length| {
             let messages = candidates::compressed(window, &messages::some(length, round));
             decompressors(window).into_iter().map(|candidate| (candidate, messages.clone())).collect()
         });
@@ -48,18 +48,29 @@ fn main() {
 
 type Trial = (Candidate, Vec<Vec<u8>>);
 
-fn table(rounds: usize, make: impl Fn(usize) -> Vec<Trial>) {
+fn table(title: &str, rounds: usize, make: impl Fn(usize) -> Vec<Trial>) {
     let columns: Vec<_> = LENGTHS.iter().map(|length| measure(rounds, make(*length))).collect();
-    println!("| us a message (%) | {} |", LENGTHS.map(|length| format!("{length} B")).join(" | "));
+    println!("| {title} | {} |", LENGTHS.map(|length| format!("{length} B")).join(" | "));
     println!("| --- | {} |", LENGTHS.map(|_| "---:").join(" | "));
-    for (row, (name, _)) in columns[0].iter().enumerate() {
-        let cells: Vec<_> = columns.iter().map(|column| column[row].1.clone()).collect();
-        println!("| {name} | {} |", cells.join(" | "));
+    let is_compressing = title.ends_with("(%)");
+    for (row, Result { name, .. }) in columns[0].iter().enumerate() {
+        let cells = columns.iter().map(|column| {
+            let Result { time, percent, .. } = column[row];
+            if is_compressing { format!("{time:.2} ({percent:.0})") } else { format!("{time:.2}") }
+        });
+        println!("| {name} | {} |", cells.collect::<Vec<_>>().join(" | "));
     }
 }
 
-/// The name of each, and a cell of the table.
-fn measure(rounds: usize, mut trials: Vec<Trial>) -> Vec<(&'static str, String)> {
+struct Result {
+    name: &'static str,
+    /// Microseconds a message.
+    time: f64,
+    /// What comes out, of what goes in.
+    percent: f64,
+}
+
+fn measure(rounds: usize, mut trials: Vec<Trial>) -> Vec<Result> {
     let mut times = vec![Vec::new(); trials.len()];
     let mut sizes = vec![0; trials.len()];
     for _ in 0..rounds {
@@ -70,12 +81,10 @@ fn measure(rounds: usize, mut trials: Vec<Trial>) -> Vec<(&'static str, String)>
             times[index].push(begin.elapsed().as_secs_f64() * 1e6 / messages.len() as f64);
         }
     }
-    let cells = trials.iter().zip(&mut times).zip(sizes).map(|(((candidate, messages), times), size)| {
+    let results = trials.iter().zip(&mut times).zip(sizes).map(|(((candidate, messages), times), size)| {
         times.sort_by(f64::total_cmp);
         let given: usize = messages.iter().map(Vec::len).sum();
-        let percent = 100.0 * size as f64 / given as f64;
-        let time = times[times.len() / 2];
-        (candidate.name, if percent > 130.0 { format!("{time:.2}") } else { format!("{time:.2} ({percent:.0})") })
+        Result { name: candidate.name, time: times[times.len() / 2], percent: 100.0 * size as f64 / given as f64 }
     });
-    cells.collect()
+    results.collect()
 }
