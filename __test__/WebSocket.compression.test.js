@@ -9,6 +9,7 @@ const zlib = require('node:zlib');
 const { WebSocket: Client } = require('ws');
 const { RawSocket } = require('./support/RawSocket.js');
 const frames = require('./support/frames.js');
+const { noise } = require('./support/noise.js');
 const { serve } = require('./support/server.js');
 const { ours, uWS } = require('./support/uws.js');
 const { noConnectionLeft, until } = require('./support/wait.js');
@@ -22,15 +23,8 @@ const COMPRESSIONS = {
 };
 const MEBIBYTE = 1 << 20;
 
-/** Text that repeats itself, and bytes that do not. */
+/** Text that repeats itself. */
 const text = (length) => 'The answer to everything is 42. '.repeat(length / 32 + 1).slice(0, length);
-const noise = (length) => {
-  let state = 1;
-  return Buffer.from({ length }, () => {}).map(() => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state >>> 24;
-  });
-};
 
 function serveEcho(t, compression, more = {}) {
   return serve(t, (app) =>

@@ -24,7 +24,7 @@ class EventLog {
     const found = new Promise((resolve) => {
       this.#waiting.push({ name, resolve });
     });
-    return deadline(found, `event '${name}' (so far: ${JSON.stringify(this.all).slice(0, 500)})`, patience);
+    return deadline(found, () => `event '${name}' (so far: ${JSON.stringify(this.all).slice(0, 500)})`, patience);
   }
 
   /** How many events of that name there were. */

@@ -6,6 +6,7 @@ const assert = require('node:assert/strict');
 const { createHash } = require('node:crypto');
 const { after, describe, it } = require('node:test');
 const { EventLog } = require('./EventLog.js');
+const { noise } = require('./noise.js');
 const { serve } = require('./server.js');
 const { uWS } = require('./uws.js');
 const { deadline, noConnectionLeft } = require('./wait.js');
@@ -151,18 +152,6 @@ function text(size) {
   const phrase = Buffer.from('Don\u2019t panic: the Gr\u00f6\u00dfe of it is 42 \u20ac, or \u{1f42c}. ');
   const whole = Math.floor(size / phrase.length) * phrase.length;
   return Buffer.concat([Buffer.alloc(whole, phrase), Buffer.alloc(size - whole, '.')]);
-}
-
-/** Bytes that do not repeat themselves. */
-function noise(size) {
-  const bytes = Buffer.alloc(size);
-  let state = 1;
-  for (let i = 0; i < size; i += 1) {
-    // The constants of Numerical Recipes; the high bits are the good ones.
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    bytes[i] = state >>> 24;
-  }
-  return bytes;
 }
 
 module.exports = { PATIENCE, testClient };

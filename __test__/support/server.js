@@ -8,7 +8,7 @@ const { uWS } = require('./uws.js');
  * by the `after` of the test (`t`) or of the suite (`{ after }` of node:test).
  */
 function serve(owner, routes, options = undefined) {
-  const app = uWS.App(options);
+  const app = uWS.App(options ?? {});
   routes(app);
   let token;
   app.listen('127.0.0.1', 0, (listenSocket) => {

@@ -10,11 +10,12 @@ const DEADLINE = 15_000;
 /** Milliseconds between two looks at a condition that has no event. */
 const POLL_INTERVAL = 5;
 
-/** Resolves as the promise does, or rejects after `timeout` milliseconds. */
+/** Resolves as the promise does, or rejects after `timeout` milliseconds; `what` is awaited, or gives it when asked. */
 function deadline(promise, what, timeout = DEADLINE) {
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no ${what} within ${timeout} ms`)), timeout);
+    const tooLate = () => reject(new Error(`no ${typeof what === 'function' ? what() : what} within ${timeout} ms`));
+    timer = setTimeout(tooLate, timeout);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
