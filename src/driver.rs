@@ -10,6 +10,10 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::uv::{Handles, Loop, UvError, Watcher};
 
+/// How often what is written meanwhile is sent before the loop goes on: handlers that make each other write for ever must
+/// not keep it from everything else.
+const MAX_PUMPS: usize = 16;
+
 impl Environment {
     /// Puts the environment's reactor into the loop.
     ///
@@ -34,7 +38,8 @@ impl Environment {
 
     /// Sets the timer to the reactor's next deadline.
     fn update_timer(&self) {
-        let deadline = self.reactor.next_deadline();
+        // What is left goes on in the next turn of the loop.
+        let deadline = if self.reactor.has_work() { Some(Instant::now()) } else { self.reactor.next_deadline() };
         if self.armed.replace(deadline) == deadline {
             return;
         }
@@ -71,9 +76,11 @@ impl Watcher for Environment {
     }
 
     fn on_prepare(&self) {
-        // What runs when a batch ends may write again, and each time closer to an end: only events go on for ever, and
-        // they come from the loop.
-        while self.reactor.has_work() {
+        // What runs when a batch ends, and the handlers of what is dropped, may write again, mostly closer to an end.
+        for _ in 0..MAX_PUMPS {
+            if !self.reactor.has_work() {
+                break;
+            }
             self.run(|| self.reactor.pump(Instant::now(), self));
         }
         self.update_liveness();

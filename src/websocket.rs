@@ -125,8 +125,9 @@ pub(crate) fn unsubscribe<'s>(call: &Call<'s, 3>) -> Returned<'s> {
 /// `webSocketUnsubscribeAll(slot, generation)`
 pub(crate) fn unsubscribe_all<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let id = call.id()?;
-    for topic in call.environment.reactor.topics(id)? {
-        end_subscription(call.environment, id, &topic)?;
+    // The last one is found first.
+    for topic in call.environment.reactor.topics(id)?.iter().rev() {
+        end_subscription(call.environment, id, topic)?;
     }
     Ok(None)
 }

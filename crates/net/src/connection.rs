@@ -286,7 +286,7 @@ impl SidePool {
         connection.side.get_or_insert_with(|| self.free.pop().unwrap_or_default())
     }
 
-    /// Takes the box back if nothing is in it.
+    /// Takes the box back if nothing is in it, or else the memory of its output if all of that is out.
     pub(crate) fn reclaim(&mut self, connection: &mut Connection) {
         if let Some(mut side) = connection.side.take_if(|side| side.is_empty())
             && self.free.len() < POOL_SIZE
@@ -295,12 +295,31 @@ impl SidePool {
             side.input = Vec::new();
             self.free.push(side);
         }
+        if let Some(side) = &mut connection.side
+            && side.output.is_empty()
+        {
+            side.output = Output::default();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn output_that_has_gone_out_takes_no_memory_from_a_connection_that_keeps_its_box() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let stream = TcpStream::connect(listener.local_addr().expect("a port")).expect("a connection");
+        let (mut pool, mut connection) = (SidePool::default(), Connection::new(stream, AppId(0), 0));
+        let side = pool.side_of(&mut connection);
+        side.held = vec![1];
+        side.output.bytes().extend_from_slice(&vec![0; 100_000]);
+        side.output.clear();
+        pool.reclaim(&mut connection);
+        let side = connection.side.as_mut().expect("the box");
+        assert_eq!(side.output.bytes().capacity(), 0);
+    }
 
     /// The memory of an idle connection is what the project exists for. (In a debug build mio adds a field, and with its
     /// alignment that makes two.)

@@ -59,7 +59,8 @@ impl Reactor {
             drop(state);
             return self.tell_writable(id, handler);
         }
-        if after == 0 && connection.flags.has(Flags::UNREAD) {
+        // A WebSocket that reads nothing was told to, and waits for its handler, not for room.
+        if after == 0 && !is_websocket && connection.flags.has(Flags::UNREAD) {
             state.resumed.push(slot);
             return;
         }

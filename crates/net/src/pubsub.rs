@@ -22,9 +22,15 @@ pub(crate) struct About {
     compress: bool,
     /// The frame with the message compressed, once somebody needs it.
     compressed: OnceCell<Vec<u8>>,
+    /// The message for those who are told that it was dropped.
+    dropped: OnceCell<Rc<[u8]>>,
 }
 
 impl About {
+    fn opcode(&self) -> Opcode {
+        if self.is_binary { Opcode::Binary } else { Opcode::Text }
+    }
+
     fn message_in<'f>(&self, frame: &'f [u8]) -> &'f [u8] {
         &frame[frame.len() - self.length..]
     }
@@ -112,30 +118,24 @@ impl Reactor {
     }
 
     /// Tells of messages that were published and that somebody was too slow for. That happens at the end of the turn if
-    /// not before, where a handler can be called.
+    /// not before, where a handler can be called. What is dropped meanwhile is told the next time: a handler that
+    /// publishes what is dropped again must not keep everything else waiting.
     pub fn tell_dropped(&self, handler: &impl Handler) {
-        loop {
-            let dropped = std::mem::take(&mut self.state().dropped);
-            if dropped.is_empty() {
-                return;
-            }
-            for Dropped { behavior, id, message, is_binary } in dropped {
-                if self.check_websocket(id).is_ok() {
-                    self.guard(id.slot, handler, || handler.dropped(self, behavior, id, &message, is_binary));
-                }
+        let dropped = std::mem::take(&mut self.state().dropped);
+        for Dropped { behavior, id, message, is_binary } in dropped {
+            if self.check_websocket(id).is_ok() {
+                self.guard(id.slot, handler, || handler.dropped(self, behavior, id, &message, is_binary));
             }
         }
     }
 
     /// Delivers what has been published in this turn.
     pub(crate) fn deliver_published(&self, handler: &impl Handler) {
-        loop {
-            let mut state = self.state();
-            let Some(app) = state.undelivered.pop() else { break };
+        let mut state = self.state();
+        for app in std::mem::take(&mut state.undelivered) {
             state.deliver(app);
-            drop(state);
-            self.tell_dropped(handler);
         }
+        drop(state);
         self.tell_dropped(handler);
     }
 }
@@ -153,7 +153,8 @@ impl State {
         let topics = &mut self.apps.of_mut(app).topics;
         let had_undelivered = topics.has_undelivered();
         let is_binary = opcode == Opcode::Binary;
-        let about = About { is_binary, length: message.len(), compress, compressed: OnceCell::new() };
+        let about =
+            About { is_binary, length: message.len(), compress, compressed: OnceCell::new(), dropped: OnceCell::new() };
         if !topics.publish(sender, topic, about, |output| write_frame(output, opcode, true, message)) {
             return false;
         }
@@ -202,29 +203,56 @@ impl State {
         self.apps.of_mut(app).topics = topics;
     }
 
-    /// Sends the bytes from where they lie as far as the socket takes them. Of the rest the same holds as of messages
-    /// that are sent one by one: one that finds too much waiting is dropped.
     fn write_published(&mut self, slot: u32, delivery: &Delivery<'_, About>, when: When) {
         let Some(connection) = self.table.at(slot) else { return };
-        if connection.flags.has(Flags::DEFLATE) && delivery.publications().any(|(_, about)| about.compress) {
-            return self.write_published_compressed(slot, delivery);
+        if !(connection.flags.has(Flags::DEFLATE) && delivery.publications().any(|(_, about)| about.compress)) {
+            let frames = delivery.publications().map(|(frame, about)| (frame, about.message_in(frame), about));
+            return self.share(slot, delivery.bytes, frames, when);
         }
-        let is_long = delivery.bytes.len() >= DIRECT_FROM;
+        let contexts = connection.side.as_ref().and_then(|side| side.contexts.as_ref());
+        if contexts.is_some_and(|contexts| contexts.compresses()) {
+            return self.write_compressed_for(slot, delivery);
+        }
+        let mut publications = delivery.publications();
+        if let (Some((frame, about)), None) = (publications.next(), publications.next()) {
+            let message = about.message_in(frame);
+            let frame = self.compressed_frame(slot, frame, about);
+            return self.share(slot, frame, std::iter::once((frame, message, about)), when);
+        }
+        for (frame, about) in delivery.publications() {
+            if !self.drops_published(slot, about.message_in(frame), about) {
+                let frame = self.compressed_frame(slot, frame, about);
+                self.queue_published(slot, frame);
+            }
+        }
+    }
+
+    /// Sends the bytes, which are those of the frames (each with its message), from where they lie as far as the socket takes them. Of the rest
+    /// the same holds as of messages that are sent one by one: one that finds too much waiting is dropped.
+    fn share<'d>(
+        &mut self,
+        slot: u32,
+        bytes: &[u8],
+        frames: impl Iterator<Item = (&'d [u8], &'d [u8], &'d About)>,
+        when: When,
+    ) {
+        let Some(connection) = self.table.at(slot) else { return };
+        let is_long = bytes.len() >= DIRECT_FROM;
         let is_offered = !connection.flags.has(Flags::SENDING_FRAGMENTS)
             && self.corked != Some(slot)
             && connection.backpressure() == 0
             && (when == When::Now || is_long);
-        let mut taken = if is_offered { self.offer_now(slot, delivery.bytes) } else { 0 };
-        if taken == delivery.bytes.len() {
+        let mut taken = if is_offered { self.offer_now(slot, bytes) } else { 0 };
+        if taken == bytes.len() {
             return;
         }
-        for (frame, about) in delivery.publications() {
+        for (frame, message, about) in frames {
             let before = taken.min(frame.len());
             taken -= before;
             if before == frame.len() {
                 continue;
             }
-            if before == 0 && self.drops_published(slot, frame, about) {
+            if before == 0 && self.drops_published(slot, message, about) {
                 continue;
             }
             if is_offered {
@@ -235,45 +263,48 @@ impl State {
         }
     }
 
-    /// The same for a connection that takes compressed messages. They go out at the end of the turn.
-    fn write_published_compressed(&mut self, slot: u32, delivery: &Delivery<'_, About>) {
-        let Some(connection) = self.table.at(slot) else { return };
-        let contexts = connection.side.as_ref().and_then(|side| side.contexts.as_ref());
-        let for_itself = contexts.is_some_and(|contexts| contexts.compresses());
+    /// What a connection without a context of its own gets: the message compressed, once for all, if it is to be.
+    fn compressed_frame<'d>(&mut self, slot: u32, frame: &'d [u8], about: &'d About) -> &'d [u8] {
+        if !(about.compress && self.is_compressed(slot, about.length)) {
+            return frame;
+        }
+        about.compressed.get_or_init(|| {
+            let mut compressed = Vec::new();
+            self.codecs.write_frame(None, about.opcode(), about.message_in(frame), &mut compressed);
+            compressed
+        })
+    }
+
+    /// Compresses for a connection with a context of its own. That goes out at the end of the turn.
+    fn write_compressed_for(&mut self, slot: u32, delivery: &Delivery<'_, About>) {
         let mut own = Vec::new();
         for (frame, about) in delivery.publications() {
             // Before it is compressed: a context must not know what the client never gets.
-            if self.drops_published(slot, frame, about) {
+            let message = about.message_in(frame);
+            if self.drops_published(slot, message, about) {
                 continue;
             }
-            let message = about.message_in(frame);
-            let opcode = if about.is_binary { Opcode::Binary } else { Opcode::Text };
-            let frame = if !(about.compress && self.is_compressed(slot, about.length)) {
-                frame
-            } else if for_itself {
+            let frame = if about.compress && self.is_compressed(slot, about.length) {
                 own.clear();
                 let Self { table, codecs, .. } = self;
                 let side = table.at(slot).and_then(|connection| connection.side.as_mut());
                 let contexts = side.and_then(|side| side.contexts.as_deref_mut());
-                codecs.write_frame(contexts, opcode, message, &mut own);
+                codecs.write_frame(contexts, about.opcode(), message, &mut own);
                 &own
             } else {
-                about.compressed.get_or_init(|| {
-                    let mut frame = Vec::new();
-                    self.codecs.write_frame(None, opcode, message, &mut frame);
-                    frame
-                })
+                frame
             };
             self.queue_published(slot, frame);
         }
     }
 
     /// Whether so much waits for a subscriber that it does not get this one; it is to be told then.
-    fn drops_published(&mut self, slot: u32, frame: &[u8], about: &About) -> bool {
+    fn drops_published(&mut self, slot: u32, message: &[u8], about: &About) -> bool {
         let id = self.table.id(slot);
         let is_dropped = self.check_limit(id) == Ok(true);
         if is_dropped && let Some(connection) = self.table.at(slot) {
-            let (behavior, message) = (connection.behavior(), about.message_in(frame).into());
+            let message = Rc::clone(about.dropped.get_or_init(|| message.into()));
+            let behavior = connection.behavior();
             self.dropped.push(Dropped { behavior, id, message, is_binary: about.is_binary });
         }
         is_dropped

@@ -273,7 +273,7 @@ impl<T> Topics<T> {
     }
 
     fn position_of(&self, key: SubscriberKey, topic: TopicKey) -> Option<usize> {
-        self.subscribers[key].subscriptions.iter().position(|subscription| subscription.topic == topic)
+        self.subscribers[key].subscriptions.iter().rposition(|subscription| subscription.topic == topic)
     }
 
     /// Ends a subscription, in time that does not depend on how many there are.

@@ -303,6 +303,23 @@ fn a_client_that_sends_without_reading_gets_its_echoes_in_the_end() {
 }
 
 #[test]
+fn draining_is_told_while_paused_with_messages_that_wait() {
+    let server = Server::websocket(unlimited(), |server, event| {
+        if let Event::Drain { id } = event {
+            server.reactor.resume_websocket(*id).expect("an open WebSocket");
+        }
+    });
+    let (client, id) = open_slow(&server);
+    let mut stream = Stream::new();
+    stream.fill(&server, id);
+    server.reactor.pause_websocket(id).expect("an open WebSocket");
+    client.send(masked(TEXT, b"what waits"));
+    server.settle();
+    client.expect(&stream.frames);
+    server.until("the message", || server.log_lines().iter().any(|line| line == "text what waits"));
+}
+
+#[test]
 fn ending_delivers_what_waits_and_then_finishes() {
     let server = Server::websocket(unlimited(), |_, _| {});
     let (client, id) = open_slow(&server);

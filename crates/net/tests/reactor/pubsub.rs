@@ -180,6 +180,32 @@ fn one_who_reads_nothing_costs_the_others_nothing() {
 }
 
 #[test]
+fn a_handler_that_publishes_what_is_dropped_again_does_not_keep_the_turn_from_ending() {
+    let settings = WebSocketSettings { max_backpressure: 1, ..WebSocketSettings::default() };
+    let server = Server::websocket(settings, |server, event| {
+        if let Event::Dropped { .. } = event {
+            server.publish("x", b"somebody is slow");
+        }
+    });
+    let slow = server.connect_with_small_buffer();
+    slow.upgrade();
+    let id = server.last_id();
+    server.subscribe(id, "x");
+    server.until("backpressure", || {
+        server.publish("x", &vec![0; 100_000]);
+        server.pump();
+        server.reactor.buffered_amount(id).expect("an open WebSocket") > 1
+    });
+    server.publish("x", b"one too many");
+    server.take_log();
+    for _ in 0..3 {
+        server.pump();
+        assert!(server.take_log()[0].starts_with("dropped"));
+        assert!(server.reactor.has_work(), "the next turn has the next one");
+    }
+}
+
+#[test]
 fn a_subscriber_over_the_limit_is_closed_where_that_is_asked_for() {
     let settings =
         WebSocketSettings { max_backpressure: 1, close_on_backpressure_limit: true, ..WebSocketSettings::default() };

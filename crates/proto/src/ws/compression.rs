@@ -121,6 +121,7 @@ impl Codecs {
         write_frame_header(output, opcode, true, self.scratch.len());
         mark_compressed(&mut output[start..]);
         output.extend_from_slice(&self.scratch);
+        self.scratch.clear();
         self.scratch.shrink_to(KEPT);
     }
 
@@ -154,6 +155,7 @@ impl Codecs {
 
     /// Takes memory back.
     pub fn recycle(&mut self, mut message: Vec<u8>) {
+        message.clear();
         message.shrink_to(KEPT);
         self.scratch = message;
     }
