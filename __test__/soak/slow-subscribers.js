@@ -9,11 +9,11 @@
 // It ends with code 1 when the server grew by more than that, or when somebody got something else.
 
 const assert = require('node:assert/strict');
+const net = require('node:net');
 const { setImmediate: turn } = require('node:timers/promises');
 const { RawSocket, upgradeRequest } = require('../support/RawSocket.js');
 const frames = require('../support/frames.js');
 const { startServer, anonymousMemory, peakMemory, main } = require('./parts/processes.js');
-const net = require('node:net');
 
 const MEBIBYTE = 1 << 20;
 const SUBSCRIBERS = 1000;

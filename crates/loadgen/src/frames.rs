@@ -34,6 +34,10 @@ impl Frames {
             }
             lengths.push(bytes.len() - start);
         }
+        if payloads.len() == 1 {
+            // Then all are as long.
+            lengths.truncate(1);
+        }
         // Long enough that one write sends many frames.
         let round = bytes.clone();
         while bytes.len() < 64 * 1024 {

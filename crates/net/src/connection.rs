@@ -34,9 +34,9 @@ pub(crate) enum Phase {
     Response,
     /// Open.
     WebSocket,
-    /// Nobody above knows it any more. What is buffered goes out, then our FIN, for a WebSocket that we have closed not before
-    /// the peer's Close frame; then the peer has some time for its own, and what it still sends is thrown away. Closing at once would make the kernel answer with a reset, which may
-    /// destroy what the peer has not read yet.
+    /// Nobody above knows it any more. What is buffered goes out, then our FIN, for a WebSocket that we have closed not
+    /// before the peer's Close frame; then the peer has some time for its own, and what it still sends is thrown away.
+    /// Closing at once would make the kernel answer with a reset, which may destroy what the peer has not read yet.
     Closing,
 }
 
@@ -262,6 +262,16 @@ impl Connection {
             && self.upload().is_some_and(|upload| !upload.is_complete() && !upload.has_room())
     }
 
+    /// Where a WebSocket's peer is in its messages; to be given back with [`SidePool::keep_receiver`].
+    pub(crate) fn take_receiver(&mut self) -> Receiver {
+        self.side.as_mut().map(|side| std::mem::take(&mut side.receiver)).unwrap_or_default()
+    }
+
+    /// What a WebSocket compresses with, unless that is what all share.
+    pub(crate) fn contexts(&mut self) -> Option<&mut Contexts> {
+        self.side.as_mut()?.contexts.as_deref_mut()
+    }
+
     pub(crate) fn progress(&self) -> Option<&Progress> {
         self.side.as_ref()?.progress.as_ref()
     }
@@ -284,6 +294,13 @@ const POOL_SIZE: usize = 64;
 impl SidePool {
     pub(crate) fn side_of<'c>(&mut self, connection: &'c mut Connection) -> &'c mut Side {
         connection.side.get_or_insert_with(|| self.free.pop().unwrap_or_default())
+    }
+
+    /// Keeps where a WebSocket's peer is; between two messages that is nowhere.
+    pub(crate) fn keep_receiver(&mut self, connection: &mut Connection, receiver: Receiver) {
+        if !receiver.is_idle() {
+            self.side_of(connection).receiver = receiver;
+        }
     }
 
     /// Takes the box back if nothing is in it, or else the memory of its output if all of that is out.

@@ -209,8 +209,7 @@ impl State {
             let frames = delivery.publications().map(|(frame, about)| (frame, about.message_in(frame), about));
             return self.share(slot, delivery.bytes, frames, when);
         }
-        let contexts = connection.side.as_ref().and_then(|side| side.contexts.as_ref());
-        if contexts.is_some_and(|contexts| contexts.compresses()) {
+        if connection.contexts().is_some_and(|contexts| contexts.compresses()) {
             return self.write_compressed_for(slot, delivery);
         }
         let mut publications = delivery.publications();
@@ -227,8 +226,9 @@ impl State {
         }
     }
 
-    /// Sends the bytes, which are those of the frames (each with its message), from where they lie as far as the socket takes them. Of the rest
-    /// the same holds as of messages that are sent one by one: one that finds too much waiting is dropped.
+    /// Sends the bytes, which are those of the frames (each with its message), from where they lie as far as the socket
+    /// takes them. Of the rest the same holds as of messages that are sent one by one: one that finds too much waiting is
+    /// dropped.
     fn share<'d>(
         &mut self,
         slot: u32,
@@ -277,24 +277,18 @@ impl State {
 
     /// Compresses for a connection with a context of its own. That goes out at the end of the turn.
     fn write_compressed_for(&mut self, slot: u32, delivery: &Delivery<'_, About>) {
-        let mut own = Vec::new();
         for (frame, about) in delivery.publications() {
             // Before it is compressed: a context must not know what the client never gets.
             let message = about.message_in(frame);
             if self.drops_published(slot, message, about) {
                 continue;
             }
-            let frame = if about.compress && self.is_compressed(slot, about.length) {
-                own.clear();
-                let Self { table, codecs, .. } = self;
-                let side = table.at(slot).and_then(|connection| connection.side.as_mut());
-                let contexts = side.and_then(|side| side.contexts.as_deref_mut());
-                codecs.write_frame(contexts, about.opcode(), message, &mut own);
-                &own
+            if about.compress && self.is_compressed(slot, about.length) {
+                let frame = self.compress(slot, about.opcode(), message);
+                self.queue_published(slot, &frame);
             } else {
-                frame
-            };
-            self.queue_published(slot, frame);
+                self.queue_published(slot, frame);
+            }
         }
     }
 

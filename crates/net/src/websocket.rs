@@ -100,7 +100,8 @@ impl Reactor {
         if !state.admits(id, opcode, true)? {
             return Ok(SendStatus::Dropped);
         }
-        state.write_compressed(id.slot, opcode, message);
+        let frame = state.compress(id.slot, opcode, message);
+        state.write(id.slot, |output| output.extend_from_slice(&frame));
         state.send_status(id)
     }
 
@@ -205,16 +206,14 @@ impl Reactor {
         let behavior = connection.behavior();
         let max_payload = behaviors.get(behavior).settings.max_payload;
         let limits = limits(max_payload, connection.flags.has(Flags::DEFLATE));
-        let mut receiver = connection.side.as_mut().map(|side| std::mem::take(&mut side.receiver)).unwrap_or_default();
+        let mut receiver = connection.take_receiver();
         let step = receiver.handle(bytes, limits);
-        if !receiver.is_idle() {
-            pool.side_of(connection).receiver = receiver;
-        }
+        pool.keep_receiver(connection, receiver);
         let step = match step {
             Ok(step) => step,
             Err(violation) => {
                 drop(state);
-                self.fail_websocket(slot, violation.close_code(), violation.reason(), handler);
+                self.refuse_message(slot, violation, handler);
                 return length;
             }
         };
@@ -227,8 +226,7 @@ impl Reactor {
             }
             // The machine's limit has room for what compressing may add.
             Some(Event::Message { payload, .. }) if payload.len() > max_payload => {
-                let violation = Violation::TooBig;
-                self.fail_websocket(slot, violation.close_code(), violation.reason(), handler);
+                self.refuse_message(slot, Violation::TooBig, handler);
                 return length;
             }
             Some(Event::Message { payload, binary, .. }) => handler.message(self, behavior, id, payload, binary),
@@ -259,8 +257,7 @@ impl Reactor {
         let Some(connection) = table.at(id.slot) else { return false };
         let behavior = connection.behavior();
         let max_payload = behaviors.get(behavior).settings.max_payload;
-        let contexts = connection.side.as_mut().and_then(|side| side.contexts.as_deref_mut());
-        match codecs.inflate(contexts, payload.bytes(), max_payload, binary) {
+        match codecs.inflate(connection.contexts(), payload.bytes(), max_payload, binary) {
             Ok(mut message) => {
                 drop(state);
                 let payload = Payload::Borrowed { bytes: &mut message, mask: [0; 4] };
@@ -270,10 +267,14 @@ impl Reactor {
             }
             Err(violation) => {
                 drop(state);
-                self.fail_websocket(id.slot, violation.close_code(), violation.reason(), handler);
+                self.refuse_message(id.slot, violation, handler);
                 false
             }
         }
+    }
+
+    fn refuse_message(&self, slot: u32, violation: Violation, handler: &impl Handler) {
+        self.fail_websocket(slot, violation.close_code(), violation.reason(), handler);
     }
 
     /// RFC 6455 section 7.1.7, Fail the WebSocket Connection: a Close frame, if the socket takes any.
@@ -304,8 +305,7 @@ impl Reactor {
         state.write(slot, |output| frame.write(output));
         state.websockets -= 1;
         let left = state.leave_topics(slot);
-        let side = state.table.at(slot).and_then(|connection| connection.side.as_mut());
-        let receiver = side.map(|side| std::mem::take(&mut side.receiver)).unwrap_or_default();
+        let receiver = state.table.at(slot).map(Connection::take_receiver).unwrap_or_default();
         state.begin_closing(slot);
         if fin == Fin::AfterPeer {
             state.await_close(slot, receiver);
@@ -321,7 +321,7 @@ impl Reactor {
         let mut state = self.state();
         let connection = state.table.at(slot).filter(|connection| connection.flags.has(Flags::AWAITS_CLOSE));
         let Some(connection) = connection else { return length };
-        let mut receiver = connection.side.as_mut().map(|side| std::mem::take(&mut side.receiver)).unwrap_or_default();
+        let mut receiver = connection.take_receiver();
         match receiver.handle(bytes, LAST_LIMITS) {
             Ok(Step { consumed, event }) if !matches!(event, Some(Event::Close(_))) => {
                 state.await_close(slot, receiver);
@@ -386,19 +386,15 @@ impl State {
     fn await_close(&mut self, slot: u32, receiver: Receiver) {
         let Some(connection) = self.table.at(slot) else { return };
         connection.flags.add(Flags::AWAITS_CLOSE);
-        if !receiver.is_idle() {
-            self.pool.side_of(connection).receiver = receiver;
-        }
+        self.pool.keep_receiver(connection, receiver);
     }
 
-    /// Appends a compressed message to the output of a connection.
-    pub(crate) fn write_compressed(&mut self, slot: u32, opcode: Opcode, message: &[u8]) {
+    /// The frame of a message compressed for a connection. It has to be sent: its context knows the message from now on.
+    pub(crate) fn compress(&mut self, slot: u32, opcode: Opcode, message: &[u8]) -> Vec<u8> {
         let mut frame = Vec::new();
-        let Self { table, codecs, .. } = self;
-        let Some(connection) = table.at(slot) else { return };
-        let contexts = connection.side.as_mut().and_then(|side| side.contexts.as_deref_mut());
-        codecs.write_frame(contexts, opcode, message, &mut frame);
-        self.write(slot, |output| output.extend_from_slice(&frame));
+        let contexts = self.table.at(slot).and_then(Connection::contexts);
+        self.codecs.write_frame(contexts, opcode, message, &mut frame);
+        frame
     }
 
     pub(crate) fn websocket(&mut self, id: ConnectionId) -> Result<&mut Connection, Stale> {
