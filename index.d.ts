@@ -295,7 +295,8 @@ export interface WebSocketBehavior<UserData = unknown> {
 
   /**
    * The longest message, in bytes, that is received; for one in fragments their sum counts. A client that sends a
-   * longer one is disconnected with close code 1009 (RFC 6455 section 7.4.1), as soon as a frame's header announces it.
+   * longer one is disconnected with close code 1009 (RFC 6455 section 7.4.1), as soon as a frame's header announces it; where
+   * compression was agreed on, that is so from a sixteenth more on, and else when it is there.
    *
    * @default 16384
    */
@@ -387,7 +388,8 @@ export interface WebSocketBehavior<UserData = unknown> {
 
   /**
    * A message to this client was dropped, because more than {@link maxBackpressure} bytes were waiting; `send` has not
-   * returned yet, or it was published. The ArrayBuffer is lent as in {@link message}.
+   * returned yet, or it was published. The ArrayBuffer is lent as in {@link message}. Of a message in parts this is told
+   * for each, and `isBinary` counts for the first.
    */
   dropped?: (ws: WebSocket<UserData>, message: ArrayBuffer, isBinary: boolean) => HandlerResult;
 
@@ -457,7 +459,7 @@ export interface WebSocket<UserData = unknown> {
   /**
    * Sends the first part of a message (RFC 6455 section 5.4), to be followed by any number of {@link sendFragment} and
    * one {@link sendLastFragment}. In between, only pings can be sent; what is published to topics waits for the end of
-   * the message.
+   * the message. Messages in parts are not compressed, whatever `compress` says.
    *
    * @returns As {@link send} does. When the first part was dropped, so are the others.
    * @throws Error `ERR_MILLIWAYS_FRAGMENT_ORDER` while another message in parts is not complete. So does {@link send}.
