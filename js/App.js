@@ -7,6 +7,7 @@ const HttpRequest = require('./HttpRequest');
 const { HttpResponse, responseAt } = require('./HttpResponse');
 const { listenToken } = require('./ListenSocket');
 const native = require('./native');
+const { SLOT, VALUE, lent, registers } = require('./registers');
 const { SocketContext } = require('./SocketContext');
 const { warnDomain } = require('./warnings');
 const WebSocket = require('./WebSocket');
@@ -193,22 +194,23 @@ function tellOpen(handler) {
 }
 
 function tellMessage(handler) {
-  return (slot, message, isBinary) => handler(connections[slot], message, isBinary !== 0);
+  return (message) => lent(handler(connections[registers[SLOT]], message, registers[VALUE] !== 0));
 }
 
 function tellControl(handler) {
-  return (slot, message) => handler(connections[slot], message);
+  return (message) => lent(handler(connections[registers[SLOT]], message));
 }
 
 function tellSubscription(handler) {
-  return (slot, topic, newCount, oldCount) => handler(connections[slot], topic, newCount, oldCount);
+  return (slot, topic, newCount, oldCount) => lent(handler(connections[slot], topic, newCount, oldCount));
 }
 
 function tellClose(handler) {
-  return (slot, message, code) => {
+  return (message) => {
+    const slot = registers[SLOT];
     const ws = connections[slot];
     connections[slot] = undefined;
-    return handler?.(ws, code, message);
+    lent(handler?.(ws, registers[VALUE], message));
   };
 }
 

@@ -4,6 +4,7 @@ const { runCorked } = require('./cork');
 const { COMPRESS, kindOf, toData } = require('./data');
 const { requireArguments, requireFunction } = require('./errors');
 const native = require('./native');
+const { GENERATION, SLOT, VALUE, registers } = require('./registers');
 
 // What a message is sent as. Of whole messages the number is whether they are binary.
 const FIRST = 2;
@@ -117,9 +118,12 @@ class WebSocket {
   }
 
   #send(message, kind) {
-    return typeof message === 'string' && kind < COMPRESS
-      ? native.webSocketSendText(this.#slot, this.#generation, message, kind)
-      : native.webSocketSend(this.#slot, this.#generation, toData(message), kind);
+    registers[SLOT] = this.#slot;
+    registers[GENERATION] = this.#generation;
+    registers[VALUE] = kind;
+    if (typeof message === 'string' && kind < COMPRESS) native.webSocketSendText(message);
+    else native.webSocketSend(toData(message));
+    return registers[VALUE];
   }
 }
 

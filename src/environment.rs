@@ -14,6 +14,7 @@ use crate::call::export;
 use crate::callback::Callback;
 use crate::error::Error;
 use crate::http_request::CurrentRequest;
+use crate::registers::Registers;
 use crate::uv::{Handles, Loop};
 use crate::value::{AsyncContext, CallbackScope, Failed, HandleScope, Js, Value};
 use crate::{app, http_request, http_response, parts, store, websocket};
@@ -34,6 +35,7 @@ pub(crate) struct Environment {
     is_alive: Cell<bool>,
     /// The request whose handler is running.
     pub(crate) request: CurrentRequest,
+    pub(crate) registers: Registers,
     /// Memory for text on its way through.
     pub(crate) scratch: Cell<Vec<u8>>,
     /// The handles in the loop, until they are closed.
@@ -116,6 +118,7 @@ pub(crate) fn register(env: sys::napi_env, exports: sys::napi_value) -> Result<(
         in_call: Cell::new(false),
         is_alive: Cell::new(true),
         request: CurrentRequest::default(),
+        registers: Registers::export(js, exports, c"registers").map_err(failed)?,
         scratch: Cell::default(),
         handles: RefCell::default(),
         armed: Cell::new(None),

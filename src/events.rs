@@ -8,6 +8,7 @@ use milliways_proto::ws::Payload;
 use crate::callback::Callback;
 use crate::environment::{BehaviorCallbacks, Callbacks, Environment, Scope};
 use crate::error::Error;
+use crate::registers::Register;
 use crate::value::{Failed, Js, Value};
 
 /// Chooses one of a behavior's handlers.
@@ -254,7 +255,9 @@ impl Environment {
         let scope = self.scope_of(behavior);
         self.tell(scope, behavior, which, |js, function| {
             let buffer = make(js)?;
-            self.lend(js, scope, function, buffer, &[js.number(id.slot)?, buffer, js.number(extra)?])
+            self.registers.set(Register::Slot, id.slot);
+            self.registers.set(Register::Value, extra);
+            self.lend(js, scope, function, buffer, &[buffer])
         });
     }
 
@@ -265,7 +268,9 @@ impl Environment {
             |callbacks| &callbacks.message,
             |js, function| {
                 let text = js.checked_string(payload.bytes())?;
-                js.call(function, &[js.number(id.slot)?, text, js.number(0)?]).map(|_| ())
+                self.registers.set(Register::Slot, id.slot);
+                self.registers.set(Register::Value, 0);
+                js.call(function, &[text]).map(|_| ())
             },
         );
     }
@@ -302,11 +307,11 @@ impl Environment {
         let returned = js.call(function, arguments);
         // What was thrown is reported first. If it was the end of the environment, the buffer stays as it is: Node 20
         // aborts when a buffer is detached while that is on its way up through calls of JavaScript.
-        let Some(returned) = self.settle(js, returned) else {
+        if self.settle(js, returned).is_none() {
             return if self.is_alive() { js.detach(buffer) } else { Ok(()) };
-        };
+        }
         // An async function sees its bytes until what it awaits first has settled in the same turn.
-        if scope == Scope::Own || !js.is_undefined(returned)? {
+        if scope == Scope::Own || self.registers.get(Register::Value) != 0 {
             self.run_ticks();
         }
         js.detach(buffer)

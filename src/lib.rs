@@ -15,6 +15,7 @@ mod http_request;
 mod http_response;
 mod options;
 mod parts;
+mod registers;
 mod store;
 mod uv;
 mod value;

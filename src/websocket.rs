@@ -7,6 +7,7 @@ use crate::call::{Call, Returned};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::http_response::{address_of, port_of};
+use crate::registers::Register;
 
 /// Says that nothing was corked before.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
@@ -36,9 +37,10 @@ impl Kind {
     }
 }
 
-/// `webSocketSendText(slot, generation, message, kind): status`, for strings that are not to be compressed.
-pub(crate) fn send_text<'s>(call: &Call<'s, 4>) -> Returned<'s> {
-    let (id, js, message, Kind { opcode, fin, .. }) = (call.id()?, call.js, call.arguments[2], Kind::of(call.u32(3)?));
+/// `webSocketSendText(message)` with the kind in, and the status out,, for strings that are not to be compressed.
+pub(crate) fn send_text<'s>(call: &Call<'s, 1>) -> Returned<'s> {
+    let (id, Kind { opcode, fin, .. }) = registered(call);
+    let (js, message) = (call.js, call.arguments[0]);
     let mut appended = Ok(false);
     let append = |output: &mut Vec<u8>| appended = js.append_string(message, output);
     let status = call.environment.reactor.send_with(id, opcode, fin, append)?;
@@ -46,9 +48,10 @@ pub(crate) fn send_text<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     finish_send(call, id, opcode, status)
 }
 
-/// `webSocketSend(slot, generation, message, kind): status`, for anything else.
-pub(crate) fn send<'s>(call: &Call<'s, 4>) -> Returned<'s> {
-    let (id, Kind { opcode, fin, compress }, reactor) = (call.id()?, Kind::of(call.u32(3)?), &call.environment.reactor);
+/// `webSocketSend(message)`, for anything else.
+pub(crate) fn send<'s>(call: &Call<'s, 1>) -> Returned<'s> {
+    let (id, Kind { opcode, fin, compress }) = registered(call);
+    let reactor = &call.environment.reactor;
     // Fragments are not compressed: the context that all share could not wait for the next one.
     let send = |message: &[u8]| {
         if compress && fin && opcode != Opcode::Continuation {
@@ -57,20 +60,28 @@ pub(crate) fn send<'s>(call: &Call<'s, 4>) -> Returned<'s> {
             reactor.send(id, opcode, fin, message)
         }
     };
-    let status = call.with_buffer(2, send)??;
+    let status = call.with_buffer(0, send)??;
     finish_send(call, id, opcode, status)
 }
 
-fn finish_send<'s>(call: &Call<'s, 4>, id: ConnectionId, opcode: Opcode, status: SendStatus) -> Returned<'s> {
+/// The connection and the kind of a message that is to be sent.
+fn registered<const N: usize>(call: &Call<'_, N>) -> (ConnectionId, Kind) {
+    let registers = &call.environment.registers;
+    let id = ConnectionId { slot: registers.get(Register::Slot), generation: registers.get(Register::Generation) };
+    (id, Kind::of(registers.get(Register::Value)))
+}
+
+fn finish_send<'s>(call: &Call<'s, 1>, id: ConnectionId, opcode: Opcode, status: SendStatus) -> Returned<'s> {
     let environment = call.environment;
     // What was published and is delivered first may have been too much already.
     environment.reactor.tell_dropped(environment);
     if status == SendStatus::Dropped {
         let behavior = environment.reactor.check_websocket(id)?;
-        let message = call.with_bytes(2, <[u8]>::to_vec)?;
+        let message = call.with_bytes(0, <[u8]>::to_vec)?;
         environment.dropped(behavior, id, &message, opcode == Opcode::Binary);
     }
-    Ok(Some(call.js.number(status as u32)?))
+    environment.registers.set(Register::Value, status as u32);
+    Ok(None)
 }
 
 /// `webSocketPing(slot, generation, message): status`
