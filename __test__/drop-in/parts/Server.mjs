@@ -1,0 +1,96 @@
+// A program's server, as a process of its own.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import eventLog from '../../support/EventLog.js';
+import wait from '../../support/wait.js';
+
+const { EventLog } = eventLog;
+const { deadline } = wait;
+
+const FILES = ['server.mjs', 'server.cjs'];
+
+export class Server {
+  /** Where it listens; the same after `restart`. */
+  port;
+  /** What it notes (`serving.cjs`), to be waited for. */
+  log = new EventLog();
+  #folder;
+  #command;
+  #child;
+  #closed;
+  #complaints = '';
+
+  static async start(folder, command) {
+    const server = new Server();
+    server.#folder = folder;
+    server.#command = command;
+    // Not one that the program finds: uWebSockets.js gets such a port no second time while connections linger.
+    server.port = await freePort();
+    await server.#start();
+    return server;
+  }
+
+  get origin() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  get hasEnded() {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  /** Kills it, as a crash or a deployment would, and starts it again. */
+  async restart() {
+    this.#child.kill('SIGKILL');
+    await this.#closed;
+    await this.#start();
+  }
+
+  /** Asks it to end, and tells how it did; what it wrote to stderr is a complaint. */
+  async end() {
+    if (!this.hasEnded) this.#child.kill('SIGTERM');
+    const ended = await deadline(this.#closed, 'end of the server').catch((error) => {
+      this.#child.kill('SIGKILL');
+      return [error.message];
+    });
+    const complaints = this.#complaints.trim();
+    if (ended[0] === 0 && complaints === '') return { value: 'it did' };
+    return { error: `it ended with ${ended[1] ?? ended[0]}, after this on stderr: ${complaints}` };
+  }
+
+  async #start() {
+    const [program, ...args] = this.#command;
+    const file = FILES.find((name) => existsSync(path.join(this.#folder, name)));
+    const child = spawn(program, [...args, file], {
+      cwd: this.#folder,
+      env: { ...process.env, PORT: String(this.port), NODE_ENV: 'production' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+      this.#complaints += text;
+    });
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      if (line.startsWith('note ')) this.log.add(...JSON.parse(line.slice('note '.length)));
+    });
+    this.#child = child;
+    this.#closed = once(child, 'close');
+    const early = this.#closed.then(([code]) => {
+      throw new Error(`the server ended with ${code} before it listened: ${this.#complaints}`);
+    });
+    await Promise.race([this.log.next('listening'), early]);
+    early.catch(() => {});
+  }
+}
+
+async function freePort() {
+  const server = net.createServer().listen(0);
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
