@@ -30,6 +30,9 @@ engine.on('connection', (socket) => {
   socket.on('close', (reason) => note('closed', reason));
 });
 
+app.get('/sessions', (res) => {
+  res.end(String(engine.clientsCount));
+});
 app.any('/*', (res, req) => {
   res.writeStatus('404 Not Found').end(`no ${req.getUrl()}`);
 });
@@ -38,5 +41,7 @@ app.listen('127.0.0.1', port, (token) => {
   listening(token, () => {
     engine.close();
     app.close();
+    // engine.io waits half a minute for polls that do not come.
+    process.exit();
   });
 });

@@ -8,29 +8,36 @@ import { listening, note, port } from './serving.cjs';
 const schema = buildSchema(`
   type Query { hello(name: String = "world"): String!, echo(text: String!): String!, fail: String }
   type Mutation { publish(text: String!): Int! }
-  type Subscription { count(to: Int!, size: Int = 1): String!, published: String!, never: String }
+  type Subscription { count(to: Int!, size: Int = 1): String!, published: String! }
 `);
 
 const subscribers = new Set();
 
-async function* published() {
+/** What is published, until nobody wants it; no generator, which could not be ended while it waits. */
+function published() {
   const queue = [];
-  let wake;
+  const waiting = [];
   const receive = (text) => {
-    queue.push(text);
-    wake?.();
+    const value = { published: text };
+    if (waiting.length > 0) waiting.shift()({ value, done: false });
+    else queue.push(value);
   };
   subscribers.add(receive);
   note('subscribed', subscribers.size);
-  try {
-    for (;;) {
-      while (queue.length > 0) yield { published: queue.shift() };
-      await new Promise((resolve) => (wake = resolve));
-    }
-  } finally {
-    subscribers.delete(receive);
-    note('unsubscribed', subscribers.size);
-  }
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async next() {
+      if (queue.length > 0) return { value: queue.shift(), done: false };
+      return new Promise((resolve) => waiting.push(resolve));
+    },
+    async return() {
+      if (subscribers.delete(receive)) note('unsubscribed', subscribers.size);
+      for (const resolve of waiting.splice(0)) resolve({ value: undefined, done: true });
+      return { value: undefined, done: true };
+    },
+  };
 }
 
 async function* count({ to, size }) {
@@ -54,10 +61,6 @@ const roots = {
   subscription: {
     count,
     published,
-    async *never() {
-      await new Promise(() => {});
-      yield {};
-    },
   },
 };
 

@@ -4,13 +4,13 @@ import { once } from 'node:events';
 import http from 'node:http';
 
 /**
- * Sends a request on a connection of its own and gives what came, headers as they were but for the date. `body` may be
- * anything that a stream can be given, or a list of such pieces, which go out in chunks unless there is a content-length.
+ * Sends a request on a connection of its own and gives what came. `body` is text or bytes, or a list of such pieces,
+ * which go out in chunks unless there is a content-length.
  */
-export async function request(server, target, { body = [], ...options } = {}) {
+export async function request(server, target, { body, ...options } = {}) {
   const sent = http.request(`${server.origin}${target}`, { agent: new http.Agent(), ...options });
-  for (const piece of [body].flat()) sent.write(piece);
-  sent.end();
+  if (Array.isArray(body)) for (const piece of body) sent.write(piece);
+  sent.end(Array.isArray(body) ? undefined : body);
   const [response] = await once(sent, 'response');
   return describe(response.statusCode, response.headers, Buffer.concat(await response.toArray()));
 }
