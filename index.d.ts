@@ -907,6 +907,9 @@ export interface HttpResponse {
 /** A listening socket, as the callback of {@link TemplatedApp.listen} gets it. It has no members. */
 export interface us_listen_socket {}
 
+/** What {@link us_socket_local_port} takes in the types of uWebSockets.js: nothing but a listening socket, here. */
+export interface us_socket {}
+
 /** What an {@link WebSocketBehavior.upgrade} handler gets, for {@link HttpResponse.upgrade}. It has no members. */
 export interface us_socket_context_t {}
 

@@ -258,6 +258,8 @@ is<uWS.TemplatedApp>()(app.missingServerName((hostname) => is<string>()(hostname
 is<uWS.TemplatedApp>()(app.close());
 is<void>()(uWS.us_listen_socket_close({}));
 is<number>()(uWS.us_socket_local_port({}));
+const portOf: (socket: uWS.us_socket) => number = uWS.us_socket_local_port;
+export { portOf };
 export { kept };
 
 const data: uWS.RecognizedString[] = [
