@@ -4,6 +4,10 @@
 // Every error that milliways makes has a `code` that stays the same when its text is improved. docs/ERRORS.md explains
 // each.
 
+// Types that are used below, and that a program's own `lib` may not reach to.
+/// <reference lib="es2017.sharedmemory" />
+/// <reference lib="es2020.bigint" />
+
 /** Makes an app: the place where routes are registered, and that listens. Works with and without `new`. */
 export const App: AppConstructor;
 
