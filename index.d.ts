@@ -118,32 +118,32 @@ export interface AppOptions {
  *
  * Any registration throws an Error
  *  - `ERR_MILLIWAYS_MISSING_ARGUMENT` with fewer arguments than it needs,
- *  - `ERR_MILLIWAYS_INVALID_DATA` when the pattern is no {@link RecognizedString},
+ *  - `ERR_MILLIWAYS_INVALID_DATA` when the pattern is not {@link TextOrBytes},
  *  - `ERR_MILLIWAYS_INVALID_PATTERN` when the pattern cannot be one,
  *  - `ERR_MILLIWAYS_INVALID_DECLARATION` when an ArrayBuffer is not what {@link DeclarativeResponse.end} returned,
  *  - `ERR_MILLIWAYS_INVALID_HANDLER` when the handler is none of these.
  */
 export interface TemplatedApp {
   /** Registers a handler of GET requests. Unlike in other servers it does not get HEAD requests; see {@link head}. */
-  get(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
+  get(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of POST requests. */
-  post(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
+  post(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of OPTIONS requests. */
-  options(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
+  options(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of DELETE requests. */
-  del(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
+  del(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of PATCH requests. */
-  patch(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
+  patch(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of PUT requests. */
-  put(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
+  put(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of HEAD requests. */
-  head(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
+  head(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of CONNECT requests. */
-  connect(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
+  connect(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of TRACE requests. */
-  trace(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
+  trace(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
   /** Registers a handler of requests of any method that no route of their own method matches. */
-  any(pattern: RecognizedString, handler: RouteHandler): TemplatedApp;
+  any(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
 
   /**
    * Registers a WebSocket route. It takes the requests that ask for the WebSocket protocol (RFC 6455 section 4.2.1) and
@@ -156,9 +156,9 @@ export interface TemplatedApp {
    * code when the behavior is no object.
    * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when a number is out of the range that its option names.
    */
-  ws<UserData>(pattern: RecognizedString, behavior: WebSocketBehavior<UserData>): TemplatedApp;
+  ws<UserData>(pattern: TextOrBytes, behavior: WebSocketBehavior<UserData>): TemplatedApp;
   /** Registers a WebSocket route that gets text as strings. */
-  ws<UserData>(pattern: RecognizedString, behavior: TextAsStringBehavior<UserData>): TemplatedApp;
+  ws<UserData>(pattern: TextOrBytes, behavior: TextAsStringBehavior<UserData>): TemplatedApp;
 
   /**
    * Listens on a port of all addresses, IPv6 and IPv4. With port 0 the system chooses one; {@link us_socket_local_port}
@@ -180,9 +180,9 @@ export interface TemplatedApp {
    *
    * @param host An IP address, or a name. A name is looked up, for which the whole process waits.
    */
-  listen(host: RecognizedString, port: number, callback: ListenHandler): TemplatedApp;
+  listen(host: TextOrBytes, port: number, callback: ListenHandler): TemplatedApp;
   /** Listens on a port of one address, with an option such as {@link LIBUS_LISTEN_EXCLUSIVE_PORT}. */
-  listen(host: RecognizedString, port: number, options: ListenOptions, callback: ListenHandler): TemplatedApp;
+  listen(host: TextOrBytes, port: number, options: ListenOptions, callback: ListenHandler): TemplatedApp;
 
   /**
    * Listens on a Unix socket. A socket that is at the path already is replaced, any other file is not. Only processes
@@ -193,9 +193,9 @@ export interface TemplatedApp {
    *
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without a callback and a path.
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when the callback is no function.
-   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the path is no {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the path is not {@link TextOrBytes}.
    */
-  listen_unix(callback: ListenHandler, path: RecognizedString): TemplatedApp;
+  listen_unix(callback: ListenHandler, path: TextOrBytes): TemplatedApp;
 
   /**
    * Sets a function that is called for every connection: with 1 when it was accepted, and with -1 when it has ended. A
@@ -217,17 +217,17 @@ export interface TemplatedApp {
    *
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without a host name.
    */
-  domain(hostname: RecognizedString): TemplatedApp;
+  domain(hostname: TextOrBytes): TemplatedApp;
 
   /**
    * In an SSLApp, adds a certificate for a host name. Without effect in an app without TLS.
    *
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without a host name.
    */
-  addServerName(hostname: RecognizedString, options?: AppOptions): TemplatedApp;
+  addServerName(hostname: TextOrBytes, options?: AppOptions): TemplatedApp;
 
   /** In an SSLApp, removes the certificate for a host name. Without effect in an app without TLS. */
-  removeServerName(hostname: RecognizedString): TemplatedApp;
+  removeServerName(hostname: TextOrBytes): TemplatedApp;
 
   /**
    * In an SSLApp, sets the function that is called for a host name without a certificate. An app without TLS never
@@ -246,12 +246,12 @@ export interface TemplatedApp {
    * @param compress Whether to compress it where that was negotiated, see {@link WebSocketBehavior.compression}.
    * @returns Whether anybody has subscribed to the topic.
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without a topic and a message.
-   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when either is no {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when either is not {@link TextOrBytes}.
    */
-  publish(topic: RecognizedString, message: RecognizedString, isBinary?: boolean, compress?: boolean): boolean;
+  publish(topic: TextOrBytes, message: TextOrBytes, isBinary?: boolean, compress?: boolean): boolean;
 
   /** How many WebSockets of this app have subscribed to a topic. */
-  numSubscribers(topic: RecognizedString): number;
+  numSubscribers(topic: TextOrBytes): number;
 
   /**
    * Stops listening and ends all connections at once, without a close frame: `close` handlers run with code 1006, and
@@ -456,9 +456,9 @@ export interface WebSocket<UserData = unknown> {
    * @param compress Whether to compress it where that was negotiated, see {@link WebSocketBehavior.compression}.
    * @returns 1 when it was handed to the system (in a handler or a cork: will be, at its end), 0 when it waits because
    * the client reads too slowly, and 2 when it was dropped because more than `maxBackpressure` bytes were waiting.
-   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the message is no {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the message is not {@link TextOrBytes}.
    */
-  send(message: RecognizedString, isBinary?: boolean, compress?: boolean): number;
+  send(message: TextOrBytes, isBinary?: boolean, compress?: boolean): number;
 
   /**
    * Sends the first part of a message (RFC 6455 section 5.4), to be followed by any number of {@link sendFragment} and
@@ -468,7 +468,7 @@ export interface WebSocket<UserData = unknown> {
    * @returns As {@link send} does. When the first part was dropped, so are the others.
    * @throws Error `ERR_MILLIWAYS_FRAGMENT_ORDER` while another message in parts is not complete. So does {@link send}.
    */
-  sendFirstFragment(message: RecognizedString, isBinary?: boolean, compress?: boolean): number;
+  sendFirstFragment(message: TextOrBytes, isBinary?: boolean, compress?: boolean): number;
 
   /**
    * Sends a further part of a message.
@@ -476,19 +476,19 @@ export interface WebSocket<UserData = unknown> {
    * @returns As {@link send} does. It is dropped only if the first part was.
    * @throws Error `ERR_MILLIWAYS_FRAGMENT_ORDER` without a first part.
    */
-  sendFragment(message: RecognizedString, compress?: boolean): number;
+  sendFragment(message: TextOrBytes, compress?: boolean): number;
 
   /** Sends the last part of a message; else as {@link sendFragment}. */
-  sendLastFragment(message: RecognizedString, compress?: boolean): number;
+  sendLastFragment(message: TextOrBytes, compress?: boolean): number;
 
   /**
    * Sends a ping (RFC 6455 section 5.5.2). The client answers it by itself; see {@link WebSocketBehavior.pong}.
    *
    * @param message At most 125 bytes. None by default.
    * @returns As {@link send} does.
-   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the message is no {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the message is not {@link TextOrBytes}.
    */
-  ping(message?: RecognizedString): number;
+  ping(message?: TextOrBytes): number;
 
   /**
    * Closes the connection in good order: what was sent before goes out, then a close frame (RFC 6455 section 5.5.1).
@@ -499,9 +499,9 @@ export interface WebSocket<UserData = unknown> {
    * Others are sent as they are (16 bits of them), as uWebSockets.js does; a client takes most of them for an error.
    * @param shortMessage The reason. A close frame has room for 123 bytes of UTF-8; a longer one is cut between two
    * characters. It is sent only with a code.
-   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the reason is no {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the reason is not {@link TextOrBytes}.
    */
-  end(code?: number, shortMessage?: RecognizedString): void;
+  end(code?: number, shortMessage?: TextOrBytes): void;
 
   /**
    * Drops the connection, without a close frame; what was waiting to be sent is lost. The `close` handler runs before
@@ -526,16 +526,16 @@ export interface WebSocket<UserData = unknown> {
    * and exists as long as somebody has subscribed to it. The subscription ends with the WebSocket.
    *
    * @returns true, also when it has subscribed before, which changes nothing.
-   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the topic is no {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the topic is not {@link TextOrBytes}.
    */
-  subscribe(topic: RecognizedString): boolean;
+  subscribe(topic: TextOrBytes): boolean;
 
   /**
    * Ends a subscription. What has been published before still arrives.
    *
    * @returns Whether there was one.
    */
-  unsubscribe(topic: RecognizedString): boolean;
+  unsubscribe(topic: TextOrBytes): boolean;
 
   /**
    * Ends all subscriptions.
@@ -545,7 +545,7 @@ export interface WebSocket<UserData = unknown> {
   unsubscribeAll(): boolean;
 
   /** Whether it has subscribed to a topic. */
-  isSubscribed(topic: RecognizedString): boolean;
+  isSubscribed(topic: TextOrBytes): boolean;
 
   /** The topics that it has subscribed to, in no particular order, decoded as UTF-8. */
   getTopics(): string[];
@@ -556,7 +556,7 @@ export interface WebSocket<UserData = unknown> {
    *
    * @returns Whether anybody else has subscribed.
    */
-  publish(topic: RecognizedString, message: RecognizedString, isBinary?: boolean, compress?: boolean): boolean;
+  publish(topic: TextOrBytes, message: TextOrBytes, isBinary?: boolean, compress?: boolean): boolean;
 
   /**
    * Stops reading. The client is slowed down when the buffers on the way are full: so one that sends faster than its
@@ -602,9 +602,9 @@ export interface HttpRequest {
    * the first.
    *
    * @param lowerCaseKey The name in lower case, whatever the client wrote. Nothing is found with a name in upper case.
-   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the name is no {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the name is not {@link TextOrBytes}.
    */
-  getHeader(lowerCaseKey: RecognizedString): string;
+  getHeader(lowerCaseKey: TextOrBytes): string;
 
   /** The method in lower case: `get`, `post` and so on. */
   getMethod(): string;
@@ -624,9 +624,9 @@ export interface HttpRequest {
    * decoded as forms encode it (WHATWG URL section 5.1): `+` is a space, and `%41` is `A`; what is no valid escape
    * stands for itself. The key is compared as it was sent, not decoded, and what has no `=` is no pair.
    *
-   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the key is no {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the key is not {@link TextOrBytes}.
    */
-  getQuery(key: RecognizedString): string | undefined;
+  getQuery(key: TextOrBytes): string | undefined;
 
   /**
    * The value of a parameter of the route's pattern, not decoded, or `undefined` when the pattern has no such
@@ -634,9 +634,9 @@ export interface HttpRequest {
    *
    * @param index Its position in the pattern, counted from 0, or its name without the colon. Of several with one name
    * it is the first.
-   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when it is neither a number nor a {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when it is neither a number nor {@link TextOrBytes}.
    */
-  getParameter(index: number | RecognizedString): string | undefined;
+  getParameter(index: number | TextOrBytes): string | undefined;
 
   /**
    * Calls the function, now, for each header in the order in which they were sent: with its name in lower case, and its
@@ -684,20 +684,20 @@ export interface HttpResponse {
    * Sets the status, such as `404 Not Found`. It comes first: once a header or the body was written, or a status, it
    * has no effect. Without it the status is `200 OK`.
    *
-   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when it is no {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when it is not {@link TextOrBytes}.
    * @throws Error `ERR_MILLIWAYS_INVALID_HEADER` when it contains CR, LF or NUL (RFC 9110 section 5.5).
    */
-  writeStatus(status: RecognizedString): HttpResponse;
+  writeStatus(status: TextOrBytes): HttpResponse;
 
   /**
    * Adds a header. Content-Length, Transfer-Encoding, Date and what the connection needs are written for you.
    *
-   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when name or value is no {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when name or value is not {@link TextOrBytes}.
    * @throws Error `ERR_MILLIWAYS_INVALID_HEADER` when one contains CR, LF or NUL (RFC 9110 section 5.5), or the name is
    * empty.
    * @throws Error `ERR_MILLIWAYS_RESPONSE_ORDER` when the body has begun.
    */
-  writeHeader(key: RecognizedString, value: RecognizedString): HttpResponse;
+  writeHeader(key: TextOrBytes, value: TextOrBytes): HttpResponse;
 
   /**
    * Ends the headers of a response whose body comes in chunks, and sends them without waiting for the first. {@link
@@ -712,10 +712,10 @@ export interface HttpResponse {
    *
    * @returns Whether the client keeps up. When it does not, what was written is kept in memory, and {@link onWritable}
    * tells when all of it has been sent. Writing goes on being possible; waiting saves the memory.
-   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the chunk is no {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the chunk is not {@link TextOrBytes}.
    * @throws Error `ERR_MILLIWAYS_RESPONSE_ORDER` after {@link tryEnd}.
    */
-  write(chunk: RecognizedString): boolean;
+  write(chunk: TextOrBytes): boolean;
 
   /**
    * Completes the response. After {@link write}, the body is its last chunk. After {@link tryEnd}, it is what follows
@@ -725,9 +725,9 @@ export interface HttpResponse {
    * @param body Empty by default.
    * @param closeConnection Whether to close the connection when the response was sent. `false` by default, unless the
    * client asked for it.
-   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the body is no {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the body is not {@link TextOrBytes}.
    */
-  end(body?: RecognizedString, closeConnection?: boolean): HttpResponse;
+  end(body?: TextOrBytes, closeConnection?: boolean): HttpResponse;
 
   /**
    * Completes the response without a body, and with the Content-Length that is given: as a HEAD, or a 304, is answered
@@ -753,11 +753,11 @@ export interface HttpResponse {
    * Without it, or with 0, the first piece is the whole body.
    * @param closeConnection As in {@link end}. The headers tell the client only if the first call says so.
    * @returns Whether the socket has taken all of the piece, and whether the response is complete.
-   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the piece is no {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the piece is not {@link TextOrBytes}.
    * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when the size is no whole number.
    * @throws Error `ERR_MILLIWAYS_RESPONSE_ORDER` after {@link beginWrite} or {@link write}.
    */
-  tryEnd(fullBodyOrChunk: RecognizedString, totalSize?: number, closeConnection?: boolean): [boolean, boolean];
+  tryEnd(fullBodyOrChunk: TextOrBytes, totalSize?: number, closeConnection?: boolean): [boolean, boolean];
 
   /** The bytes of the body that {@link tryEnd} has taken so far, over all calls; 0 for a body in chunks. */
   getWriteOffset(): number;
@@ -808,15 +808,15 @@ export interface HttpResponse {
    * @param secWebSocketExtensions The request's header `sec-websocket-extensions`, or `''` for none of them.
    * @param context What the handler was called with.
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` with fewer than five arguments.
-   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when key or protocol is no {@link RecognizedString}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when key or protocol is not {@link TextOrBytes}.
    * @throws Error `ERR_MILLIWAYS_INVALID_UPGRADE` when the body of the response has begun, or the protocol contains CR,
    * LF or NUL; a TypeError with this code when the context is none. The response can be used on after any of these.
    */
   upgrade<UserData>(
     userData: UserData,
-    secWebSocketKey: RecognizedString,
-    secWebSocketProtocol: RecognizedString,
-    secWebSocketExtensions: RecognizedString,
+    secWebSocketKey: TextOrBytes,
+    secWebSocketProtocol: TextOrBytes,
+    secWebSocketExtensions: TextOrBytes,
     context: us_socket_context_t,
   ): void;
 
@@ -989,9 +989,9 @@ export interface MultipartField {
  * @param body All of it; see {@link HttpResponse.collectBody}.
  * @param contentType The request's header `content-type`, which names the boundary.
  * @returns The parts, or `undefined` when the content type is none of a multipart body.
- * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when an argument is no {@link RecognizedString}.
+ * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when an argument is not {@link TextOrBytes}.
  */
-export function getParts(body: RecognizedString, contentType: RecognizedString): MultipartField[] | undefined;
+export function getParts(body: TextOrBytes, contentType: TextOrBytes): MultipartField[] | undefined;
 
 /**
  * Sets something for the thread, by a key; those that are not known have no effect. The one that uWebSockets.js knows
@@ -1001,7 +1001,7 @@ export function _cfg(key: string): void;
 
 // The key-value store. A collection is a set of pairs of its own; without one it is that of the name ''. Strings and
 // integers do not share theirs. All functions throw an Error ERR_MILLIWAYS_MISSING_ARGUMENT without an argument that
-// they need, and ERR_MILLIWAYS_INVALID_DATA when a key, a string or a collection is no RecognizedString.
+// they need, and ERR_MILLIWAYS_INVALID_DATA when a key, a string or a collection is not TextOrBytes.
 
 /**
  * The string that is stored under a key, or `''` when there is none.
@@ -1010,29 +1010,29 @@ export function _cfg(key: string): void;
  * {@link lock} makes several so.
  *
  * @param collection The set of pairs that is meant. `''` by default.
- * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when an argument is no {@link RecognizedString}.
+ * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when an argument is not {@link TextOrBytes}.
  */
-export function getString(key: RecognizedString, collection?: RecognizedString): string;
+export function getString(key: TextOrBytes, collection?: TextOrBytes): string;
 /** Stores a string under a key. See {@link getString}. */
-export function setString(key: RecognizedString, value: RecognizedString, collection?: RecognizedString): void;
+export function setString(key: TextOrBytes, value: TextOrBytes, collection?: TextOrBytes): void;
 /** The integer that is stored under a key, or 0 when there is none. Integers and strings do not share keys. */
-export function getInteger(key: RecognizedString, collection?: RecognizedString): number;
+export function getInteger(key: TextOrBytes, collection?: TextOrBytes): number;
 /** Stores an integer of 32 bits, with a sign, under a key; what is more is cut off, as `value | 0` does it. */
-export function setInteger(key: RecognizedString, value: number, collection?: RecognizedString): void;
+export function setInteger(key: TextOrBytes, value: number, collection?: TextOrBytes): void;
 /** Adds to the integer that is stored under a key, or to 0, and gives the sum, which wraps at 32 bits. */
-export function incInteger(key: RecognizedString, value: number, collection?: RecognizedString): number;
+export function incInteger(key: TextOrBytes, value: number, collection?: TextOrBytes): number;
 /** The keys of all strings of a collection, in the order of their bytes. */
-export function getStringKeys(collection?: RecognizedString): string[];
+export function getStringKeys(collection?: TextOrBytes): string[];
 /** The keys of all integers of a collection, in the order of their bytes. */
-export function getIntegerKeys(collection?: RecognizedString): string[];
+export function getIntegerKeys(collection?: TextOrBytes): string[];
 /** Removes a string, if it is there. */
-export function deleteString(key: RecognizedString, collection?: RecognizedString): void;
+export function deleteString(key: TextOrBytes, collection?: TextOrBytes): void;
 /** Removes an integer, if it is there. */
-export function deleteInteger(key: RecognizedString, collection?: RecognizedString): void;
+export function deleteInteger(key: TextOrBytes, collection?: TextOrBytes): void;
 /** Removes all strings of a collection. */
-export function deleteStringCollection(collection?: RecognizedString): void;
+export function deleteStringCollection(collection?: TextOrBytes): void;
 /** Removes all integers of a collection. */
-export function deleteIntegerCollection(collection?: RecognizedString): void;
+export function deleteIntegerCollection(collection?: TextOrBytes): void;
 /**
  * Keeps the store for this thread: every call of another thread for the store blocks that thread, its connections
  * included, until {@link unlock} was called as often as this. A thread that ends gives it back. Do not wait for
@@ -1042,26 +1042,27 @@ export function lock(): void;
 /** Takes one {@link lock} back. Without effect when this thread has not locked the store. */
 export function unlock(): void;
 
-/**
- * What is taken as text or bytes. Strings are sent as UTF-8, everything else byte by byte, and of a view the part that
- * it shows. `undefined` counts as the empty string where the argument is optional; all else throws an Error
- * `ERR_MILLIWAYS_INVALID_DATA`, a DataView included.
- */
+// No more than uWebSockets.js has in it. Programs keep values of this type and read them, as what a SharedArrayBuffer, or
+// an array of bigints, would not be taken for.
+/** The types of text and bytes that uWebSockets.js declares. Methods take some more: see {@link TextOrBytes}. */
 export type RecognizedString =
   | string
   | ArrayBuffer
-  | SharedArrayBuffer
   | Uint8Array
-  | Uint8ClampedArray
   | Int8Array
   | Uint16Array
   | Int16Array
   | Uint32Array
   | Int32Array
   | Float32Array
-  | Float64Array
-  | BigUint64Array
-  | BigInt64Array;
+  | Float64Array;
+
+/**
+ * What is taken as text or bytes. Strings are sent as UTF-8, everything else byte by byte, and of a view the part that
+ * it shows. `undefined` counts as the empty string where the argument is optional; all else throws an Error
+ * `ERR_MILLIWAYS_INVALID_DATA`, a DataView included.
+ */
+export type TextOrBytes = RecognizedString | SharedArrayBuffer | Uint8ClampedArray | BigUint64Array | BigInt64Array;
 
 // `const`: there is no such object to import, here or in uWebSockets.js, only the two constants below.
 /** Options of {@link TemplatedApp.listen}. */

@@ -262,7 +262,7 @@ const portOf: (socket: uWS.us_socket) => number = uWS.us_socket_local_port;
 export { portOf };
 export { kept };
 
-const data: uWS.RecognizedString[] = [
+const data: uWS.TextOrBytes[] = [
   'string',
   new ArrayBuffer(1),
   new SharedArrayBuffer(1),
@@ -280,6 +280,9 @@ const data: uWS.RecognizedString[] = [
   new BigInt64Array(1),
 ];
 export { data };
+is<uWS.RecognizedString>()(
+  '' as Exclude<uWS.TextOrBytes, SharedArrayBuffer | Uint8ClampedArray | BigUint64Array | BigInt64Array>,
+);
 
 const compressions: uWS.CompressOptions[] = [
   uWS.DISABLED,
