@@ -370,6 +370,8 @@ export interface WebSocketBehavior<UserData = unknown> {
    */
   upgrade?: (res: HttpResponse, req: HttpRequest, context: us_socket_context_t) => HandlerResult;
 
+  // uWebSockets.js declares the WebSocket alone, and code that wraps a behavior calls this with nothing else. Of the types
+  // that allow it, this is the one by which a handler's second parameter is no `HttpRequest | undefined`.
   /**
    * A client has connected.
    *
@@ -377,7 +379,7 @@ export interface WebSocketBehavior<UserData = unknown> {
    * {@link HttpHandler}. A function that declares one is called with one, and so is every function when an
    * {@link upgrade} handler has accepted the client: the request was that handler's.
    */
-  open?: (ws: WebSocket<UserData>, req: HttpRequest) => HandlerResult;
+  open?: (ws: WebSocket<UserData>, ...req: HttpRequest[]) => HandlerResult;
 
   /**
    * A message has come in, whole.

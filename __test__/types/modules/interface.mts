@@ -313,7 +313,8 @@ const opened: ((ws: uWS.WebSocket<User>, req: uWS.HttpRequest) => void | Promise
 const upgraded:
   | ((res: uWS.HttpResponse, req: uWS.HttpRequest, context: uWS.us_socket_context_t) => void | Promise<void>)
   | undefined = behavior.upgrade;
-export { opened, upgraded };
+const openedAlone: ((ws: uWS.WebSocket<User>) => void | Promise<void>) | undefined = behavior.open;
+export { opened, openedAlone, upgraded };
 
 try {
   app.close();
