@@ -156,9 +156,9 @@ export interface TemplatedApp {
    * code when the behavior is no object.
    * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when a number is out of the range that its option names.
    */
+  ws<UserData>(pattern: TextOrBytes, behavior: RouteBehavior<UserData>): TemplatedApp;
+  // For `Parameters<TemplatedApp['ws']>[1]`, which is that of the last.
   ws<UserData>(pattern: TextOrBytes, behavior: WebSocketBehavior<UserData>): TemplatedApp;
-  /** Registers a WebSocket route that gets text as strings. */
-  ws<UserData>(pattern: TextOrBytes, behavior: TextAsStringBehavior<UserData>): TemplatedApp;
 
   /**
    * Listens on a port of all addresses, IPv6 and IPv4. With port 0 the system chooses one; {@link us_socket_local_port}
@@ -442,6 +442,9 @@ export interface TextAsStringBehavior<UserData = unknown> extends Omit<
   /** As {@link WebSocketBehavior.message}. The message is a string when `isBinary` is false. */
   message?: (ws: WebSocket<UserData>, message: string | ArrayBuffer, isBinary: boolean) => HandlerResult;
 }
+
+/** What a WebSocket route is registered with: a {@link WebSocketBehavior}, or a {@link TextAsStringBehavior}. */
+export type RouteBehavior<UserData = unknown> = WebSocketBehavior<UserData> | TextAsStringBehavior<UserData>;
 
 /**
  * A WebSocket connection. It can be used, and kept, from `open` until `close` is called for it. After that its methods

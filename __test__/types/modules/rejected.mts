@@ -48,6 +48,10 @@ app.publish('message');
 app.ws('/*', { idleTimeout: '120' });
 // @ts-expect-error messages are ArrayBuffers
 app.ws('/*', { message: (_ws, message: string) => {} });
+// @ts-expect-error or strings as well
+app.ws('/*', { textAsString: true, message: (_ws, message: ArrayBuffer) => {} });
+// @ts-expect-error which the type of the behavior says
+const behavior: uWS.WebSocketBehavior = { textAsString: true };
 
 // @ts-expect-error nothing to send
 ws.send();
@@ -90,4 +94,4 @@ uWS.us_listen_socket_close();
 // @ts-expect-error not a token either
 uWS.us_listen_socket_close(null);
 
-export { other, sent };
+export { behavior, other, sent };
