@@ -124,26 +124,38 @@ export interface AppOptions {
  *  - `ERR_MILLIWAYS_INVALID_HANDLER` when the handler is none of these.
  */
 export interface TemplatedApp {
+  // The second of each two is for `Parameters<TemplatedApp['get']>[1]`, which programs call, or ask for its parameters: it
+  // is that of the last.
   /** Registers a handler of GET requests. Unlike in other servers it does not get HEAD requests; see {@link head}. */
   get(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
+  get(pattern: TextOrBytes, handler: HttpHandler): TemplatedApp;
   /** Registers a handler of POST requests. */
   post(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
+  post(pattern: TextOrBytes, handler: HttpHandler): TemplatedApp;
   /** Registers a handler of OPTIONS requests. */
   options(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
+  options(pattern: TextOrBytes, handler: HttpHandler): TemplatedApp;
   /** Registers a handler of DELETE requests. */
   del(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
+  del(pattern: TextOrBytes, handler: HttpHandler): TemplatedApp;
   /** Registers a handler of PATCH requests. */
   patch(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
+  patch(pattern: TextOrBytes, handler: HttpHandler): TemplatedApp;
   /** Registers a handler of PUT requests. */
   put(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
+  put(pattern: TextOrBytes, handler: HttpHandler): TemplatedApp;
   /** Registers a handler of HEAD requests. */
   head(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
+  head(pattern: TextOrBytes, handler: HttpHandler): TemplatedApp;
   /** Registers a handler of CONNECT requests. */
   connect(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
+  connect(pattern: TextOrBytes, handler: HttpHandler): TemplatedApp;
   /** Registers a handler of TRACE requests. */
   trace(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
+  trace(pattern: TextOrBytes, handler: HttpHandler): TemplatedApp;
   /** Registers a handler of requests of any method that no route of their own method matches. */
   any(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
+  any(pattern: TextOrBytes, handler: HttpHandler): TemplatedApp;
 
   /**
    * Registers a WebSocket route. It takes the requests that ask for the WebSocket protocol (RFC 6455 section 4.2.1) and

@@ -225,6 +225,14 @@ app.ws('/*', {
 is<boolean>()(app.publish('topic', 'message'));
 is<boolean>()(app.publish('topic', new ArrayBuffer(1), true, true));
 is<number>()(app.numSubscribers('topic'));
+const behaviors: uWS.RouteBehavior<User>[] = [
+  behavior,
+  { textAsString: false, message: (_ws, message) => is<ArrayBuffer>()(message) },
+  { textAsString: true, message: (_ws, message) => is<string | ArrayBuffer>()(message) },
+];
+for (const each of behaviors) app.ws('/*', each);
+is<uWS.WebSocketBehavior<unknown>>()({} as Parameters<uWS.TemplatedApp['ws']>[1]);
+is<uWS.HttpHandler>()({} as Parameters<uWS.TemplatedApp['get']>[1]);
 app.ws('/*', { message: (ws, message, isBinary) => ws.send(message, isBinary) });
 app.ws('/*', { upgrade: async (res) => void res.writeStatus('401 Unauthorized').end() });
 app.ws('/*', {});
