@@ -172,6 +172,15 @@ export interface TemplatedApp {
   // For `Parameters<TemplatedApp['ws']>[1]`, which is that of the last.
   ws<UserData>(pattern: TextOrBytes, behavior: WebSocketBehavior<UserData>): TemplatedApp;
 
+  // In the order of uWebSockets.js, since `Parameters<TemplatedApp['listen']>` has those of the last.
+  /**
+   * Listens on a port of one address; else as without a host.
+   *
+   * @param host An IP address, or a name. A name is looked up, for which the whole process waits.
+   */
+  listen(host: TextOrBytes, port: number, callback: ListenHandler): TemplatedApp;
+  /** Listens on a port of one address, with an option such as {@link LIBUS_LISTEN_EXCLUSIVE_PORT}. */
+  listen(host: TextOrBytes, port: number, options: ListenOptions, callback: ListenHandler): TemplatedApp;
   /**
    * Listens on a port of all addresses, IPv6 and IPv4. With port 0 the system chooses one; {@link us_socket_local_port}
    * tells which.
@@ -187,14 +196,6 @@ export interface TemplatedApp {
   listen(port: number, callback: ListenHandler): TemplatedApp;
   /** Listens on a port of all addresses, with an option such as {@link LIBUS_LISTEN_EXCLUSIVE_PORT}. */
   listen(port: number, options: ListenOptions, callback: ListenHandler): TemplatedApp;
-  /**
-   * Listens on a port of one address.
-   *
-   * @param host An IP address, or a name. A name is looked up, for which the whole process waits.
-   */
-  listen(host: TextOrBytes, port: number, callback: ListenHandler): TemplatedApp;
-  /** Listens on a port of one address, with an option such as {@link LIBUS_LISTEN_EXCLUSIVE_PORT}. */
-  listen(host: TextOrBytes, port: number, options: ListenOptions, callback: ListenHandler): TemplatedApp;
 
   /**
    * Listens on a Unix socket. A socket that is at the path already is replaced, any other file is not. Only processes
