@@ -336,12 +336,14 @@ export interface WebSocketBehavior<UserData = unknown> {
    */
   maxBackpressure?: number;
 
+  // A number is what earlier versions of uWebSockets.js declare.
   /**
-   * Whether a client is disconnected at the first message that {@link maxBackpressure} would drop.
+   * Whether a client is disconnected at the first message that {@link maxBackpressure} would drop. 0 is false, and other
+   * numbers are true.
    *
    * @default false
    */
-  closeOnBackpressureLimit?: boolean;
+  closeOnBackpressureLimit?: boolean | number;
 
   /**
    * Whether pings go out by themselves before {@link idleTimeout} ends.
