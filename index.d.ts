@@ -210,6 +210,8 @@ export interface TemplatedApp {
    */
   listen_unix(callback: ListenHandler, path: TextOrBytes): TemplatedApp;
 
+  // The count is a number. uWebSockets.js declares the object, `Number`, with which nothing can be calculated; a class with
+  // a `filter` that is declared so would not be an app if this were `number`.
   /**
    * Sets a function that is called for every connection: with 1 when it was accepted, and with -1 when it has ended. A
    * connection that becomes a WebSocket stays the same connection. Several functions are called in the order in which
@@ -221,7 +223,7 @@ export interface TemplatedApp {
    *
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function.
    */
-  filter(handler: (res: HttpResponse, count: number) => HandlerResult): TemplatedApp;
+  filter(handler: (res: HttpResponse, count: any) => HandlerResult): TemplatedApp;
 
   /**
    * In an SSLApp, has the routes that are registered next apply to one host name. An app without TLS does not know

@@ -256,7 +256,8 @@ app.listen(Number('0'), () => {});
 is<uWS.TemplatedApp>()(app.listen_unix(keep, '/tmp/socket'));
 app.listen_unix((token) => is<false | uWS.us_listen_socket>()(token), new Uint8Array(1));
 
-is<uWS.TemplatedApp>()(app.filter((res, count) => [is<uWS.HttpResponse>()(res), is<number>()(count)]));
+is<uWS.TemplatedApp>()(app.filter((res, count) => [is<uWS.HttpResponse>()(res), is<any>()(count)]));
+app.filter((_res, count: number) => count > 0);
 app.filter(() => {});
 is<uWS.TemplatedApp>()(app.domain('example.com'));
 is<uWS.TemplatedApp>()(app.addServerName('example.com'));
