@@ -285,8 +285,11 @@ export interface TemplatedApp {
  */
 export type HttpHandler = (res: HttpResponse, req: HttpRequest) => HandlerResult;
 
+// The function is an HttpHandler, as a method, which TypeScript compares less strictly. So a class may stand for an app
+// whose handlers get requests that have more members.
 /** What a route is registered with: a function, a {@link DeclarativeResponse}, or null to remove the route. */
-export type RouteHandler = HttpHandler | ArrayBuffer | null;
+export type RouteHandler =
+  { handle(res: HttpResponse, req: HttpRequest): HandlerResult }['handle'] | ArrayBuffer | null;
 
 /** Gets a token of the listening socket, or `false` when listening failed. */
 export type ListenHandler = (listenSocket: us_listen_socket | false) => HandlerResult;
