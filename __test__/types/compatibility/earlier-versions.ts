@@ -1,4 +1,4 @@
-// What earlier versions of uWebSockets.js had: it does not compile against the types of its later ones.
+// What only earlier versions of uWebSockets.js have, among them the one that is on npm as `uwebsockets`.
 
 import { App, type WebSocketBehavior } from 'uWebSockets.js';
 
