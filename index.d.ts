@@ -1,5 +1,6 @@
 // The public interface of milliways: what uWebSockets.js has under the same names, as far as this version goes. Code
-// that is typed against uWebSockets.js, and uses nothing that README.md lists as missing, compiles against this file.
+// that is typed against uWebSockets.js, and uses nothing that README.md lists as missing, compiles against this file, but
+// for what docs/COMPATIBILITY.md says of types.
 //
 // Every error that milliways makes has a `code` that stays the same when its text is improved. docs/ERRORS.md explains
 // each.
