@@ -48,6 +48,10 @@ class Example {
     this.#ended = once(this.#child, 'close');
   }
 
+  get pid() {
+    return this.#child.pid;
+  }
+
   get url() {
     return `http://127.0.0.1:${this.port}`;
   }

@@ -5,7 +5,6 @@
 const assert = require('node:assert/strict');
 const { randomBytes } = require('node:crypto');
 const fs = require('node:fs/promises');
-const os = require('node:os');
 const path = require('node:path');
 const { describe, it } = require('node:test');
 const { RawSocket } = require('../support/RawSocket.js');
@@ -13,15 +12,10 @@ const { request } = require('../support/http.js');
 const { ours } = require('../support/uws.js');
 const { deadline, until } = require('../support/wait.js');
 const { Example } = require('./Example.js');
+const { stuck, temporaryFolder } = require('./files.js');
 
 const KIBIBYTE = 1 << 10;
 const MEBIBYTE = 1 << 20;
-
-async function temporaryFolder(t) {
-  const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'milliways-example-'));
-  t.after(() => fs.rm(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 describe('Upload', ours, () => {
   async function start(t) {
@@ -197,12 +191,9 @@ describe('FileStreaming', ours, () => {
 
   it('reads no further than its client does, and all of it when the client goes on', async (t) => {
     const { film, example } = await start(t, 32 * MEBIBYTE);
-    const client = await RawSocket.connect(example.port);
-    t.after(() => client.destroy());
-    client.pause();
-    client.write(request('/film'));
+    const client = await stuck(t, example, '/film', 32 * MEBIBYTE);
     // Others are served meanwhile.
-    for (let i = 0; i < 3; i += 1) assert.equal((await get(example, 'bytes=5-9')).response.status, 206);
+    assert.equal((await get(example, 'bytes=5-9')).response.status, 206);
     client.resume();
     const { headers } = await client.readResponse({ noBody: true });
     assert.ok(film.equals(await client.read(Number(headers['content-length']))));
@@ -213,10 +204,7 @@ describe('FileStreaming', ours, () => {
     const { example } = await start(t, 32 * MEBIBYTE);
     const left = () => example.lines.filter((line) => line.startsWith('The client left after '));
     for (const [index, leave] of ['destroy', 'reset'].entries()) {
-      const client = await RawSocket.connect(example.port);
-      client.write(request('/film'));
-      await client.readHead();
-      client.pause();
+      const client = await stuck(t, example, '/film', 32 * MEBIBYTE);
       client[leave]();
       await until(() => left().length > index, 'end of the response');
       const [, sent, size] = /after (\d+) of (\d+)/.exec(left()[index]);
