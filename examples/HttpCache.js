@@ -1,0 +1,154 @@
+'use strict';
+
+// Answers that take long to make: made once for all who ask for them at the same time, kept for a while, and not sent
+// again to those who have them.
+//
+//   curl -i localhost:9001/reports/towels
+
+const { createHash } = require('node:crypto');
+const { setTimeout: delay } = require('node:timers/promises');
+const uWS = require('../dist/uws.js');
+
+const wantedPort = Number(process.env.PORT || 9001);
+
+/** Milliseconds that a report takes to make. */
+const LATENCY = Number(process.env.LATENCY || 200);
+/** Milliseconds for which a report is good. */
+const MAX_AGE = Number(process.env.MAX_AGE || 60_000);
+/** Reports that are kept. Times the size of the largest, this is the memory that they may take. */
+const MAX_REPORTS = Number(process.env.MAX_REPORTS || 100);
+
+const NAME = /^[a-z]{1,20}$/;
+
+/**
+ * A report, as it goes out: bytes, which need no encoding each time.
+ *
+ * @typedef {{ body: Buffer, tag: string }} Report
+ */
+/** @typedef {{ report: Promise<Report>, expires: number }} Entry */
+
+/**
+ * By all that a report depends on, which is its name. Were it different for each user, the user would have to be a part
+ * of the key. The one that was not asked for longest comes first.
+ *
+ * @type {Map<string, Entry>}
+ */
+const cache = new Map();
+
+uWS
+  .App()
+  .get('/reports/:name', async (res, req) => {
+    const name = req.getParameter('name') ?? '';
+    const known = req.getHeader('if-none-match');
+    if (!NAME.test(name)) {
+      res.writeStatus('404 Not Found').end('There is no such report.\n');
+      return;
+    }
+    let isAborted = false;
+    res.onAborted(() => {
+      isAborted = true;
+      console.log('The client left.');
+    });
+
+    const entry = lookUp(name);
+    let report;
+    try {
+      report = await entry.report;
+    } catch (error) {
+      console.error(error);
+      if (isAborted) return;
+      res.cork(() => {
+        res.writeStatus('503 Service Unavailable').writeHeader('Cache-Control', 'no-store').end('Try again later.\n');
+      });
+      return;
+    }
+    if (isAborted) return;
+    res.cork(() => {
+      send(res, report, entry.expires, isAmong(known, report.tag));
+    });
+  })
+  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
+    if (listenSocket) {
+      console.log(`Listening on port ${uWS.us_socket_local_port(listenSocket)}`);
+    } else {
+      console.error(`Cannot listen on port ${wantedPort}.`);
+      process.exitCode = 1;
+    }
+  });
+
+/**
+ * @param {import('../dist/uws.js').HttpResponse} res
+ * @param {Report} report
+ * @param {number} expires
+ * @param {boolean} isKnown whether the client has it already
+ */
+function send(res, { body, tag }, expires, isKnown) {
+  // Until then the client does not even ask; after that it asks whether its report is still the current one.
+  const seconds = Math.max(Math.floor((expires - performance.now()) / 1000), 0);
+  if (isKnown) res.writeStatus('304 Not Modified');
+  res.writeHeader('ETag', tag).writeHeader('Cache-Control', `max-age=${seconds}`);
+  if (isKnown) res.endWithoutBody();
+  else res.writeHeader('Content-Type', 'application/json').end(body);
+}
+
+/**
+ * Whether a header If-None-Match names the tag (RFC 9110 section 13.1.2).
+ *
+ * @param {string} header
+ * @param {string} tag
+ */
+function isAmong(header, tag) {
+  return header.split(',').some((known) => ['*', tag].includes(known.trim().replace(/^W\//, '')));
+}
+
+/**
+ * What there is of a report: one that is good, one that is being made, or one that is made from now on.
+ *
+ * @param {string} name
+ * @returns {Entry}
+ */
+function lookUp(name) {
+  let entry = cache.get(name);
+  if (!entry || entry.expires <= performance.now()) entry = make(name);
+  // To the end, and one away from the beginning if it is one too many.
+  cache.delete(name);
+  cache.set(name, entry);
+  for (const oldest of cache.keys()) {
+    if (cache.size <= MAX_REPORTS) break;
+    cache.delete(oldest);
+  }
+  return entry;
+}
+
+/** @param {string} name */
+function make(name) {
+  /** @type {Entry} */
+  const entry = { report: makeReport(name), expires: Infinity };
+  entry.report.then(
+    () => {
+      entry.expires = performance.now() + MAX_AGE;
+    },
+    () => {
+      // A failure goes to those who wait for it; who comes next has it tried again.
+      if (cache.get(name) === entry) cache.delete(name);
+    },
+  );
+  return entry;
+}
+
+let lastNumber = 0;
+
+/**
+ * Stands for a long computation.
+ *
+ * @param {string} name
+ * @returns {Promise<Report>}
+ */
+async function makeReport(name) {
+  console.log(`Making ${name}`);
+  await delay(LATENCY);
+  if (name === 'broken') throw new Error('the figures are missing');
+  lastNumber += 1;
+  const body = Buffer.from(JSON.stringify({ name, number: lastNumber }));
+  return { body, tag: `"${createHash('sha256').update(body).digest('base64url')}"` };
+}
