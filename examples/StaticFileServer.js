@@ -1,0 +1,227 @@
+'use strict';
+
+// The files of a folder: nothing outside of it, nothing again that the client has already, and no faster than it reads.
+//
+//   node examples/StaticFileServer.js public
+
+const fs = require('node:fs');
+const path = require('node:path');
+const uWS = require('../dist/uws.js');
+
+const wantedPort = Number(process.env.PORT || 9001);
+const root = fs.realpathSync(process.argv[2] ?? __dirname);
+
+/** Bytes that are read at a time, and held for each response. */
+const CHUNK = 64 * 1024;
+
+const TYPES = new Map(
+  Object.entries({
+    '.css': 'text/css; charset=utf-8',
+    '.html': 'text/html; charset=utf-8',
+    '.ico': 'image/x-icon',
+    '.jpg': 'image/jpeg',
+    '.js': 'text/javascript; charset=utf-8',
+    '.json': 'application/json',
+    '.mjs': 'text/javascript; charset=utf-8',
+    '.png': 'image/png',
+    '.svg': 'image/svg+xml',
+    '.txt': 'text/plain; charset=utf-8',
+    '.wasm': 'application/wasm',
+    '.webp': 'image/webp',
+    '.woff2': 'font/woff2',
+  }),
+);
+
+/** Of the file system: that there is no such file, for us. */
+const ABSENT = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EACCES'];
+
+/** @typedef {import('../dist/uws.js').HttpResponse} HttpResponse */
+/** @typedef {{ address: string, names: string[], isHead: boolean, knownTag: string, knownTime: string }} Wanted */
+
+uWS
+  .App()
+  .get('/*', handle)
+  // A GET route does not get HEAD requests.
+  .head('/*', handle)
+  .any('/*', (res) => {
+    res.writeStatus('405 Method Not Allowed').writeHeader('Allow', 'GET, HEAD').end();
+  })
+  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
+    if (listenSocket) {
+      console.log(`Listening on port ${uWS.us_socket_local_port(listenSocket)}`);
+    } else {
+      console.error(`Cannot listen on port ${wantedPort}.`);
+      process.exitCode = 1;
+    }
+  });
+
+/**
+ * @param {HttpResponse} res
+ * @param {import('../dist/uws.js').HttpRequest} req
+ */
+async function handle(res, req) {
+  const leaving = new AbortController();
+  res.onAborted(() => leaving.abort());
+  const wanted = {
+    address: req.getUrl(),
+    names: parse(req.getUrl()),
+    isHead: req.getMethod() === 'head',
+    knownTag: req.getHeader('if-none-match'),
+    knownTime: req.getHeader('if-modified-since'),
+  };
+  /** @type {fs.promises.FileHandle | undefined} */
+  let file;
+  try {
+    file = await open(wanted.names);
+    if (leaving.signal.aborted) return;
+    if (file) await answer(res, wanted, file, leaving.signal);
+    else refuse(res, '404 Not Found');
+  } catch (error) {
+    console.error(error);
+    if (leaving.signal.aborted) return;
+    // In the middle of a response there is no other way to say that it goes wrong.
+    if (file) res.close();
+    else refuse(res, '500 Internal Server Error');
+  } finally {
+    await file?.close();
+  }
+}
+
+/**
+ * The names that an address is made of, or none if one of them is not plain. It is decided name by name and after
+ * decoding, so that none leads out of the folder, however it is written.
+ *
+ * @param {string} address
+ */
+function parse(address) {
+  const parts = address.slice(1).split('/');
+  // A folder stands for its page.
+  if (parts.at(-1) === '') parts[parts.length - 1] = 'index.html';
+  try {
+    const names = parts.map(decodeURIComponent);
+    // No slash of either kind, no drive, no NUL; and no dot in front, as `..` and hidden files have it.
+    return names.every((name) => /^[^./\\:\0][^/\\:\0]*$/.test(name)) ? names : [];
+  } catch {
+    // A % that is no escape.
+    return [];
+  }
+}
+
+/**
+ * Opens a file or a folder, if there is one that anybody may see.
+ *
+ * @param {string[]} names
+ */
+async function open(names) {
+  if (names.length === 0) return undefined;
+  try {
+    // Where it really is, behind all links.
+    const target = await fs.promises.realpath(path.join(root, ...names));
+    if (!target.startsWith(path.join(root, path.sep))) return undefined;
+    // Without O_NONBLOCK, opening a pipe waits for somebody who writes to it.
+    return await fs.promises.open(target, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  } catch (error) {
+    if (ABSENT.includes(/** @type {NodeJS.ErrnoException} */ (error).code ?? '')) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * @param {HttpResponse} res
+ * @param {Wanted} wanted
+ * @param {fs.promises.FileHandle} file
+ * @param {AbortSignal} signal
+ */
+async function answer(res, { address, names, isHead, knownTag, knownTime }, file, signal) {
+  const stats = await file.stat();
+  if (signal.aborted) return;
+  if (!stats.isFile()) {
+    // With a slash at the end, so that relative links of its page lead into the folder.
+    if (stats.isDirectory()) refuse(res, '301 Moved Permanently', { Location: `${address}/` });
+    else refuse(res, '404 Not Found');
+    return;
+  }
+
+  const tag = `"${stats.mtimeMs.toString(36)}-${stats.size.toString(36)}"`;
+  // Clients know it to the second.
+  const modified = Math.trunc(stats.mtimeMs / 1000) * 1000;
+  // Where there is a tag, the time does not count (RFC 9110 section 13.1.3).
+  const isKnown = knownTag === '' ? Date.parse(knownTime) >= modified : isAmong(knownTag, tag);
+  res.cork(() => {
+    if (isKnown) res.writeStatus('304 Not Modified');
+    res
+      // Weak, since within one tick of the clock a file can change twice.
+      .writeHeader('ETag', `W/${tag}`)
+      .writeHeader('Last-Modified', new Date(modified).toUTCString())
+      // To be kept, but not used without asking whether it is still the same.
+      .writeHeader('Cache-Control', 'no-cache');
+    if (isKnown) {
+      res.endWithoutBody();
+      return;
+    }
+    const extension = path.extname(names.at(-1) ?? '').toLowerCase();
+    res
+      .writeHeader('Content-Type', TYPES.get(extension) ?? 'application/octet-stream')
+      // The type is what we say, whatever the content looks like.
+      .writeHeader('X-Content-Type-Options', 'nosniff');
+    if (isHead) res.endWithoutBody(stats.size);
+    else if (stats.size === 0) res.end();
+  });
+  if (!isKnown && !isHead) await send(res, file, stats.size, signal);
+}
+
+/**
+ * @param {HttpResponse} res
+ * @param {fs.promises.FileHandle} file
+ * @param {number} size
+ * @param {AbortSignal} signal
+ */
+async function send(res, file, size, signal) {
+  const buffer = Buffer.allocUnsafe(Math.min(CHUNK, size));
+  /** Ends the wait for the client. */
+  let goOn = () => {};
+  signal.addEventListener('abort', () => goOn());
+
+  for (let start = 0; start < size;) {
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, start);
+    if (signal.aborted) return;
+    if (bytesRead === 0) throw new Error('the file has become shorter than it was');
+
+    /** Writes what the socket takes of this chunk; tells whether that was the rest of it. */
+    const offer = () => {
+      const [isTaken] = res.tryEnd(buffer.subarray(res.getWriteOffset() - start, bytesRead), size);
+      if (isTaken) goOn();
+      return isTaken;
+    };
+    await new Promise((/** @type {(value?: undefined) => void} */ resolve) => {
+      goOn = resolve;
+      // Called when the client has read something, as long as the chunk was not taken as a whole.
+      res.onWritable(offer);
+      res.cork(offer);
+    });
+    start += bytesRead;
+  }
+}
+
+/**
+ * Whether a header If-None-Match names the tag (RFC 9110 section 13.1.2).
+ *
+ * @param {string} header
+ * @param {string} tag
+ */
+function isAmong(header, tag) {
+  return header.split(',').some((known) => ['*', tag].includes(known.trim().replace(/^W\//, '')));
+}
+
+/**
+ * @param {HttpResponse} res
+ * @param {string} status
+ * @param {Record<string, string>} headers
+ */
+function refuse(res, status, headers = {}) {
+  res.cork(() => {
+    res.writeStatus(status);
+    for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
+    res.end();
+  });
+}
