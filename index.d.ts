@@ -13,6 +13,12 @@
 export const App: AppConstructor;
 
 /**
+ * Always throws an Error `ERR_MILLIWAYS_NOT_SUPPORTED`, so far: there is no TLS here yet. A proxy in front of an {@link
+ * App} can take it off.
+ */
+export const SSLApp: AppConstructor;
+
+/**
  * Always throws an Error `ERR_MILLIWAYS_NOT_SUPPORTED`: there is no HTTP/3 here. A proxy in front of an {@link App} can
  * speak it.
  */

@@ -6,6 +6,7 @@ export default uWS;
 export const {
   App,
   H3App,
+  SSLApp,
   DeclarativeResponse,
   getParts,
   us_listen_socket_close,

@@ -17,6 +17,10 @@ function App(options) {
 }
 App.prototype = TemplatedApp.prototype;
 
+function SSLApp() {
+  fail('ERR_MILLIWAYS_NOT_SUPPORTED', 'TLS is not supported yet. Use App, and a proxy in front of it that takes TLS off.');
+}
+
 function H3App() {
   fail(
     'ERR_MILLIWAYS_NOT_SUPPORTED',
@@ -40,6 +44,7 @@ function _cfg(key) {
 module.exports = {
   App,
   H3App,
+  SSLApp,
   DeclarativeResponse,
   getParts,
   us_listen_socket_close,

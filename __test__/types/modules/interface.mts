@@ -31,7 +31,8 @@ uWS.App({
   proxyProtocol: true,
   drainEachMessage: true,
 });
-// It throws, and programs that mention it compile.
+// They throw, and programs that mention them compile.
+is<uWS.AppConstructor>()(uWS.SSLApp);
 is<uWS.AppConstructor>()(uWS.H3App);
 
 const answer = (res: uWS.HttpResponse, req: uWS.HttpRequest) => {
