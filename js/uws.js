@@ -18,7 +18,10 @@ function App(options) {
 App.prototype = TemplatedApp.prototype;
 
 function SSLApp() {
-  fail('ERR_MILLIWAYS_NOT_SUPPORTED', 'TLS is not supported yet. Use App, and a proxy in front of it that takes TLS off.');
+  fail(
+    'ERR_MILLIWAYS_NOT_SUPPORTED',
+    'TLS is not supported yet. Use App, and a proxy in front of it that takes TLS off.',
+  );
 }
 
 function H3App() {

@@ -39,6 +39,7 @@ const STEPS = {
   types: { title: 'Type tests', run: typeTests },
   lint: { title: 'Formatting and linters', run: linters },
   slow: { title: 'Soak tests', run: soakTests },
+  'drop-in': { title: 'Programs of dependents', run: dropIn },
 };
 
 async function buildIfStale() {
@@ -101,6 +102,10 @@ async function soakTests() {
   const files = (await listFiles('__test__/soak')).filter((file) => /^__test__\/soak\/[^/]+\.m?js$/.test(file));
   if (files.length === 0) say('There are none.');
   for (const file of files) await run(process.execPath, [file], { timeout: SOAK_TIMEOUT_MS });
+}
+
+async function dropIn() {
+  await node('__test__/drop-in/run.mjs');
 }
 
 async function cargo(...args) {
