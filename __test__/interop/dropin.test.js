@@ -6,7 +6,6 @@ const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
 const fs = require('node:fs/promises');
-const net = require('node:net');
 const path = require('node:path');
 const readline = require('node:readline');
 const { describe, it } = require('node:test');
@@ -14,6 +13,7 @@ const { WebSocket } = require('ws');
 const { fetch } = require('../support/http.js');
 const { modulePath, root, isReference, ours } = require('../support/uws.js');
 const { EventLog } = require('../support/EventLog.js');
+const { freePort } = require('../support/freePort.js');
 const { deadline } = require('../support/wait.js');
 
 let copies = 0;
@@ -46,15 +46,6 @@ async function drop(t, name, wantedPort) {
       return { code, signal };
     },
   };
-}
-
-async function freePort() {
-  const server = net.createServer().listen(0);
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** Sends, and gives the next message and whether it was binary. */

@@ -3,10 +3,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import net from 'node:net';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import eventLog from '../../support/EventLog.js';
+import { freePort } from '../../support/freePort.js';
 import wait from '../../support/wait.js';
 
 const { EventLog } = eventLog;
@@ -84,13 +84,4 @@ export class Server {
     await Promise.race([this.log.next('listening'), early]);
     early.catch(() => {});
   }
-}
-
-async function freePort() {
-  const server = net.createServer().listen(0);
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
 }
