@@ -3,6 +3,7 @@
 const assert = require('node:assert/strict');
 const net = require('node:net');
 const { after, describe, it } = require('node:test');
+const { freePort } = require('./support/freePort.js');
 const { EventLog } = require('./support/EventLog.js');
 const { RawSocket } = require('./support/RawSocket.js');
 const { Script } = require('./support/Script.js');
@@ -531,14 +532,6 @@ describe('a process', () => {
     }
   });
 });
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function hasIPv6() {
   const server = net.createServer();
