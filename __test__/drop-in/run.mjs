@@ -25,7 +25,7 @@ async function main(words) {
   if (unknown !== undefined) throw new BuildError(`there is no program ${unknown}; there are ${all.join(', ')}.`);
 
   if (await isStale()) await build();
-  const runtime = await preparePeers({ mustBeRight: true, say: console.log });
+  const runtime = await preparePeers({ mustBeRight: !options.has('--ours'), say: console.log });
   const tarballs = await packBoth();
   const names = chosen.length > 0 ? chosen : all;
   if (options.has('--lock')) {
