@@ -49,6 +49,23 @@ describe('onData', () => {
     ]);
   });
 
+  it('gets the next piece when what the last one has put off has run', async (t) => {
+    const { client, log } = await connect(t, (res, log) => {
+      res.onAborted(() => {});
+      res.onData((chunk, isLast) => {
+        log.add('data', text(chunk));
+        process.nextTick(() => log.add('tick', text(chunk)));
+        Promise.resolve().then(() => log.add('microtask', text(chunk)));
+        if (isLast) res.end('done');
+      });
+    });
+    client.write(chunked('1\r\na\r\n1\r\nb\r\n0\r\n\r\n'));
+    assert.equal((await client.readResponse()).body, 'done');
+    const pieces = ['a', 'b', ''];
+    const expected = pieces.flatMap((piece) => ['data', 'tick', 'microtask'].map((name) => [name, piece]));
+    assert.deepEqual(log.all, expected);
+  });
+
   it('gets the data of chunks, and their end as an empty last one', async (t) => {
     const { client, log } = await connect(t, logData);
     client.write(chunked('3\r\nabc\r\n2;x="y"\r\nde\r\n0\r\nTrailer: t\r\n\r\n'));

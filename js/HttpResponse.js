@@ -5,7 +5,6 @@ const { runCorked } = require('./cork');
 const { toData } = require('./data');
 const { requireArguments, requireFunction } = require('./errors');
 const native = require('./native');
-const { lent } = require('./registers');
 const { contextOf } = require('./SocketContext');
 const { warnUncorked, warnWritable } = require('./warnings');
 
@@ -227,9 +226,12 @@ native.setResponseHandlers(
     connections[slot] = undefined;
     aborted();
   },
-  // An async handler keeps its chunk until what it awaits first has settled.
-  (slot, chunk, remaining) => lent(handlersOf(connections[slot]).data(chunk, remaining)),
-  (slot, body) => lent(handlersOf(connections[slot]).collected(body)),
+  (slot, chunk, remaining) => {
+    handlersOf(connections[slot]).data(chunk, remaining);
+  },
+  (slot, body) => {
+    handlersOf(connections[slot]).collected(body);
+  },
   (slot, offset) => {
     if (typeof handlersOf(connections[slot]).writable(offset) !== 'boolean') warnWritable();
   },

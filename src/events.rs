@@ -57,13 +57,13 @@ impl Handler for Environment {
     fn data(&self, _reactor: &Reactor, id: ConnectionId, data: &[u8], remaining: Option<u64>) {
         #[expect(clippy::cast_precision_loss, reason = "a body of 8 PiB is never sent")]
         let remaining = remaining.map_or(UNKNOWN, |remaining| remaining as f64);
-        self.event(Scope::Batch, |js| {
+        self.event(Scope::Own, |js| {
             let function = match &self.callbacks.borrow().data {
                 Some(callback) => callback.function(js)?,
                 None => return Ok(()),
             };
             let buffer = js.copied_buffer(data)?;
-            self.lend(js, Scope::Batch, function, buffer, &[js.number(id.slot)?, buffer, js.double(remaining)?])
+            self.lend(js, Scope::Own, function, buffer, &[js.number(id.slot)?, buffer, js.double(remaining)?])
         });
     }
 
@@ -71,13 +71,13 @@ impl Handler for Environment {
         let Some(body) = body else {
             return self.tell_response(|callbacks| &callbacks.collected, id, |js| js.null().map(Some));
         };
-        self.event(Scope::Batch, |js| {
+        self.event(Scope::Own, |js| {
             let function = match &self.callbacks.borrow().collected {
                 Some(callback) => callback.function(js)?,
                 None => return Ok(()),
             };
             let buffer = js.owned_buffer(body)?;
-            self.lend(js, Scope::Batch, function, buffer, &[js.number(id.slot)?, buffer])
+            self.lend(js, Scope::Own, function, buffer, &[js.number(id.slot)?, buffer])
         });
     }
 
@@ -209,7 +209,7 @@ impl Environment {
         id: ConnectionId,
         make: impl for<'s> FnOnce(Js<'s>) -> Result<Option<Value<'s>>, Failed>,
     ) {
-        self.event(Scope::Batch, |js| {
+        self.event(Scope::Own, |js| {
             let function = match which(&self.callbacks.borrow()) {
                 Some(callback) => callback.function(js)?,
                 None => return Ok(()),
@@ -224,7 +224,7 @@ impl Environment {
     }
 
     fn tell_filter(&self, app: AppId, id: ConnectionId, count: f64) {
-        self.event(Scope::Batch, |js| {
+        self.event(Scope::Own, |js| {
             let function = match self.callbacks.borrow().filters.get(&app.0) {
                 Some(callback) => callback.function(js)?,
                 None => return Ok(()),
