@@ -91,6 +91,28 @@ describe('write', () => {
   });
 });
 
+describe('a client that has gone without a word', () => {
+  const writes = {
+    write: (res) => res.write(Buffer.alloc(MEBIBYTE)),
+    tryEnd: (res) => res.tryEnd(Buffer.alloc(MEBIBYTE), 2 * MEBIBYTE),
+  };
+  for (const [name, write] of Object.entries(writes)) {
+    it(`takes nothing of ${name}, which says so, and the abort handler is called`, async (t) => {
+      const log = new EventLog();
+      const client = await connect(t, (res) => {
+        res.onAborted(() => log.add('aborted'));
+        client.reset();
+        // The first finds out.
+        write(res);
+        log.add('written', write(res));
+      });
+      client.write(request('/'));
+      await log.next('aborted');
+      assert.deepEqual(log.all, [['written', name === 'write' ? false : [false, false]], ['aborted']]);
+    });
+  }
+});
+
 describe('endWithoutBody', () => {
   for (const [args, expected] of [
     [[], HEAD],

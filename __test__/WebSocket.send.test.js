@@ -30,6 +30,15 @@ describe('send', () => {
     assert.deepEqual(seen, [1, 0, 1, 0]);
   });
 
+  it('gives 0 for a client that has gone without a word', async (t) => {
+    const { client, ws, log } = await connectLogged(t, { maxBackpressure: 0 });
+    client.reset();
+    // The first finds out.
+    ws.send(new Uint8Array(MEBIBYTE), true);
+    assert.equal(ws.send('text'), 0);
+    assert.equal((await log.next('close'))[0], 1006);
+  });
+
   it('takes text and bytes of every kind, and sends text unless told otherwise', async (t) => {
     const { client, ws } = await connectLogged(t);
     const bytes = new Uint8Array([0x21, 0x61, 0x62, 0x63, 0x21]);

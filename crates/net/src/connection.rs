@@ -226,6 +226,11 @@ impl Connection {
         self.side.as_ref().map_or(0, |side| side.output.backpressure())
     }
 
+    /// Whether the peer keeps up, as far as is known: nothing waits for its socket, and none has been lost with it.
+    pub(crate) fn keeps_up(&self) -> bool {
+        self.backpressure() == 0 && !self.flags.has(Flags::BROKEN)
+    }
+
     /// Bytes that wait for the end of a message in fragments.
     pub(crate) fn held(&self) -> usize {
         self.side.as_ref().map_or(0, |side| side.held.len())

@@ -173,7 +173,7 @@ impl State {
         tail: &[u8],
     ) {
         let Some(connection) = self.table.at(slot) else { return };
-        if payload.len() < DIRECT_FROM || connection.backpressure() > 0 || connection.flags.has(Flags::BROKEN) {
+        if payload.len() < DIRECT_FROM || !connection.keeps_up() {
             return self.write(slot, |output| {
                 append_head(output);
                 output.extend_from_slice(payload);
@@ -191,7 +191,7 @@ impl State {
     /// Writes a piece of a payload as far as the socket takes it, and keeps none that is long; gives how much that is.
     pub(crate) fn offer(&mut self, slot: u32, piece: &[u8]) -> usize {
         let Some(connection) = self.table.at(slot) else { return 0 };
-        if connection.backpressure() > 0 || connection.flags.has(Flags::BROKEN) {
+        if !connection.keeps_up() {
             return 0;
         }
         if piece.len() < DIRECT_FROM {

@@ -465,7 +465,7 @@ impl State {
     }
 
     fn send_status(&mut self, id: ConnectionId) -> Result<SendStatus, SendError> {
-        let is_blocked = self.table.get(id)?.backpressure() > 0;
-        Ok(if is_blocked { SendStatus::Backpressure } else { SendStatus::Sent })
+        let keeps_up = self.table.get(id)?.keeps_up();
+        Ok(if keeps_up { SendStatus::Sent } else { SendStatus::Backpressure })
     }
 }

@@ -111,7 +111,7 @@ impl Reactor {
         self.state().begin_chunks(id)
     }
 
-    /// Writes a chunk of the body. Tells whether the client keeps up: false when it waits for the socket.
+    /// Writes a chunk of the body. Tells whether the client keeps up: false when it waits for the socket, or is gone.
     pub fn write_chunk(&self, id: ConnectionId, chunk: &[u8]) -> Result<bool, ResponseError> {
         let mut state = self.state();
         state.begin_chunks(id)?;
@@ -120,7 +120,7 @@ impl Reactor {
         if !chunk.is_empty() && !flags.has(Flags::BODILESS | Flags::HEAD) {
             state.write_payload(id.slot, chunk, |output| write_chunk(output, chunk.len()), b"\r\n");
         }
-        Ok(state.response(id)?.backpressure() == 0)
+        Ok(state.response(id)?.keeps_up())
     }
 
     /// Writes the next piece of a body of `total` bytes as far as the socket takes it; what it does not take is to be
