@@ -52,6 +52,67 @@ describe('the classes', () => {
     assert.equal(uWS.App(undefined).constructor.name, 'uWS.App');
   });
 
+  it('methods are enumerable, for programs that copy them', async (t) => {
+    const keys = {};
+    const keysOf = (object) => {
+      const found = [];
+      for (const key in object) found.push(key);
+      return found;
+    };
+    const { port } = serve(t, (app) => {
+      keys.app = keysOf(app);
+      app.ws('/*', {
+        open: (ws) => {
+          ws.mine = true;
+          keys.ws = keysOf(ws);
+        },
+      });
+      app.any('/*', (res, req) => {
+        Object.assign(keys, { res: keysOf(res), req: keysOf(req) });
+        res.end();
+      });
+    });
+    await fetch(port, '/');
+    (await RawSocket.upgrade(port, '/')).destroy();
+    const expected = {
+      app: [
+        'get',
+        'del',
+        'any',
+        'ws',
+        'listen',
+        'listen_unix',
+        'publish',
+        'numSubscribers',
+        'domain',
+        'filter',
+        'close',
+      ],
+      ws: ['mine', 'send', 'subscribe', 'publish', 'cork', 'end', 'getUserData', 'getRemoteAddressAsText'],
+      res: [
+        'end',
+        'tryEnd',
+        'write',
+        'writeHeader',
+        'onAborted',
+        'onDataV2',
+        'collectBody',
+        'collect',
+        'cork',
+        'upgrade',
+      ],
+      req: ['getHeader', 'getUrl', 'getCaseSensitiveMethod', 'getQuery', 'forEach', 'setYield'],
+    };
+    for (const [name, wanted] of Object.entries(expected)) {
+      assert.deepEqual(
+        wanted.filter((key) => !keys[name].includes(key)),
+        [],
+        name,
+      );
+      assert.ok(!keys[name].includes('constructor'));
+    }
+  });
+
   it('App takes the options of an SSLApp, and unknown ones, and ignores them', () => {
     const options = { key_file_name: 'missing.pem', cert_file_name: 'missing.pem', passphrase: '1234', unknown: {} };
     assert.equal(uWS.App(options).constructor.name, 'uWS.App');

@@ -7,6 +7,7 @@ const HttpRequest = require('./HttpRequest');
 const { HttpResponse, responseAt } = require('./HttpResponse');
 const { listenToken } = require('./ListenSocket');
 const native = require('./native');
+const { makeNativeLike } = require('./nativeLike');
 const { SLOT, VALUE, lent, registers } = require('./registers');
 const { SocketContext } = require('./SocketContext');
 const { warnDomain } = require('./warnings');
@@ -136,7 +137,7 @@ class TemplatedApp {
   }
 }
 
-Object.defineProperty(TemplatedApp, 'name', { value: 'uWS.App' });
+makeNativeLike(TemplatedApp, 'uWS.App');
 
 const HANDLERS = ['upgrade', 'open', 'message', 'dropped', 'drain', 'close', 'ping', 'pong', 'subscription'];
 

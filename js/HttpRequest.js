@@ -2,6 +2,7 @@
 
 const { requireFunction } = require('./errors');
 const native = require('./native');
+const { makeNativeLike } = require('./nativeLike');
 
 class HttpRequest {
   /** The number of the request, which the addon knows as long as its handler runs. */
@@ -50,6 +51,6 @@ class HttpRequest {
   }
 }
 
-Object.defineProperty(HttpRequest, 'name', { value: 'uWS.HttpRequest' });
+makeNativeLike(HttpRequest, 'uWS.HttpRequest');
 
 module.exports = HttpRequest;

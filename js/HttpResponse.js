@@ -5,6 +5,7 @@ const { runCorked } = require('./cork');
 const { toData } = require('./data');
 const { requireArguments, requireFunction } = require('./errors');
 const native = require('./native');
+const { makeNativeLike } = require('./nativeLike');
 const { contextOf } = require('./SocketContext');
 const { warnUncorked, warnWritable } = require('./warnings');
 
@@ -213,12 +214,8 @@ function propertiesOf(object) {
 }
 
 /** The name that `cork` had once. */
-Object.defineProperty(HttpResponse.prototype, 'collect', {
-  value: HttpResponse.prototype.cork,
-  writable: true,
-  configurable: true,
-});
-Object.defineProperty(HttpResponse, 'name', { value: 'uWS.HttpResponse' });
+HttpResponse.prototype.collect = HttpResponse.prototype.cork;
+makeNativeLike(HttpResponse, 'uWS.HttpResponse');
 
 native.setResponseHandlers(
   (slot) => {

@@ -4,6 +4,7 @@ const { runCorked } = require('./cork');
 const { COMPRESS, kindOf, toData } = require('./data');
 const { requireArguments, requireFunction } = require('./errors');
 const native = require('./native');
+const { makeNativeLike } = require('./nativeLike');
 const { GENERATION, SLOT, VALUE, registers } = require('./registers');
 
 // What a message is sent as. Of whole messages the number is whether they are binary.
@@ -128,11 +129,7 @@ class WebSocket {
 }
 
 // The name it had in 2019.
-Object.defineProperty(WebSocket.prototype, 'experimental_cork', {
-  value: WebSocket.prototype.cork,
-  writable: true,
-  configurable: true,
-});
-Object.defineProperty(WebSocket, 'name', { value: 'uWS.WebSocket' });
+WebSocket.prototype.experimental_cork = WebSocket.prototype.cork;
+makeNativeLike(WebSocket, 'uWS.WebSocket');
 
 module.exports = WebSocket;

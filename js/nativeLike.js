@@ -1,0 +1,14 @@
+'use strict';
+
+/**
+ * Gives a class the name that uWebSockets.js's has, and makes its methods enumerable, as they are there: programs copy
+ * them with `for (const key in res)`.
+ */
+function makeNativeLike(Class, name) {
+  for (const key of Object.getOwnPropertyNames(Class.prototype)) {
+    if (key !== 'constructor') Object.defineProperty(Class.prototype, key, { enumerable: true });
+  }
+  Object.defineProperty(Class, 'name', { value: name });
+}
+
+module.exports = { makeNativeLike };
