@@ -1,0 +1,13 @@
+// What players of a game on Colyseus see, and who else asks its server for something.
+
+import { connectionSteps, lastSteps } from './connection-steps.mjs';
+import { requestSteps } from './request-steps.mjs';
+import { roomSteps } from './room-steps.mjs';
+
+export const steps = { ...requestSteps, ...roomSteps, ...connectionSteps, ...lastSteps };
+
+export const differences = {
+  'a message of more than is allowed ends the connection':
+    'who sent it gets a close frame with 1009 before the end (COMPATIBILITY.md, WebSockets), which the SDK takes for good',
+  'a close frame of one byte': 'RFC 6455 section 5.5.1 has none; uWebSockets.js takes it for one without a code',
+};
