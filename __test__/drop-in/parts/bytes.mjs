@@ -1,0 +1,104 @@
+// Bodies too large to be shown, and clients that are not patient or not quick.
+
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import http from 'node:http';
+import raw from '../../support/RawSocket.js';
+import wait from '../../support/wait.js';
+
+const { RawSocket } = raw;
+const { deadline } = wait;
+
+/** What stands for a body: its length, and the beginning of its hash. */
+export function digest(bytes) {
+  return `${bytes.length} ${createHash('sha256').update(bytes).digest('hex').slice(0, 16)}`;
+}
+
+/** Bytes of which no two stretches are alike. */
+export function pattern(length) {
+  const bytes = Buffer.alloc(length);
+  for (let index = 0; index + 4 <= length; index += 4) bytes.writeUInt32LE(Math.imul(index, 2654435761) >>> 0, index);
+  return bytes;
+}
+
+/**
+ * Sends a request, the pieces one after another, each when the one before has left; gives status, headers and bytes. The
+ * connection stays open until then: an answer that comes before all is sent would be lost with it.
+ */
+export async function send(server, target, { pieces = [], agent, ...options } = {}) {
+  const own = new http.Agent({ keepAlive: true });
+  const sent = http.request(`${server.origin}${target}`, { agent: agent ?? own, ...options });
+  sent.setNoDelay(true);
+  // Read while it is sent: who answers with what comes in would wait otherwise.
+  const answered = once(sent, 'response').then(async ([response]) => {
+    return { status: response.statusCode, headers: response.headers, body: Buffer.concat(await response.toArray()) };
+  });
+  answered.catch(() => {});
+  for (const piece of pieces) await new Promise((resolve) => sent.write(piece, resolve));
+  sent.end();
+  const answer = await answered;
+  own.destroy();
+  return answer;
+}
+
+/** Cuts into pieces of `size` bytes. */
+export function cut(bytes, size) {
+  const pieces = [];
+  for (let start = 0; start < bytes.length; start += size) pieces.push(bytes.subarray(start, start + size));
+  return pieces;
+}
+
+/**
+ * Asks for something large, reads nothing of it until `meanwhile` has ended, and then everything within `patience`
+ * milliseconds, with as long as `meanwhile` takes between one million bytes and the next.
+ */
+export async function sendAndDawdle(server, target, { meanwhile, patience }) {
+  const sent = http.request(`${server.origin}${target}`, { agent: new http.Agent() });
+  sent.end();
+  const [response] = await once(sent, 'response');
+  const chunks = [];
+  const read = async () => {
+    let untilPause = 0;
+    for await (const chunk of response) {
+      chunks.push(chunk);
+      untilPause -= chunk.length;
+      if (untilPause > 0) continue;
+      untilPause = 1_000_000;
+      await meanwhile();
+    }
+  };
+  try {
+    await deadline(read(), () => `end of ${target} after ${Buffer.concat(chunks).length} bytes`, patience);
+  } finally {
+    sent.destroy();
+  }
+  return { status: response.statusCode, body: Buffer.concat(chunks) };
+}
+
+/** A connection on which the request is written, and which `leave` then ends in its way. */
+export async function depart(server, request, leave) {
+  const client = await RawSocket.connect(server.port);
+  client.write(request);
+  await leave(client);
+}
+
+/** How connections end before their time. */
+export const DEPARTURES = {
+  'by a reset': (client) => client.reset(),
+  'without a word': (client) => client.destroy(),
+};
+
+/** Runs `task` for each number below `count`, at most `width` at once. */
+export async function inParallel(count, width, task) {
+  const results = [];
+  let next = 0;
+  const work = async () => {
+    while (next < count) {
+      const number = next;
+      next += 1;
+      results[number] = await task(number);
+    }
+  };
+  await deadline(Promise.all(Array.from({ length: width }, work)), `end of ${count} tasks`, 40_000);
+  return results;
+}

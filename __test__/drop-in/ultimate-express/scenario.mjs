@@ -1,0 +1,15 @@
+// What browsers and other clients see of a site on ultimate-express.
+
+import { answers } from './steps/answers.mjs';
+import { bodies } from './steps/bodies.mjs';
+import { connections } from './steps/connections.mjs';
+import { files } from './steps/files.mjs';
+
+export const steps = { ...answers, ...files, ...bodies, ...connections };
+
+export const differences = {
+  'slow readers of what has a length get everything':
+    'uWebSockets.js forgets a handler of onWritable that is attached by the one before it, and writes no more',
+  'simple handlers are declarative responses': 'uwebsockets 3.0.6 has no DeclarativeResponse',
+  'answers that have no body': 'responses to HEAD and those of 204 and 304 have none',
+};
