@@ -85,10 +85,10 @@ export interface AppOptions {
 
   /**
    * Whether microtasks and `process.nextTick` callbacks run after each `message`, `drain`, `dropped`, `ping`, `pong`,
-   * `subscription` and `close` handler, and before the ArrayBuffer that it got is detached. That is what uWebSockets.js
-   * does. Without, they run when all events that came in together have been handled, up to 64 of them: that is a
-   * quarter faster with many small messages. Handlers that return a promise, as async functions do, have them run in
-   * either case; only one that starts something asynchronous and does not return it could need this.
+   * `subscription` and `close` handler. That is what uWebSockets.js does. Without, they run when all events that came in
+   * together have been handled, up to 64 of them and 64 KiB: that is a quarter faster with many small messages. Handlers
+   * that return a promise, as async functions do, have them run in either case; only one that starts something
+   * asynchronous, does not return it and wants it done before the next message needs this.
    *
    * @default false
    */
@@ -411,9 +411,9 @@ export interface WebSocketBehavior<UserData = unknown> {
   /**
    * A message has come in, whole.
    *
-   * The ArrayBuffer is lent. It is detached, which makes it empty, when the handler has returned; if it returned a
-   * promise, when the microtasks and `process.nextTick` callbacks that were due have run. Copy what is needed longer:
-   * `message.slice(0)`. Passing it to {@link WebSocket.send} copies it.
+   * The ArrayBuffer is lent. It is detached, which makes it empty, when the handler has returned and the microtasks and
+   * `process.nextTick` callbacks that were due have run. Copy what is needed longer: `message.slice(0)`. Passing it to
+   * {@link WebSocket.send} copies it.
    *
    * @param isBinary Whether it is binary. Text is UTF-8, and was checked to be (RFC 6455 section 8.1).
    */

@@ -290,6 +290,23 @@ describe('the ArrayBuffer of a handler', () => {
     });
   }
 
+  for (const size of SIZES) {
+    it(`is valid in what a handler that is not async has put off, then detached: ${size} bytes`, async (t) => {
+      const { client, log } = await connectLogged(t, {
+        maxPayloadLength: size,
+        maxBackpressure: 0,
+        message: (ws, message) => {
+          Promise.resolve().then(() => ws.send(message, true));
+          setImmediate(() => log.add('immediate', message.byteLength));
+        },
+      });
+      const payloads = Array.from({ length: 10 }, (_, i) => Buffer.alloc(size, i));
+      client.write(Buffer.concat(payloads.map((payload) => frames.binary(payload))));
+      for (const payload of payloads) assert.ok((await client.readFrame()).payload.equals(payload));
+      for (let i = 0; i < payloads.length; i += 1) assert.deepEqual(await log.next('immediate'), [0]);
+    });
+  }
+
   it('is valid in a nextTick of an async handler', async (t) => {
     const { client } = await connectLogged(t, {
       message: async (ws, message) => {

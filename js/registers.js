@@ -9,9 +9,9 @@ const SLOT = 0;
 const GENERATION = 1;
 const VALUE = 2;
 
-/** Tells what a handler that was lent bytes has returned: if anything, it may go on with them. */
+/** Tells whether a handler that was lent bytes has returned a promise, and goes on with them. */
 function lent(returned) {
-  registers[VALUE] = returned === undefined ? 0 : 1;
+  registers[VALUE] = typeof returned === 'object' && returned !== null ? 1 : 0;
 }
 
 module.exports = { GENERATION, SLOT, VALUE, lent, registers };

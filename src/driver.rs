@@ -60,13 +60,14 @@ impl Environment {
     /// Runs what a callback of the loop is for. Such a callback comes between calls from JavaScript, unless another
     /// addon runs the loop inside one: then the scopes that are open stay so, below those of this callback.
     fn run(&self, what: impl FnOnce()) {
-        let outer = (self.in_call.replace(false), self.batch.take());
+        let outer = (self.in_call.replace(false), self.batch.take(), self.lent.take());
         if let Err(panic) = catch_unwind(AssertUnwindSafe(what)) {
             self.report(&Error::internal(&*panic));
         }
         self.end_batch();
         self.in_call.set(outer.0);
         self.batch.set(outer.1);
+        self.lent.replace(outer.2);
     }
 }
 

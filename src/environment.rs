@@ -1,7 +1,7 @@
 //! What there is for one Node environment: a reactor, its handles in the loop, and the functions that events go to.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::raw::c_void;
 use std::ptr::{self, NonNull};
 use std::time::Instant;
@@ -36,6 +36,8 @@ pub(crate) struct Environment {
     /// The request whose handler is running.
     pub(crate) request: CurrentRequest,
     pub(crate) registers: Registers,
+    /// What belongs to the batch, but is not moved with it.
+    pub(crate) lent: RefCell<Lent>,
     /// Memory for text on its way through.
     pub(crate) scratch: Cell<Vec<u8>>,
     /// The handles in the loop, until they are closed.
@@ -89,9 +91,14 @@ pub(crate) enum Scope {
     Own,
 }
 
-/// Events that are told in one handle scope: opening one for each would cost as much as calling a function. What they
-/// keep alive until it closes are small objects, as buffers lose their memory at the end of their event.
-const EVENTS_PER_SCOPE: u32 = 64;
+/// Events after which microtasks and nextTicks run: letting them run costs several times as much as calling a function.
+const EVENTS_PER_TICK: u32 = 64;
+
+/// Bytes that handlers may have been lent until then.
+const LENT_PER_TICK: usize = 64 * 1024;
+
+/// Events that are told in one handle scope. What they keep alive until it closes are small objects.
+const EVENTS_PER_SCOPE: u32 = 512;
 
 /// Fields are dropped in this order.
 pub(crate) struct Batch {
@@ -100,6 +107,18 @@ pub(crate) struct Batch {
     handles: HandleScope,
     /// How many have been told.
     events: u32,
+}
+
+/// Buffers that handlers were lent. They lose their memory when the ticks have run, one with each that is lent anew: its
+/// memory is what the next one's is made of then, which is faster than to free a lot of it at once.
+#[derive(Default)]
+pub(crate) struct Lent {
+    /// Their handles are those of the batch's scope. The oldest is first.
+    buffers: VecDeque<sys::napi_value>,
+    /// Of how many the ticks have run.
+    over: usize,
+    /// Bytes of the others.
+    bytes: usize,
 }
 
 /// Makes the environment's state and fills `exports` with functions that work on it.
@@ -115,6 +134,7 @@ pub(crate) fn register(env: sys::napi_env, exports: sys::napi_value) -> Result<(
         async_context: AsyncContext::new(js, "milliways").map_err(failed)?,
         callbacks: RefCell::default(),
         batch: Cell::default(),
+        lent: RefCell::default(),
         in_call: Cell::new(false),
         is_alive: Cell::new(true),
         request: CurrentRequest::default(),
@@ -289,11 +309,27 @@ impl Environment {
 
     /// The batch that is open, with its scopes, or a new one.
     fn shared_batch(&self) -> Option<Batch> {
-        let batch = self.batch.take().filter(|batch| batch.events < EVENTS_PER_SCOPE);
+        let mut batch = self.batch.take();
+        if let Some(told) = &mut batch
+            && told.events.is_multiple_of(EVENTS_PER_TICK)
+        {
+            self.tick(told);
+            if told.events == EVENTS_PER_SCOPE {
+                self.end(batch.take());
+            }
+            // What ran then may have ended the environment.
+            if !self.is_alive() {
+                return None;
+            }
+        }
         let mut batch = match batch {
             Some(batch) => batch,
-            // SAFETY: on the environment's thread, which is alive; closed after all that is opened inside.
-            None => Batch { ticks: None, handles: unsafe { HandleScope::open(self.env) }.ok()?, events: 0 },
+            None => Batch {
+                ticks: None,
+                // SAFETY: on the environment's thread, which is alive; closed after all that is opened inside.
+                handles: unsafe { HandleScope::open(self.env) }.ok()?,
+                events: 0,
+            },
         };
         if batch.ticks.is_none() {
             batch.ticks = Some(self.async_context.open(batch.handles.js()).ok()?);
@@ -304,8 +340,69 @@ impl Environment {
 
     /// Runs microtasks and nextTicks, and closes the scopes that events shared.
     pub(crate) fn end_batch(&self) {
-        // Dropped while the batch is out of its place: what runs then comes by calls, not by events.
-        drop(self.batch.take());
+        self.end(self.batch.take());
+    }
+
+    /// Ends a batch that is out of its place: what runs then comes by calls, not by events.
+    fn end(&self, batch: Option<Batch>) {
+        if let Some(mut batch) = batch {
+            self.tick(&mut batch);
+            self.take_back(&batch, 0);
+        }
+    }
+
+    /// Runs microtasks and nextTicks, and has what handlers were lent until then be over.
+    fn tick(&self, batch: &mut Batch) {
+        drop(batch.ticks.take());
+        let mut lent = self.lent.borrow_mut();
+        lent.over = lent.buffers.len();
+        if std::mem::take(&mut lent.bytes) >= LENT_PER_TICK {
+            drop(lent);
+            self.take_back(batch, 0);
+        }
+    }
+
+    /// Detaches buffers that are over, but for so many.
+    fn take_back(&self, batch: &Batch, rest: usize) {
+        let lent = &mut *self.lent.borrow_mut();
+        while lent.over > rest {
+            lent.over -= 1;
+            let Some(buffer) = lent.buffers.pop_front() else { return };
+            self.detach(batch.handles.js(), buffer);
+        }
+    }
+
+    fn detach(&self, js: Js<'_>, buffer: sys::napi_value) {
+        // If it was the end of the environment, the buffers stay as they are: Node 20 aborts when one is detached while
+        // that is on its way up through calls of JavaScript.
+        if self.is_alive() {
+            // SAFETY: its handle belongs to the batch's scope, which is open.
+            let buffer = unsafe { Value::from_raw(buffer) };
+            // One that cannot be detached is out of our reach with the environment.
+            let _ = js.detach(buffer);
+        }
+    }
+
+    /// Keeps a buffer for its handler until the ticks have run, unless there is no batch, in a call from JavaScript.
+    pub(crate) fn keep_lent(&self, js: Js<'_>, buffer: Value<'_>, length: usize) -> bool {
+        if self.in_call.get() {
+            return false;
+        }
+        let mut lent = self.lent.borrow_mut();
+        lent.buffers.push_back(buffer.raw());
+        lent.bytes += length;
+        if lent.over > 0 {
+            lent.over -= 1;
+            if let Some(buffer) = lent.buffers.pop_front() {
+                self.detach(js, buffer);
+            }
+        }
+        let is_much = lent.bytes >= LENT_PER_TICK;
+        drop(lent);
+        if is_much {
+            self.run_ticks();
+        }
+        true
     }
 
     /// Runs microtasks and nextTicks in the middle of an event, unless JavaScript that is under way will see to them.
@@ -314,7 +411,7 @@ impl Environment {
             return;
         }
         if let Some(mut batch) = self.batch.take() {
-            drop(batch.ticks.take());
+            self.tick(&mut batch);
             self.batch.set(Some(batch));
         }
     }

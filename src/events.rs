@@ -63,7 +63,13 @@ impl Handler for Environment {
                 None => return Ok(()),
             };
             let buffer = js.copied_buffer(data)?;
-            self.lend(js, Scope::Own, function, buffer, &[js.number(id.slot)?, buffer, js.double(remaining)?])
+            self.lend(
+                js,
+                Scope::Own,
+                function,
+                (buffer, data.len()),
+                &[js.number(id.slot)?, buffer, js.double(remaining)?],
+            )
         });
     }
 
@@ -76,8 +82,9 @@ impl Handler for Environment {
                 Some(callback) => callback.function(js)?,
                 None => return Ok(()),
             };
+            let length = body.len();
             let buffer = js.owned_buffer(body)?;
-            self.lend(js, Scope::Own, function, buffer, &[js.number(id.slot)?, buffer])
+            self.lend(js, Scope::Own, function, (buffer, length), &[js.number(id.slot)?, buffer])
         });
     }
 
@@ -234,14 +241,14 @@ impl Environment {
     }
 
     fn tell_payload(&self, behavior: BehaviorId, which: Which, id: ConnectionId, payload: Payload<'_>, extra: u32) {
-        self.tell_buffer(behavior, which, id, extra, |js| match payload {
+        self.tell_buffer(behavior, which, id, extra, payload.len(), |js| match payload {
             Payload::Owned(bytes) => js.owned_buffer(bytes),
             payload @ Payload::Borrowed { .. } => js.array_buffer(payload.len(), |buffer| payload.copy_into(buffer)),
         });
     }
 
     fn tell_bytes(&self, behavior: BehaviorId, which: Which, id: ConnectionId, bytes: &[u8], extra: u32) {
-        self.tell_buffer(behavior, which, id, extra, |js| js.copied_buffer(bytes));
+        self.tell_buffer(behavior, which, id, extra, bytes.len(), |js| js.copied_buffer(bytes));
     }
 
     fn tell_buffer(
@@ -250,6 +257,7 @@ impl Environment {
         which: Which,
         id: ConnectionId,
         extra: u32,
+        length: usize,
         make: impl for<'s> FnOnce(Js<'s>) -> Result<Value<'s>, Failed>,
     ) {
         let scope = self.scope_of(behavior);
@@ -257,7 +265,7 @@ impl Environment {
             let buffer = make(js)?;
             self.registers.set(Register::Slot, id.slot);
             self.registers.set(Register::Value, extra);
-            self.lend(js, scope, function, buffer, &[buffer])
+            self.lend(js, scope, function, (buffer, length), &[buffer])
         });
     }
 
@@ -285,7 +293,7 @@ impl Environment {
             |js, function| {
                 let buffer = js.copied_buffer(topic)?;
                 let arguments = [js.number(id.slot)?, buffer, js.size(change.new)?, js.size(change.old)?];
-                self.lend(js, scope, function, buffer, &arguments)
+                self.lend(js, scope, function, (buffer, topic.len()), &arguments)
             },
         );
     }
@@ -294,26 +302,29 @@ impl Environment {
         self.callbacks.borrow().behaviors[behavior.0 as usize].scope
     }
 
-    /// Calls a function one of whose arguments is an `ArrayBuffer` that it loses when it has returned: nobody keeps
-    /// another's bytes, and the garbage collector has nothing to look for.
+    /// Calls a function one of whose arguments is an `ArrayBuffer` of so many bytes, which it loses when what it has put
+    /// off has run: nobody keeps another's bytes, and the garbage collector has nothing to look for.
     fn lend<'s>(
         &self,
         js: Js<'s>,
         scope: Scope,
         function: Value<'s>,
-        buffer: Value<'s>,
+        (buffer, length): (Value<'s>, usize),
         arguments: &[Value<'s>],
     ) -> Result<(), Failed> {
         let returned = js.call(function, arguments);
-        // What was thrown is reported first. If it was the end of the environment, the buffer stays as it is: Node 20
-        // aborts when a buffer is detached while that is on its way up through calls of JavaScript.
-        if self.settle(js, returned).is_none() {
-            return if self.is_alive() { js.detach(buffer) } else { Ok(()) };
+        // What was thrown is reported first.
+        let has_returned = self.settle(js, returned).is_some();
+        if !self.is_alive() {
+            return Ok(());
         }
-        // An async function sees its bytes until what it awaits first has settled in the same turn.
-        if scope == Scope::Own || self.registers.get(Register::Value) != 0 {
+        if !self.keep_lent(js, buffer, length) {
+            return js.detach(buffer);
+        }
+        // An async function goes on before the next event, as if that were not there already.
+        if scope == Scope::Own || (has_returned && self.registers.get(Register::Value) != 0) {
             self.run_ticks();
         }
-        js.detach(buffer)
+        Ok(())
     }
 }
