@@ -1,0 +1,14 @@
+// What clients of hyper-express see.
+
+import { bodies } from './steps/bodies.mjs';
+import { others } from './steps/others.mjs';
+import { pages } from './steps/pages.mjs';
+import { sockets } from './steps/sockets.mjs';
+import { streams } from './steps/streams.mjs';
+
+export const steps = { ...pages, ...bodies, ...streams, ...sockets, ...others };
+
+/** Why a step may give something else with milliways (docs/COMPATIBILITY.md). */
+export const differences = {
+  'a close code that libraries may use': 'uWebSockets.js takes close codes 3000 to 3999 of a client for invalid',
+};
