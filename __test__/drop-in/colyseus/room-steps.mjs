@@ -79,7 +79,7 @@ export const roomSteps = {
     const late = await enter('joinById', roomId, { name: 'duke' });
     await until(() => late.state.players?.size === 5, 'state of a late player');
     await rooms[2].leave();
-    await until(() => rooms[0].state.players.size === 4, 'end of a player');
+    await until(() => [rooms[0], late].every((room) => room.state.players.size === 4), 'end of a player');
     const isEqual = states.every((state) => isDeepStrictEqual(state, states[0]));
     return [isEqual, changes > 0, states[0], stateOf(late), stateOf(rooms[0])];
   }),

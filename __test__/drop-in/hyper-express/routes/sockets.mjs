@@ -68,9 +68,6 @@ export function addSockets(server) {
       for (const bytes of fill(count, size)) socket.send(bytes, true);
       note('buffered', socket.buffered > 0);
     },
-    leaving: (socket, count, size) => {
-      socket.stream(Readable.from(fill(count, size))).catch((error) => note('stream ended', error.code));
-    },
   };
   const welcome = (socket) => {
     socket.on('message', async (message) => {
