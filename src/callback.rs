@@ -1,18 +1,46 @@
 //! JavaScript functions that events are told to.
 
+use std::cell::Cell;
+use std::ptr;
+
+use napi_sys as sys;
+
 use crate::value::{Failed, Js, Reference, Value};
 
 /// A function, kept as long as this.
-pub(crate) struct Callback(Reference);
+pub(crate) struct Callback {
+    function: Reference,
+    /// The number of a scope that events share, and the function's handle in it.
+    shared: Cell<(u64, sys::napi_value)>,
+}
 
 impl Callback {
     /// Keeps a function; `None` for anything else, which stands for a handler that was not given.
     pub(crate) fn new(js: Js<'_>, value: Value<'_>) -> Result<Option<Self>, Failed> {
-        if js.is_function(value)? { Reference::new(js, value).map(|reference| Some(Self(reference))) } else { Ok(None) }
+        if !js.is_function(value)? {
+            return Ok(None);
+        }
+        Ok(Some(Self { function: Reference::new(js, value)?, shared: Cell::new((0, ptr::null_mut())) }))
     }
 
     /// The function, to be called when no borrow of what holds the callback is alive any more: it may change that.
     pub(crate) fn function<'s>(&self, js: Js<'s>) -> Result<Value<'s>, Failed> {
-        self.0.value(js)
+        self.function.value(js)
+    }
+
+    /// The function, asked for once in a scope.
+    ///
+    /// # Safety
+    ///
+    /// The innermost scope that is open is that of this number, which is above 0 and not that of any other.
+    pub(crate) unsafe fn function_in<'s>(&self, js: Js<'s>, scope: u64) -> Result<Value<'s>, Failed> {
+        let (made_in, handle) = self.shared.get();
+        if made_in == scope {
+            // SAFETY: the handle belongs to the scope, which is open.
+            return Ok(unsafe { Value::from_raw(handle) });
+        }
+        let function = self.function.value(js)?;
+        self.shared.set((scope, function.raw()));
+        Ok(function)
     }
 }

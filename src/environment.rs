@@ -29,6 +29,8 @@ pub(crate) struct Environment {
     pub(crate) callbacks: RefCell<Callbacks>,
     /// The scopes that the events of one turn share; open at most while a turn is under way.
     pub(crate) batch: Cell<Option<Batch>>,
+    /// How many batches there have been, of which the last may be open.
+    batches: Cell<u64>,
     /// A call from JavaScript is under way, so that its scopes are open and events it causes are plain calls.
     pub(crate) in_call: Cell<bool>,
     /// Cleared by the first sign that the environment runs no more JavaScript. None is called after that.
@@ -134,6 +136,7 @@ pub(crate) fn register(env: sys::napi_env, exports: sys::napi_value) -> Result<(
         async_context: AsyncContext::new(js, "milliways").map_err(failed)?,
         callbacks: RefCell::default(),
         batch: Cell::default(),
+        batches: Cell::default(),
         lent: RefCell::default(),
         in_call: Cell::new(false),
         is_alive: Cell::new(true),
@@ -307,6 +310,21 @@ impl Environment {
         result
     }
 
+    /// The function that an event is told to, if there is one.
+    pub(crate) fn function<'s>(
+        &self,
+        js: Js<'s>,
+        which: impl FnOnce(&Callbacks) -> Option<&Callback>,
+    ) -> Result<Option<Value<'s>>, Failed> {
+        let callbacks = self.callbacks.borrow();
+        let Some(callback) = which(&callbacks) else { return Ok(None) };
+        if self.in_call.get() {
+            return callback.function(js).map(Some);
+        }
+        // SAFETY: events that come from no call have the batch's handle scope, and open none of their own in it.
+        unsafe { callback.function_in(js, self.batches.get()) }.map(Some)
+    }
+
     /// The batch that is open, with its scopes, or a new one.
     fn shared_batch(&self) -> Option<Batch> {
         let mut batch = self.batch.take();
@@ -322,14 +340,12 @@ impl Environment {
                 return None;
             }
         }
-        let mut batch = match batch {
-            Some(batch) => batch,
-            None => Batch {
-                ticks: None,
-                // SAFETY: on the environment's thread, which is alive; closed after all that is opened inside.
-                handles: unsafe { HandleScope::open(self.env) }.ok()?,
-                events: 0,
-            },
+        let mut batch = if let Some(batch) = batch {
+            batch
+        } else {
+            self.batches.set(self.batches.get() + 1);
+            // SAFETY: on the environment's thread, which is alive; closed after all that is opened inside.
+            Batch { ticks: None, handles: unsafe { HandleScope::open(self.env) }.ok()?, events: 0 }
         };
         if batch.ticks.is_none() {
             batch.ticks = Some(self.async_context.open(batch.handles.js()).ok()?);

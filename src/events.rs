@@ -12,10 +12,10 @@ use crate::registers::Register;
 use crate::value::{Failed, Js, Value};
 
 /// Chooses one of a behavior's handlers.
-type Which = fn(&BehaviorCallbacks) -> &Option<Callback>;
+type Which = fn(&BehaviorCallbacks) -> Option<&Callback>;
 
 /// Chooses one of the functions that all responses share.
-type WhichOfResponse = fn(&Callbacks) -> &Option<Callback>;
+type WhichOfResponse = fn(&Callbacks) -> Option<&Callback>;
 
 /// How many bytes of a body are to come, where nobody knows. (No number of bytes is negative.)
 const UNKNOWN: f64 = -1.0;
@@ -24,9 +24,8 @@ impl Handler for Environment {
     fn request(&self, reactor: &Reactor, route: RouteId, id: ConnectionId, request: &RoutedRequest<'_>) {
         let serial = self.request.set(request);
         let told = self.event(Scope::Own, |js| {
-            let function = match self.callbacks.borrow().routes.get(route.0 as usize) {
-                Some(callback) => callback.function(js)?,
-                None => return Ok(()),
+            let Some(function) = self.function(js, |callbacks| callbacks.routes.get(route.0 as usize))? else {
+                return Ok(());
             };
             js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.number(serial)?]).map(|_| ())
         });
@@ -39,7 +38,7 @@ impl Handler for Environment {
         let told = self.tell(
             Scope::Own,
             behavior,
-            |callbacks| &callbacks.upgrade,
+            |callbacks| callbacks.upgrade.as_ref(),
             |js, function| {
                 let context = js.number(behavior.0)?;
                 js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.number(serial)?, context])
@@ -51,17 +50,14 @@ impl Handler for Environment {
     }
 
     fn aborted(&self, _reactor: &Reactor, id: ConnectionId) {
-        self.tell_response(|callbacks| &callbacks.aborted, id, |_| Ok(None));
+        self.tell_response(|callbacks| callbacks.aborted.as_ref(), id, |_| Ok(None));
     }
 
     fn data(&self, _reactor: &Reactor, id: ConnectionId, data: &[u8], remaining: Option<u64>) {
         #[expect(clippy::cast_precision_loss, reason = "a body of 8 PiB is never sent")]
         let remaining = remaining.map_or(UNKNOWN, |remaining| remaining as f64);
         self.event(Scope::Own, |js| {
-            let function = match &self.callbacks.borrow().data {
-                Some(callback) => callback.function(js)?,
-                None => return Ok(()),
-            };
+            let Some(function) = self.function(js, |callbacks| callbacks.data.as_ref())? else { return Ok(()) };
             let buffer = js.copied_buffer(data)?;
             self.lend(
                 js,
@@ -75,13 +71,10 @@ impl Handler for Environment {
 
     fn collected(&self, _reactor: &Reactor, id: ConnectionId, body: Option<Vec<u8>>) {
         let Some(body) = body else {
-            return self.tell_response(|callbacks| &callbacks.collected, id, |js| js.null().map(Some));
+            return self.tell_response(|callbacks| callbacks.collected.as_ref(), id, |js| js.null().map(Some));
         };
         self.event(Scope::Own, |js| {
-            let function = match &self.callbacks.borrow().collected {
-                Some(callback) => callback.function(js)?,
-                None => return Ok(()),
-            };
+            let Some(function) = self.function(js, |callbacks| callbacks.collected.as_ref())? else { return Ok(()) };
             let length = body.len();
             let buffer = js.owned_buffer(body)?;
             self.lend(js, Scope::Own, function, (buffer, length), &[js.number(id.slot)?, buffer])
@@ -91,7 +84,7 @@ impl Handler for Environment {
     fn writable(&self, _reactor: &Reactor, id: ConnectionId, offset: u64) {
         #[expect(clippy::cast_precision_loss, reason = "a body of 8 PiB is never sent")]
         let offset = offset as f64;
-        self.tell_response(|callbacks| &callbacks.writable, id, |js| js.double(offset).map(Some));
+        self.tell_response(|callbacks| callbacks.writable.as_ref(), id, |js| js.double(offset).map(Some));
     }
 
     fn connected(&self, _reactor: &Reactor, app: AppId, id: ConnectionId) {
@@ -111,7 +104,7 @@ impl Handler for Environment {
         self.tell(
             Scope::Own,
             behavior,
-            |callbacks| &callbacks.open,
+            |callbacks| callbacks.open.as_ref(),
             |js, function| {
                 js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.number(serial)?]).map(|_| ())
             },
@@ -123,15 +116,15 @@ impl Handler for Environment {
         if !binary && self.callbacks.borrow().behaviors[behavior.0 as usize].text_as_string {
             return self.tell_text(behavior, id, payload);
         }
-        self.tell_payload(behavior, |callbacks| &callbacks.message, id, payload, binary.into());
+        self.tell_payload(behavior, |callbacks| callbacks.message.as_ref(), id, payload, binary.into());
     }
 
     fn ping(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, payload: Payload<'_>) {
-        self.tell_payload(behavior, |callbacks| &callbacks.ping, id, payload, 0);
+        self.tell_payload(behavior, |callbacks| callbacks.ping.as_ref(), id, payload, 0);
     }
 
     fn pong(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, payload: Payload<'_>) {
-        self.tell_payload(behavior, |callbacks| &callbacks.pong, id, payload, 0);
+        self.tell_payload(behavior, |callbacks| callbacks.pong.as_ref(), id, payload, 0);
     }
 
     fn dropped(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, message: &[u8], binary: bool) {
@@ -146,13 +139,13 @@ impl Handler for Environment {
         self.tell(
             self.scope_of(behavior),
             behavior,
-            |callbacks| &callbacks.drain,
+            |callbacks| callbacks.drain.as_ref(),
             |js, function| js.call(function, &[js.number(id.slot)?]).map(|_| ()),
         );
     }
 
     fn close(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, code: u16, reason: &[u8]) {
-        self.tell_bytes(behavior, |callbacks| &callbacks.close, id, reason, code.into());
+        self.tell_bytes(behavior, |callbacks| callbacks.close.as_ref(), id, reason, code.into());
     }
 
     fn panicked(&self, _reactor: &Reactor, message: &str) {
@@ -163,7 +156,7 @@ impl Handler for Environment {
 impl Environment {
     /// A message that was not sent because too much waits already.
     pub(crate) fn dropped(&self, behavior: BehaviorId, id: ConnectionId, message: &[u8], binary: bool) {
-        self.tell_bytes(behavior, |callbacks| &callbacks.dropped, id, message, binary.into());
+        self.tell_bytes(behavior, |callbacks| callbacks.dropped.as_ref(), id, message, binary.into());
     }
 
     /// A request has become a WebSocket by a call of JavaScript, which gave data for it.
@@ -172,7 +165,7 @@ impl Environment {
         self.tell(
             Scope::Own,
             behavior,
-            |callbacks| &callbacks.open,
+            |callbacks| callbacks.open.as_ref(),
             |js, function| {
                 // SAFETY: it is an argument of a call that has not returned.
                 let user_data = unsafe { Value::from_raw(user_data) };
@@ -201,11 +194,10 @@ impl Environment {
             return Some(());
         }
         self.event(scope, |js| {
-            let function = match which(&self.callbacks.borrow().behaviors[behavior.0 as usize]) {
-                Some(callback) => callback.function(js)?,
-                None => return Ok(()),
-            };
-            call(js, function)
+            match self.function(js, |callbacks| which(&callbacks.behaviors[behavior.0 as usize]))? {
+                Some(function) => call(js, function),
+                None => Ok(()),
+            }
         })
     }
 
@@ -217,10 +209,7 @@ impl Environment {
         make: impl for<'s> FnOnce(Js<'s>) -> Result<Option<Value<'s>>, Failed>,
     ) {
         self.event(Scope::Own, |js| {
-            let function = match which(&self.callbacks.borrow()) {
-                Some(callback) => callback.function(js)?,
-                None => return Ok(()),
-            };
+            let Some(function) = self.function(js, which)? else { return Ok(()) };
             let slot = js.number(id.slot)?;
             match make(js)? {
                 Some(value) => js.call(function, &[slot, value]),
@@ -232,10 +221,7 @@ impl Environment {
 
     fn tell_filter(&self, app: AppId, id: ConnectionId, count: f64) {
         self.event(Scope::Own, |js| {
-            let function = match self.callbacks.borrow().filters.get(&app.0) {
-                Some(callback) => callback.function(js)?,
-                None => return Ok(()),
-            };
+            let Some(function) = self.function(js, |callbacks| callbacks.filters.get(&app.0))? else { return Ok(()) };
             js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.double(count)?]).map(|_| ())
         });
     }
@@ -273,7 +259,7 @@ impl Environment {
         self.tell(
             self.scope_of(behavior),
             behavior,
-            |callbacks| &callbacks.message,
+            |callbacks| callbacks.message.as_ref(),
             |js, function| {
                 let text = js.checked_string(payload.bytes())?;
                 self.registers.set(Register::Slot, id.slot);
@@ -289,7 +275,7 @@ impl Environment {
         self.tell(
             scope,
             behavior,
-            |callbacks| &callbacks.subscription,
+            |callbacks| callbacks.subscription.as_ref(),
             |js, function| {
                 let buffer = js.copied_buffer(topic)?;
                 let arguments = [js.number(id.slot)?, buffer, js.size(change.new)?, js.size(change.old)?];
