@@ -363,7 +363,7 @@ impl Environment {
     fn end(&self, batch: Option<Batch>) {
         if let Some(mut batch) = batch {
             self.tick(&mut batch);
-            self.take_back(&batch, 0);
+            self.take_back(batch.handles.js(), usize::MAX);
         }
     }
 
@@ -374,28 +374,24 @@ impl Environment {
         lent.over = lent.buffers.len();
         if std::mem::take(&mut lent.bytes) >= LENT_PER_TICK {
             drop(lent);
-            self.take_back(batch, 0);
+            self.take_back(batch.handles.js(), usize::MAX);
         }
     }
 
-    /// Detaches buffers that are over, but for so many.
-    fn take_back(&self, batch: &Batch, rest: usize) {
+    /// Detaches so many of the buffers that are over, the oldest first. The batch's handle scope is open.
+    fn take_back(&self, js: Js<'_>, count: usize) {
         let lent = &mut *self.lent.borrow_mut();
-        while lent.over > rest {
+        for _ in 0..count.min(lent.over) {
             lent.over -= 1;
             let Some(buffer) = lent.buffers.pop_front() else { return };
-            self.detach(batch.handles.js(), buffer);
-        }
-    }
-
-    fn detach(&self, js: Js<'_>, buffer: sys::napi_value) {
-        // If it was the end of the environment, the buffers stay as they are: Node 20 aborts when one is detached while
-        // that is on its way up through calls of JavaScript.
-        if self.is_alive() {
-            // SAFETY: its handle belongs to the batch's scope, which is open.
-            let buffer = unsafe { Value::from_raw(buffer) };
-            // One that cannot be detached is out of our reach with the environment.
-            let _ = js.detach(buffer);
+            // If it was the end of the environment, the buffers stay as they are: Node 20 aborts when one is detached
+            // while that is on its way up through calls of JavaScript.
+            if self.is_alive() {
+                // SAFETY: its handle belongs to the batch's scope.
+                let buffer = unsafe { Value::from_raw(buffer) };
+                // One that cannot be detached is out of our reach with the environment.
+                let _ = js.detach(buffer);
+            }
         }
     }
 
@@ -407,14 +403,9 @@ impl Environment {
         let mut lent = self.lent.borrow_mut();
         lent.buffers.push_back(buffer.raw());
         lent.bytes += length;
-        if lent.over > 0 {
-            lent.over -= 1;
-            if let Some(buffer) = lent.buffers.pop_front() {
-                self.detach(js, buffer);
-            }
-        }
         let is_much = lent.bytes >= LENT_PER_TICK;
         drop(lent);
+        self.take_back(js, 1);
         if is_much {
             self.run_ticks();
         }

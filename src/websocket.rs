@@ -37,7 +37,7 @@ impl Kind {
     }
 }
 
-/// `webSocketSendText(message)` with the kind in, and the status out,, for strings that are not to be compressed.
+/// `webSocketSendText(message)` with the kind in, and the status out, for strings that are not to be compressed.
 pub(crate) fn send_text<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let (id, Kind { opcode, fin, .. }) = registered(call);
     let (js, message) = (call.js, call.arguments[0]);
