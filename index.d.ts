@@ -541,7 +541,10 @@ export interface WebSocket<UserData = unknown> {
    */
   close(): void;
 
-  /** The bytes that wait to be sent, because the client reads too slowly. Frame headers count. */
+  /**
+   * The bytes that wait to be sent, because the client reads too slowly, or that can't be sent any more, because the
+   * connection has failed and `close` is about to be called. Frame headers count.
+   */
   getBufferedAmount(): number;
 
   /** The address that the connection comes from, as {@link HttpResponse.getRemoteAddress} gives it. */

@@ -39,6 +39,34 @@ describe('send', () => {
     assert.equal((await log.next('close'))[0], 1006);
   });
 
+  it('counts what a client that has gone without a word can get no more', async (t) => {
+    const dropped = [];
+    const { app, client, ws, log } = await connectLogged(t, {
+      maxBackpressure: 4 * MEBIBYTE,
+      dropped: (_, message) => dropped.push(message.byteLength),
+    });
+    client.reset();
+    ws.send(new Uint8Array(MEBIBYTE), true);
+    const before = ws.getBufferedAmount();
+    assert.ok(before > 0);
+    assert.equal(ws.send(new Uint8Array(1000), true), 0);
+    assert.equal(ws.getBufferedAmount(), before + 1004);
+    ws.cork(() => ws.send(new Uint8Array(1000), true));
+    assert.equal(ws.getBufferedAmount(), before + 2008);
+    ws.subscribe('topic');
+    for (const size of [1000, 40_000]) {
+      const published = ws.getBufferedAmount();
+      assert.equal(app.publish('topic', new Uint8Array(size), true), true);
+      // What was published comes before what is sent.
+      ws.send('x');
+      assert.ok(ws.getBufferedAmount() >= published + size + 7);
+    }
+    while (ws.send(new Uint8Array(MEBIBYTE), true) !== 2) assert.ok(ws.getBufferedAmount() < 8 * MEBIBYTE);
+    assert.ok(ws.getBufferedAmount() > 4 * MEBIBYTE);
+    assert.deepEqual(dropped, [MEBIBYTE]);
+    assert.equal((await log.next('close'))[0], 1006);
+  });
+
   it('takes text and bytes of every kind, and sends text unless told otherwise', async (t) => {
     const { client, ws } = await connectLogged(t);
     const bytes = new Uint8Array([0x21, 0x61, 0x62, 0x63, 0x21]);

@@ -169,6 +169,7 @@ impl Side {
 
     fn is_empty(&self) -> bool {
         self.output.is_empty()
+            && self.output.lost() == 0
             && self.receiver.is_idle()
             && self.held.is_empty()
             && self.contexts.is_none()
@@ -229,6 +230,11 @@ impl Connection {
     /// Whether the peer keeps up, as far as is known: nothing waits for its socket, and none has been lost with it.
     pub(crate) fn keeps_up(&self) -> bool {
         self.backpressure() == 0 && !self.flags.has(Flags::BROKEN)
+    }
+
+    /// Bytes that the socket has not taken, whether it still may or has failed.
+    pub(crate) fn unsent(&self) -> usize {
+        self.backpressure() + self.side.as_ref().map_or(0, |side| side.output.lost())
     }
 
     /// Bytes that wait for the end of a message in fragments.
@@ -320,7 +326,7 @@ impl SidePool {
         if let Some(side) = &mut connection.side
             && side.output.is_empty()
         {
-            side.output = Output::default();
+            side.output.release();
         }
     }
 }
@@ -337,7 +343,7 @@ mod tests {
         let side = pool.side_of(&mut connection);
         side.held = vec![1];
         side.output.bytes().extend_from_slice(&vec![0; 100_000]);
-        side.output.clear();
+        side.output.reset();
         pool.reclaim(&mut connection);
         let side = connection.side.as_mut().expect("the box");
         assert_eq!(side.output.bytes().capacity(), 0);

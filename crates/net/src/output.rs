@@ -23,6 +23,8 @@ pub(crate) struct Output {
     sent: usize,
     /// The socket has refused bytes; it is asked again when it says it is writable.
     blocked: bool,
+    /// Bytes that can't be sent any more, because the socket has failed.
+    lost: usize,
 }
 
 impl Output {
@@ -32,6 +34,10 @@ impl Output {
 
     pub(crate) fn backpressure(&self) -> usize {
         if self.blocked { self.waiting() } else { 0 }
+    }
+
+    pub(crate) fn lost(&self) -> usize {
+        self.lost
     }
 
     /// Where output is appended.
@@ -58,7 +64,8 @@ impl Output {
 
     /// Writes what is there and then `payload`; what the socket refuses of it is copied.
     pub(crate) fn flush_with(&mut self, stream: &TcpStream, payload: &[u8]) -> io::Result<()> {
-        let taken = self.offer(stream, payload)?;
+        // Of one that fails now, nothing arrives, also if the socket had taken some.
+        let taken = self.offer(stream, payload).inspect_err(|_| self.lost += payload.len())?;
         if taken < payload.len() {
             self.hold(&payload[taken..]);
         }
@@ -97,17 +104,35 @@ impl Output {
         Ok(taken)
     }
 
-    pub(crate) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.bytes.clear();
         self.sent = 0;
         self.blocked = false;
+    }
+
+    /// Counts what is there as lost.
+    pub(crate) fn lose(&mut self) {
+        self.lost += self.waiting();
+        self.clear();
+    }
+
+    /// Forgets what is there and what was lost.
+    pub(crate) fn reset(&mut self) {
+        self.clear();
+        self.lost = 0;
+    }
+
+    /// Gives all memory back.
+    pub(crate) fn release(&mut self) {
+        debug_assert!(self.is_empty());
+        self.bytes = Vec::new();
     }
 
     /// Gives memory back that another connection would hardly need.
     pub(crate) fn shrink(&mut self) {
         debug_assert!(self.is_empty());
         if self.bytes.capacity() > KEEP_CAPACITY {
-            self.bytes = Vec::new();
+            self.release();
         }
     }
 
@@ -121,7 +146,7 @@ impl Output {
             self.compact();
             Ok(())
         } else {
-            self.clear();
+            self.lose();
             Err(error)
         }
     }

@@ -240,7 +240,7 @@ impl State {
         let is_long = bytes.len() >= DIRECT_FROM;
         let is_offered = !connection.flags.has(Flags::SENDING_FRAGMENTS)
             && self.corked != Some(slot)
-            && connection.backpressure() == 0
+            && connection.keeps_up()
             && (when == When::Now || is_long);
         let mut taken = if is_offered { self.offer_now(slot, bytes) } else { 0 };
         if taken == bytes.len() {

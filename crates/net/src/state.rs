@@ -147,16 +147,16 @@ impl State {
         &self.marks.get_or_insert_with(|| (now, Marks::new(SystemTime::now(), is_named))).1
     }
 
-    /// Appends to the output of a connection; it goes out at the end of the connection's event or of the turn. Does
-    /// nothing for a connection that cannot be written to.
+    /// Appends to the output of a connection; it goes out at the end of the connection's event or of the turn. What is
+    /// written to a connection that has failed is lost.
     pub(crate) fn write(&mut self, slot: u32, append: impl FnOnce(&mut Vec<u8>)) {
         let Some(connection) = self.table.at(slot) else { return };
-        if connection.flags.has(Flags::BROKEN) {
-            return;
-        }
+        let is_broken = connection.flags.has(Flags::BROKEN);
         let output = &mut self.pool.side_of(connection).output;
         append(output.bytes());
-        if output.is_full() {
+        if is_broken {
+            output.lose();
+        } else if output.is_full() {
             self.flush(slot);
         } else {
             self.mark_dirty(slot);
@@ -211,8 +211,11 @@ impl State {
     /// Keeps what the socket has just refused.
     pub(crate) fn hold(&mut self, slot: u32, refused: &[u8]) {
         let Some(connection) = self.table.at(slot) else { return };
-        if !connection.flags.has(Flags::BROKEN) {
-            self.pool.side_of(connection).output.hold(refused);
+        let is_broken = connection.flags.has(Flags::BROKEN);
+        let output = &mut self.pool.side_of(connection).output;
+        output.hold(refused);
+        if is_broken {
+            output.lose();
         }
     }
 
@@ -292,7 +295,7 @@ impl State {
         let Some(mut connection) = self.table.remove(slot) else { return };
         self.wheel.cancel(slot);
         if let Some(side) = &mut connection.side {
-            side.output.clear();
+            side.output.reset();
             side.forget();
             side.proxied = None;
         }

@@ -159,9 +159,9 @@ impl Reactor {
         Ok(())
     }
 
-    /// Bytes that wait because the socket did not take them.
+    /// Bytes that wait because the socket did not take them, and those that were lost with it until its end is told.
     pub fn buffered_amount(&self, id: ConnectionId) -> Result<usize, Stale> {
-        Ok(self.state().websocket(id)?.backpressure())
+        Ok(self.state().websocket(id)?.unsent())
     }
 
     /// Whether a WebSocket is open; gives its behavior.
@@ -447,7 +447,7 @@ impl State {
         let Self { table, behaviors, doomed, .. } = self;
         let connection = table.get(id)?;
         let settings = behaviors.settings_of(connection).ok_or(Stale)?;
-        let waiting = connection.backpressure() + connection.held();
+        let waiting = connection.unsent() + connection.held();
         let is_over = settings.max_backpressure > 0 && waiting > settings.max_backpressure;
         if is_over && settings.close_on_backpressure_limit && !connection.flags.has(Flags::DOOMED) {
             connection.flags.add(Flags::DOOMED);

@@ -59,6 +59,9 @@ export function addSockets(server) {
       await socket.stream(Readable.from(fill(count, size)));
       return [socket.closed, socket.buffered];
     },
+    streamToNobody: async (socket, count, size) => {
+      await socket.stream(Readable.from(fill(count, size))).catch((error) => note('stream ended', error.code));
+    },
     writable: async (socket, count, size) => {
       const { writable } = socket;
       Readable.from(fill(count, size)).pipe(writable);

@@ -270,6 +270,14 @@ export const sockets = {
     return seen;
   },
 
+  'a stream to one who leaves without a word': async ({ server }) => {
+    const client = await connect(server, '/room');
+    client.socket.on('error', () => {});
+    client.socket._socket.pause();
+    client.socket.send(JSON.stringify(['streamToNobody', 400, 50_000]), () => client.socket._socket.resetAndDestroy());
+    return [await leftWithoutWord(server), await server.log.next('stream ended')];
+  },
+
   'what is too much for a slow reader is dropped, or ends it': async ({ server }) => {
     const seen = [];
     const client = await connect(server, '/narrow');
