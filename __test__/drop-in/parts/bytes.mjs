@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import raw from '../../support/RawSocket.js';
 import wait from '../../support/wait.js';
+import { request } from './http.mjs';
 
 const { RawSocket } = raw;
 const { deadline } = wait;
@@ -46,6 +47,23 @@ export function cut(bytes, size) {
   const pieces = [];
   for (let start = 0; start < bytes.length; start += size) pieces.push(bytes.subarray(start, start + size));
   return pieces;
+}
+
+/**
+ * Posts a text in one piece, in sevens and byte by byte, each with a length and in chunks; gives the status and the body of
+ * each answer.
+ */
+export async function sendInPieces(server, target, type, text) {
+  const bytes = Buffer.from(text);
+  const answers = [];
+  for (const pieces of [[bytes], cut(bytes, 7), cut(bytes, 1)]) {
+    for (const length of [{ 'content-length': bytes.length }, { 'transfer-encoding': 'chunked' }]) {
+      const headers = { 'content-type': type, ...length };
+      const { status, body } = await send(server, target, { method: 'POST', headers, pieces });
+      answers.push([status, String(body)]);
+    }
+  }
+  return answers;
 }
 
 /**
@@ -101,4 +119,15 @@ export async function inParallel(count, width, task) {
   };
   await deadline(Promise.all(Array.from({ length: width }, work)), `end of ${count} tasks`, 40_000);
   return results;
+}
+
+/** Asks for each target alone, and then for all of them many times at once: whether the answers equal the first. */
+export async function areAlwaysEqual(server, targets, count, width) {
+  const expected = [];
+  for (const target of targets) expected.push(JSON.stringify(await request(server, target)));
+  const seen = await inParallel(count, width, async (number) => {
+    const answer = await request(server, targets[number % targets.length]);
+    return JSON.stringify(answer) === expected[number % targets.length];
+  });
+  return [...new Set(seen)];
 }

@@ -6,7 +6,18 @@ import { WebSocket } from 'ws';
 import raw from '../../support/RawSocket.js';
 import support from '../../support/http.js';
 import wait from '../../support/wait.js';
-import { DEPARTURES, cut, depart, digest, inParallel, pattern, send, sendAndDawdle } from '../parts/bytes.mjs';
+import {
+  DEPARTURES,
+  areAlwaysEqual,
+  cut,
+  depart,
+  digest,
+  inParallel,
+  pattern,
+  send,
+  sendAndDawdle,
+  sendInPieces,
+} from '../parts/bytes.mjs';
 import { request } from '../parts/http.mjs';
 
 const { RawSocket } = raw;
@@ -198,14 +209,7 @@ export const steps = {
       ['raw', 'application/octet-stream', 'any bytes'],
       ['events', 'text/plain', 'told by events'],
     ]) {
-      const bytes = Buffer.from(text);
-      for (const pieces of [[bytes], cut(bytes, 7), cut(bytes, 1)]) {
-        for (const length of [{ 'content-length': bytes.length }, { 'transfer-encoding': 'chunked' }]) {
-          const headers = { 'content-type': type, ...length };
-          const { status, body } = await send(server, `/body/${kind}`, { method: 'POST', headers, pieces });
-          seen.push([kind, status, String(body)]);
-        }
-      }
+      for (const answer of await sendInPieces(server, `/body/${kind}`, type, text)) seen.push([kind, ...answer]);
     }
     return seen;
   },
@@ -288,13 +292,7 @@ export const steps = {
 
   'many connections at once': async ({ server }) => {
     const targets = ['/', '/send/json', '/shelf/7/red', '/files/hello.txt', '/page', '/late', '/nowhere', '/native/x'];
-    const expected = [];
-    for (const target of targets) expected.push(await request(server, target));
-    const seen = await inParallel(600, 150, async (number) => {
-      const answer = await request(server, targets[number % targets.length]);
-      return JSON.stringify(answer) === JSON.stringify(expected[number % targets.length]);
-    });
-    return [...new Set(seen)];
+    return areAlwaysEqual(server, targets, 600, 150);
   },
 
   'many requests on few connections': async ({ server }) => {

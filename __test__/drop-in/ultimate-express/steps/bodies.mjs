@@ -2,7 +2,7 @@
 
 import zlib from 'node:zlib';
 import raw from '../../../support/RawSocket.js';
-import { cut, digest, inParallel, pattern, send } from '../../parts/bytes.mjs';
+import { cut, digest, inParallel, pattern, send, sendInPieces } from '../../parts/bytes.mjs';
 import { request } from '../../parts/http.mjs';
 
 const { RawSocket } = raw;
@@ -21,14 +21,7 @@ export const bodies = {
       ['raw', 'application/octet-stream', 'any bytes'],
       ['plain', 'application/json', '[1, 2, 3]'],
     ]) {
-      const bytes = Buffer.from(text);
-      for (const pieces of [[bytes], cut(bytes, 7), cut(bytes, 1)]) {
-        for (const length of [{ 'content-length': bytes.length }, { 'transfer-encoding': 'chunked' }]) {
-          const headers = { 'content-type': type, ...length };
-          const { status, body } = await send(server, `/body/${kind}`, { method: 'POST', headers, pieces });
-          seen.push([kind, status, String(body)]);
-        }
-      }
+      for (const answer of await sendInPieces(server, `/body/${kind}`, type, text)) seen.push([kind, ...answer]);
     }
     return seen;
   },

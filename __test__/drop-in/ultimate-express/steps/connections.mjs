@@ -5,7 +5,16 @@ import http from 'node:http';
 import { WebSocket } from 'ws';
 import support from '../../../support/http.js';
 import wait from '../../../support/wait.js';
-import { DEPARTURES, depart, digest, inParallel, pattern, send, sendAndDawdle } from '../../parts/bytes.mjs';
+import {
+  DEPARTURES,
+  areAlwaysEqual,
+  depart,
+  digest,
+  inParallel,
+  pattern,
+  send,
+  sendAndDawdle,
+} from '../../parts/bytes.mjs';
 import { request } from '../../parts/http.mjs';
 import { head } from './requests.mjs';
 
@@ -105,13 +114,7 @@ export const connections = {
       '/stream',
       '/nowhere',
     ];
-    const expected = [];
-    for (const target of targets) expected.push(await request(server, target));
-    const seen = await inParallel(700, 200, async (number) => {
-      const answer = await request(server, targets[number % targets.length]);
-      return JSON.stringify(answer) === JSON.stringify(expected[number % targets.length]);
-    });
-    return [...new Set(seen)];
+    return areAlwaysEqual(server, targets, 700, 200);
   },
 
   'many requests on few connections': async ({ server }) => {
