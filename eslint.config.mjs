@@ -3,7 +3,7 @@ import globals from 'globals';
 
 // Formatting is prettier's business, so only rules about meaning are on.
 export default [
-  { ignores: ['dist/', 'target/', 'fuzz/target/', 'bench/deflate/target/', 'bench/peers/'] },
+  { ignores: ['dist/', 'target/', 'fuzz/target/', 'bench/deflate/target/', 'bench/tls/target/', 'bench/peers/'] },
   js.configs.recommended,
   {
     languageOptions: { ecmaVersion: 2023 },
