@@ -4,14 +4,14 @@ const connections = require('./connections');
 const { kindOf, toData } = require('./data');
 const { fail, requireArguments, requireFunction } = require('./errors');
 const HttpRequest = require('./HttpRequest');
-const { HttpResponse, responseAt } = require('./HttpResponse');
+const { HttpResponse, SSLHttpResponse, responseAt } = require('./HttpResponse');
 const { listenToken } = require('./ListenSocket');
 const native = require('./native');
 const { makeNativeLike } = require('./nativeLike');
 const { SLOT, VALUE, lent, registers } = require('./registers');
 const { SocketContext } = require('./SocketContext');
-const { warnDomain } = require('./warnings');
-const WebSocket = require('./WebSocket');
+const { warnDhParams, warnDomain } = require('./warnings');
+const { SSLWebSocket, WebSocket } = require('./WebSocket');
 
 /** Methods of an app by the numbers that the addon gives them; `any` is the one behind them. */
 const METHODS = ['get', 'post', 'options', 'del', 'patch', 'put', 'head', 'connect', 'trace', 'any'];
@@ -23,12 +23,18 @@ const GONE = 0xffffffff;
 
 class TemplatedApp {
   #app;
+  /** Whose routes the next ones are: those of a server name, or of all others. */
+  #domain = 0;
+  /** Whether it speaks TLS. */
+  #isSecure;
   #filters = [];
   /** Whether microtasks and nextTicks run before the next message is told. */
   #drains;
 
-  constructor(options) {
+  constructor(options, isSecure = false) {
     this.#app = native.createApp(options);
+    this.#isSecure = isSecure;
+    if (isSecure) secure('App construction failed', options, () => native.secureApp(this.#app, options ?? {}));
     this.#drains = Boolean(options?.drainEachMessage);
   }
 
@@ -37,16 +43,17 @@ class TemplatedApp {
     const { upgrade, open, message, dropped, drain, close, ping, pong, subscription } = handlersOf(behavior);
     native.addWebSocketRoute(
       this.#app,
+      this.#domain,
       pattern,
       behavior,
-      tellOpen(open),
+      tellOpen(open, this.#isSecure ? SSLWebSocket : WebSocket),
       message && tellMessage(message),
       dropped && tellMessage(dropped),
       drain && ((slot) => drain(connections[slot])),
       tellClose(close),
       ping && tellControl(ping),
       pong && tellControl(pong),
-      upgrade && tellUpgrade(upgrade),
+      upgrade && tellUpgrade(upgrade, this.#isSecure ? SSLHttpResponse : HttpResponse),
       subscription && tellSubscription(subscription),
       this.#drains,
     );
@@ -90,31 +97,48 @@ class TemplatedApp {
     if (this.#filters.length === 1) {
       native.setFilter(this.#app, (slot, generation, count) => {
         // Of a connection that has gone there is nothing to ask, and no reason to fail whoever asks.
-        const res = new HttpResponse(slot, count > 0 ? generation : GONE);
+        const Response = this.#isSecure ? SSLHttpResponse : HttpResponse;
+        const res = new Response(slot, count > 0 ? generation : GONE);
         for (const filter of this.#filters) filter(res, count);
       });
     }
     return this;
   }
 
-  addServerName(_hostname, _options) {
+  addServerName(hostname, options) {
     requireArguments(1, arguments.length);
+    if (this.#isSecure) {
+      const name = toData(hostname);
+      secure(`The server name ${hostname} can't be added`, options, () =>
+        native.addServerName(this.#app, name, options ?? {}),
+      );
+    }
     return this;
   }
 
-  removeServerName(_hostname) {
+  removeServerName(hostname) {
     requireArguments(1, arguments.length);
+    if (this.#isSecure) native.removeServerName(this.#app, toData(hostname));
     return this;
   }
 
   missingServerName(handler) {
     requireFunction(handler);
+    if (this.#isSecure) native.setMissingServerName(this.#app, (hostname) => handler(hostname));
     return this;
   }
 
   domain(hostname) {
     requireArguments(1, arguments.length);
-    warnDomain(hostname);
+    if (this.#isSecure) this.#domain = native.findDomain(this.#app, toData(hostname));
+    else warnDomain(hostname);
+    return this;
+  }
+
+  reloadCertificates() {
+    if (this.#isSecure) {
+      secure('The certificates stay as they are', undefined, () => native.reloadCertificates(this.#app));
+    }
     return this;
   }
 
@@ -128,7 +152,8 @@ class TemplatedApp {
       const method = {
         [name](pattern, handler) {
           requireArguments(2, arguments.length);
-          native.addRoute(this.#app, number, pattern, toRoute(handler));
+          const response = this.#isSecure ? SSLHttpResponse : HttpResponse;
+          native.addRoute(this.#app, this.#domain, number, pattern, toRoute(handler, response));
           return this;
         },
       }[name];
@@ -138,6 +163,25 @@ class TemplatedApp {
 }
 
 makeNativeLike(TemplatedApp, 'uWS.App');
+
+class SSLTemplatedApp extends TemplatedApp {
+  constructor(options) {
+    super(options, true);
+  }
+}
+
+makeNativeLike(SSLTemplatedApp, 'uWS.SSLApp');
+
+/** Says what failed before why it did. */
+function secure(what, options, call) {
+  if (options?.dh_params_file_name !== undefined) warnDhParams();
+  try {
+    call();
+  } catch (cause) {
+    if (cause?.code !== 'ERR_MILLIWAYS_TLS') throw cause;
+    fail(cause.code, `${what}: ${cause.message}`, Error, { cause });
+  }
+}
 
 const HANDLERS = ['upgrade', 'open', 'message', 'dropped', 'drain', 'close', 'ping', 'pong', 'subscription'];
 
@@ -160,33 +204,33 @@ function isPort(value) {
 }
 
 /** A function, `null` to remove a route, or what a `DeclarativeResponse` ended with. */
-function toRoute(handler) {
+function toRoute(handler, Response) {
   if (handler === null) return undefined;
   if (handler instanceof ArrayBuffer) return handler;
   requireFunction(handler);
-  return tellRequest(handler);
+  return tellRequest(handler, Response);
 }
 
 // What the addon calls for an event: it knows a connection by its slot.
 
-function tellRequest(handler) {
+function tellRequest(handler, Response) {
   return (slot, generation, serial) => {
-    handler(responseAt(slot, generation), new HttpRequest(serial));
+    handler(responseAt(slot, generation, Response), new HttpRequest(serial));
   };
 }
 
-function tellUpgrade(handler) {
+function tellUpgrade(handler, Response) {
   return (slot, generation, serial, behavior) => {
-    handler(responseAt(slot, generation), new HttpRequest(serial), new SocketContext(behavior));
+    handler(responseAt(slot, generation, Response), new HttpRequest(serial), new SocketContext(behavior));
   };
 }
 
-function tellOpen(handler) {
+function tellOpen(handler, Socket) {
   // The form of 2019, when there was no upgrade handler: the request is valid in `open`.
   const wantsRequest = handler !== undefined && handler.length >= 2;
   // Without a serial it was `upgrade` that opened it, with data of the user's.
   return (slot, generation, serial, properties) => {
-    const ws = new WebSocket(slot, generation);
+    const ws = new Socket(slot, generation);
     connections[slot] = ws;
     if (properties !== undefined) for (const [key, value] of properties) ws[key] = value;
     if (wantsRequest && serial !== null) handler(ws, new HttpRequest(serial));
@@ -215,4 +259,4 @@ function tellClose(handler) {
   };
 }
 
-module.exports = TemplatedApp;
+module.exports = { SSLTemplatedApp, TemplatedApp };

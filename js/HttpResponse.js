@@ -23,6 +23,8 @@ const UNKNOWN_LENGTH = 2n ** 64n - 1n;
 let handlersOf;
 /** Gives the response of a request: the one to which a handler that has yielded attached something, or a new one. */
 let responseAt;
+/** Gives the certificate of a response's client. */
+let certificateOf;
 
 class HttpResponse {
   #slot;
@@ -198,11 +200,12 @@ class HttpResponse {
   }
 
   static {
+    certificateOf = (response) => native.responseCertificate(response.#slot, response.#generation);
     handlersOf = (response) => response.#handlers;
-    responseAt = (slot, generation) => {
+    responseAt = (slot, generation, Response) => {
       const known = connections[slot];
       const isIt = known !== undefined && #generation in known && known.#generation === generation;
-      return isIt ? known : new HttpResponse(slot, generation);
+      return isIt ? known : new Response(slot, generation);
     };
   }
 }
@@ -234,4 +237,11 @@ native.setResponseHandlers(
   },
 );
 
-module.exports = { HttpResponse, responseAt };
+class SSLHttpResponse extends HttpResponse {
+  getX509Certificate() {
+    return certificateOf(this);
+  }
+}
+makeNativeLike(SSLHttpResponse, 'uWS.SSLHttpResponse');
+
+module.exports = { HttpResponse, SSLHttpResponse, responseAt };

@@ -132,4 +132,7 @@ class WebSocket {
 WebSocket.prototype.experimental_cork = WebSocket.prototype.cork;
 makeNativeLike(WebSocket, 'uWS.WebSocket');
 
-module.exports = WebSocket;
+class SSLWebSocket extends WebSocket {}
+makeNativeLike(SSLWebSocket, 'uWS.SSLWebSocket');
+
+module.exports = { SSLWebSocket, WebSocket };

@@ -9,7 +9,7 @@ const { fail } = require('./errors');
 const { us_listen_socket_close, us_socket_local_port } = require('./ListenSocket');
 const native = require('./native');
 const store = require('./store');
-const TemplatedApp = require('./App');
+const { SSLTemplatedApp, TemplatedApp } = require('./App');
 
 /** Works with and without `new`. */
 function App(options) {
@@ -17,12 +17,11 @@ function App(options) {
 }
 App.prototype = TemplatedApp.prototype;
 
-function SSLApp() {
-  fail(
-    'ERR_MILLIWAYS_NOT_SUPPORTED',
-    'TLS is not supported yet. Use App, and a proxy in front of it that takes TLS off.',
-  );
+/** Works with and without `new`. */
+function SSLApp(options) {
+  return new SSLTemplatedApp(options);
 }
+SSLApp.prototype = SSLTemplatedApp.prototype;
 
 function H3App() {
   fail(

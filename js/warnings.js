@@ -34,4 +34,12 @@ function warnDomain(hostname) {
   );
 }
 
-module.exports = { warnDomain, warnUncorked, warnWritable };
+/** Parameters for a key exchange that there is not. */
+function warnDhParams() {
+  warn(
+    'WARN_MILLIWAYS_DH_PARAMS',
+    'dh_params_file_name has no effect: keys are exchanged by elliptic curves, never by finite-field Diffie-Hellman.',
+  );
+}
+
+module.exports = { warnDhParams, warnDomain, warnUncorked, warnWritable };

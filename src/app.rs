@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use milliways_net::{AppId, BehaviorId, ListenerId, Route, RouteId};
+use milliways_net::{AppId, BehaviorId, DomainId, ListenerId, Route, RouteId};
 use milliways_proto::http::{Declared, Method};
 use milliways_proto::router::RouteKind;
 
@@ -41,21 +41,22 @@ pub(crate) fn close<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `addRoute(app, method, pattern, handler | declared | undefined)`: `undefined` removes; a method that has no number is
+/// `addRoute(app, domain, method, pattern, handler | declared | undefined)`: `undefined` removes; a method that has no number is
 /// any. What is declared is an `ArrayBuffer`.
-pub(crate) fn add_route<'s>(call: &Call<'s, 4>) -> Returned<'s> {
+pub(crate) fn add_route<'s>(call: &Call<'s, 5>) -> Returned<'s> {
     let environment = call.environment;
-    let (app, method, pattern) = (AppId(call.u32(0)?), call.u32(1)?, call.text(2)?);
+    let (app, domain) = (AppId(call.u32(0)?), DomainId(call.u32(1)?));
+    let (method, pattern) = (call.u32(2)?, call.text(3)?);
     let kind = METHODS.get(method as usize).map_or(RouteKind::Any, |method| RouteKind::Method(*method));
-    let route = match Callback::new(call.js, call.arguments[3])? {
+    let route = match Callback::new(call.js, call.arguments[4])? {
         Some(callback) => {
             let key = environment.callbacks.borrow_mut().routes.insert(callback);
             Some(Route::Http(RouteId(u32::try_from(key).expect("a route takes more than a byte"))))
         }
-        None if call.js.is_undefined(call.arguments[3])? => None,
-        None => Some(Route::Declared(Rc::new(call.with_bytes(3, Declared::parse)??))),
+        None if call.js.is_undefined(call.arguments[4])? => None,
+        None => Some(Route::Declared(Rc::new(call.with_bytes(4, Declared::parse)??))),
     };
-    match environment.reactor.route(app, kind, &pattern, route.clone()) {
+    match environment.reactor.route(app, domain, kind, &pattern, route.clone()) {
         Ok(replaced) => environment.forget(replaced.as_ref()),
         Err(error) => {
             environment.forget(route.as_ref());
@@ -101,25 +102,25 @@ pub(crate) fn num_subscribers<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     Ok(Some(call.js.size(count)?))
 }
 
-/// `addWebSocketRoute(app, pattern, options, open, message, dropped, drain, close, ping, pong, upgrade, subscription,
+/// `addWebSocketRoute(app, domain, pattern, options, open, message, dropped, drain, close, ping, pong, upgrade, subscription,
 /// drains)`; `drains`: microtasks and nextTicks run before an event is over.
-pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 13>) -> Returned<'s> {
+pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 14>) -> Returned<'s> {
     let environment = call.environment;
-    let (app, pattern) = (AppId(call.u32(0)?), call.text(1)?);
-    let settings = websocket_settings(call.js, call.arguments[2])?;
-    let text_as_string = call.js.to_bool(call.js.get(call.arguments[2], c"textAsString")?)?;
+    let (app, domain, pattern) = (AppId(call.u32(0)?), DomainId(call.u32(1)?), call.text(2)?);
+    let settings = websocket_settings(call.js, call.arguments[3])?;
+    let text_as_string = call.js.to_bool(call.js.get(call.arguments[3], c"textAsString")?)?;
     let callback = |index: usize| Callback::new(call.js, call.arguments[index]);
     let callbacks = BehaviorCallbacks {
-        open: callback(3)?,
-        message: callback(4)?,
-        dropped: callback(5)?,
-        drain: callback(6)?,
-        close: callback(7)?,
-        ping: callback(8)?,
-        pong: callback(9)?,
-        upgrade: callback(10)?,
-        subscription: callback(11)?,
-        scope: if call.bool(12)? { Scope::Own } else { Scope::Batch },
+        open: callback(4)?,
+        message: callback(5)?,
+        dropped: callback(6)?,
+        drain: callback(7)?,
+        close: callback(8)?,
+        ping: callback(9)?,
+        pong: callback(10)?,
+        upgrade: callback(11)?,
+        subscription: callback(12)?,
+        scope: if call.bool(13)? { Scope::Own } else { Scope::Batch },
         text_as_string,
     };
     let behavior = environment.reactor.add_behavior(app, settings, callbacks.upgrade.is_some());
@@ -127,7 +128,8 @@ pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 13>) -> Returned<'s> {
     debug_assert_eq!(behaviors.len(), behavior.0 as usize);
     behaviors.push(callbacks);
     // Of a route that is replaced nothing is freed: its WebSockets go on.
-    environment.reactor.route(app, RouteKind::Upgrade, &pattern, Some(Route::WebSocket(BehaviorId(behavior.0))))?;
+    let route = Route::WebSocket(BehaviorId(behavior.0));
+    environment.reactor.route(app, domain, RouteKind::Upgrade, &pattern, Some(route))?;
     Ok(None)
 }
 
@@ -196,7 +198,7 @@ pub(crate) fn stats<'s>(call: &Call<'s, 0>) -> Returned<'s> {
 }
 
 impl Environment {
-    fn forget(&self, route: Option<&Route>) {
+    pub(crate) fn forget(&self, route: Option<&Route>) {
         if let Some(Route::Http(RouteId(key))) = route {
             self.callbacks.borrow_mut().routes.try_remove(*key as usize);
         }

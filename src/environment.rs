@@ -17,7 +17,7 @@ use crate::http_request::CurrentRequest;
 use crate::registers::Registers;
 use crate::uv::{Handles, Loop};
 use crate::value::{AsyncContext, CallbackScope, Failed, HandleScope, Js, Value};
-use crate::{app, http_request, http_response, parts, store, websocket};
+use crate::{app, http_request, http_response, parts, store, tls, websocket};
 
 /// State of one Node environment. Lives from the loading of the addon until the environment's loop has closed our
 /// handles.
@@ -65,6 +65,8 @@ pub(crate) struct Callbacks {
     pub(crate) writable: Option<Callback>,
     /// Told of connections that come and go, by app.
     pub(crate) filters: HashMap<u32, Callback>,
+    /// Told of server names that an app does not have, by app.
+    pub(crate) missing_names: HashMap<u32, Callback>,
 }
 
 /// The handlers of a WebSocket route.
@@ -178,6 +180,13 @@ fn export_functions(js: Js<'_>, exports: Value<'_>, environment: *const Environm
         c"closeListener" => app::close_listener,
         c"localPort" => app::local_port,
         c"stats" => app::stats,
+        c"secureApp" => tls::secure,
+        c"addServerName" => tls::add_server_name,
+        c"removeServerName" => tls::remove_server_name,
+        c"findDomain" => tls::find_domain,
+        c"setMissingServerName" => tls::set_missing_server_name,
+        c"reloadCertificates" => tls::reload_certificates,
+        c"responseCertificate" => tls::certificate,
         c"requestUrl" => http_request::url,
         c"requestQuery" => http_request::query,
         c"requestMethod" => http_request::method,

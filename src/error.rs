@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use milliways_net::{ResponseError, SendError, SettingsError, Stale, UpgradeError, panic_message};
+use milliways_net::{ResponseError, SendError, SettingsError, Stale, TlsError, UpgradeError, panic_message};
 use milliways_proto::http::InvalidDeclaration;
 use milliways_proto::router::{MAX_SEGMENTS, PatternTooDeep};
 
@@ -28,6 +28,8 @@ pub(crate) enum Error {
     OutOfRange(SettingsError),
     /// A number of bytes or the like that is none; its name and value.
     InvalidSize(String, f64),
+    /// Certificates, keys or ciphers are no good; what is wrong with them.
+    Tls(String),
     /// A bug of ours: the panic's message.
     Internal(String),
     /// A handler returned without a response; the method and the URL.
@@ -50,6 +52,7 @@ impl Error {
             Self::InvalidDeclaration(_) => "ERR_MILLIWAYS_INVALID_DECLARATION",
             Self::OutOfRange(_) | Self::InvalidSize(..) => "ERR_MILLIWAYS_OUT_OF_RANGE",
             Self::NoResponse(..) => "ERR_MILLIWAYS_NO_RESPONSE",
+            Self::Tls(_) => "ERR_MILLIWAYS_TLS",
         }
     }
 
@@ -76,6 +79,7 @@ impl Error {
                 format!("{name} must be a whole number from 0 to Number.MAX_SAFE_INTEGER, and is {value}.")
             }
             Self::OutOfRange(error) => error.to_string(),
+            Self::Tls(reason) => reason.clone(),
             Self::Internal(panic) => {
                 format!("milliways has a bug, please report it: {panic}. The connection it happened on was closed.")
             }
@@ -152,6 +156,12 @@ impl From<InvalidDeclaration> for Error {
 impl From<SettingsError> for Error {
     fn from(error: SettingsError) -> Self {
         Self::OutOfRange(error)
+    }
+}
+
+impl From<TlsError> for Error {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error.to_string())
     }
 }
 

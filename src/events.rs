@@ -87,6 +87,15 @@ impl Handler for Environment {
         self.tell_response(|callbacks| callbacks.writable.as_ref(), id, |js| js.double(offset).map(Some));
     }
 
+    fn missing_server_name(&self, _reactor: &Reactor, app: AppId, name: &str) {
+        self.event(Scope::Own, |js| {
+            let Some(function) = self.function(js, |callbacks| callbacks.missing_names.get(&app.0))? else {
+                return Ok(());
+            };
+            js.call(function, &[js.string(name)?]).map(|_| ())
+        });
+    }
+
     fn connected(&self, _reactor: &Reactor, app: AppId, id: ConnectionId) {
         self.tell_filter(app, id, 1.0);
     }

@@ -17,6 +17,7 @@ mod options;
 mod parts;
 mod registers;
 mod store;
+mod tls;
 mod uv;
 mod value;
 mod websocket;

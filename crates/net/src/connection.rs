@@ -105,7 +105,12 @@ impl Flags {
     /// Our Close frame is out, and our FIN waits for the peer's.
     pub(crate) const AWAITS_CLOSE: u32 = 1 << 25;
 
-    const OF_RESPONSE: u32 = !0 << 8;
+    /// The connection speaks TLS, and [`crate::tls::Sessions`] has its session.
+    pub(crate) const TLS: u32 = 1 << 30;
+    /// That has not begun yet for the protocol above: the handshake goes on.
+    pub(crate) const HANDSHAKE: u32 = 1 << 31;
+
+    const OF_RESPONSE: u32 = !0 << 8 & !(Self::TLS | Self::HANDSHAKE);
 
     pub(crate) fn has(self, flag: u32) -> bool {
         self.0 & flag != 0

@@ -61,6 +61,10 @@ pub trait Handler {
     /// A WebSocket has ended. `id` is stale already; its slot is not used for another connection before this returns.
     fn close(&self, reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, code: u16, reason: &[u8]) {}
 
+    /// Somebody asks for a server name that an app does not have, and for which [`Reactor::ask_for_names`] has asked. If it
+    /// is added now, it is what they get.
+    fn missing_server_name(&self, reactor: &Reactor, app: AppId, name: &str) {}
+
     /// A connection has come, of an app for which [`Reactor::count_connections`] has asked.
     fn connected(&self, reactor: &Reactor, app: AppId, id: ConnectionId) {}
 

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use milliways_proto::ws::CloseFrame;
 
 use crate::connection::{Flags, Phase};
+use crate::state::State;
 use crate::sys::retry;
 use crate::{ConnectionId, Handler, Reactor};
 
@@ -27,6 +28,11 @@ pub(crate) enum Peer {
 /// What reading a socket gave.
 enum Received {
     Bytes(usize),
+    /// So many bytes of TLS, and how many of them have been there before.
+    Sealed {
+        known: usize,
+        length: usize,
+    },
     /// There is nothing now, or it is not to be read now, or it has gone.
     Nothing,
     /// The peer has finished.
@@ -101,6 +107,14 @@ impl Reactor {
                             return;
                         }
                     }
+                    Received::Sealed { known, length } => {
+                        if !self.handle_sealed(slot, &mut buffer, length, known, handler) {
+                            return self.handle_fin(slot, handler);
+                        }
+                        if length < buffer.len() && !to_the_end {
+                            return;
+                        }
+                    }
                     Received::Nothing => return,
                     // Whoever has finished while his request is being answered is taken for gone: half-closed connections
                     // are not for HTTP/1.1 servers. Answers to earlier requests still go out.
@@ -120,7 +134,8 @@ impl Reactor {
     fn read(&self, slot: u32, peer: Peer, buffer: &mut [u8]) -> Received {
         let mut state = self.state();
         let now = state.active_now();
-        let Some(connection) = state.table.at(slot) else { return Received::Nothing };
+        let State { table, sessions, .. } = &mut *state;
+        let Some(connection) = table.at(slot) else { return Received::Nothing };
         if connection.is_held_up() {
             // The next request waits for its turn, in the kernel's buffer.
             connection.flags.add(Flags::UNREAD);
@@ -133,7 +148,10 @@ impl Reactor {
             return if is_unwanted { Received::Unwanted } else { Received::Nothing };
         }
         connection.flags.take(Flags::UNREAD);
-        match retry(|| connection.stream.read(buffer)) {
+        let session = if connection.flags.has(Flags::TLS) { sessions.at(slot) } else { None };
+        let is_sealed = session.is_some();
+        let known = session.map_or(0, |session| session.take_partial(buffer));
+        match retry(|| connection.stream.read(&mut buffer[known..])) {
             Ok(0) => Received::Fin,
             Ok(length) => {
                 // A head has to be complete in time however many pieces it comes in, a body keeps a pace, and a closing
@@ -142,9 +160,16 @@ impl Reactor {
                     connection.last_active = now;
                     connection.flags.take(Flags::PINGED);
                 }
-                Received::Bytes(length)
+                if is_sealed { Received::Sealed { known, length: known + length } } else { Received::Bytes(length) }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if known > 0
+                    && let Some(session) = sessions.at(slot)
+                {
+                    session.put_back(&buffer[..known]);
+                }
+                Received::Nothing
+            }
             Err(_) => Received::Failed,
         }
     }

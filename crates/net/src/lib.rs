@@ -22,6 +22,7 @@ mod state;
 mod sys;
 mod table;
 mod timeouts;
+mod tls;
 mod websocket;
 
 pub use handler::Handler;
@@ -30,4 +31,5 @@ pub use listener::ListenerId;
 pub use reactor::{AppId, Reactor, Stats, panic_message};
 pub use settings::{AppSettings, BehaviorId, Route, RouteId, SettingsError, WebSocketSettings};
 pub use table::{ConnectionId, Stale};
+pub use tls::{CIPHERS, DomainId, Pem, TlsConfig, TlsError, TlsSettings};
 pub use websocket::{SendError, SendStatus};

@@ -20,7 +20,7 @@ use crate::settings::Behavior;
 use crate::state::{App, Count, State};
 use crate::sys::retry;
 use crate::table::{ConnectionId, Stale};
-use crate::{AppSettings, BehaviorId, Handler, ListenerId, Route, WebSocketSettings};
+use crate::{AppSettings, BehaviorId, DomainId, Handler, ListenerId, Route, WebSocketSettings};
 
 /// Events taken from the kernel at once. What is left is taken in the next turn, after whatever else the thread does.
 const EVENTS: usize = 1024;
@@ -75,7 +75,8 @@ impl Reactor {
     /// A new router.
     pub fn add_app(&self, settings: AppSettings) -> AppId {
         let mut state = self.state();
-        state.apps.0.push(App { router: Router::default(), settings, topics: Topics::default(), counts: false });
+        let routers = vec![Router::default()];
+        state.apps.0.push(App { routers, names: None, settings, topics: Topics::default(), counts: false });
         AppId(state.apps.0.len() as u32 - 1)
     }
 
@@ -103,12 +104,13 @@ impl Reactor {
     pub fn route(
         &self,
         app: AppId,
+        domain: DomainId,
         kind: RouteKind,
         pattern: &str,
         route: Option<Route>,
     ) -> Result<Option<Route>, PatternTooDeep> {
         let mut state = self.state();
-        let router = &mut state.apps.of_mut(app).router;
+        let router = &mut state.apps.of_mut(app).routers[domain.0 as usize];
         match route {
             Some(route) => router.insert(kind, pattern, route),
             None => Ok(router.remove(kind, pattern)),
@@ -239,6 +241,7 @@ impl Reactor {
     pub fn expire(&self, now: Instant, handler: &impl Handler) -> io::Result<()> {
         while self.take_events(now, handler)? {}
         self.handle_expired(handler);
+        self.state().rest_silent();
         self.wake_starved_listeners(&mut self.state());
         self.pump(now, handler);
         Ok(())
@@ -248,7 +251,7 @@ impl Reactor {
     pub fn next_deadline(&self) -> Option<Instant> {
         let state = self.state();
         let retry = state.listeners.values().any(|listener| listener.starved).then(|| state.now + STARVED_RETRY);
-        let tick = retry.into_iter().chain(state.wheel.next_expiry()).min()?;
+        let tick = retry.into_iter().chain(state.wheel.next_expiry()).chain(state.keyed.next()).min()?;
         Some(self.epoch + Duration::from_secs(tick.into()))
     }
 
@@ -408,6 +411,10 @@ impl Reactor {
                 let mut connection = Connection::new(stream, app, state.active_now());
                 if state.apps.of(app).settings.proxy_protocol {
                     connection.flags.add(Flags::MAY_HAVE_PROXY_HEADER);
+                }
+                if state.apps.of(app).names.is_some() {
+                    connection.flags.add(Flags::TLS | Flags::HANDSHAKE);
+                    state.sessions.insert(slot);
                 }
                 let inserted = state.table.insert(connection);
                 debug_assert_eq!(inserted, slot);

@@ -9,18 +9,21 @@ use milliways_proto::router::Router;
 use milliways_proto::timer::{Tick, TimerWheel};
 use milliways_proto::topics::Topics;
 use milliways_proto::ws::Codecs;
-use mio::net::TcpStream;
 
 use crate::connection::{Connection, Flags, Phase, SidePool};
 use crate::listener::Listener;
-use crate::output::{DIRECT_FROM, Output};
+use crate::output::{DIRECT_FROM, Output, Wire};
 use crate::pubsub::{About, Dropped};
 use crate::settings::Behavior;
 use crate::table::{ConnectionId, Table};
-use crate::{AppId, AppSettings, BehaviorId, Route, WebSocketSettings};
+use crate::tls::{Keyed, Names, Sessions};
+use crate::{AppId, AppSettings, BehaviorId, Route, WebSocketSettings, sys};
 
 pub(crate) struct State {
     pub(crate) table: Table,
+    pub(crate) sessions: Sessions,
+    /// Which of them have something to forget.
+    pub(crate) keyed: Keyed,
     pub(crate) wheel: TimerWheel,
     pub(crate) behaviors: Behaviors,
     pub(crate) pool: SidePool,
@@ -54,9 +57,12 @@ pub(crate) struct State {
     pub(crate) marks: Option<(Tick, Marks)>,
 }
 
-/// A router with what else belongs to an app.
+/// Routers with what else belongs to an app.
 pub(crate) struct App {
-    pub(crate) router: Router<Route>,
+    /// By [`crate::DomainId`]; the first is the app's own.
+    pub(crate) routers: Vec<Router<Route>>,
+    /// What it has for its peers if it speaks TLS.
+    pub(crate) names: Option<Names>,
     pub(crate) settings: AppSettings,
     pub(crate) topics: Topics<About>,
     /// Whether its connections are told when they come and go.
@@ -107,6 +113,8 @@ impl State {
     pub(crate) fn new() -> Self {
         Self {
             table: Table::default(),
+            sessions: Sessions::default(),
+            keyed: Keyed::default(),
             wheel: TimerWheel::new(0),
             behaviors: Behaviors::default(),
             pool: SidePool::default(),
@@ -182,7 +190,7 @@ impl State {
         }
         let output = &mut self.pool.side_of(connection).output;
         append_head(output.bytes());
-        self.push_out(slot, |output, stream| output.flush_with(stream, payload));
+        self.push_out(slot, |output, wire| output.flush_with(wire, payload));
         if !tail.is_empty() {
             self.write(slot, |output| output.extend_from_slice(tail));
         }
@@ -204,7 +212,7 @@ impl State {
     /// Writes what is there and as much of `piece` as the socket takes, and keeps none of it.
     pub(crate) fn offer_now(&mut self, slot: u32, piece: &[u8]) -> usize {
         let mut taken = 0;
-        self.push_out(slot, |output, stream| output.offer(stream, piece).map(|count| taken = count));
+        self.push_out(slot, |output, wire| output.offer(wire, piece).map(|count| taken = count));
         taken
     }
 
@@ -219,13 +227,23 @@ impl State {
         }
     }
 
-    pub(crate) fn push_out(&mut self, slot: u32, push: impl FnOnce(&mut Output, &TcpStream) -> io::Result<()>) {
+    pub(crate) fn push_out(&mut self, slot: u32, push: impl FnOnce(&mut Output, Wire<'_>) -> io::Result<()>) {
         let Some(connection) = self.table.at(slot) else { return };
         self.pool.side_of(connection);
-        if let Some(side) = &mut connection.side
-            && push(&mut side.output, &connection.stream).is_err()
-        {
-            connection.flags.add(Flags::BROKEN);
+        self.push(slot, push);
+    }
+
+    /// As [`State::push_out`], where there is something to push.
+    fn push(&mut self, slot: u32, push: impl FnOnce(&mut Output, Wire<'_>) -> io::Result<()>) {
+        let Some(connection) = self.table.at(slot) else { return };
+        if let Some(side) = &mut connection.side {
+            let mut session = if connection.flags.has(Flags::TLS) { self.sessions.at(slot) } else { None };
+            if let Some(session) = &mut session {
+                self.keyed.note(slot, session, self.now);
+            }
+            if push(&mut side.output, Wire { stream: &connection.stream, session }).is_err() {
+                connection.flags.add(Flags::BROKEN);
+            }
         }
         self.settle(slot);
     }
@@ -254,13 +272,7 @@ impl State {
 
     /// Writes as much output as the socket takes, and takes the next step of closing when there is none left.
     pub(crate) fn flush_writable(&mut self, slot: u32) {
-        let Some(connection) = self.table.at(slot) else { return };
-        if let Some(side) = &mut connection.side
-            && side.output.flush(&connection.stream).is_err()
-        {
-            connection.flags.add(Flags::BROKEN);
-        }
-        self.settle(slot);
+        self.push(slot, Output::flush);
     }
 
     /// After a flush: gives back what is not needed any more.
@@ -274,6 +286,12 @@ impl State {
                     self.remove(slot);
                 } else if !connection.flags.has(Flags::FINISHED | Flags::AWAITS_CLOSE) {
                     connection.flags.add(Flags::FINISHED);
+                    let is_sealed = connection.flags.has(Flags::TLS);
+                    if is_sealed && let Some(session) = self.sessions.at(slot) {
+                        let mut last = Vec::new();
+                        session.seal_close(&mut last);
+                        let _ = sys::send(&connection.stream, &last);
+                    }
                     // An error means that the connection is gone, which reading it will tell.
                     let _ = connection.stream.shutdown(std::net::Shutdown::Write);
                 }
@@ -294,6 +312,9 @@ impl State {
         self.leave_topics(slot);
         let Some(mut connection) = self.table.remove(slot) else { return };
         self.wheel.cancel(slot);
+        if connection.flags.has(Flags::TLS) {
+            self.sessions.remove(slot);
+        }
         if let Some(side) = &mut connection.side {
             side.output.reset();
             side.forget();

@@ -13,6 +13,9 @@ use crate::{Handler, Reactor};
 /// Seconds a peer has to take what is buffered, and to answer our Close frame and our FIN.
 const CLOSE_TIMEOUT: Tick = 10;
 
+/// Seconds that a peer has for the handshake of TLS.
+const HANDSHAKE_TIMEOUT: Tick = 10;
+
 /// What is due.
 #[derive(Clone, Copy)]
 enum Due {
@@ -140,6 +143,7 @@ impl State {
 /// When something is to be done about a connection if it stands still.
 fn deadline(connection: &Connection, apps: &Apps, settings: Option<&WebSocketSettings>) -> Option<Tick> {
     match (connection.phase, settings) {
+        (_, _) if connection.flags.has(Flags::HANDSHAKE) => Some(connection.last_active + HANDSHAKE_TIMEOUT),
         (Phase::Request | Phase::Response, _) => {
             let timeout = apps.of(connection.app()).settings.idle_timeout;
             // 0 is none.

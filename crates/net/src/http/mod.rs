@@ -133,7 +133,7 @@ impl Reactor {
         // One that yields passes the request on to the next.
         for skip in 0.. {
             let mut state = self.state();
-            let router = &state.apps.of(app).router;
+            let router = state.router_of(app, slot);
             let found = router.find(is_upgrade, request.known_method(), request.path(), skip);
             let Some((route, parameters)) = found.map(|found| (found.value.clone(), found.parameters.clone())) else {
                 state.write_status_line(slot, NOT_FOUND_STATUS).expect("a constant");

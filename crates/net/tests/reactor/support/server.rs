@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use milliways_net::{
-    AppId, AppSettings, BehaviorId, ConnectionId, Handler, ListenerId, Reactor, Route, RouteId, RoutedRequest,
-    SendStatus, Stats, WebSocketSettings,
+    AppId, AppSettings, BehaviorId, ConnectionId, DomainId, Handler, ListenerId, Reactor, Route, RouteId,
+    RoutedRequest, SendStatus, Stats, WebSocketSettings,
 };
 use milliways_proto::http::Request;
 use milliways_proto::router::RouteKind;
@@ -184,7 +184,9 @@ impl Server {
     }
 
     pub(crate) fn route_kind(&self, kind: RouteKind, pattern: &str) {
-        self.reactor.route(self.app, kind, pattern, Some(Route::Http(RouteId(0)))).expect("a pattern");
+        self.reactor
+            .route(self.app, DomainId::default(), kind, pattern, Some(Route::Http(RouteId(0))))
+            .expect("a pattern");
     }
 
     pub(crate) fn websocket_route(&self, pattern: &str, settings: WebSocketSettings) {
@@ -195,7 +197,9 @@ impl Server {
     pub(crate) fn upgrade_route(&self, pattern: &str, settings: WebSocketSettings, asks: bool) {
         settings.check().expect("good settings");
         let behavior = self.reactor.add_behavior(self.app, settings, asks);
-        self.reactor.route(self.app, RouteKind::Upgrade, pattern, Some(Route::WebSocket(behavior))).expect("a pattern");
+        self.reactor
+            .route(self.app, DomainId::default(), RouteKind::Upgrade, pattern, Some(Route::WebSocket(behavior)))
+            .expect("a pattern");
     }
 
     pub(crate) fn send(&self, id: ConnectionId, opcode: Opcode, payload: &[u8]) -> SendStatus {

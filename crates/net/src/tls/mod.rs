@@ -1,0 +1,178 @@
+//! TLS 1.2 and 1.3 (RFC 5246, RFC 8446).
+//!
+//! rustls does the handshake, as a state machine over our buffers. When it is done, only the traffic secrets are kept, and
+//! what computes those that follow; [`record`] protects the records from then on, in place and into the output of the
+//! connection. An idle connection has no expanded keys: they are made again with the next record.
+
+mod config;
+mod key;
+mod record;
+mod server;
+mod session;
+#[cfg(test)]
+mod tests;
+mod traffic;
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+use milliways_proto::timer::Tick;
+use rustls::ServerConfig;
+
+pub use config::{CIPHERS, Pem, TlsConfig, TlsError, TlsSettings};
+pub(crate) use session::{Received, Session};
+
+/// Names a router of an app: that of a server name, or the app's own, which is the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DomainId(pub u32);
+
+/// Nothing can be sent any more.
+#[derive(Debug)]
+pub(crate) struct SealError;
+
+impl From<SealError> for std::io::Error {
+    fn from(SealError: SealError) -> Self {
+        std::io::ErrorKind::ConnectionAborted.into()
+    }
+}
+
+/// What an app that speaks TLS has for its peers.
+pub(crate) struct Names {
+    /// For those who ask for no name, or for one that is not here.
+    default: TlsConfig,
+    /// In lower case; `*.` at the beginning stands for any one label.
+    by_name: HashMap<String, Name>,
+    /// Whether somebody wants to know of names that are not here.
+    pub(crate) asks: bool,
+}
+
+pub(crate) struct Name {
+    config: TlsConfig,
+    domain: DomainId,
+}
+
+impl Names {
+    pub(crate) fn new(default: TlsConfig) -> Self {
+        Self { default, by_name: HashMap::new(), asks: false }
+    }
+
+    /// Adds a name, or replaces what it had.
+    pub(crate) fn insert(&mut self, name: &str, config: TlsConfig, domain: DomainId) {
+        self.by_name.insert(name.to_ascii_lowercase(), Name { config, domain });
+    }
+
+    /// Removes a name, and gives its router.
+    pub(crate) fn remove(&mut self, name: &str) -> Option<DomainId> {
+        self.by_name.remove(&name.to_ascii_lowercase()).map(|removed| removed.domain)
+    }
+
+    /// The router of a name that has been added as it is.
+    pub(crate) fn own_domain(&self, name: &str) -> Option<DomainId> {
+        self.by_name.get(&name.to_ascii_lowercase()).map(|found| found.domain)
+    }
+
+    fn find(&self, name: &str) -> Option<&Name> {
+        let name = name.to_ascii_lowercase();
+        self.by_name.get(&name).or_else(|| {
+            let rest = name.find('.').map_or("", |dot| &name[dot..]);
+            self.by_name.get(&format!("*{rest}"))
+        })
+    }
+
+    /// The router of a name; patterns are their own.
+    pub(crate) fn domain(&self, name: &str) -> Option<DomainId> {
+        self.find(name).map(|found| found.domain)
+    }
+
+    /// What a peer who asks for a name gets.
+    pub(crate) fn choose(&self, name: Option<&str>) -> (Arc<ServerConfig>, DomainId) {
+        match name.and_then(|name| self.find(name)) {
+            Some(found) => (found.config.server(), found.domain),
+            None => (self.default.server(), DomainId::default()),
+        }
+    }
+
+    /// Reads all files anew. If one is no good, nothing changes.
+    pub(crate) fn reload(&mut self) -> Result<(), TlsError> {
+        let default = self.default.reloaded()?;
+        let names = self.by_name.iter().map(|(name, at)| Ok((name.clone(), at.config.reloaded()?)));
+        let names: HashMap<_, _> = names.collect::<Result<_, TlsError>>()?;
+        for (name, config) in names {
+            if let Some(at) = self.by_name.get_mut(&name) {
+                at.config = config;
+            }
+        }
+        self.default = default;
+        Ok(())
+    }
+}
+
+/// Seconds of silence after which a session forgets what it can make again, and between two looks at it: a minute at most.
+const SILENCE: Tick = 30;
+
+/// The sessions of connections, by slot.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    at: Vec<Option<Box<Session>>>,
+    /// How many there have been.
+    count: u32,
+}
+
+/// Sessions that have something to forget, in the order in which they are looked at.
+#[derive(Default)]
+pub(crate) struct Keyed(VecDeque<(Tick, u32, u32)>);
+
+impl Keyed {
+    /// The session is in use.
+    pub(crate) fn note(&mut self, slot: u32, session: &mut Session, now: Tick) {
+        if session.note_use(now) {
+            self.push(slot, session.serial(), now);
+        }
+    }
+
+    fn push(&mut self, slot: u32, serial: u32, now: Tick) {
+        self.0.push_back((now + SILENCE, slot, serial));
+    }
+
+    /// When there is one to be looked at.
+    pub(crate) fn next(&self) -> Option<Tick> {
+        self.0.front().map(|(due, _, _)| *due)
+    }
+
+    fn poll_due(&mut self, now: Tick) -> Option<(u32, u32)> {
+        let (due, slot, serial) = self.0.front().copied()?;
+        if due > now {
+            return None;
+        }
+        self.0.pop_front();
+        Some((slot, serial))
+    }
+}
+
+impl Sessions {
+    pub(crate) fn insert(&mut self, slot: u32) {
+        let slot = slot as usize;
+        if self.at.len() <= slot {
+            self.at.resize_with(slot + 1, || None);
+        }
+        self.count = self.count.wrapping_add(1);
+        self.at[slot] = Some(Box::new(Session::new(self.count)));
+    }
+
+    pub(crate) fn at(&mut self, slot: u32) -> Option<&mut Session> {
+        self.at.get_mut(slot as usize)?.as_deref_mut()
+    }
+
+    pub(crate) fn remove(&mut self, slot: u32) {
+        if let Some(place) = self.at.get_mut(slot as usize) {
+            *place = None;
+        }
+    }
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.by_name.keys()).finish()
+    }
+}

@@ -1,0 +1,203 @@
+//! What a reactor does about TLS.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use milliways_proto::router::Router;
+use rustls::ServerConfig;
+
+use crate::connection::{Flags, Phase};
+use crate::state::State;
+use crate::table::Stale;
+use crate::{AppId, ConnectionId, DomainId, Handler, Reactor, Route};
+
+use super::{Names, Received, TlsConfig, TlsError};
+
+impl Reactor {
+    /// Has the app speak TLS with those who connect from now on.
+    pub fn secure(&self, app: AppId, config: TlsConfig) {
+        self.state().apps.of_mut(app).names = Some(Names::new(config));
+    }
+
+    /// Adds a server name (RFC 6066 section 3) with a certificate of its own, and a router of its own, which is given; `*`
+    /// in place of the first label stands for any. A name that is there gets the certificate, and keeps its router.
+    pub fn add_server_name(&self, app: AppId, name: &str, config: TlsConfig) -> DomainId {
+        let mut state = self.state();
+        let app = state.apps.of_mut(app);
+        let Some(names) = &mut app.names else { return DomainId::default() };
+        let domain = names.own_domain(name).unwrap_or_else(|| {
+            app.routers.push(Router::default());
+            DomainId(app.routers.len() as u32 - 1)
+        });
+        names.insert(name, config, domain);
+        domain
+    }
+
+    /// Removes a server name, with its routes. Connections that are open live on.
+    pub fn remove_server_name(&self, app: AppId, name: &str) -> Vec<Route> {
+        let mut state = self.state();
+        let app = state.apps.of_mut(app);
+        let Some(domain) = app.names.as_mut().and_then(|names| names.remove(name)) else { return Vec::new() };
+        let mut routes = Vec::new();
+        std::mem::take(&mut app.routers[domain.0 as usize]).for_each(|route| routes.push(route.clone()));
+        routes
+    }
+
+    /// The router of those who ask for a name: its own, or that of a pattern it matches.
+    pub fn domain(&self, app: AppId, name: &str) -> Option<DomainId> {
+        self.state().apps.of(app).names.as_ref()?.domain(name)
+    }
+
+    /// Has [`Handler::missing_server_name`] called from now on.
+    pub fn ask_for_names(&self, app: AppId) {
+        if let Some(names) = &mut self.state().apps.of_mut(app).names {
+            names.asks = true;
+        }
+    }
+
+    /// Reads the files of the app and its names anew, for those who connect from now on. If one is no good, nothing changes.
+    pub fn reload_certificates(&self, app: AppId) -> Result<(), TlsError> {
+        self.state().apps.of_mut(app).names.as_mut().map_or(Ok(()), Names::reload)
+    }
+
+    /// The certificate that the peer has shown, in PEM form.
+    pub fn peer_certificate(&self, id: ConnectionId) -> Result<Option<String>, Stale> {
+        let mut state = self.state();
+        state.table.get(id)?;
+        Ok(state.sessions.at(id.slot).and_then(|session| session.certificate().map(to_pem)))
+    }
+
+    /// Handles what has been read from a connection that speaks TLS: `length` bytes of the buffer, of which the first
+    /// `known` have been there before. Whether the connection goes on.
+    pub(crate) fn handle_sealed(
+        &self,
+        slot: u32,
+        buffer: &mut [u8],
+        length: usize,
+        known: usize,
+        handler: &impl Handler,
+    ) -> bool {
+        let mut received = self.state().unseal(slot, &mut buffer[..length], known);
+        if let Received::Hello(name) = received {
+            let chosen = self.choose_name(slot, name.as_deref(), handler);
+            let Some((config, domain)) = chosen else { return false };
+            let mut state = self.state();
+            let state = &mut *state;
+            let (Some(connection), Some(session)) = (state.table.at(slot), state.sessions.at(slot)) else {
+                return false;
+            };
+            let out = state.pool.side_of(connection).output.sealed();
+            received = session.choose(config, domain, buffer, out);
+        }
+        self.state().after_records(slot);
+        let (length, goes_on) = match received {
+            Received::Data(length) => (length, true),
+            Received::Closed(length) => (length, false),
+            Received::Failed(length) => {
+                if length > 0 {
+                    self.handle_bytes(slot, &mut buffer[..length], handler);
+                }
+                self.give_up(slot, handler);
+                return true;
+            }
+            Received::Hello(_) => (0, true),
+        };
+        if length > 0 {
+            self.handle_bytes(slot, &mut buffer[..length], handler);
+        }
+        goes_on
+    }
+
+    /// What an app has for a name, if need be after it has been told of it.
+    fn choose_name(
+        &self,
+        slot: u32,
+        name: Option<&str>,
+        handler: &impl Handler,
+    ) -> Option<(Arc<ServerConfig>, DomainId)> {
+        let mut state = self.state();
+        let app = state.table.at(slot)?.app();
+        let missing = name.filter(|name| {
+            state.apps.of(app).names.as_ref().is_some_and(|names| names.asks && names.domain(name).is_none())
+        });
+        drop(state);
+        if let Some(name) = missing {
+            handler.missing_server_name(self, app, name);
+        }
+        let mut state = self.state();
+        // The handler may have closed the app.
+        state.table.at(slot)?;
+        state.apps.of(app).names.as_ref().map(|names| names.choose(name))
+    }
+
+    /// Ends a connection whose session has failed, after the alert that says why.
+    fn give_up(&self, slot: u32, handler: &impl Handler) {
+        let mut state = self.state();
+        let Some(connection) = state.table.at(slot) else { return };
+        if matches!(connection.phase, Phase::Request) {
+            state.begin_closing(slot);
+        } else if !matches!(connection.phase, Phase::Closing) {
+            state.flush(slot);
+            drop(state);
+            self.drop_connection(slot, handler);
+        }
+    }
+}
+
+impl State {
+    fn unseal(&mut self, slot: u32, bytes: &mut [u8], known: usize) -> Received {
+        let (Some(connection), Some(session)) = (self.table.at(slot), self.sessions.at(slot)) else {
+            return Received::Failed(0);
+        };
+        self.keyed.note(slot, session, self.now);
+        session.receive(bytes, known, self.pool.side_of(connection).output.sealed())
+    }
+
+    /// Has sessions that have been silent forget what they can make again.
+    pub(crate) fn rest_silent(&mut self) {
+        while let Some((slot, serial)) = self.keyed.poll_due(self.now) {
+            if let Some(session) = self.sessions.at(slot)
+                && session.serial() == serial
+                && !session.rest_if_silent(self.now)
+            {
+                self.keyed.push(slot, serial, self.now);
+            }
+        }
+    }
+
+    /// Has answers of the session go out, and the protocol above begin when it can.
+    fn after_records(&mut self, slot: u32) {
+        let now = self.active_now();
+        let (Some(connection), Some(session)) = (self.table.at(slot), self.sessions.at(slot)) else { return };
+        let is_done = session.is_open() && connection.flags.take(Flags::HANDSHAKE);
+        let answers = connection.side.as_ref().is_some_and(|side| !side.output.is_empty());
+        if is_done {
+            connection.last_active = now;
+            self.arm(slot);
+        }
+        if answers {
+            self.mark_dirty(slot);
+        } else if let Some(connection) = self.table.at(slot) {
+            self.pool.reclaim(connection);
+        }
+    }
+
+    /// The routes for a request of a connection.
+    pub(crate) fn router_of(&mut self, app: AppId, slot: u32) -> &Router<Route> {
+        let domain = self.sessions.at(slot).map_or_else(DomainId::default, |session| session.domain());
+        &self.apps.of(app).routers[domain.0 as usize]
+    }
+}
+
+/// RFC 7468 section 5.
+fn to_pem(der: &[u8]) -> String {
+    let text = BASE64_STANDARD.encode(der);
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    for line in text.as_bytes().chunks(64) {
+        pem.extend(line.iter().copied().map(char::from));
+        pem.push('\n');
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
+}

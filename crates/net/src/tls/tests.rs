@@ -1,0 +1,374 @@
+//! Sessions against a client that nobody here wrote, in memory.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use rcgen::{CertificateParams, KeyPair};
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::{CipherSuite, ClientConfig, ClientConnection, HandshakeKind, RootCertStore};
+
+use super::{CIPHERS, DomainId, Names, Pem, Received, SILENCE, Session, TlsConfig, TlsSettings};
+
+/// Those for whose handshake a key on P-256 does; the others differ from them in nothing that is done here.
+fn suites() -> impl Iterator<Item = CipherSuite> {
+    CIPHERS.into_iter().filter(|(name, _)| !name.contains("RSA-") || name.contains("ECDSA")).map(|(_, suite)| suite)
+}
+
+/// Settings with a certificate of its own for a name, and the certificate.
+fn settings(name: &str) -> (TlsSettings, Vec<u8>) {
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new([name.to_owned()]).expect("a name");
+    let cert = params.self_signed(&key).expect("a certificate").pem().into_bytes();
+    let settings = TlsSettings {
+        key: Some(Pem::Content(key.serialize_pem().into_bytes(), "key")),
+        cert: Some(Pem::Content(cert.clone(), "cert")),
+        ..TlsSettings::default()
+    };
+    (settings, cert)
+}
+
+fn client_config(cert: &[u8], suite: Option<CipherSuite>) -> Arc<ClientConfig> {
+    let mut provider = default_provider();
+    provider.cipher_suites.retain(|supported| suite.is_none_or(|suite| supported.suite() == suite));
+    let mut roots = RootCertStore::empty();
+    roots.add(rustls::pki_types::CertificateDer::from_pem_slice(cert).expect("PEM")).expect("a certificate");
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider));
+    let builder = builder.with_safe_default_protocol_versions().expect("a version");
+    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Both ends of a connection, and what the server's end has got.
+struct Ends {
+    names: Names,
+    session: Session,
+    client: ClientConnection,
+    received: Vec<u8>,
+    /// How the session has ended.
+    end: Option<Received>,
+    /// Bytes that the session is given at once.
+    step: usize,
+}
+
+impl Ends {
+    fn new(names: Names, client: Arc<ClientConfig>, name: &str) -> Self {
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        Self {
+            names,
+            session: Session::new(1),
+            client: ClientConnection::new(client, name).expect("a client"),
+            received: Vec::new(),
+            end: None,
+            step: usize::MAX,
+        }
+    }
+
+    fn with(suite: CipherSuite) -> Self {
+        let (settings, cert) = settings("localhost");
+        let names = Names::new(TlsConfig::new(settings).expect("good settings"));
+        Self::new(names, client_config(&cert, Some(suite)), "localhost")
+    }
+
+    /// As a reactor would do it.
+    fn receive(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut buffer = vec![0; 256 * 1024];
+        for piece in bytes.chunks(self.step) {
+            let known = self.session.take_partial(&mut buffer);
+            buffer[known..known + piece.len()].copy_from_slice(piece);
+            let length = known + piece.len();
+            let mut received = self.session.receive(&mut buffer[..length], known, &mut out);
+            if let Received::Hello(name) = received {
+                let (config, domain) = self.names.choose(name.as_deref());
+                received = self.session.choose(config, domain, &mut buffer, &mut out);
+            }
+            let (Received::Data(length) | Received::Closed(length) | Received::Failed(length)) = received else {
+                panic!("a second hello");
+            };
+            self.received.extend_from_slice(&buffer[..length]);
+            if !matches!(received, Received::Data(_)) {
+                self.end = Some(received);
+                break;
+            }
+        }
+        out
+    }
+
+    /// What the client has to send.
+    fn sent(&mut self) -> Vec<u8> {
+        let mut sent = Vec::new();
+        while self.client.wants_write() {
+            self.client.write_tls(&mut sent).expect("memory");
+        }
+        sent
+    }
+
+    /// Gives it to the client; what it reads of it.
+    fn give(&mut self, mut bytes: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        let mut data = Vec::new();
+        while !bytes.is_empty() {
+            self.client.read_tls(&mut bytes).expect("memory");
+            let state = self.client.process_new_packets()?;
+            let start = data.len();
+            data.resize(start + state.plaintext_bytes_to_read(), 0);
+            self.client.reader().read_exact(&mut data[start..]).expect("what is there");
+        }
+        Ok(data)
+    }
+
+    /// Until neither has anything to say.
+    fn settle(&mut self) -> Result<(), rustls::Error> {
+        loop {
+            let sent = self.sent();
+            if sent.is_empty() {
+                return Ok(());
+            }
+            let answer = self.receive(&sent);
+            self.give(&answer)?;
+        }
+    }
+
+    /// The session sends, and the client gets.
+    fn send(&mut self, first: &[u8], second: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.session.seal(first, second, &mut out).expect("an open session");
+        self.give(&out).expect("good records")
+    }
+
+    fn echo(&mut self, data: &[u8]) {
+        self.received.clear();
+        self.client.writer().write_all(data).expect("memory");
+        self.settle().expect("a good server");
+        assert!(self.received == data, "what the client has sent");
+        let (first, second) = data.split_at(data.len() / 3);
+        assert!(self.send(first, second) == data, "what the session has sent");
+    }
+}
+
+#[test]
+fn data_goes_both_ways_in_records_of_every_suite() {
+    for suite in suites() {
+        let mut ends = Ends::with(suite);
+        ends.settle().expect("a handshake");
+        assert!(ends.session.is_open());
+        assert_eq!(ends.client.negotiated_cipher_suite().expect("a suite").suite(), suite);
+        for size in [1, 20, 16_384, 16_385, 50_000] {
+            ends.echo(&vec![size as u8; size]);
+        }
+    }
+}
+
+#[test]
+fn bytes_may_come_one_by_one() {
+    for suite in suites() {
+        let mut ends = Ends::with(suite);
+        ends.step = 1;
+        ends.settle().expect("a handshake");
+        ends.echo(b"in many pieces");
+        ends.echo(&[7; 17_000]);
+    }
+}
+
+#[test]
+fn a_flight_may_be_cut_anywhere() {
+    for suite in suites() {
+        let mut ends = Ends::with(suite);
+        ends.settle().expect("a handshake");
+        ends.client.writer().write_all(b"first").expect("memory");
+        ends.client.writer().flush().expect("memory");
+        ends.client.writer().write_all(b"second").expect("memory");
+        let sent = ends.sent();
+        // Opening is not to be undone, so that each cut has a connection of its own.
+        for cut in 0..=sent.len() {
+            let mut ends = Ends::with(suite);
+            ends.settle().expect("a handshake");
+            ends.client.writer().write_all(b"first").expect("memory");
+            let mut sent = ends.sent();
+            ends.client.writer().write_all(b"second").expect("memory");
+            sent.extend(ends.sent());
+            let (head, tail) = sent.split_at(cut.min(sent.len()));
+            ends.receive(head);
+            ends.receive(tail);
+            assert_eq!(ends.received, b"firstsecond");
+        }
+    }
+}
+
+#[test]
+fn data_that_comes_with_the_end_of_the_handshake_is_not_lost() {
+    for suite in suites() {
+        let mut ends = Ends::with(suite);
+        ends.client.writer().write_all(b"early").expect("memory");
+        ends.settle().expect("a handshake");
+        assert_eq!(ends.received, b"early");
+        ends.echo(b"late");
+    }
+}
+
+#[test]
+fn keys_are_made_again_after_silence() {
+    for suite in suites() {
+        let mut ends = Ends::with(suite);
+        ends.settle().expect("a handshake");
+        for now in [0, 100, 200] {
+            ends.echo(b"before");
+            assert!(ends.session.note_use(now));
+            assert!(!ends.session.rest_if_silent(now + SILENCE - 1));
+            assert!(ends.session.rest_if_silent(now + SILENCE));
+        }
+        ends.echo(b"after");
+    }
+}
+
+#[test]
+fn the_peer_may_take_new_keys_as_often_as_it_has_something_to_say() {
+    for (_, suite) in &CIPHERS[..3] {
+        let mut ends = Ends::with(*suite);
+        ends.settle().expect("a handshake");
+        for _ in 0..100 {
+            ends.client.refresh_traffic_keys().expect("TLS 1.3");
+            ends.echo(b"with new keys");
+        }
+        // But not without.
+        for _ in 0..40 {
+            ends.client.refresh_traffic_keys().expect("TLS 1.3");
+        }
+        ends.settle().expect_err("an alert");
+        assert_eq!(ends.end, Some(Received::Failed(0)));
+    }
+}
+
+#[test]
+fn close_notify_comes_after_the_data_before_it() {
+    for suite in suites() {
+        let mut ends = Ends::with(suite);
+        ends.settle().expect("a handshake");
+        ends.client.writer().write_all(b"last words").expect("memory");
+        ends.client.send_close_notify();
+        ends.settle().expect("a good server");
+        assert_eq!(ends.received, b"last words");
+        assert_eq!(ends.end, Some(Received::Closed(10)));
+        let mut out = Vec::new();
+        ends.session.seal_close(&mut out);
+        ends.give(&out).expect("a good record");
+        assert!(ends.client.process_new_packets().expect("nothing bad").peer_has_closed());
+    }
+}
+
+#[test]
+fn a_record_that_was_changed_ends_the_session_with_an_alert() {
+    for suite in suites() {
+        for place in [0, 1, 3, 5, 12, -1_i32] {
+            let mut ends = Ends::with(suite);
+            ends.settle().expect("a handshake");
+            ends.client.writer().write_all(b"what was said").expect("memory");
+            let mut sent = ends.sent();
+            let index = if place < 0 { sent.len() - 1 } else { place as usize };
+            // A length that is too long is waited for, unless there is no such.
+            sent[index] ^= 0x80;
+            let answer = ends.receive(&sent);
+            assert!(ends.received.is_empty(), "{suite:?} took a record with byte {place} changed");
+            assert_eq!(ends.end, Some(Received::Failed(0)), "{suite:?}, byte {place}");
+            assert!(matches!(ends.give(&answer), Err(rustls::Error::AlertReceived(_))), "{suite:?}, byte {place}");
+        }
+    }
+}
+
+#[test]
+fn a_record_is_not_taken_twice() {
+    for suite in suites() {
+        let mut ends = Ends::with(suite);
+        ends.settle().expect("a handshake");
+        ends.client.writer().write_all(b"once").expect("memory");
+        let sent = ends.sent();
+        ends.receive(&sent);
+        assert_eq!(ends.received, b"once");
+        ends.receive(&sent);
+        assert_eq!(ends.received, b"once");
+        assert_eq!(ends.end, Some(Received::Failed(0)));
+    }
+}
+
+#[test]
+fn what_is_no_handshake_is_answered_with_an_alert() {
+    for garbage in
+        [&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], &[0; 100], &[0xFF; 100], &[22, 3, 1, 0, 4, 9, 0, 0, 0]]
+    {
+        for step in [1, usize::MAX] {
+            let (settings, cert) = settings("localhost");
+            let names = Names::new(TlsConfig::new(settings).expect("good settings"));
+            let mut ends = Ends::new(names, client_config(&cert, None), "localhost");
+            ends.step = step;
+            let answer = ends.receive(garbage);
+            assert_eq!(ends.end, Some(Received::Failed(0)), "{garbage:?}");
+            assert_eq!(answer[0], 21, "{garbage:?}");
+        }
+    }
+}
+
+#[test]
+fn a_name_has_its_own_certificate_and_what_is_nobodys_has_the_apps() {
+    let (own, _) = settings("localhost");
+    let (named, named_cert) = settings("example.com");
+    let (pattern, pattern_cert) = settings("any.example.com");
+    let names = || {
+        let mut names = Names::new(TlsConfig::new(own.clone()).expect("good settings"));
+        names.insert("Example.com", TlsConfig::new(named.clone()).expect("good settings"), DomainId(1));
+        names.insert("*.example.com", TlsConfig::new(pattern.clone()).expect("good settings"), DomainId(2));
+        names
+    };
+    for (name, cert, domain) in
+        [("example.com", &named_cert, DomainId(1)), ("any.example.com", &pattern_cert, DomainId(2))]
+    {
+        let mut ends = Ends::new(names(), client_config(cert, None), name);
+        ends.settle().expect("a certificate for the name");
+        assert_eq!(ends.session.domain(), domain);
+    }
+    for name in ["two.any.example.com", "other.com"] {
+        let mut ends = Ends::new(names(), client_config(&named_cert, None), name);
+        let error = ends.settle().expect_err("another certificate");
+        assert!(matches!(error, rustls::Error::InvalidCertificate(_)), "{error}");
+        assert_eq!(ends.names.choose(Some(name)).1, DomainId::default());
+    }
+    let mut names = names();
+    assert_eq!(names.remove("EXAMPLE.com"), Some(DomainId(1)));
+    assert_eq!(names.remove("example.com"), None);
+    assert_eq!(names.domain("example.com"), None);
+    assert_eq!(names.domain("*.example.com"), Some(DomainId(2)));
+}
+
+#[test]
+fn sessions_are_resumed_with_another_thread() {
+    for suite in [CIPHERS[0].1, CIPHERS[3].1] {
+        let (settings, cert) = settings("localhost");
+        let client = client_config(&cert, Some(suite));
+        let mut kinds = Vec::new();
+        for _ in 0..3 {
+            let (settings, client) = (settings.clone(), Arc::clone(&client));
+            let kind = std::thread::spawn(move || {
+                let names = Names::new(TlsConfig::new(settings).expect("good settings"));
+                let mut ends = Ends::new(names, client, "localhost");
+                ends.settle().expect("a handshake");
+                ends.echo(b"resumed or not");
+                ends.client.handshake_kind()
+            });
+            kinds.push(kind.join().expect("no panic"));
+        }
+        assert_eq!(kinds, [Some(HandshakeKind::Full), Some(HandshakeKind::Resumed), Some(HandshakeKind::Resumed)]);
+    }
+}
+
+#[test]
+fn a_ticket_of_those_who_trust_others_is_not_taken() {
+    let (settings, cert) = settings("localhost");
+    let client = client_config(&cert, None);
+    let with_ca = TlsSettings { ca: settings.cert.clone(), ..settings.clone() };
+    for settings in [with_ca, settings] {
+        let names = Names::new(TlsConfig::new(settings).expect("good settings"));
+        let mut ends = Ends::new(names, Arc::clone(&client), "localhost");
+        ends.settle().expect("a handshake");
+        ends.echo(b"so that tickets arrive");
+        assert_eq!(ends.client.handshake_kind(), Some(HandshakeKind::Full));
+    }
+}
