@@ -1,10 +1,13 @@
 'use strict';
 
-// A TCP client that sends exactly the bytes it is told and keeps exactly the bytes that came.
+// A TCP client that sends exactly the bytes it is told and keeps exactly the bytes that came; over TLS (see tls.js) those
+// are the bytes inside it, and each write is a record of its own or several.
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const net = require('node:net');
+const tls = require('node:tls');
+const { overTLS, clientOptions } = require('./tls.js');
 const { deadline, turn } = require('./wait.js');
 const { OPCODE, close } = require('./frames.js');
 
@@ -29,22 +32,25 @@ function upgradeRequest(path = '/', headers = {}) {
 
 class RawSocket {
   #socket;
+  /** The TCP connection itself, which is the same without TLS. */
+  #tcp;
   #deadline;
   #chunks = [];
   #length = 0;
   #waiting = new Set();
 
-  /** Whether a FIN came. */
+  /** Whether a FIN came, or the close_notify that stands for it. */
   ended = false;
   /** Whether the connection is gone altogether. */
   closed = false;
   /** The code of a socket error: ECONNRESET. */
   errorCode = null;
 
-  constructor(socket, patience) {
+  constructor(socket, tcp, patience) {
     this.#socket = socket;
+    this.#tcp = tcp;
     this.#deadline = patience;
-    socket.setNoDelay(true);
+    tcp.setNoDelay(true);
     socket.on('data', (chunk) => {
       this.#chunks.push(chunk);
       this.#length += chunk.length;
@@ -68,9 +74,12 @@ class RawSocket {
    * take; the other options are those of `net.connect`.
    */
   static async connect(port, { deadline: patience, ...options } = {}) {
-    const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true, ...options });
-    await deadline(once(socket, 'connect'), `connection to port ${port}`);
-    return new RawSocket(socket, patience);
+    const tcp = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true, ...options });
+    await deadline(once(tcp, 'connect'), `connection to port ${port}`);
+    if (!overTLS) return new RawSocket(tcp, tcp, patience);
+    const socket = tls.connect({ ...clientOptions, socket: tcp });
+    await deadline(once(socket, 'secureConnect'), `handshake with port ${port}`);
+    return new RawSocket(socket, tcp, patience);
   }
 
   /** Connects, upgrades, and has read the response head, which is then in `head`. */
@@ -113,16 +122,17 @@ class RawSocket {
     this.#socket.resume();
   }
 
-  /** Sends a FIN. */
+  /** Sends a FIN; over TLS a close_notify before it. */
   end() {
     this.#socket.end();
   }
 
   /** Sends a RST. */
   reset() {
-    this.#socket.resetAndDestroy();
+    this.#tcp.resetAndDestroy();
   }
 
+  /** Ends the connection without another word; over TLS, too. */
   destroy() {
     this.#socket.destroy();
   }

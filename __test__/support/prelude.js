@@ -24,6 +24,7 @@ module.exports = {
   ...require('./wait.js'),
   ...require('./RawSocket.js'),
   ...require('./server.js'),
+  ...require('./tls.js'),
   frames: require('./frames.js'),
   report,
   startWorker,

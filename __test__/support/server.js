@@ -1,14 +1,20 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { overTLS, serverOptions } = require('./tls.js');
 const { uWS } = require('./uws.js');
+
+/** An App as the tests run: an SSLApp with a certificate, over TLS. */
+function App(options) {
+  return overTLS ? uWS.SSLApp({ ...serverOptions, ...options }) : uWS.App(options);
+}
 
 /**
  * An App with these options on a free port of the loopback address, with the routes that `routes(app)` adds. It is closed
  * by the `after` of the test (`t`) or of the suite (`{ after }` of node:test).
  */
 function serve(owner, routes, options = undefined) {
-  const app = uWS.App(options ?? {});
+  const app = App(options ?? {});
   routes(app);
   let token;
   app.listen('127.0.0.1', 0, (listenSocket) => {
@@ -21,4 +27,4 @@ function serve(owner, routes, options = undefined) {
   return { app, token, port: uWS.us_socket_local_port(token) };
 }
 
-module.exports = { serve };
+module.exports = { App, serve };
