@@ -11,7 +11,7 @@ const { EventLog } = require('./support/EventLog.js');
 const { RawSocket } = require('./support/RawSocket.js');
 const { request, fetch, exchange, HEADERS_TOO_LARGE, OK } = require('./support/http.js');
 const { Script } = require('./support/Script.js');
-const { serve } = require('./support/server.js');
+const { App, serve } = require('./support/server.js');
 const { uWS, ours } = require('./support/uws.js');
 const { until } = require('./support/wait.js');
 
@@ -30,9 +30,9 @@ describe('AppOptions', ours, () => {
   });
 
   it('UWS_HTTP_MAX_HEADERS_SIZE counts where there is no option', async () => {
-    const main = async ({ uWS, RawSocket: Client, report }) => {
+    const main = async ({ App, uWS, RawSocket: Client, report }) => {
       for (const options of [undefined, { maxHeaderSize: 4096 }]) {
-        const app = uWS.App(options).get('/*', (res) => res.end('ok'));
+        const app = App(options).get('/*', (res) => res.end('ok'));
         const port = await new Promise((resolve) => {
           app.listen('127.0.0.1', 0, (token) => resolve(uWS.us_socket_local_port(token)));
         });
@@ -59,14 +59,14 @@ describe('AppOptions', ours, () => {
   it('refuse what is no size or time', () => {
     for (const name of ['maxHeaderSize', 'maxBodySize', 'idleTimeout']) {
       for (const value of [-1, 0.5, NaN, Infinity, 'x', '', '100', false, [], {}]) {
-        assert.throws(() => uWS.App({ [name]: value }), { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE' });
+        assert.throws(() => App({ [name]: value }), { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE' });
       }
-      uWS.App({ [name]: undefined });
-      uWS.App({ [name]: null });
-      uWS.App({ [name]: 100 });
+      App({ [name]: undefined });
+      App({ [name]: null });
+      App({ [name]: 100 });
     }
-    assert.throws(() => uWS.App({ idleTimeout: 961 }), { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE' });
-    uWS.App({ idleTimeout: 0 });
+    assert.throws(() => App({ idleTimeout: 961 }), { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE' });
+    App({ idleTimeout: 0 });
   });
 
   it('proxyProtocol: who is at the other end of a proxy', async (t) => {
@@ -143,7 +143,7 @@ describe('filter', () => {
   });
 
   it('must be a function', () => {
-    assert.throws(() => uWS.App().filter(5), /Passed callback is not a valid function/);
+    assert.throws(() => App().filter(5), /Passed callback is not a valid function/);
   });
 });
 
@@ -153,7 +153,7 @@ describe('listen_unix', () => {
     t.after(() => fs.rmSync(folder, { recursive: true }));
     const file = path.join(folder, 'socket');
     for (let i = 0; i < 2; i += 1) {
-      const app = uWS.App().get('/*', (res) => res.end(`ok${text(res.getRemoteAddressAsText())}`));
+      const app = App().get('/*', (res) => res.end(`ok${text(res.getRemoteAddressAsText())}`));
       let token;
       assert.equal(
         app.listen_unix((given) => (token = given), file),
@@ -172,7 +172,7 @@ describe('listen_unix', () => {
 
   it('gives false where nothing can listen', () => {
     let given;
-    uWS.App().listen_unix((token) => (given = token), '/no/such/folder/socket');
+    App().listen_unix((token) => (given = token), '/no/such/folder/socket');
     assert.equal(given, false);
   });
 });
@@ -218,7 +218,7 @@ describe('a declarative response', () => {
   });
 
   it('that is none is refused', ours, (t) => {
-    const app = uWS.App();
+    const app = App();
     t.after(() => app.close());
     for (const bytes of [[], [0], [0, 1, 0], [9], [1, 1, 65]]) {
       const declared = new Uint8Array(bytes).buffer;
@@ -227,9 +227,9 @@ describe('a declarative response', () => {
   });
 
   it('whose status is refused when it is written leaves the request unanswered', ours, async () => {
-    const { code, reports } = await Script.run(async ({ uWS, RawSocket: Client, report }) => {
+    const { code, reports } = await Script.run(async ({ App, uWS, RawSocket: Client, report }) => {
       process.on('uncaughtException', (error) => report('uncaught', error.code));
-      const app = uWS.App().get('/*', new uWS.DeclarativeResponse().writeStatus('200\r\nX: y').end(''));
+      const app = App().get('/*', new uWS.DeclarativeResponse().writeStatus('200\r\nX: y').end(''));
       app.listen('127.0.0.1', 0, async (token) => {
         const client = await Client.connect(uWS.us_socket_local_port(token));
         client.write('GET / HTTP/1.1\r\nHost: h\r\n\r\n');

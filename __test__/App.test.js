@@ -9,7 +9,7 @@ const { RawSocket } = require('./support/RawSocket.js');
 const { Script } = require('./support/Script.js');
 const frames = require('./support/frames.js');
 const { fetch, request, withoutDate } = require('./support/http.js');
-const { serve } = require('./support/server.js');
+const { App, serve } = require('./support/server.js');
 const { uWS, ours } = require('./support/uws.js');
 const { noConnectionLeft } = require('./support/wait.js');
 
@@ -136,7 +136,7 @@ describe('a route', () => {
 });
 
 describe('a wrong argument', () => {
-  const app = uWS.App();
+  const app = App();
   const handler = () => {};
 
   for (const method of ['get', 'post', 'options', 'del', 'patch', 'put', 'head', 'connect', 'trace', 'any']) {
@@ -233,7 +233,7 @@ describe('listen', () => {
   }
 
   it('takes a port', async (t) => {
-    const token = listen(t, uWS.App().any('/*', says('ok')), 0);
+    const token = listen(t, App().any('/*', says('ok')), 0);
     const port = uWS.us_socket_local_port(token);
     assert.equal((await fetch(port, '/')).body, 'ok', 'over IPv4');
     if (await hasIPv6()) {
@@ -245,67 +245,67 @@ describe('listen', () => {
   });
 
   it('takes a port as text, such as an environment variable has it', (t) => {
-    const port = uWS.us_socket_local_port(listen(t, uWS.App(), 0));
-    const token = listen(t, uWS.App(), String(port));
+    const port = uWS.us_socket_local_port(listen(t, App(), 0));
+    const token = listen(t, App(), String(port));
     assert.equal(uWS.us_socket_local_port(token), port);
-    assert.equal(listen(t, uWS.App(), '65536'), false);
+    assert.equal(listen(t, App(), '65536'), false);
   });
 
   it('takes a host and a port', async (t) => {
-    const token = listen(t, uWS.App().any('/*', says('ok')), '127.0.0.1', 0);
+    const token = listen(t, App().any('/*', says('ok')), '127.0.0.1', 0);
     const port = uWS.us_socket_local_port(token);
     assert.equal((await fetch(port, '/')).body, 'ok');
     await assert.rejects(RawSocket.connect(port, { host: '127.0.0.2' }), { code: 'ECONNREFUSED' });
   });
 
   it('takes a name as host', (t) => {
-    assert.ok(listen(t, uWS.App(), 'localhost', 0));
+    assert.ok(listen(t, App(), 'localhost', 0));
   });
 
   it('takes a port and options', (t) => {
-    assert.ok(listen(t, uWS.App(), 0, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT));
+    assert.ok(listen(t, App(), 0, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT));
   });
 
   it('takes a host, a port and options', (t) => {
-    assert.ok(listen(t, uWS.App(), '127.0.0.1', 0, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT));
+    assert.ok(listen(t, App(), '127.0.0.1', 0, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT));
   });
 
   it('gives false for a host that is none of this machine', (t) => {
-    assert.equal(listen(t, uWS.App(), '192.0.2.1', 0), false);
+    assert.equal(listen(t, App(), '192.0.2.1', 0), false);
   });
 
   it('gives false for a host that does not exist', (t) => {
-    assert.equal(listen(t, uWS.App(), 'not a host', 0), false);
+    assert.equal(listen(t, App(), 'not a host', 0), false);
   });
 
   it('gives false for a port in use that it wants for itself', (t) => {
-    const port = uWS.us_socket_local_port(listen(t, uWS.App(), 0));
-    assert.equal(listen(t, uWS.App(), port, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT), false);
+    const port = uWS.us_socket_local_port(listen(t, App(), 0));
+    assert.equal(listen(t, App(), port, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT), false);
   });
 
   it('gives false for a port of another program', async (t) => {
     const other = net.createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => other.once('listening', resolve));
     t.after(() => other.close());
-    assert.equal(listen(t, uWS.App(), '127.0.0.1', other.address().port), false);
+    assert.equal(listen(t, App(), '127.0.0.1', other.address().port), false);
   });
 
   it('shares a port by default', async (t) => {
-    const first = listen(t, uWS.App().any('/*', says('ok')), 0);
+    const first = listen(t, App().any('/*', says('ok')), 0);
     const port = uWS.us_socket_local_port(first);
-    assert.ok(listen(t, uWS.App().any('/*', says('ok')), port));
+    assert.ok(listen(t, App().any('/*', says('ok')), port));
     for (let i = 0; i < 10; i += 1) assert.equal((await fetch(port, '/')).body, 'ok');
   });
 
   it('may be called several times on an App', async (t) => {
-    const app = uWS.App().any('/*', says('ok'));
+    const app = App().any('/*', says('ok'));
     for (const token of [listen(t, app, 0), listen(t, app, 0)]) {
       assert.equal((await fetch(uWS.us_socket_local_port(token), '/')).body, 'ok');
     }
   });
 
   it('lets an exception of its callback through, and listens all the same', async (t) => {
-    const app = uWS.App().any('/*', says('ok'));
+    const app = App().any('/*', says('ok'));
     let token;
     const call = () =>
       app.listen(0, (listenSocket) => {
@@ -320,7 +320,7 @@ describe('listen', () => {
 
 describe('close', () => {
   it('returns the App, and does no harm to one that does not listen', () => {
-    const app = uWS.App();
+    const app = App();
     assert.equal(app.close(), app);
     assert.equal(app.close(), app);
   });
@@ -412,7 +412,7 @@ describe('an App', () => {
 
   it('and its routes outlive every reference to it while it listens', async () => {
     const { code, reports } = await Script.run(
-      async ({ uWS: { App, us_socket_local_port: localPort }, RawSocket: Client, report }) => {
+      async ({ App, uWS: { us_socket_local_port: localPort }, RawSocket: Client, report }) => {
         let port;
         App()
           .get('/x', (res) => res.end('collected'))
@@ -436,12 +436,12 @@ describe('an App', () => {
 
 describe('a process', () => {
   it('that has an App which never listened ends by itself', async () => {
-    const { code, signal } = await Script.run(({ uWS: { App } }) => App().any('/*', () => {}));
+    const { code, signal } = await Script.run(({ App }) => App().any('/*', () => {}));
     assert.deepEqual({ code, signal }, { code: 0, signal: null });
   });
 
   it('lives while it listens, and ends by itself once it does not and its connections are gone', async () => {
-    const script = new Script(({ uWS: { App, us_listen_socket_close: close, us_socket_local_port: port }, report }) => {
+    const script = new Script(({ App, uWS: { us_listen_socket_close: close, us_socket_local_port: port }, report }) => {
       let token;
       App()
         .get('/', (res) => res.end('alive'))
@@ -463,7 +463,7 @@ describe('a process', () => {
 
   it('ends by itself after app.close()', async () => {
     const { code, signal } = await Script.run(
-      ({ uWS: { App } }) => {
+      ({ App }) => {
         const app = App();
         app.listen(0, () => {});
         setImmediate(() => app.close());
@@ -474,7 +474,7 @@ describe('a process', () => {
   });
 
   it('that no longer listens lives for the WebSockets it still has', async () => {
-    const script = new Script(({ uWS: { App, us_listen_socket_close: close, us_socket_local_port: port }, report }) => {
+    const script = new Script(({ App, uWS: { us_listen_socket_close: close, us_socket_local_port: port }, report }) => {
       let token;
       App()
         .ws('/*', {
@@ -504,7 +504,7 @@ describe('a process', () => {
   it('may exit in any handler, with connections open', async () => {
     for (const place of ['open', 'message', 'close', 'request']) {
       const { code, signal } = await Script.run(
-        async ({ uWS: { App, us_socket_local_port: localPort }, RawSocket: Client, frames: { text } }, where) => {
+        async ({ App, uWS: { us_socket_local_port: localPort }, RawSocket: Client, frames: { text } }, where) => {
           const exit = (handler) => {
             if (handler === where) process.exit(7);
           };

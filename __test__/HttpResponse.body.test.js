@@ -120,9 +120,9 @@ describe('onData', () => {
   });
 
   it('reports what it throws, and the request goes on', ours, async () => {
-    const { code, reports } = await Script.run(async ({ uWS, RawSocket: Client, report }) => {
+    const { code, reports } = await Script.run(async ({ App, uWS, RawSocket: Client, report }) => {
       process.on('uncaughtException', (error) => report('uncaught', error.message));
-      const app = uWS.App().post('/*', (res) => {
+      const app = App().post('/*', (res) => {
         res.onAborted(() => {});
         res.onData((chunk, isLast) => {
           if (isLast) res.end('done');

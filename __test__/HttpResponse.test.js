@@ -372,7 +372,7 @@ describe('close', () => {
 describe('a write outside a cork', ours, () => {
   it('is warned of once a process', async () => {
     const { code, reports } = await Script.run(
-      async ({ uWS: { App, us_socket_local_port: localPort }, RawSocket: Client, report }) => {
+      async ({ App, uWS: { us_socket_local_port: localPort }, RawSocket: Client, report }) => {
         process.on('warning', (warning) => report('warning', warning.message, typeof warning.code));
         let port;
         const app = App().get('/*', (res) => {

@@ -115,7 +115,7 @@ describe('a handler that leaves a request unanswered', ours, () => {
   /** Runs one handler in a process, and reports what a request to /path brings to the client and the process. */
   async function outcome(name) {
     const { code, signal, stderr, reports } = await Script.run(
-      async ({ uWS: { App, us_socket_local_port: localPort }, RawSocket: Client, report }, which) => {
+      async ({ App, uWS: { us_socket_local_port: localPort }, RawSocket: Client, report }, which) => {
         process.on('uncaughtException', (error) => report('uncaught', error.message, error.code));
         const handlers = {
           returns: () => {},

@@ -6,6 +6,7 @@ const { after, describe, it } = require('node:test');
 const { WebSocket } = require('ws');
 const { RawSocket } = require('./support/RawSocket.js');
 const frames = require('./support/frames.js');
+const { clientOptions, webSocketUrl } = require('./support/tls.js');
 const { ours } = require('./support/uws.js');
 const { noConnectionLeft, turn } = require('./support/wait.js');
 const { CLOSED, CALLS, serveLogged, connectLogged } = require('./support/websocket.js');
@@ -330,14 +331,14 @@ describe('close', () => {
 
   it('works with the close handshake of a standard client, from either side', async (t) => {
     const { port, log } = serveLogged(t, { message: (ws) => ws.end(4002, 'server') });
-    const first = new WebSocket(`ws://127.0.0.1:${port}/`);
+    const first = new WebSocket(webSocketUrl(port), clientOptions);
     await once(first, 'open');
     first.close(4001, 'client');
     const [code, reason] = await once(first, 'close');
     assert.deepEqual([code, reason.toString()], [4001, 'client']);
     assert.deepEqual(await log.next('close'), [4001, 'client']);
 
-    const second = new WebSocket(`ws://127.0.0.1:${port}/`);
+    const second = new WebSocket(webSocketUrl(port), clientOptions);
     await once(second, 'open');
     second.send('go');
     const [otherCode, otherReason] = await once(second, 'close');

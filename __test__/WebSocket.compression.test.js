@@ -11,6 +11,7 @@ const { RawSocket } = require('./support/RawSocket.js');
 const frames = require('./support/frames.js');
 const { noise } = require('./support/noise.js');
 const { serve } = require('./support/server.js');
+const { clientOptions, webSocketUrl } = require('./support/tls.js');
 const { ours, uWS } = require('./support/uws.js');
 const { noConnectionLeft, until } = require('./support/wait.js');
 
@@ -39,7 +40,7 @@ function serveEcho(t, compression, more = {}) {
 }
 
 async function connect(t, port, options = {}) {
-  const client = new Client(`ws://127.0.0.1:${port}`, { perMessageDeflate: { threshold: 0, ...options } });
+  const client = new Client(webSocketUrl(port), { ...clientOptions, perMessageDeflate: { threshold: 0, ...options } });
   t.after(() => client.terminate());
   await once(client, 'open');
   return client;
@@ -206,7 +207,7 @@ describe('publish', () => {
         await connect(t, port),
         await connect(t, port, { serverMaxWindowBits: 9 }),
         await connect(t, port, { serverNoContextTakeover: true }),
-        new Client(`ws://127.0.0.1:${port}`, { perMessageDeflate: false }),
+        new Client(webSocketUrl(port), { ...clientOptions, perMessageDeflate: false }),
       ];
       await once(clients[3], 'open');
       t.after(() => clients[3].terminate());

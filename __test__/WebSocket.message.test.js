@@ -9,6 +9,7 @@ const { RawSocket } = require('./support/RawSocket.js');
 const { Script } = require('./support/Script.js');
 const frames = require('./support/frames.js');
 const { serve } = require('./support/server.js');
+const { clientOptions, webSocketUrl } = require('./support/tls.js');
 const { ours } = require('./support/uws.js');
 const { noConnectionLeft, turn } = require('./support/wait.js');
 const { KIBIBYTE, MEBIBYTE, ECHO, serveLogged, connectLogged } = require('./support/websocket.js');
@@ -18,7 +19,7 @@ describe('a message', () => {
 
   it('of any size comes back the same, as text and as binary', async (t) => {
     const { port } = serve(t, (app) => app.ws('/*', ECHO));
-    const client = new WebSocket(`ws://127.0.0.1:${port}/`, { perMessageDeflate: false });
+    const client = new WebSocket(webSocketUrl(port), { ...clientOptions, perMessageDeflate: false });
     await once(client, 'open');
     for (const size of [...SIZES, 16 * KIBIBYTE, 20 * KIBIBYTE, 33 * KIBIBYTE]) {
       for (const binary of [false, true]) {
@@ -343,7 +344,8 @@ describe('an exception in a handler', () => {
   it('becomes an uncaughtException, and the connection and the server go on', async () => {
     const { code, stderr, reports } = await Script.run(
       async ({
-        uWS: { App, us_socket_local_port: localPort },
+        App,
+        uWS: { us_socket_local_port: localPort },
         RawSocket: Client,
         frames: wire,
         report,
@@ -417,7 +419,7 @@ describe('an exception in a handler', () => {
 
   it('that nobody catches ends the process, as any other', async () => {
     const { code, stderr } = await Script.run(
-      async ({ uWS: { App, us_socket_local_port: localPort }, RawSocket: Client, frames: { text } }) => {
+      async ({ App, uWS: { us_socket_local_port: localPort }, RawSocket: Client, frames: { text } }) => {
         let port;
         App()
           .ws('/*', {
@@ -437,7 +439,7 @@ describe('an exception in a handler', () => {
 
   it('of an async handler becomes an unhandledRejection', async () => {
     const { code, reports } = await Script.run(
-      async ({ uWS: { App, us_socket_local_port: localPort }, RawSocket: Client, frames: { text }, report }) => {
+      async ({ App, uWS: { us_socket_local_port: localPort }, RawSocket: Client, frames: { text }, report }) => {
         process.on('unhandledRejection', (error) => report('rejected', error.message));
         let port;
         const app = App().ws('/*', {

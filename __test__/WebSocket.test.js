@@ -5,6 +5,7 @@ const { once } = require('node:events');
 const { after, describe, it } = require('node:test');
 const { WebSocket } = require('ws');
 const { Script } = require('./support/Script.js');
+const { clientOptions, webSocketUrl } = require('./support/tls.js');
 const { ours } = require('./support/uws.js');
 const { deadline, noConnectionLeft, until } = require('./support/wait.js');
 const { ECHO, CALLS, serveLogged, connectLogged } = require('./support/websocket.js');
@@ -30,7 +31,7 @@ describe('a WebSocket', () => {
 
   it('is the same object for the whole of its life, also when nobody else keeps it', async () => {
     const { code, reports } = await Script.run(
-      async ({ uWS: { App, us_socket_local_port: localPort }, RawSocket: Client, frames: { text }, report }) => {
+      async ({ App, uWS: { us_socket_local_port: localPort }, RawSocket: Client, frames: { text }, report }) => {
         let port;
         const app = App().ws('/*', {
           open: (ws) => {
@@ -65,7 +66,7 @@ describe('many connections', () => {
   it('come, talk and go at once', async (t) => {
     const { port, log } = serveLogged(t, ECHO);
     const count = 200;
-    const clients = Array.from({ length: count }, () => new WebSocket(`ws://127.0.0.1:${port}/`));
+    const clients = Array.from({ length: count }, () => new WebSocket(webSocketUrl(port), clientOptions));
     await deadline(Promise.all(clients.map((client) => once(client, 'open'))), `${count} connections`);
     const answers = clients.map(async (client, i) => {
       client.send(`hello ${i}`);

@@ -8,7 +8,8 @@ const { EventLog } = require('./support/EventLog.js');
 const { RawSocket, SAMPLE_ACCEPT, upgradeRequest } = require('./support/RawSocket.js');
 const frames = require('./support/frames.js');
 const { fetch, request, withoutDate } = require('./support/http.js');
-const { serve } = require('./support/server.js');
+const { App, serve } = require('./support/server.js');
+const { clientOptions, webSocketUrl } = require('./support/tls.js');
 const { uWS, ours } = require('./support/uws.js');
 const { noConnectionLeft, until } = require('./support/wait.js');
 const { KIBIBYTE, ECHO, serveLogged, connectLogged } = require('./support/websocket.js');
@@ -50,7 +51,7 @@ describe('the upgrade', () => {
   it('works with a client that offers permessage-deflate, whatever the compression', async (t) => {
     for (const compression of [uWS.DISABLED, uWS.SHARED_COMPRESSOR, uWS.DEDICATED_COMPRESSOR_4KB, 2]) {
       const { port } = serve(t, (app) => app.ws('/*', { ...ECHO, compression }));
-      const client = new WebSocket(`ws://127.0.0.1:${port}/`, { perMessageDeflate: true });
+      const client = new WebSocket(webSocketUrl(port), { ...clientOptions, perMessageDeflate: true });
       await once(client, 'open');
       client.send('text '.repeat(100));
       const [data] = await once(client, 'message');
@@ -295,7 +296,7 @@ describe('the options of a route', () => {
   });
 
   it('take any number that is in range', () => {
-    const app = uWS.App();
+    const app = App();
     for (const idleTimeout of [0, 8, 10.7, '30', 960, undefined]) app.ws('/*', { idleTimeout });
     for (const maxLifetime of [0, 1, 240, '10', undefined]) app.ws('/*', { maxLifetime });
     for (const maxBackpressure of [0, 1, '65536', undefined]) app.ws('/*', { maxBackpressure });
@@ -312,7 +313,7 @@ describe('the options of a route', () => {
     ['maxLifetime', 241, 'maxLifetime must not be greater than 240 minutes!'],
   ]) {
     it(`refuse ${option} ${value}`, ours, () => {
-      const call = () => uWS.App().ws('/*', { [option]: value });
+      const call = () => App().ws('/*', { [option]: value });
       assert.throws(call, { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE', message });
     });
   }

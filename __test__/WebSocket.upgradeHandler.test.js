@@ -213,9 +213,9 @@ describe('an upgrade handler', () => {
 
   it('whose open handler throws has its WebSocket nevertheless', ours, async () => {
     const { Script } = require('./support/Script.js');
-    const { code, reports } = await Script.run(async ({ uWS, RawSocket: Client, report }) => {
+    const { code, reports } = await Script.run(async ({ App, uWS, RawSocket: Client, report }) => {
       process.on('uncaughtException', (error) => report('uncaught', error.message));
-      const app = uWS.App().ws('/*', {
+      const app = App().ws('/*', {
         upgrade: (res, req, context) => {
           res.upgrade({}, req.getHeader('sec-websocket-key'), '', '', context);
           report('returned');

@@ -126,8 +126,8 @@ describe('what the module says of itself', ours, () => {
   });
 
   it('_cfg with a certain key keeps responses from naming the interface', async () => {
-    const { reports } = await Script.run(async ({ uWS, RawSocket: Client, report }) => {
-      const app = uWS.App().get('/*', (res) => res.end('ok'));
+    const { reports } = await Script.run(async ({ App, uWS, RawSocket: Client, report }) => {
+      const app = App().get('/*', (res) => res.end('ok'));
       app.listen('127.0.0.1', 0, async (token) => {
         const client = await Client.connect(uWS.us_socket_local_port(token));
         for (const key of [undefined, 'x', '999999990007']) {

@@ -9,7 +9,8 @@ const { pathToFileURL } = require('node:url');
 const { RawSocket } = require('./support/RawSocket.js');
 const { Script } = require('./support/Script.js');
 const { fetch } = require('./support/http.js');
-const { serve } = require('./support/server.js');
+const { App, serve } = require('./support/server.js');
+const { overTLS } = require('./support/tls.js');
 const { uWS, modulePath, root, ours } = require('./support/uws.js');
 
 const CONSTANTS = {
@@ -120,8 +121,8 @@ describe('the classes', () => {
 
   it('have the names that uWebSockets.js gives them', async (t) => {
     const names = {};
-    const { port } = serve(t, (app) =>
-      app
+    const { app, port } = serve(t, (routes) =>
+      routes
         .ws('/*', {
           open: (ws) => {
             names.ws = ws.constructor.name;
@@ -134,7 +135,16 @@ describe('the classes', () => {
     );
     await fetch(port, '/');
     (await RawSocket.upgrade(port, '/')).destroy();
-    assert.deepEqual(names, { res: 'uWS.HttpResponse', req: 'uWS.HttpRequest', ws: 'uWS.WebSocket' });
+    const ssl = overTLS ? 'SSL' : '';
+    assert.deepEqual(
+      { app: app.constructor.name, ...names },
+      {
+        app: `uWS.${ssl}App`,
+        res: `uWS.${ssl}HttpResponse`,
+        req: 'uWS.HttpRequest',
+        ws: `uWS.${ssl}WebSocket`,
+      },
+    );
   });
 });
 
@@ -162,7 +172,7 @@ describe('us_listen_socket_close', () => {
   });
 
   it('may be called in the callback of listen', () => {
-    uWS.App().listen(0, (token) => uWS.us_listen_socket_close(token));
+    App().listen(0, (token) => uWS.us_listen_socket_close(token));
   });
 
   it('throws a TypeError on anything that is no token', ours, () => {

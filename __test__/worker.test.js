@@ -19,16 +19,16 @@ async function assertReports(main, args, expected) {
 
 describe('worker threads that are terminated', ours, () => {
   // In the handler they either run, or wait for something that never comes.
-  const scenario = async ({ startWorker, uWS, RawSocket, frames, until, report }, place, count) => {
+  const scenario = async ({ startWorker, App, uWS, RawSocket, frames, until, report }, place, count) => {
     // The main thread serves all the while.
     let port;
-    const app = uWS.App().ws('/*', { message: (ws, message) => ws.send(message) });
+    const app = App().ws('/*', { message: (ws, message) => ws.send(message) });
     app.listen('127.0.0.1', 0, (token) => {
       port = uWS.us_socket_local_port(token);
     });
     const own = await RawSocket.upgrade(port, '/');
 
-    const worker = ({ uWS: { App, us_socket_local_port: localPort } }, parentPort, { where, flag, spin }) => {
+    const worker = ({ App, uWS: { us_socket_local_port: localPort } }, parentPort, { where, flag, spin }) => {
       const stay = (here) => (res) => {
         if (here !== where) return;
         res?.onAborted?.(() => {});
@@ -124,7 +124,7 @@ describe('worker threads that are terminated', ours, () => {
 
   it('with idle, pending and slow connections leave the process alive, and end the connections', async () => {
     const main = async ({ startWorker, RawSocket, frames, report }) => {
-      const thread = startWorker(({ uWS: { App, us_socket_local_port: localPort } }, parentPort) => {
+      const thread = startWorker(({ App, uWS: { us_socket_local_port: localPort } }, parentPort) => {
         App()
           .ws('/*', { maxBackpressure: 0, message: (ws) => ws.send(Buffer.alloc(1 << 24), true) })
           .any('/*', (res) => res.onAborted(() => {}))
@@ -164,7 +164,7 @@ describe('worker threads that are terminated', ours, () => {
   it('before they have loaded the module, or while they load it, leave the process alive', async () => {
     const main = async ({ startWorker, report }) => {
       const threads = Array.from({ length: 20 }, () =>
-        startWorker(({ uWS: { App } }) => {
+        startWorker(({ App }) => {
           for (;;) App().any('/*', () => {});
         }),
       );
@@ -182,7 +182,7 @@ describe('worker threads that are terminated', ours, () => {
 describe('a worker thread', () => {
   it('may exit inside a handler', ours, async () => {
     const main = async ({ startWorker, RawSocket, frames, report }, place) => {
-      const thread = startWorker(({ uWS: { App, us_socket_local_port: localPort } }, parentPort, where) => {
+      const thread = startWorker(({ App, uWS: { us_socket_local_port: localPort } }, parentPort, where) => {
         const exit = (here) => () => here === where && process.exit(5);
         App()
           .ws('/*', { open: exit('open'), message: exit('message'), close: exit('close') })
@@ -208,7 +208,7 @@ describe('a worker thread', () => {
 
   it('whose handler throws ends, and the process lives', ours, async () => {
     const main = async ({ startWorker, RawSocket, frames, report }) => {
-      const thread = startWorker(({ uWS: { App, us_socket_local_port: localPort } }, parentPort) => {
+      const thread = startWorker(({ App, uWS: { us_socket_local_port: localPort } }, parentPort) => {
         App()
           .ws('/*', {
             message: () => {
@@ -241,8 +241,8 @@ describe('a worker thread', () => {
   it('ends by itself when it has closed its App, or never listened', async () => {
     const main = async ({ startWorker, report }) => {
       for (const how of ['never', 'close', 'token']) {
-        const thread = startWorker(({ uWS }, _, way) => {
-          const app = uWS.App().any('/*', () => {});
+        const thread = startWorker(({ App, uWS }, _, way) => {
+          const app = App().any('/*', () => {});
           if (way === 'never') return;
           app.listen('127.0.0.1', 0, (token) => {
             setImmediate(() => (way === 'close' ? app.close() : uWS.us_listen_socket_close(token)));
@@ -265,7 +265,7 @@ describe('a worker thread', () => {
   it('serves with an App of its own, and may come and go again and again', async () => {
     const main = async ({ startWorker, RawSocket, frames, report }) => {
       for (let round = 0; round < 10; round += 1) {
-        const thread = startWorker(({ uWS: { App, us_socket_local_port: localPort } }, parentPort) => {
+        const thread = startWorker(({ App, uWS: { us_socket_local_port: localPort } }, parentPort) => {
           const app = App().ws('/*', {
             message: (ws, message, isBinary) => ws.send(message, isBinary),
             close: () => app.close(),
@@ -292,7 +292,7 @@ describe('a worker thread', () => {
 
   it('shares its port with others that listen on it, each connection being served by one', async () => {
     const main = async ({ startWorker, RawSocket, frames, report }) => {
-      const worker = ({ uWS: { App, us_socket_local_port: localPort } }, parentPort, { name, port }) => {
+      const worker = ({ App, uWS: { us_socket_local_port: localPort } }, parentPort, { name, port }) => {
         const app = App().ws('/*', {
           open: (ws) => ws.send(name),
           message: (ws, message) => ws.send(message),

@@ -10,8 +10,9 @@ const { once } = require('node:events');
 const WebSocketClient = require('ws');
 const { RawSocket } = require('../support/RawSocket.js');
 const { request } = require('../support/http.js');
+const { clientOptions, webSocketUrl } = require('../support/tls.js');
 const { uWS, ours } = require('../support/uws.js');
-const { serve } = require('../support/server.js');
+const { App, serve } = require('../support/server.js');
 
 /** Values that a program may hand over by mistake or by malice. Made anew each time: some are used up. */
 function values() {
@@ -111,7 +112,7 @@ describe('whatever a program passes', ours, () => {
 
   it('an app lives through it', (t) => {
     const tokens = [];
-    const app = uWS.App();
+    const app = App();
     t.after(() => app.close());
     // `listen` on whatever port and host comes of a value would look names up and open hundreds of sockets.
     misuse(app, { but: ['listen'] });
@@ -123,7 +124,7 @@ describe('whatever a program passes', ours, () => {
   it('behaviors live through it', () => {
     const names = ['maxPayloadLength', 'idleTimeout', 'maxBackpressure', 'maxLifetime', 'open', 'message', 'close'];
     for (const name of [...names, 'compression', 'closeOnBackpressureLimit', 'sendPingsAutomatically', 'upgrade']) {
-      callWithEverything((value) => uWS.App().ws('/*', { [name]: value }), name);
+      callWithEverything((value) => App().ws('/*', { [name]: value }), name);
     }
   });
 
@@ -201,7 +202,7 @@ describe('whatever a program passes', ours, () => {
       });
       app.get('/fine', (res) => res.end('fine'));
     });
-    const client = new WebSocketClient(`ws://127.0.0.1:${port}`);
+    const client = new WebSocketClient(webSocketUrl(port), clientOptions);
     await once(client, 'open');
     client.send('go');
     // What was sent as text need not be UTF-8, and a code need not be valid: the client may object.
