@@ -92,7 +92,7 @@ describe('AppOptions', ours, () => {
 });
 
 describe('a pattern', () => {
-  it('may be a wildcard alone', async (t) => {
+  it('may be a wildcard alone', ours, async (t) => {
     const { port } = serve(t, (app) => app.get('*', (res, req) => res.end(req.getUrl())));
     for (const target of ['/', '/a/b']) assert.equal((await fetch(port, target)).body.toString(), target);
   });
@@ -120,7 +120,7 @@ describe('filter', () => {
     assert.equal(log.all.length, 4);
   });
 
-  it('can turn clients away, and several are asked', async (t) => {
+  it('can turn clients away, and several are asked', ours, async (t) => {
     const seen = [];
     const { port } = serve(t, (app) => {
       // eslint-disable-next-line array-callback-return -- not that of an array

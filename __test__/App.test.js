@@ -244,7 +244,7 @@ describe('listen', () => {
     }
   });
 
-  it('takes a port as text, such as an environment variable has it', (t) => {
+  it('takes a port as text, such as an environment variable has it', ours, (t) => {
     const port = uWS.us_socket_local_port(listen(t, App(), 0));
     const token = listen(t, App(), String(port));
     assert.equal(uWS.us_socket_local_port(token), port);
@@ -290,7 +290,7 @@ describe('listen', () => {
     assert.equal(listen(t, App(), '127.0.0.1', other.address().port), false);
   });
 
-  it('shares a port by default', async (t) => {
+  it('shares a port by default', ours, async (t) => {
     const first = listen(t, App().any('/*', says('ok')), 0);
     const port = uWS.us_socket_local_port(first);
     assert.ok(listen(t, App().any('/*', says('ok')), port));

@@ -61,9 +61,13 @@ describe('getParameter', () => {
 
 describe('getQuery of a key', () => {
   it('gives the decoded value of the first pair', async (t) => {
-    const ask = (req) => ['a', 'b', 'c', '+', 'e'].map((key) => req.getQuery(key));
-    const target = '/?a=1&b=2+3%20%C3%A9&a=9&c=&+=plus&e=%zz';
-    assert.deepEqual(await asked(t, '/*', target, ask), ['1', '2 3 é', '', 'plus', '%zz']);
+    const ask = (req) => ['a', 'b', 'c', '+'].map((key) => req.getQuery(key));
+    const target = '/?a=1&b=2+3%20%C3%A9&a=9&c=&+=plus';
+    assert.deepEqual(await asked(t, '/*', target, ask), ['1', '2 3 é', '', 'plus']);
+  });
+
+  it('leaves a percent sign alone that begins no escape', ours, async (t) => {
+    assert.equal(await asked(t, '/*', '/?a=%zz', (req) => req.getQuery('a')), '%zz');
   });
 
   it('is undefined where there is no pair', async (t) => {
@@ -84,7 +88,7 @@ describe('getQuery of a key', () => {
 });
 
 describe('forEach', () => {
-  it('gives all headers in order, names in lower case, values trimmed and as UTF-8', async (t) => {
+  it('gives all headers in order, names in lower case, values trimmed and as UTF-8', ours, async (t) => {
     const seen = [];
     const headers = ['X-Mixed:  a \t', 'x-mixed: b', 'Empty:', 'U: \xc3\xa9', 'L: a\xe9b'];
     await asked(t, '/*', '/', (req) => req.forEach((key, value) => seen.push([key, value])), { headers });

@@ -66,7 +66,7 @@ describe('onData', () => {
     assert.deepEqual(log.all, expected);
   });
 
-  it('gets the data of chunks, and their end as an empty last one', async (t) => {
+  it('gets the data of chunks, and their end as an empty last one', ours, async (t) => {
     const { client, log } = await connect(t, logData);
     client.write(chunked('3\r\nabc\r\n2;x="y"\r\nde\r\n0\r\nTrailer: t\r\n\r\n'));
     assert.equal((await client.readResponse()).body, 'done');
@@ -115,7 +115,7 @@ describe('onData', () => {
     });
     client.write(put('hello'));
     await client.readResponse();
-    assert.deepEqual(log.all, [['after', ours.skip ? '' : 'hello']]);
+    assert.deepEqual(log.all, [['after', 'hello']]);
     assert.equal(kept.byteLength, 0);
   });
 
@@ -212,7 +212,7 @@ describe('collectBody', () => {
     assert.deepEqual(log.all.at(-1), ['body', 'four']);
   });
 
-  it('gets a large body in one piece, which it keeps as long as it runs', async (t) => {
+  it('gets a large body in one piece, which it keeps as long as it runs', ours, async (t) => {
     const body = Buffer.alloc(3 * MEBIBYTE, 'x');
     let kept;
     const { client } = await connect(t, (res) => {

@@ -36,7 +36,7 @@ function serveUpgrade(t, upgrade, more = {}) {
 }
 
 describe('an upgrade handler', () => {
-  it('that is null is none, as is any other', async (t) => {
+  it('that is null is none, as is any other', ours, async (t) => {
     const { port } = serve(t, (app) => {
       app.ws('/*', { upgrade: null, open: null, close: null, message: (ws, message) => ws.send(message) });
     });
