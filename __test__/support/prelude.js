@@ -26,6 +26,7 @@ module.exports = {
   ...require('./server.js'),
   ...require('./tls.js'),
   frames: require('./frames.js'),
+  secure: require('./secure.js'),
   report,
   startWorker,
 };

@@ -69,7 +69,7 @@ async function connectSecure(port, options = {}) {
  * handshake came to. It rejects with what ends the connection, also where that is a handshake which the client believed to be over: in TLS 1.3
  * a server sees the client's certificate only then.
  */
-async function getSecure(port, { path = '/', ...options } = {}) {
+async function getSecure(port, { path = '/', host = 'localhost', ...options } = {}) {
   const socket = await connectSecure(port, options);
   const handshake = {
     name: socket.getPeerCertificate().subject?.CN,
@@ -77,7 +77,7 @@ async function getSecure(port, { path = '/', ...options } = {}) {
     cipher: socket.getCipher().name,
     alpn: socket.alpnProtocol,
   };
-  socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
   const received = await readToEnd(socket);
   if (received === '') return { ...handshake, status: undefined, body: undefined };
   const [, status, body] = /^HTTP\/1\.1 (\d+) [^]*?\r\n\r\n([^]*)$/.exec(received);
