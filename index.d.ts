@@ -13,8 +13,16 @@
 export const App: AppConstructor;
 
 /**
- * Always throws an Error `ERR_MILLIWAYS_NOT_SUPPORTED`, so far: there is no TLS here yet. A proxy in front of an {@link
- * App} can take it off.
+ * Makes an app that speaks TLS 1.3 and 1.2 (RFC 8446, RFC 5246) with every client, and is an {@link App} in all else.
+ * Works with and without `new`. It needs a key and a certificate: {@link AppOptions.key_file_name} and
+ * {@link AppOptions.cert_file_name}, or {@link AppOptions.key} and {@link AppOptions.cert}. docs/TLS.md is its guide.
+ *
+ * A client has 10 seconds for the handshake. ALPN (RFC 7301) is answered with `http/1.1`; a client that offers
+ * protocols, and not that one, is refused. Sessions are resumed by tickets.
+ *
+ * @throws Error `ERR_MILLIWAYS_TLS` when there is no key or certificate, a file cannot be read or is not what it should
+ * be, the key is not that of the certificate, a passphrase is wrong or missing, or a cipher is not there. The text names
+ * the file and the reason; `cause` is the error of the system, if it was one.
  */
 export const SSLApp: AppConstructor;
 
@@ -35,9 +43,12 @@ export interface AppConstructor {
 }
 
 /**
- * Options of an app. The first five are ours. The others are about TLS, which this version does not have: they are
- * accepted and ignored, for the sake of code that shares them with an SSLApp, and so is every key that is not named
- * here.
+ * Options of an app. The first five are ours. The others are about TLS: an {@link SSLApp} and
+ * {@link TemplatedApp.addServerName} read them, once; an App ignores them, for the sake of code that shares them. So is
+ * every key ignored that is not named here, and one whose value is undefined.
+ *
+ * Whatever is wrong with the options of TLS is an Error `ERR_MILLIWAYS_TLS` of {@link SSLApp}, and a value of another
+ * type than declared an Error `ERR_MILLIWAYS_INVALID_DATA`.
  */
 export interface AppOptions {
   /**
@@ -94,20 +105,59 @@ export interface AppOptions {
    */
   drainEachMessage?: boolean;
 
-  /** Path of the private key, a PEM file. */
+  /**
+   * Path of the private key, a PEM file: of ECDSA with P-256 or P-384, of RSA with 2048 to 8192 bits, or of Ed25519. It
+   * is in the form of PKCS #8 or in the traditional one of OpenSSL, encrypted or not; see {@link passphrase}.
+   */
   key_file_name?: RecognizedString;
-  /** Path of the certificate and its chain, a PEM file. */
+
+  /**
+   * Path of the certificate, a PEM file, with the chain behind it: those that lead from it to an authority that clients
+   * know, in this order. The authority itself may be left out.
+   */
   cert_file_name?: RecognizedString;
-  /** Path of the authorities that client certificates are checked against, a PEM file. */
+
+  /**
+   * Path of the authorities that sign certificates of clients, a PEM file with one or several. With it clients are asked
+   * for a certificate. One that no authority here has signed ends the handshake; a client without any is served, and
+   * {@link HttpResponse.getX509Certificate} tells which it is.
+   *
+   * @default Clients are not asked for a certificate
+   */
   ca_file_name?: RecognizedString;
-  /** What the private key is encrypted with. */
+
+  /** What the private key is encrypted with. Without effect where it is not. */
   passphrase?: RecognizedString;
-  /** Path of Diffie-Hellman parameters. */
+
+  /**
+   * Taken and not read: there is no key exchange with finite fields here, and no cipher that would use it. The first
+   * time in a process it emits the warning `MILLIWAYS_NO_DH_PARAMS`.
+   */
   dh_params_file_name?: RecognizedString;
-  /** The allowed ciphers, as an OpenSSL cipher list. */
+
+  /**
+   * The allowed ciphers, by the names that OpenSSL has for them, separated by colons. They are those of the table in
+   * docs/TLS.md; groups of OpenSSL, such as `HIGH` or `!aNULL`, are none. Where none of TLS 1.3 is named all of those are
+   * allowed, and where none of TLS 1.2 is named there is no TLS 1.2.
+   *
+   * @default All nine
+   */
   ssl_ciphers?: RecognizedString;
-  /** Gives up speed for less memory per connection. */
+
+  /** Taken, and without effect: a connection has no buffers while it is idle. */
   ssl_prefer_low_memory_usage?: boolean;
+
+  /**
+   * The private key itself, as the file would have it, in place of {@link key_file_name}. Ours: uWebSockets.js has no
+   * such option.
+   */
+  key?: RecognizedString;
+
+  /** The certificate and its chain themselves, in place of {@link cert_file_name}. Ours as well. */
+  cert?: RecognizedString;
+
+  /** The authorities themselves, in place of {@link ca_file_name}. Ours as well. */
+  ca?: RecognizedString;
 }
 
 /**
@@ -233,31 +283,65 @@ export interface TemplatedApp {
   filter(handler: (res: HttpResponse, count: any) => HandlerResult): TemplatedApp;
 
   /**
-   * In an SSLApp, has the routes that are registered next apply to one host name. An app without TLS does not know
-   * which one a client asks for: all share the routes, whatever names were given, and the first call in a process emits
-   * the warning `WARN_MILLIWAYS_DOMAIN`.
+   * In an SSLApp, has the routes that are registered next, until the next call, apply to one name that was added with
+   * {@link addServerName}. Each name has routes of its own and no others: a request that none of them matches is answered
+   * with 404. A name that was not added, such as `''`, leads back to the routes of the app, which all clients get that ask
+   * for no name or for another one.
+   *
+   * What counts is the name of the handshake (RFC 6066 section 3), not the Host of the request. Topics are those of the
+   * app, whatever the name.
+   *
+   * An app without TLS does not know which name a client asks for: all share the routes, whatever names were given, and
+   * the first call in a process emits the warning `WARN_MILLIWAYS_DOMAIN`.
    *
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without a host name.
    */
   domain(hostname: TextOrBytes): TemplatedApp;
 
   /**
-   * In an SSLApp, adds a certificate for a host name. Without effect in an app without TLS.
+   * In an SSLApp, adds a certificate for a host name, before or after listening, or replaces the one that the name had;
+   * its routes stay. Clients get it that ask for the name from then on. Letter case does not matter. With `*` as its first
+   * label, `*.example.com`, a name stands for all that have one label in its place and were not added themselves.
    *
+   * Without effect in an app without TLS.
+   *
+   * @param options Those about TLS count, all of them, with their own defaults and not the app's.
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without a host name.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the name is not {@link TextOrBytes}.
+   * @throws Error `ERR_MILLIWAYS_TLS` as {@link SSLApp} does. What the name had before stays.
    */
   addServerName(hostname: TextOrBytes, options?: AppOptions): TemplatedApp;
 
-  /** In an SSLApp, removes the certificate for a host name. Without effect in an app without TLS. */
+  /**
+   * In an SSLApp, removes a name that was added, with its certificate and its routes. Connections that have it live on,
+   * with their routes. Without effect for a name that is not there, and in an app without TLS.
+   *
+   * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without a host name.
+   */
   removeServerName(hostname: TextOrBytes): TemplatedApp;
 
   /**
-   * In an SSLApp, sets the function that is called for a host name without a certificate. An app without TLS never
-   * calls it.
+   * In an SSLApp, sets the function that is called in a handshake for a name that was not added. It may add the name, and
+   * the handshake then goes on with that; else the client gets the certificate and the routes of the app. It has to do so
+   * before it returns: what it awaits is too late. It replaces the one that was set before.
    *
+   * An app without TLS never calls it.
+   *
+   * @param handler Gets the name in lower case. What it throws becomes an `uncaughtException`, and counts as not added.
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function.
    */
   missingServerName(handler: (hostname: string) => HandlerResult): TemplatedApp;
+
+  // Optional, since a class that stands for an app of uWebSockets.js has no such method. Apps do have it.
+  /**
+   * In an SSLApp, reads all files of its options, and of those of its server names, again. Connections that come from
+   * then on get what they hold; those that are open live on. What was given as contents stays.
+   *
+   * Without effect in an app without TLS. Ours: uWebSockets.js has no such method.
+   *
+   * @throws Error `ERR_MILLIWAYS_TLS` as {@link SSLApp} does. Everything is then as it was, so another attempt can follow.
+   */
+  reloadCertificates?(): TemplatedApp;
 
   /**
    * Sends a message to all WebSockets of this app that have subscribed to a topic with {@link WebSocket.subscribe}. It
@@ -938,6 +1022,13 @@ export interface HttpResponse {
   /** The port that a proxy's header names as the source; 0 when {@link getProxiedRemoteAddress} is empty. */
   getProxiedRemotePort(): number;
 
+  /**
+   * In an SSLApp, the certificate that the client has shown, as PEM; the certificate alone, without those that it was sent
+   * with. It was signed by one of {@link AppOptions.ca_file_name}. Empty when the client has shown none, or was not asked.
+   * Responses of an app without TLS do not have it.
+   */
+  getX509Certificate(): string;
+
   /** Properties of your own may be set on it. */
   [key: string]: any;
 }
@@ -1182,4 +1273,5 @@ export type MilliwaysErrorCode =
   | 'ERR_MILLIWAYS_REQUEST_EXPIRED'
   | 'ERR_MILLIWAYS_RESPONSE_DONE'
   | 'ERR_MILLIWAYS_RESPONSE_ORDER'
+  | 'ERR_MILLIWAYS_TLS'
   | 'ERR_MILLIWAYS_WEBSOCKET_CLOSED';

@@ -31,8 +31,9 @@ uWS.App({
   proxyProtocol: true,
   drainEachMessage: true,
 });
-// They throw, and programs that mention them compile.
+uWS.SSLApp({ key: 'PEM', cert: new Uint8Array(8), ca: new ArrayBuffer(8) });
 is<uWS.AppConstructor>()(uWS.SSLApp);
+// It throws, and programs that mention it compile.
 is<uWS.AppConstructor>()(uWS.H3App);
 
 const answer = (res: uWS.HttpResponse, req: uWS.HttpRequest) => {
@@ -78,6 +79,7 @@ const answer = (res: uWS.HttpResponse, req: uWS.HttpRequest) => {
   is<ArrayBuffer>()(res.getProxiedRemoteAddress());
   is<ArrayBuffer>()(res.getProxiedRemoteAddressAsText());
   is<number>()(res.getProxiedRemotePort());
+  is<string>()(res.getX509Certificate());
   is<uWS.HttpResponse>()(res.endWithoutBody());
   is<uWS.HttpResponse>()(res.endWithoutBody(5));
   is<uWS.HttpResponse>()(res.endWithoutBody(5, true));
@@ -264,6 +266,7 @@ is<uWS.TemplatedApp>()(app.domain('example.com'));
 is<uWS.TemplatedApp>()(app.addServerName('example.com'));
 is<uWS.TemplatedApp>()(app.addServerName('*.example.com', { key_file_name: 'key.pem', cert_file_name: 'cert.pem' }));
 is<uWS.TemplatedApp>()(app.removeServerName('example.com'));
+is<uWS.TemplatedApp | undefined>()(app.reloadCertificates?.());
 is<uWS.TemplatedApp>()(app.missingServerName((hostname) => is<string>()(hostname)));
 is<uWS.TemplatedApp>()(app.close());
 is<void>()(uWS.us_listen_socket_close({}));
