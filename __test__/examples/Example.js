@@ -29,8 +29,8 @@ class Example {
   }
 
   /** Runs one that ends by itself. */
-  static run(name, { port }) {
-    return new Example(name, [], { PORT: String(port) }).exit();
+  static run(name, { port, env = {} }) {
+    return new Example(name, [], { ...env, PORT: String(port) }).exit();
   }
 
   constructor(name, args, env) {

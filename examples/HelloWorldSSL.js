@@ -1,0 +1,44 @@
+'use strict';
+
+// The smallest server with TLS: an SSLApp in place of an App, and a certificate. To try it:
+//
+//     curl --cacert examples/certificates/localhost.cert.pem https://localhost:9001/
+
+const uWS = require('../dist/uws.js');
+const { certificateFor } = require('./certificates.js');
+
+const wantedPort = Number(process.env.PORT || 9001);
+
+const app = uWS
+  .SSLApp({
+    // Paths of PEM files: the key, and the certificate with the chain behind it. An error says what is wrong with them.
+    ...certificateFor('localhost', '127.0.0.1'),
+  })
+  .get('/', (res) => {
+    res.writeHeader('Content-Type', 'text/plain; charset=utf-8').end('Hello, world, and nobody else!\n');
+  })
+  .ws('/*', {
+    message: (ws, message, isBinary) => {
+      ws.send(message, isBinary);
+    },
+  })
+  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
+    if (listenSocket) {
+      console.log(`Listening on port ${uWS.us_socket_local_port(listenSocket)}`);
+    } else {
+      console.error(`Cannot listen on port ${wantedPort}.`);
+      process.exitCode = 1;
+    }
+  });
+
+// What renews certificates can send this signal when it has written the new files: `kill -HUP`. Connections that are open
+// keep the old ones.
+process.on('SIGHUP', () => {
+  try {
+    app.reloadCertificates?.();
+    console.log('Read the certificate again');
+  } catch (error) {
+    // The old one stays in use.
+    console.error(String(error));
+  }
+});
