@@ -106,7 +106,7 @@ export interface AppOptions {
   drainEachMessage?: boolean;
 
   /**
-   * Path of the private key, a PEM file: of ECDSA with P-256 or P-384, of RSA with 2048 to 8192 bits, or of Ed25519. It
+   * Path of the private key, a PEM file: of ECDSA with P-256 or P-384, of RSA with 2048 bits or more, or of Ed25519. It
    * is in the form of PKCS #8 or in the traditional one of OpenSSL, encrypted or not; see {@link passphrase}.
    */
   key_file_name?: RecognizedString;
