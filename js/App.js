@@ -34,7 +34,7 @@ class TemplatedApp {
   constructor(options, isSecure = false) {
     this.#app = native.createApp(options);
     this.#isSecure = isSecure;
-    if (isSecure) secure('App construction failed', options, () => native.secureApp(this.#app, options ?? {}));
+    if (isSecure) secure(options, () => native.secureApp(this.#app, options ?? {}));
     this.#drains = Boolean(options?.drainEachMessage);
   }
 
@@ -109,9 +109,7 @@ class TemplatedApp {
     requireArguments(1, arguments.length);
     if (this.#isSecure) {
       const name = toData(hostname);
-      secure(`The server name ${hostname} can't be added`, options, () =>
-        native.addServerName(this.#app, name, options ?? {}),
-      );
+      secure(options, () => native.addServerName(this.#app, name, options ?? {}));
     }
     return this;
   }
@@ -136,9 +134,7 @@ class TemplatedApp {
   }
 
   reloadCertificates() {
-    if (this.#isSecure) {
-      secure('The certificates stay as they are', undefined, () => native.reloadCertificates(this.#app));
-    }
+    if (this.#isSecure) secure(undefined, () => native.reloadCertificates(this.#app));
     return this;
   }
 
@@ -172,14 +168,14 @@ class SSLTemplatedApp extends TemplatedApp {
 
 makeNativeLike(SSLTemplatedApp, 'uWS.SSLApp');
 
-/** Says what failed before why it did. */
-function secure(what, options, call) {
+/** Has the addon read certificates and keys; what is wrong with them is told as uWebSockets.js tells it. */
+function secure(options, call) {
   if (options?.dh_params_file_name !== undefined) warnDhParams();
   try {
     call();
   } catch (cause) {
     if (cause?.code !== 'ERR_MILLIWAYS_TLS') throw cause;
-    fail(cause.code, `${what}: ${cause.message}`, Error, { cause });
+    fail(cause.code, `App construction failed: ${cause.message}`, Error, { cause });
   }
 }
 

@@ -88,10 +88,10 @@ fn settings<const N: usize>(call: &Call<'_, N>, index: usize) -> Result<TlsSetti
     })
 }
 
-/// A string or the bytes of a buffer; `None` for what stands for nothing.
+/// A string or the bytes of a buffer; `None` for `undefined`.
 fn bytes(js: Js<'_>, value: Value<'_>) -> Result<Option<Vec<u8>>, Error> {
     match js.type_of(value)? {
-        ValueType::napi_undefined | ValueType::napi_null => Ok(None),
+        ValueType::napi_undefined => Ok(None),
         ValueType::napi_string => {
             let mut text = Vec::new();
             js.append_string(value, &mut text)?;

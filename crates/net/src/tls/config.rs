@@ -67,8 +67,8 @@ impl TlsConfig {
     /// Reads the files.
     pub fn new(settings: TlsSettings) -> Result<Self, TlsError> {
         let missing = |what: &str| TlsError(format!("{what} is missing"));
-        let cert = settings.cert.as_ref().ok_or_else(|| missing("the certificate (cert_file_name or cert)"))?;
         let key = settings.key.as_ref().ok_or_else(|| missing("the private key (key_file_name or key)"))?;
+        let cert = settings.cert.as_ref().ok_or_else(|| missing("the certificate (cert_file_name or cert)"))?;
         let chain = certificates(cert)?;
         let key_der = key::read(&key.read()?, settings.passphrase.as_deref()).map_err(|reason| key.error(&reason))?;
         let provider = Arc::new(provider(settings.ciphers.as_deref())?);
@@ -135,7 +135,7 @@ impl Pem {
 fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let content = pem.read()?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content).collect();
-    let certificates = certificates.map_err(|error| pem.error(&error))?;
+    let certificates = certificates.map_err(|error| pem.error(&key::describe(&error, "certificate")))?;
     if certificates.is_empty() {
         Err(pem.error(&"there is no certificate in PEM form in it"))
     } else {

@@ -36,10 +36,16 @@ pub(super) fn read(content: &[u8], passphrase: Option<&str>) -> Result<PrivateKe
             _ => Err(format!("it is a {label}, which is not supported")),
         };
     }
-    PrivateKeyDer::from_pem_slice(content).map_err(|error| match error {
-        PemError::NoItemsFound => "there is no private key in PEM form in it".to_owned(),
-        error => error.to_string(),
-    })
+    PrivateKeyDer::from_pem_slice(content).map_err(|error| describe(&error, "private key"))
+}
+
+/// Why something can't be read from PEM.
+pub(super) fn describe(error: &PemError, what: &str) -> String {
+    match error {
+        PemError::NoItemsFound => format!("there is no {what} in PEM form in it"),
+        PemError::MissingSectionEnd { .. } => format!("the PEM form of the {what} has no end"),
+        error => format!("the {what} can't be read: {error}"),
+    }
 }
 
 /// The label and the body of the first section whose label is wanted (RFC 7468 section 2).

@@ -46,6 +46,7 @@ pub(super) enum Alert {
     BadRecordMac = 20,
     RecordOverflow = 22,
     DecodeError = 50,
+    ProtocolVersion = 70,
     InternalError = 80,
     NoRenegotiation = 100,
 }
@@ -193,6 +194,10 @@ impl Direction {
 /// How many bytes the first record has after its header; `None` if that is not there yet.
 pub(super) fn length_of(bytes: &[u8]) -> Result<Option<usize>, Alert> {
     let Some(header) = bytes.first_chunk::<HEADER>() else { return Ok(None) };
+    // What is no record is not waited for.
+    if ContentType::of(header[0]).is_none() || header[1] != VERSION[0] {
+        return Err(Alert::UnexpectedMessage);
+    }
     let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
     if length > MAX_PLAINTEXT + MAX_EXPANSION { Err(Alert::RecordOverflow) } else { Ok(Some(length)) }
 }

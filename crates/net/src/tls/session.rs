@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use milliways_proto::timer::Tick;
-use rustls::ServerConfig;
 use rustls::server::{Acceptor, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
+use rustls::{Error, PeerIncompatible, ServerConfig};
 
 use super::record::{Alert, plain_alert};
 use super::traffic::{End, Opened, Traffic};
@@ -265,6 +265,10 @@ fn hear(acceptor: &mut Acceptor, mut bytes: &[u8]) -> Result<Received, Vec<u8>> 
             }
             Ok(None) if length > 0 && !bytes.is_empty() => {}
             Ok(None) => return Ok(Received::Data(0)),
+            // Only those send none of them who know nothing newer than TLS 1.1.
+            Err((Error::PeerIncompatible(PeerIncompatible::SignatureAlgorithmsExtensionRequired), _)) => {
+                return Err(plain_alert(Alert::ProtocolVersion));
+            }
             Err((_, mut alert)) => {
                 let mut record = Vec::new();
                 let _ = alert.write_all(&mut record);
