@@ -131,7 +131,7 @@ export interface AppOptions {
 
   /**
    * Taken and not read: there is no key exchange with finite fields here, and no cipher that would use it. The first
-   * time in a process it emits the warning `MILLIWAYS_NO_DH_PARAMS`.
+   * time in a process it emits the warning `WARN_MILLIWAYS_DH_PARAMS`.
    */
   dh_params_file_name?: RecognizedString;
 

@@ -135,7 +135,7 @@ describe('addServerName', () => {
   it('refuses files that are wrong, and none, and keeps what there was', ours, async (t) => {
     const missing = scratchFile('missing.pem');
     const { app, port } = serveSecure(t, (routes) =>
-      routes.get('/*', says('ok')).addServerName('a.example', optionsOf('a.example')),
+      routes.addServerName('a.example', optionsOf('a.example')).domain('a.example').get('/*', says('ok')),
     );
     for (const [options, reason] of [
       [{ ...optionsOf('a.example'), cert_file_name: missing }, missing],

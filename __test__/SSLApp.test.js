@@ -417,7 +417,7 @@ describe('options that have no effect here', () => {
       },
       { args: [ORDINARY] },
     );
-    const expected = [['uWS.SSLApp'], ['uWS.SSLApp'], ['MILLIWAYS_NO_DH_PARAMS']];
+    const expected = [['uWS.SSLApp'], ['uWS.SSLApp'], ['WARN_MILLIWAYS_DH_PARAMS']];
     assert.deepEqual({ code, reports }, { code: 0, reports: expected });
   });
 });

@@ -14,6 +14,9 @@ use rustls::{CipherSuite, RootCertStore, ServerConfig};
 
 use super::key;
 
+const KEY: &str = "a private key (key_file_name or key)";
+const CERT: &str = "a certificate (cert_file_name or cert)";
+
 /// The names that OpenSSL has for the cipher suites that there are.
 pub const CIPHERS: [(&str, CipherSuite); 9] = [
     ("TLS_AES_256_GCM_SHA384", CipherSuite::TLS13_AES_256_GCM_SHA384),
@@ -66,9 +69,14 @@ pub struct TlsError(pub(super) String);
 impl TlsConfig {
     /// Reads the files.
     pub fn new(settings: TlsSettings) -> Result<Self, TlsError> {
-        let missing = |what: &str| TlsError(format!("{what} is missing"));
-        let key = settings.key.as_ref().ok_or_else(|| missing("the private key (key_file_name or key)"))?;
-        let cert = settings.cert.as_ref().ok_or_else(|| missing("the certificate (cert_file_name or cert)"))?;
+        let (key, cert) = match (&settings.key, &settings.cert) {
+            (Some(key), Some(cert)) => (key, cert),
+            (key, cert) => {
+                let missing = [(KEY, key.is_none()), (CERT, cert.is_none())];
+                let missing: Vec<_> = missing.into_iter().filter(|(_, is)| *is).map(|(what, _)| what).collect();
+                return Err(TlsError(format!("there must be {}", missing.join(", and "))));
+            }
+        };
         let chain = certificates(cert)?;
         let key_der = key::read(&key.read()?, settings.passphrase.as_deref()).map_err(|reason| key.error(&reason))?;
         let provider = Arc::new(provider(settings.ciphers.as_deref())?);
