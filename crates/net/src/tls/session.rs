@@ -152,6 +152,7 @@ impl Session {
         let Stage::Handshake(connection) = &mut self.stage else { return self.fail(0) };
         // Data that came with the end of the handshake.
         let mut data = Vec::new();
+        let mut has_closed = false;
         let mut used = 0;
         loop {
             let UnbufferedStatus { mut discard, state } = connection.process_tls_records(&mut bytes[used..]);
@@ -172,6 +173,8 @@ impl Session {
                     used += discard;
                     break;
                 }
+                // Behind its data, with the end of the handshake.
+                Ok(ConnectionState::PeerClosed) => has_closed = true,
                 // The peer has finished before it began.
                 Ok(_) => return self.fail(0),
                 Err(_) => {
@@ -199,6 +202,9 @@ impl Session {
         let rest = bytes.len() - used;
         bytes.copy_within(used.., data.len());
         bytes[..data.len()].copy_from_slice(&data);
+        if has_closed {
+            return Received::Closed(data.len());
+        }
         self.open(&mut bytes[..data.len() + rest], data.len(), out)
     }
 

@@ -203,6 +203,17 @@ fn data_that_comes_with_the_end_of_the_handshake_is_not_lost() {
         ends.settle().expect("a handshake");
         assert_eq!(ends.received, b"early");
         ends.echo(b"late");
+        let mut ends = Ends::with(suite);
+        while ends.client.is_handshaking() {
+            let sent = ends.sent();
+            let answer = ends.receive(&sent);
+            ends.give(&answer).expect("a good server");
+        }
+        ends.client.writer().write_all(b"all").expect("memory");
+        ends.client.send_close_notify();
+        ends.settle().expect("a good server");
+        assert_eq!((&ends.received[..], &ends.end), (&b"all"[..], &Some(Received::Closed(3))));
+        assert_eq!(ends.send(b"an", b"swer"), b"answer");
     }
 }
 
