@@ -14,6 +14,7 @@ const {
   OK,
 } = require('./support/http.js');
 const { serve } = require('./support/server.js');
+const { oursOverTLS } = require('./support/tls.js');
 const { ours } = require('./support/uws.js');
 const { noConnectionLeft, turn } = require('./support/wait.js');
 
@@ -138,7 +139,8 @@ describe('a request body', () => {
     client.destroy();
   });
 
-  it('of several MiB is skipped', async (t) => {
+  // uWebSockets.js closes in the midst of what comes that fast over TLS.
+  it('of several MiB is skipped', oursOverTLS, async (t) => {
     const { port } = serveEcho(t);
     const client = await RawSocket.connect(port);
     const chunk = `${(64 * 1024).toString(16)}\r\n${'x'.repeat(64 * 1024)}\r\n`;
