@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import certificates from '../__test__/support/certificates.js';
 import { BuildError, root } from '../scripts/build.mjs';
 import { anonymousBytes, cpuSeconds } from './machine.mjs';
 
@@ -17,9 +18,12 @@ import { anonymousBytes, cpuSeconds } from './machine.mjs';
  * @property {number} warmup seconds before
  * @property {number} fewIdle connections, between which and `manyIdle` memory is measured
  * @property {number} manyIdle
+ * @property {number} silence seconds that connections by TLS are left alone before their memory is measured
  * @property {number} idle connections whose processor time is measured
  * @property {number} idleSeconds for how long
  */
+
+const { ordinaryCertificate } = certificates;
 
 /** Flags of servers, which make runs repeatable. */
 const FLAGS = {
@@ -46,7 +50,7 @@ let nextSource = 0;
  * @returns {Promise<Record<string, number>>} the values by the keys of METRICS, and what else is good to know
  */
 export async function measure(row, contender, setting) {
-  const server = await Server.start(contender, setting, FLAGS[row.kind] ?? [], row.idleTimeout);
+  const server = await Server.start(contender, setting, row);
   try {
     return await KINDS[row.kind](server, row, setting);
   } finally {
@@ -77,13 +81,17 @@ const KINDS = {
     };
   },
 
-  async memory(server, _row, setting) {
+  async memory(server, row, setting) {
+    const tls = row.clear === undefined ? [] : ['--tls'];
     // What a server and V8 get for the first messages and connections stays, and is no matter of how many are idle.
-    await warmUp(server, setting, ['echo', '--connections', 100]);
-    await warmUp(server, setting, ['connect', '--connections', 100]);
-    const few = await hold(server, setting, setting.fewIdle);
+    await warmUp(server, setting, ['echo', '--connections', 100, ...tls]);
+    await warmUp(server, setting, ['connect', '--connections', 100, ...tls]);
+    const few = await hold(server, setting, setting.fewIdle, tls);
+    if (row.clear !== undefined) await sleep(setting.silence * 1e3);
     const bytesOfFew = await server.settledBytes();
-    const more = await hold(server, setting, setting.manyIdle - setting.fewIdle);
+    const more = await hold(server, setting, setting.manyIdle - setting.fewIdle, tls);
+    // Keys that can be made again are given back after some seconds of silence.
+    if (row.clear !== undefined) await sleep(setting.silence * 1e3);
     const bytes = (await server.settledBytes()) - bytesOfFew;
     await Promise.all([few.release(), more.release()]);
     return { bytes: bytes / (setting.manyIdle - setting.fewIdle) };
@@ -108,11 +116,11 @@ async function warmUp(server, setting, load) {
 }
 
 /** Opens so many connections, which stay until the load generator ends. */
-async function hold(server, setting, connections) {
+async function hold(server, setting, connections, more = []) {
   const first = 1 + (nextSource % ALL_SOURCES);
   nextSource += SOURCES;
   const sources = ['--sources', SOURCES, '--first-source', first];
-  const load = new Load(server, setting, ['idle', '--connections', connections, ...sources]);
+  const load = new Load(server, setting, ['idle', '--connections', connections, ...sources, ...more]);
   const { open } = await load.line();
   if (open !== connections) throw new BuildError(`${open} of ${connections} connections are open.`);
   return load;
@@ -175,10 +183,15 @@ class Pinned {
 }
 
 class Server extends Pinned {
-  static async start(contender, { runtime, cpus }, flags, idleTimeout) {
+  static async start(contender, { runtime, cpus }, row) {
     const file = path.join(root, 'bench/servers', `${contender}.js`);
-    const args = idleTimeout === undefined ? [] : [String(idleTimeout)];
-    const command = [...runtime.command, ...flags, file, ...args];
+    const args = [];
+    if (row.idleTimeout !== undefined) args.push('--idle-timeout', String(row.idleTimeout));
+    if (row.clear !== undefined) {
+      const { key, cert } = ordinaryCertificate();
+      args.push('--key', key, '--cert', cert);
+    }
+    const command = [...runtime.command, ...(FLAGS[row.kind] ?? []), file, ...args];
     const server = new Server(contender, cpus.server, command, ['ignore', 'inherit', 'inherit', 'ipc']);
     const [{ port }] = await server.expect(once(server.child, 'message'));
     server.port = port;

@@ -1,7 +1,7 @@
 // Tables and charts of a result, as run.mjs writes it.
 
 import { createRequire } from 'node:module';
-import { METRICS } from './rows.mjs';
+import { METRICS, ROWS } from './rows.mjs';
 import { judge, median, ratioInterval, spread } from './statistics.mjs';
 
 const NAMES = { ours: 'milliways', uws: 'uWebSockets.js', ws: 'ws', node: 'node:http' };
@@ -65,7 +65,35 @@ export function renderMarkdown(result, { charts } = {}) {
     if (charts !== undefined) parts.push(`![${title}, relative to uWebSockets.js](${charts}/${metric}.svg)`);
     parts.push(renderTable(rows, metric, result));
   }
+  const retained = retention(result);
+  if (retained.length > 0) {
+    parts.push(
+      '### What TLS leaves of the rate in the clear',
+      table([
+        ['', NAMES.ours, NAMES.uws],
+        ...retained.map(({ title, ours, uws }) => [title, percent(ours), percent(uws)]),
+      ]),
+    );
+  }
   return `${parts.join('\n\n')}\n`;
+}
+
+/** For each row by TLS whose like in the clear is there too, the rates of both in relation. */
+function retention(result) {
+  const rows = new Map(result.rows.map((row) => [row.name, row]));
+  const pairs = ROWS.filter(({ kind, clear }) => kind === 'load' && clear !== undefined)
+    .map(({ name, clear }) => [rows.get(name), rows.get(clear)])
+    .filter((pair) => pair.every((row) => row !== undefined));
+  const rate = (row, contender) => median(row.samples[contender].map((sample) => sample.rate));
+  return pairs.map(([secure, clear]) => ({
+    title: clear.title,
+    ours: rate(secure, 'ours') / rate(clear, 'ours'),
+    uws: rate(secure, 'uws') / rate(clear, 'uws'),
+  }));
+}
+
+function percent(part) {
+  return `${Math.round(part * 100)} %`;
 }
 
 function renderTable(rows, metric, result) {
@@ -81,6 +109,10 @@ function renderTable(rows, metric, result) {
     if (metric === 'rate') cells.push(`${showBusy(row, 'serverBusy')}, ${showBusy(row, 'loadBusy')}`);
     return cells;
   });
+  return table([head, ...lines]);
+}
+
+function table([head, ...lines]) {
   const rule = head.map((_, column) => (column === 0 ? '---' : '--:'));
   return [head, rule, ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }

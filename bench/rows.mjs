@@ -7,6 +7,7 @@
  * @property {'load' | 'memory' | 'idle' | 'pings'} kind which function of measure.mjs does it
  * @property {string[]} contenders beside ours and uWebSockets.js, in the order of their columns
  * @property {string[]} [load] arguments of the load generator
+ * @property {string} [clear] the row that is the same without TLS; this one is with it
  * @property {number} [idleTimeout] seconds, of the servers; 120 unless said
  */
 
@@ -27,8 +28,14 @@ function broadcast(subscribers) {
   };
 }
 
+/** The same by TLS 1.3, with a certificate for a key on P-256. */
+function overTls(row) {
+  const load = row.load && [...row.load, '--tls'];
+  return { ...row, name: `tls-${row.name}`, title: `TLS: ${row.title}`, load, clear: row.name };
+}
+
 /** @type {Row[]} */
-export const ROWS = [
+const CLEAR_ROWS = [
   echo('echo-20-200x1', 'Echo, 20 B, 200 connections × 1', 200, 1, 20),
   echo('echo-1k-200x1', 'Echo, 1 KiB, 200 × 1', 200, 1, 1024),
   echo('echo-16k-200x1', 'Echo, 16 KiB, 200 × 1', 200, 1, 16 * 1024),
@@ -71,6 +78,19 @@ export const ROWS = [
   // ws sends none by itself.
   { name: 'idle-pings', title: 'Automatic pings of 10,000 WebSockets', kind: 'pings', contenders: [], idleTimeout: 12 },
 ];
+
+/** Each connection of `connections` does a whole handshake: no session is resumed. */
+const SECURED = [
+  'echo-20-200x1',
+  'echo-1k-200x1',
+  'echo-16k-200x1',
+  'echo-20-50x64',
+  'echo-16k-50x4',
+  'connections',
+  'idle-memory',
+];
+
+export const ROWS = [...CLEAR_ROWS, ...CLEAR_ROWS.filter(({ name }) => SECURED.includes(name)).map(overTls)];
 
 /** The rows that `names` mean: each is a name or the beginning of some. All of them if there is none. */
 export function chooseRows(names) {

@@ -38,12 +38,22 @@ const MAX_STEAL = 0.01;
 const ATTEMPTS = 3;
 
 /** What --quick makes of a run: it shows that everything works, and measures nothing. */
-const QUICK = { rounds: 1, seconds: 1, warmup: 0.2, fewIdle: 200, manyIdle: 1000, idle: 500, idleSeconds: 1 };
+const QUICK = {
+  rounds: 1,
+  seconds: 1,
+  warmup: 0.2,
+  fewIdle: 200,
+  manyIdle: 1000,
+  idle: 500,
+  idleSeconds: 1,
+  silence: 0,
+};
 const FULL = {
   seconds: SECONDS,
   warmup: WARMUP_SECONDS,
   fewIdle: 5000,
   manyIdle: 18_000,
+  silence: 5,
   idle: 10_000,
   idleSeconds: 12,
 };

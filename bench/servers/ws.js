@@ -4,10 +4,16 @@
 
 require('bufferutil');
 require('utf-8-validate');
+const { readFileSync } = require('node:fs');
+const http = require('node:http');
+const https = require('node:https');
 const { WebSocketServer } = require('ws');
-const { MAX_PAYLOAD, ready } = require('./parts/process.js');
+const { MAX_PAYLOAD, options, ready } = require('./parts/process.js');
 
-const server = new WebSocketServer({ host: '127.0.0.1', port: 0, maxPayload: MAX_PAYLOAD });
+const { key, cert } = options;
+const web =
+  key === undefined ? http.createServer() : https.createServer({ key: readFileSync(key), cert: readFileSync(cert) });
+const server = new WebSocketServer({ server: web, maxPayload: MAX_PAYLOAD });
 const members = new Set();
 
 server.on('connection', (socket, { url }) => {
@@ -21,4 +27,4 @@ server.on('connection', (socket, { url }) => {
     socket.on('message', (message, isBinary) => socket.send(message, { binary: isBinary }));
   }
 });
-server.on('listening', () => ready(server.address().port));
+web.listen(0, '127.0.0.1', () => ready(web.address().port));

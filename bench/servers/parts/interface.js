@@ -8,7 +8,8 @@ const { HELLO, MAX_PAYLOAD, options, ready } = require('./process.js');
 const MAX_BACKPRESSURE = 4 * 1024 * 1024;
 
 module.exports = function serve(uWS) {
-  const app = uWS.App();
+  const { key, cert } = options;
+  const app = key === undefined ? uWS.App() : uWS.SSLApp({ key_file_name: key, cert_file_name: cert });
   const limits = {
     idleTimeout: options.idleTimeout,
     maxPayloadLength: MAX_PAYLOAD,

@@ -2,13 +2,25 @@
 
 // What every server has: its options, and the channel to the runner.
 
+const { parseArgs } = require('node:util');
+
 /** What an HTTP request is answered with. */
 const HELLO = 'Hello World!';
 /** Bytes of the largest message that is taken. */
 const MAX_PAYLOAD = 1024 * 1024;
 
-/** The command line as `{ idleTimeout }`, in seconds; 120 is the default of uWebSockets.js. */
-const options = { idleTimeout: Number(process.argv[2] ?? 120) };
+const { values } = parseArgs({
+  options: {
+    // Seconds; it is the default of uWebSockets.js.
+    'idle-timeout': { type: 'string', default: '120' },
+    // Files; with them it is TLS.
+    key: { type: 'string' },
+    cert: { type: 'string' },
+  },
+});
+
+/** The command line. */
+const options = { idleTimeout: Number(values['idle-timeout']), key: values.key, cert: values.cert };
 
 /** Tells the runner the port. From then on it may ask for a collection of garbage; the server ends when it does. */
 function ready(port) {

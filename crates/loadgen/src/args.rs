@@ -22,6 +22,7 @@ options
   --mask KIND        zero, fixed or random masking keys (default fixed)
   --offer-deflate    offers permessage-deflate in the handshake; echo then sends words, compressed, and so must they come
                      back, each message for itself
+  --tls              TLS, with any certificate and without resuming sessions
   --path PATH        of requests (default /)
   --seconds S        of measuring (default 3)
   --warmup S         before (default 1)
@@ -58,6 +59,7 @@ pub(crate) struct Options {
     pub(crate) text: bool,
     pub(crate) masks: Masks,
     pub(crate) offer_deflate: bool,
+    pub(crate) tls: bool,
     pub(crate) path: String,
     pub(crate) measure: Duration,
     pub(crate) warmup: Duration,
@@ -82,6 +84,7 @@ pub(crate) fn parse() -> Result<Options, lexopt::Error> {
         text: false,
         masks: Masks::Fixed,
         offer_deflate: false,
+        tls: false,
         path: "/".to_owned(),
         measure: Duration::from_secs(3),
         warmup: Duration::from_secs(1),
@@ -115,6 +118,7 @@ pub(crate) fn parse() -> Result<Options, lexopt::Error> {
                 })?;
             }
             Long("offer-deflate") => options.offer_deflate = true,
+            Long("tls") => options.tls = true,
             Long("path") => options.path = parser.value()?.string()?,
             Long("seconds") => options.measure = seconds(&mut parser)?,
             Long("warmup") => options.warmup = seconds(&mut parser)?,

@@ -9,11 +9,12 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::args::Options;
+use crate::tls;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Starts to connect; `index` chooses the source address.
-pub(crate) fn connect(options: &Options, registry: &Registry, index: usize) -> io::Result<TcpStream> {
+pub(crate) fn connect(options: &Options, registry: &Registry, index: usize) -> io::Result<Stream> {
     let socket = Socket::new(Domain::for_address(options.address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
@@ -30,7 +31,45 @@ pub(crate) fn connect(options: &Options, registry: &Registry, index: usize) -> i
     }
     let mut stream = TcpStream::from_std(socket.into());
     registry.register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
-    Ok(stream)
+    Ok(if options.tls { Stream::Tls(Box::new(tls::Client::new(stream))) } else { Stream::Clear(stream) })
+}
+
+/// A connection, in the clear or by TLS.
+pub(crate) enum Stream {
+    Clear(TcpStream),
+    Tls(Box<tls::Client>),
+}
+
+impl Stream {
+    pub(crate) fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Clear(stream) => stream,
+            Self::Tls(client) => client.socket(),
+        }
+    }
+}
+
+impl Read for Stream {
+    /// Less than there is room for is all that there is now.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.read(buffer),
+            Self::Tls(client) => client.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.write(bytes),
+            Self::Tls(client) => client.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The request that asks for a WebSocket.
@@ -56,7 +95,7 @@ pub(crate) fn accepted(input: &[u8]) -> Result<Option<usize>> {
 }
 
 /// Reads what there is behind `buffer`'s contents. False when the peer has finished.
-pub(crate) fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>, scratch: &mut [u8]) -> io::Result<bool> {
+pub(crate) fn read_more(stream: &mut Stream, buffer: &mut Vec<u8>, scratch: &mut [u8]) -> io::Result<bool> {
     loop {
         match stream.read(scratch) {
             Ok(0) => return Ok(false),
@@ -74,7 +113,7 @@ pub(crate) fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>, scratch: &
 }
 
 /// Writes as much of `output` as the socket takes, and keeps the rest.
-pub(crate) fn flush(stream: &mut TcpStream, output: &mut Vec<u8>) -> io::Result<()> {
+pub(crate) fn flush(stream: &mut Stream, output: &mut Vec<u8>) -> io::Result<()> {
     while !output.is_empty() {
         let written = write_some(stream, output)?;
         if written == 0 {
@@ -86,7 +125,7 @@ pub(crate) fn flush(stream: &mut TcpStream, output: &mut Vec<u8>) -> io::Result<
 }
 
 /// Writes the beginning of `bytes`; 0 when the socket takes none now.
-pub(crate) fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+pub(crate) fn write_some(stream: &mut Stream, bytes: &[u8]) -> io::Result<usize> {
     loop {
         match stream.write(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),

@@ -4,10 +4,9 @@ use std::io;
 
 use milliways_proto::ws::Opcode;
 use mio::Registry;
-use mio::net::TcpStream;
 
 use crate::args::Options;
-use crate::client::{self, Result, accepted, read_more, upgrade_request, write_some};
+use crate::client::{self, Result, Stream, accepted, read_more, upgrade_request, write_some};
 use crate::drive::{Client, Context, drive};
 use crate::frames::append_masked;
 
@@ -17,7 +16,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 struct Visitor {
-    stream: TcpStream,
+    stream: Stream,
     options: Options,
     index: usize,
     state: State,

@@ -8,10 +8,9 @@ use std::time::Instant;
 
 use milliways_proto::ws::{Codecs, Opcode};
 use mio::Registry;
-use mio::net::TcpStream;
 
 use crate::args::Options;
-use crate::client::{self, Result, accepted, read_more, upgrade_request, write_some};
+use crate::client::{self, Result, Stream, accepted, read_more, upgrade_request, write_some};
 use crate::drive::{Client, Context, drive};
 use crate::frames::{Frames, KEYS, ServerHeader};
 
@@ -24,7 +23,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 struct Echo {
-    stream: TcpStream,
+    stream: Stream,
     state: State,
     depth: usize,
     /// Of each answer.

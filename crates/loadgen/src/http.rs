@@ -5,10 +5,9 @@ use std::io;
 use std::time::Instant;
 
 use mio::Registry;
-use mio::net::TcpStream;
 
 use crate::args::Options;
-use crate::client::{self, Result, flush, read_more};
+use crate::client::{self, Result, Stream, flush, read_more};
 use crate::drive::{Client, Context, drive};
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -17,7 +16,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 struct Http {
-    stream: TcpStream,
+    stream: Stream,
     depth: usize,
     is_connected: bool,
     request: Vec<u8>,
@@ -53,10 +52,10 @@ impl Client for Http {
 
     fn handle(&mut self, context: &mut Context) -> Result<()> {
         if !self.is_connected {
-            if let Some(error) = self.stream.take_error()? {
+            if let Some(error) = self.stream.socket().take_error()? {
                 return Err(error.into());
             }
-            self.is_connected = self.stream.peer_addr().is_ok();
+            self.is_connected = self.stream.socket().peer_addr().is_ok();
             return Ok(());
         }
         if !read_more(&mut self.stream, &mut self.input, &mut context.scratch)? {

@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use milliways_proto::ws::Opcode;
-use mio::net::TcpStream;
 use mio::{Events, Poll, Token, Waker};
 use serde_json::json;
 
 use crate::args::Options;
-use crate::client::{self, Result, accepted, read_more, upgrade_request, write_some};
+use crate::client::{self, Result, Stream, accepted, read_more, upgrade_request, write_some};
 use crate::frames::{ServerHeader, append_masked};
 use crate::report;
 
@@ -20,7 +19,7 @@ use crate::report;
 const CONNECTING: usize = 200;
 
 struct Holder {
-    stream: TcpStream,
+    stream: Stream,
     state: State,
 }
 

@@ -15,6 +15,7 @@ mod http;
 mod idle;
 mod report;
 mod subscribe;
+mod tls;
 
 use std::process::ExitCode;
 

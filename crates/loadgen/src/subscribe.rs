@@ -9,11 +9,10 @@ use std::time::Instant;
 
 use milliways_proto::ws::Opcode;
 use mio::Registry;
-use mio::net::TcpStream;
 use serde_json::json;
 
 use crate::args::Options;
-use crate::client::{self, Result, accepted, flush, read_more, upgrade_request, write_some};
+use crate::client::{self, Result, Stream, accepted, flush, read_more, upgrade_request, write_some};
 use crate::drive::{Client, Context, drive};
 use crate::frames::{ServerHeader, append_masked};
 
@@ -32,7 +31,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// Client 0 publishes, the others receive.
 struct Member {
-    stream: TcpStream,
+    stream: Stream,
     index: usize,
     has_asked: bool,
     is_up: bool,

@@ -108,8 +108,9 @@ impl Names {
     }
 }
 
-/// Seconds of silence after which a session forgets what it can make again, and between two looks at it: a minute at most.
-const SILENCE: Tick = 30;
+/// Seconds of silence after which a session forgets what it can make again, and between two looks at it. Making the keys
+/// again costs less than a tenth of what a message in so many seconds does.
+const SILENCE: Tick = 2;
 
 /// The sessions of connections, by slot.
 #[derive(Default)]
