@@ -8,6 +8,7 @@ const { describe, it } = require('node:test');
 const { exchange, BAD_REQUEST, VERSION_NOT_SUPPORTED } = require('../support/http.js');
 const { RawSocket } = require('../support/RawSocket.js');
 const { serve } = require('../support/server.js');
+const { ours } = require('../support/uws.js');
 const { turn } = require('../support/wait.js');
 
 const HIDDEN = 'GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n';
@@ -47,12 +48,29 @@ const ATTACKS = {
   'NUL in the target': `POST /\0 HTTP/1.1\r\nHost: h\r\n\r\n${HIDDEN}`,
 };
 
+/** Those that uWebSockets.js takes for something. */
+const TAKEN_ELSEWHERE = new Set([
+  'Transfer-Encoding twice (TE.TE)',
+  'Transfer-Encoding in disguise (TE.TE)',
+  'Transfer-Encoding behind another coding',
+  'two lengths that differ',
+  'two lengths that agree',
+  'a bare CR in a header',
+  'a chunk extension with a bare LF',
+  'a chunk extension with a bare CR',
+  'a chunk extension with NUL',
+  'a chunk size with a space in it',
+  'a chunk longer than its size',
+  'a chunk that ends with a bare LF',
+  'a trailer that ends with a bare LF',
+]);
+
 /** What is told of a first line that is none, and of everything else. */
 const refusalOf = (name) => (name === 'NUL in the target' ? VERSION_NOT_SUPPORTED : BAD_REQUEST);
 
 describe('no second request is seen, and the connection ends, behind', () => {
   for (const [name, bytes] of Object.entries(ATTACKS)) {
-    it(name, async (t) => {
+    it(name, TAKEN_ELSEWHERE.has(name) ? ours : {}, async (t) => {
       const seen = [];
       const { port } = serve(t, (app) =>
         app.any('/*', (res, req) => {
