@@ -16,7 +16,7 @@ testClient(
     const page = await browser.newPage();
     page.setDefaultTimeout(PATIENCE);
     // Of the server's origin, so that it may fetch from there.
-    await page.goto(`http://${task.host}/`);
+    await page.goto(`${task.httpUrl}/`);
     const events = await page.evaluate(`(${converse})(globalThis, ${JSON.stringify(task)})`);
     await page.close();
     return events;

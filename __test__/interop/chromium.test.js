@@ -7,6 +7,7 @@ const { after, before, describe, it } = require('node:test');
 const { PATIENCE, launch, reasonToSkip } = require('../support/chromium.js');
 const { EventLog } = require('../support/EventLog.js');
 const { serve } = require('../support/server.js');
+const { httpUrl } = require('../support/tls.js');
 const { deadline, noConnectionLeft } = require('../support/wait.js');
 
 const PAGE = '<!doctype html><meta charset="utf-8"><title>milliways</title><p>Served over HTTP.</p>';
@@ -41,7 +42,7 @@ describe('a page in Chromium', { skip: reasonToSkip() }, () => {
     browser = await launch();
     page = await browser.newPage();
     page.setDefaultTimeout(PATIENCE);
-    await page.goto(`http://127.0.0.1:${server.port}/`);
+    await page.goto(`${httpUrl(server.port)}/`);
   });
 
   after(async () => {
@@ -60,7 +61,7 @@ describe('a page in Chromium', { skip: reasonToSkip() }, () => {
   it('gets text and binary back over a WebSocket, and closes it with a code', async () => {
     const seen = await inPage(async () => {
       const { WebSocket, location } = globalThis;
-      const ws = new WebSocket(`ws://${location.host}/echo`, ['chat', 'superchat']);
+      const ws = new WebSocket(`${location.origin.replace('http', 'ws')}/echo`, ['chat', 'superchat']);
       ws.binaryType = 'arraybuffer';
       const next = (name) =>
         new Promise((resolve, reject) => {
@@ -104,7 +105,7 @@ describe('a page in Chromium', { skip: reasonToSkip() }, () => {
       () =>
         new Promise((resolve) => {
           const { WebSocket, location } = globalThis;
-          const ws = new WebSocket(`ws://${location.host}/echo`);
+          const ws = new WebSocket(`${location.origin.replace('http', 'ws')}/echo`);
           ws.onopen = () => ws.send('end');
           ws.onclose = ({ code, reason, wasClean }) => resolve({ code, reason, wasClean });
         }),
@@ -118,7 +119,7 @@ describe('a page in Chromium', { skip: reasonToSkip() }, () => {
       () =>
         new Promise((resolve) => {
           const { WebSocket, location } = globalThis;
-          globalThis.kept = new WebSocket(`ws://${location.host}/echo`);
+          globalThis.kept = new WebSocket(`${location.origin.replace('http', 'ws')}/echo`);
           globalThis.kept.onopen = resolve;
         }),
     );

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { BuildError, root } from '../../scripts/build.mjs';
 import { virtualEnvironment } from '../../scripts/python.mjs';
 import { PATIENCE, testClient } from '../support/interop.js';
+import { certificate } from '../support/tls.js';
 
 const clients = path.join(root, '__test__', 'interop', 'clients');
 
@@ -28,8 +29,10 @@ const { python, skip } = await findPython();
 const converse = (script) => async (task) => {
   // -B: no compiled modules beside the sources.
   const args = ['-B', path.join(clients, script), JSON.stringify(task)];
+  // Whom it trusts over TLS.
+  const env = { ...process.env, ...(certificate && { SSL_CERT_FILE: certificate.cert }) };
   // It fails with what the client wrote to its stderr, when that ended with another status than 0.
-  const { stdout } = await promisify(execFile)(python, args, { timeout: PATIENCE });
+  const { stdout } = await promisify(execFile)(python, args, { env, timeout: PATIENCE });
   return stdout
     .trimEnd()
     .split('\n')

@@ -4,16 +4,23 @@
 
 const { createHash } = require('node:crypto');
 const { once } = require('node:events');
+const { Agent, fetch } = require('undici');
 const { WebSocket } = require('ws');
 const { testClient } = require('../support/interop.js');
+const { clientOptions } = require('../support/tls.js');
 
-async function converse({ host, path, deflate, fragment, messages, close }) {
-  const ws = new WebSocket(`ws://${host}${path}`, { perMessageDeflate: deflate && { threshold: 0 } });
+const dispatcher = new Agent({ connect: clientOptions });
+
+async function converse({ httpUrl, webSocketUrl, path, deflate, fragment, messages, close }) {
+  const ws = new WebSocket(webSocketUrl + path, {
+    ...clientOptions,
+    perMessageDeflate: deflate && { threshold: 0 },
+  });
   const closed = once(ws, 'close');
   await once(ws, 'open');
   const events = [['open', ws.extensions]];
   for (const message of messages) {
-    const response = await fetch(`http://${host}${message.path}`);
+    const response = await fetch(httpUrl + message.path, { dispatcher });
     const data = Buffer.from(await response.arrayBuffer());
     const answer = once(ws, 'message');
     // An empty message is one frame as well.

@@ -8,6 +8,7 @@ const { after, describe, it } = require('node:test');
 const { EventLog } = require('./EventLog.js');
 const { noise } = require('./noise.js');
 const { serve } = require('./server.js');
+const { httpUrl, webSocketUrl } = require('./tls.js');
 const { uWS } = require('./uws.js');
 const { deadline, noConnectionLeft } = require('./wait.js');
 const { MEBIBYTE } = require('./websocket.js');
@@ -61,8 +62,8 @@ const SERVER_CLOSES = [4002, 'h\u00e9 said so'];
  *     ['message', isBinary, sha256]         for each message that it got
  *     ['close', code, reason]
  *
- * The task is plain JSON: the `host` and the `path` to connect to; whether to offer permessage-deflate (`deflate`); the
- * `messages`, each to be got from its own `path` by HTTP, sent, and received again before the next; after how many bytes
+ * The task is plain JSON: the `path` to connect to at `webSocketUrl`; whether to offer permessage-deflate (`deflate`); the
+ * `messages`, each to be got from its own `path` at `httpUrl`, sent, and received again before the next; after how many bytes
  * to begin another frame (`fragment`, if any); and the code and reason to close with (`close`), or null to wait for the
  * server to do so. Where the client closes, it reports no reason.
  *
@@ -86,9 +87,9 @@ function testClient(name, converse, { skip = false, ...can } = {}) {
   describe(`the WebSocket client of ${name}`, { skip }, () => {
     for (const { title, long = false, path, ...more } of conversations) {
       it(`gets every message back, ${title}`, async (t) => {
-        const { host, log } = serveEcho(t);
+        const { urls, log } = serveEcho(t);
         const messages = MESSAGES.filter(({ data }) => long || data.length <= MEBIBYTE);
-        const task = { host, path, ...more, messages: messages.map(toTask), close: CLIENT_CLOSES };
+        const task = { ...urls, path, ...more, messages: messages.map(toTask), close: CLIENT_CLOSES };
         const [[, extensions], ...events] = await hold(task, log);
         const isDeflated = more.deflate && path !== '/disabled';
         assert.match(extensions, isDeflated ? /^permessage-deflate\b/ : /^$/);
@@ -99,9 +100,9 @@ function testClient(name, converse, { skip = false, ...can } = {}) {
 
     for (const path of ['/shared', '/disabled']) {
       it(`is told why the server closes, after the message before: compression ${path.slice(1)}`, async (t) => {
-        const { host, log } = serveEcho(t);
+        const { urls, log } = serveEcho(t);
         const message = MESSAGES.find(({ data }) => data.length === MEBIBYTE);
-        const task = { host, path: `${path}/once`, deflate: true, messages: [toTask(message)], close: null };
+        const task = { ...urls, path: `${path}/once`, deflate: true, messages: [toTask(message)], close: null };
         const [, ...events] = await hold(task, log);
         assert.deepEqual(events, [toEvent(message), ['close', ...SERVER_CLOSES]]);
         assert.deepEqual(await log.next('close'), SERVER_CLOSES);
@@ -136,7 +137,7 @@ function serveEcho(t) {
     // For a page to run in.
     app.get('/', (res) => res.writeHeader('Content-Type', 'text/html').end('<!doctype html><title>echo</title>', true));
   });
-  return { host: `127.0.0.1:${port}`, log };
+  return { urls: { httpUrl: httpUrl(port), webSocketUrl: webSocketUrl(port) }, log };
 }
 
 function toTask({ isBinary, path }) {

@@ -9,7 +9,7 @@ import sys
 import urllib.request
 
 TASK = json.loads(sys.argv[1])
-URL = f"ws://{TASK['host']}{TASK['path']}"
+URL = TASK["webSocketUrl"] + TASK["path"]
 CLOSE = TASK["close"]
 
 # Whatever proxy the environment names: not for this.
@@ -19,7 +19,7 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 def messages():
     """Each message to send, a str or bytes."""
     for message in TASK["messages"]:
-        with _opener.open(f"http://{TASK['host']}{message['path']}") as response:
+        with _opener.open(TASK["httpUrl"] + message["path"]) as response:
             data = response.read()
         yield data if message["isBinary"] else data.decode()
 

@@ -4,8 +4,8 @@
  * A conversation (see support/interop.js) by the interfaces of the web: in a page of a browser, to which this function
  * is sent as source text, or with those of undici.
  */
-async function converse({ WebSocket, fetch, crypto }, { host, path, messages, close }) {
-  const ws = new WebSocket(`ws://${host}${path}`);
+async function converse({ WebSocket, fetch, crypto }, { httpUrl, webSocketUrl, path, messages, close }) {
+  const ws = new WebSocket(webSocketUrl + path);
   ws.binaryType = 'arraybuffer';
   const next = (name) => new Promise((resolve) => ws.addEventListener(name, resolve, { once: true }));
   const closed = next('close');
@@ -18,7 +18,7 @@ async function converse({ WebSocket, fetch, crypto }, { host, path, messages, cl
   await Promise.race([next('open'), broken]);
   const events = [['open', ws.extensions]];
   for (const message of messages) {
-    const response = await fetch(`http://${host}${message.path}`);
+    const response = await fetch(httpUrl + message.path);
     const data = message.isBinary ? await response.arrayBuffer() : await response.text();
     const answer = next('message');
     ws.send(data);
