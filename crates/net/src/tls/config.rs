@@ -151,7 +151,7 @@ fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
 }
 
-/// What rustls uses of ring, with the suites that are asked for.
+/// What rustls uses of ring, with the suites that are asked for. Why it is ring, docs/ARCHITECTURE.md says.
 fn provider(ciphers: Option<&str>) -> Result<CryptoProvider, TlsError> {
     let mut provider = default_provider();
     let Some(ciphers) = ciphers else { return Ok(provider) };
