@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use milliways_net::{
-    AppSettings, BehaviorId, ConnectionId, Handler, Reactor, Route, RouteId, RoutedRequest, WebSocketSettings,
+    AppSettings, BehaviorId, ConnectionId, DomainId, Handler, Reactor, Route, RouteId, RoutedRequest, WebSocketSettings,
 };
 use milliways_proto::http::Method;
 use milliways_proto::router::RouteKind;
@@ -87,9 +87,11 @@ impl Server {
             let deflate = Some(DeflateSettings { compressor: None, decompressor: None });
             let settings = WebSocketSettings { max_backpressure: 0, deflate, ..WebSocketSettings::default() };
             let behavior = reactor.add_behavior(app, settings, false);
-            reactor.route(app, RouteKind::Upgrade, "/*", Some(Route::WebSocket(behavior))).expect("short");
+            reactor
+                .route(app, DomainId::default(), RouteKind::Upgrade, "/*", Some(Route::WebSocket(behavior)))
+                .expect("short");
             let get = RouteKind::Method(Method::Get);
-            reactor.route(app, get, "/*", Some(Route::Http(RouteId(0)))).expect("short");
+            reactor.route(app, DomainId::default(), get, "/*", Some(Route::Http(RouteId(0)))).expect("short");
             let listener = reactor.listen(app, Some("127.0.0.1"), 0, true).expect("a free port");
             tell_port.send(reactor.local_port(listener).expect("it listens")).expect("someone waits");
             let service = Service { answer, members: std::cell::RefCell::default() };
