@@ -4,6 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { mkdirSync, readFileSync } = require('node:fs');
+const net = require('node:net');
 const path = require('node:path');
 const { after, describe, it } = require('node:test');
 const { WebSocket } = require('ws');
@@ -11,7 +12,7 @@ const { Script } = require('./support/Script.js');
 const { encryptKey, makeCertificate, openssl, ordinaryCertificate, scratchFile } = require('./support/certificates.js');
 const { assertRefused, contents, fileOf, files, getSecure, serveSecure } = require('./support/secure.js');
 const { uWS, ours } = require('./support/uws.js');
-const { deadline, noConnectionLeft } = require('./support/wait.js');
+const { deadline, noConnectionLeft, turn } = require('./support/wait.js');
 
 const KEYS = ['P-256', 'P-384', 'RSA-2048', 'Ed25519'];
 const PASSPHRASE = 'correct h\u00f6rse';
@@ -420,4 +421,38 @@ describe('options that have no effect here', () => {
     const expected = [['uWS.SSLApp'], ['uWS.SSLApp'], ['WARN_MILLIWAYS_DH_PARAMS']];
     assert.deepEqual({ code, reports }, { code: 0, reports: expected });
   });
+});
+
+describe('proxyProtocol of an SSLApp', ours, () => {
+  const header = Buffer.from('0d0a0d0a000d0a515549540a2111000cc0000201c63364071f9001bb', 'hex');
+  const source = (res) =>
+    res.end(Buffer.concat([Buffer.from(res.getProxiedRemoteAddressAsText()), Buffer.from(' ok')]));
+
+  it('has the header of a proxy before the handshake, wherever it is cut, or none', async (t) => {
+    const { port } = serveSecure(t, (app) => app.get('/*', source), { ...ORDINARY, proxyProtocol: true });
+    for (let cut = 0; cut <= header.length; cut += 1) {
+      const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
+      socket.write(header.subarray(0, cut));
+      await turn();
+      socket.write(header.subarray(cut));
+      assert.equal((await getSecure(port, { socket })).body, '192.0.2.1 ok');
+    }
+    assert.equal((await getSecure(port)).body, ' ok');
+  });
+
+  it('ends a connection whose header is no good, and one that has a header where there is to be none', async (t) => {
+    const bad = Buffer.from(header);
+    bad[12] = 0x51;
+    for (const [proxyProtocol, bytes] of [
+      [true, bad],
+      [false, header],
+    ]) {
+      const { port } = serveSecure(t, ok, { ...ORDINARY, proxyProtocol });
+      const socket = net.connect({ port, host: '127.0.0.1' });
+      socket.write(bytes);
+      await assert.rejects(getSecure(port, { socket }));
+    }
+  });
+
+  after(noConnectionLeft);
 });

@@ -117,10 +117,6 @@ describe('key-value pairs', ours, () => {
 });
 
 describe('what the module says of itself', ours, () => {
-  it('SSLApp is refused with a reason', () => {
-    assert.throws(() => uWS.SSLApp({}), { code: 'ERR_MILLIWAYS_NOT_SUPPORTED', message: /TLS is not supported yet/ });
-  });
-
   it('H3App is refused with a reason', () => {
     assert.throws(() => uWS.H3App(), { code: 'ERR_MILLIWAYS_NOT_SUPPORTED', message: /HTTP\/3 is not supported/ });
   });

@@ -236,11 +236,12 @@ impl State {
     /// As [`State::push_out`], where there is something to push.
     fn push(&mut self, slot: u32, push: impl FnOnce(&mut Output, Wire<'_>) -> io::Result<()>) {
         let Some(connection) = self.table.at(slot) else { return };
+        if connection.flags.has(Flags::TLS) {
+            self.note_session(slot);
+        }
+        let Some(connection) = self.table.at(slot) else { return };
         if let Some(side) = &mut connection.side {
-            let mut session = if connection.flags.has(Flags::TLS) { self.sessions.at(slot) } else { None };
-            if let Some(session) = &mut session {
-                self.keyed.note(slot, session, self.now);
-            }
+            let session = if connection.flags.has(Flags::TLS) { self.sessions.at(slot) } else { None };
             if push(&mut side.output, Wire { stream: &connection.stream, session }).is_err() {
                 connection.flags.add(Flags::BROKEN);
             }

@@ -8,7 +8,7 @@ mod upgrade;
 mod upload;
 
 use milliways_proto::http::{HttpError, NOT_FOUND_BODY, NOT_FOUND_STATUS, Request, header_slots};
-use milliways_proto::proxy::ProxyPrefix;
+use milliways_proto::proxy::{InvalidProxyHeader, ProxyPrefix};
 use milliways_proto::ws::Handshake;
 
 pub use response::{ResponseError, TryEnd};
@@ -16,7 +16,7 @@ pub use routed::RoutedRequest;
 pub use upgrade::UpgradeError;
 pub(crate) use upload::{Upload, is_clients_turn};
 
-use crate::connection::{Flags, Phase};
+use crate::connection::{Connection, Flags, Phase, SidePool};
 use crate::state::State;
 use crate::{ConnectionId, Handler, Reactor, Route, Stale};
 
@@ -62,25 +62,17 @@ impl Reactor {
             drop(state);
             return self.handle_upload(slot, bytes, handler);
         }
-        if connection.flags.has(Flags::MAY_HAVE_PROXY_HEADER) {
-            match ProxyPrefix::parse(bytes) {
-                Ok(ProxyPrefix::Complete(header)) => {
-                    connection.flags.take(Flags::MAY_HAVE_PROXY_HEADER);
-                    if let Some(source) = header.source {
-                        pool.side_of(connection).proxied = Some(Box::new(source));
-                    }
-                    return header.length;
-                }
-                Ok(ProxyPrefix::Incomplete) => {
-                    pool.side_of(connection).input.extend_from_slice(bytes);
-                    return bytes.len();
-                }
-                Ok(ProxyPrefix::Absent) => _ = connection.flags.take(Flags::MAY_HAVE_PROXY_HEADER),
-                Err(_) => {
-                    drop(state);
-                    self.refuse(slot, HttpError::Syntax, handler);
-                    return bytes.len();
-                }
+        match take_proxy_header(connection, pool, bytes) {
+            Some(Ok(0)) => {}
+            Some(Ok(length)) => return length,
+            Some(Err(_)) => {
+                drop(state);
+                self.refuse(slot, HttpError::Syntax, handler);
+                return bytes.len();
+            }
+            None => {
+                pool.side_of(connection).input.extend_from_slice(bytes);
+                return bytes.len();
             }
         }
         let max_head_size = apps.of(connection.app()).settings.max_head_size;
@@ -189,4 +181,28 @@ impl Reactor {
             handler.aborted(self, id);
         }
     }
+}
+
+/// If a proxy may put a header before a connection: the length of that, 0 without one; `None` until all of it is there.
+pub(crate) fn take_proxy_header(
+    connection: &mut Connection,
+    pool: &mut SidePool,
+    bytes: &[u8],
+) -> Option<Result<usize, InvalidProxyHeader>> {
+    if !connection.flags.has(Flags::MAY_HAVE_PROXY_HEADER) {
+        return Some(Ok(0));
+    }
+    let length = match ProxyPrefix::parse(bytes) {
+        Ok(ProxyPrefix::Complete(header)) => {
+            if let Some(source) = header.source {
+                pool.side_of(connection).proxied = Some(Box::new(source));
+            }
+            header.length
+        }
+        Ok(ProxyPrefix::Incomplete) => return None,
+        Ok(ProxyPrefix::Absent) => 0,
+        Err(error) => return Some(Err(error)),
+    };
+    connection.flags.take(Flags::MAY_HAVE_PROXY_HEADER);
+    Some(Ok(length))
 }

@@ -112,6 +112,10 @@ impl Names {
 /// again costs less than a tenth of what a message in so many seconds does.
 const SILENCE: Tick = 2;
 
+/// How many sessions may have something to forget. When there are more, the one that has been looked at least lately forgets
+/// first: else the memory of what has been used by many would not be one piece when it is given back.
+const MAX_KEYED: usize = 1024;
+
 /// The sessions of connections, by slot.
 #[derive(Default)]
 pub(crate) struct Sessions {
@@ -125,11 +129,12 @@ pub(crate) struct Sessions {
 pub(crate) struct Keyed(VecDeque<(Tick, u32, u32)>);
 
 impl Keyed {
-    /// The session is in use.
-    pub(crate) fn note(&mut self, slot: u32, session: &mut Session, now: Tick) {
-        if session.note_use(now) {
-            self.push(slot, session.serial(), now);
+    /// One that is too many.
+    fn pop_surplus(&mut self) -> Option<(u32, u32)> {
+        if self.0.len() <= MAX_KEYED {
+            return None;
         }
+        self.0.pop_front().map(|(_, slot, serial)| (slot, serial))
     }
 
     fn push(&mut self, slot: u32, serial: u32, now: Tick) {

@@ -8,6 +8,7 @@ use milliways_proto::router::Router;
 use rustls::ServerConfig;
 
 use crate::connection::{Flags, Phase};
+use crate::http::take_proxy_header;
 use crate::state::State;
 use crate::table::Stale;
 use crate::{AppId, ConnectionId, DomainId, Handler, Reactor, Route};
@@ -78,7 +79,30 @@ impl Reactor {
         known: usize,
         handler: &impl Handler,
     ) -> bool {
-        let mut received = self.state().unseal(slot, &mut buffer[..length], known);
+        let mut state = self.state();
+        let State { table, pool, sessions, .. } = &mut *state;
+        let (Some(connection), Some(session)) = (table.at(slot), sessions.at(slot)) else { return false };
+        let (mut length, mut known) = (length, known);
+        // What a proxy has to say stands before the handshake.
+        if connection.flags.has(Flags::MAY_HAVE_PROXY_HEADER) {
+            match take_proxy_header(connection, pool, &buffer[..length]) {
+                None => {
+                    session.put_back(&buffer[..length]);
+                    return true;
+                }
+                Some(Ok(header)) => {
+                    buffer.copy_within(header..length, 0);
+                    (length, known) = (length - header, 0);
+                }
+                Some(Err(_)) => {
+                    drop(state);
+                    self.give_up(slot, handler);
+                    return true;
+                }
+            }
+        }
+        let mut received = state.unseal(slot, &mut buffer[..length], known);
+        drop(state);
         if let Received::Hello(name) = received {
             let chosen = self.choose_name(slot, name.as_deref(), handler);
             let Some((config, domain)) = chosen else { return false };
@@ -147,11 +171,26 @@ impl Reactor {
 
 impl State {
     fn unseal(&mut self, slot: u32, bytes: &mut [u8], known: usize) -> Received {
+        self.note_session(slot);
         let (Some(connection), Some(session)) = (self.table.at(slot), self.sessions.at(slot)) else {
             return Received::Failed(0);
         };
-        self.keyed.note(slot, session, self.now);
         session.receive(bytes, known, self.pool.side_of(connection).output.sealed())
+    }
+
+    /// The session of a connection, if it has one, is in use.
+    pub(crate) fn note_session(&mut self, slot: u32) {
+        let Some(session) = self.sessions.at(slot) else { return };
+        if !session.note_use(self.now) {
+            return;
+        }
+        self.keyed.push(slot, session.serial(), self.now);
+        if let Some((slot, serial)) = self.keyed.pop_surplus()
+            && let Some(surplus) = self.sessions.at(slot)
+            && surplus.serial() == serial
+        {
+            surplus.rest();
+        }
     }
 
     /// Has sessions that have been silent forget what they can make again.

@@ -77,12 +77,17 @@ impl Session {
     pub(super) fn rest_if_silent(&mut self, now: Tick) -> bool {
         let is_silent = self.used.is_none_or(|used| used + SILENCE <= now);
         if is_silent {
-            self.used = None;
-            if let Stage::Open(traffic) = &mut self.stage {
-                traffic.rest();
-            }
+            self.rest();
         }
         is_silent
+    }
+
+    /// Forgets what it can make again, and is not listed any more.
+    pub(super) fn rest(&mut self) {
+        self.used = None;
+        if let Stage::Open(traffic) = &mut self.stage {
+            traffic.rest();
+        }
     }
 
     /// Who the peer believes to talk to.
