@@ -257,7 +257,7 @@ describe('the package', ours, () => {
     assert.notEqual(other, uWS);
 
     const { port } = serve(t, (app) => app.any('/*', (res) => res.end('first')));
-    const app = other.App().any('/*', (res) => res.end('second'));
+    const app = App({}, other).any('/*', (res) => res.end('second'));
     t.after(() => app.close());
     let token;
     app.listen('127.0.0.1', 0, (listenSocket) => {

@@ -34,8 +34,8 @@ const SOAK_TIMEOUT_MS = 15 * 60_000;
 
 /** Folders whose tests reach a server by what __test__/support/tls.js gives, as those of __test__ itself do. */
 const TLS_FOLDERS = ['__test__', '__test__/conformance', '__test__/interop'];
-/** Tests in them that have no server, or programs of others that serve without TLS. */
-const NEVER_OVER_TLS = ['__test__/errors.test.js', '__test__/interop/dropin.test.js'];
+/** Tests in them that have no server, or programs of others that serve without TLS, or that are of TLS itself. */
+const NEVER_OVER_TLS = /^__test__\/(errors|SSLApp(\.\w+)?|interop\/(dropin|tls))\.test\.js$/;
 /** How the reason of a test begins that means nothing over TLS; `clear` of __test__/support/tls.js gives it. */
 const NOT_OVER_TLS = ' (not over TLS: ';
 
@@ -68,7 +68,7 @@ async function jsTests() {
 async function tlsTests() {
   const files = (await listTestFiles()).filter((file) => TLS_FOLDERS.includes(path.dirname(file)));
   await testFiles(
-    files.filter((file) => !NEVER_OVER_TLS.includes(file)),
+    files.filter((file) => !NEVER_OVER_TLS.test(file)),
     { env: { ...process.env, MILLIWAYS_TEST_TLS: '1' }, maySkip: (line) => line.includes(NOT_OVER_TLS) },
   );
 }

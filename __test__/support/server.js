@@ -4,9 +4,9 @@ const assert = require('node:assert/strict');
 const { overTLS, serverOptions } = require('./tls.js');
 const { uWS } = require('./uws.js');
 
-/** An App as the tests run: an SSLApp with a certificate, over TLS. */
-function App(options) {
-  return overTLS ? uWS.SSLApp({ ...serverOptions, ...options }) : uWS.App(options);
+/** An App, of the module under test or another, as the tests run: an SSLApp with a certificate, over TLS. */
+function App(options, module = uWS) {
+  return overTLS ? module.SSLApp({ ...serverOptions, ...options }) : module.App(options);
 }
 
 /**
