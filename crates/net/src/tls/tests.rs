@@ -166,7 +166,7 @@ fn bytes_may_come_one_by_one() {
         ends.step = 1;
         ends.settle().expect("a handshake");
         ends.echo(b"in many pieces");
-        ends.echo(&[7; 17_000]);
+        ends.echo(&vec![7; 17_000]);
     }
 }
 
@@ -270,18 +270,18 @@ fn close_notify_comes_after_the_data_before_it() {
 #[test]
 fn a_record_that_was_changed_ends_the_session_with_an_alert() {
     for suite in suites() {
-        for place in [0, 1, 3, 5, 12, -1_i32] {
+        for place in [Some(0), Some(1), Some(3), Some(5), Some(12), None] {
             let mut ends = Ends::with(suite);
             ends.settle().expect("a handshake");
             ends.client.writer().write_all(b"what was said").expect("memory");
             let mut sent = ends.sent();
-            let index = if place < 0 { sent.len() - 1 } else { place as usize };
+            let index = place.unwrap_or(sent.len() - 1);
             // A length that is too long is waited for, unless there is no such.
             sent[index] ^= 0x80;
             let answer = ends.receive(&sent);
-            assert!(ends.received.is_empty(), "{suite:?} took a record with byte {place} changed");
-            assert_eq!(ends.end, Some(Received::Failed(0)), "{suite:?}, byte {place}");
-            assert!(matches!(ends.give(&answer), Err(rustls::Error::AlertReceived(_))), "{suite:?}, byte {place}");
+            assert!(ends.received.is_empty(), "{suite:?} took a record with byte {place:?} changed");
+            assert_eq!(ends.end, Some(Received::Failed(0)), "{suite:?}, byte {place:?}");
+            assert!(matches!(ends.give(&answer), Err(rustls::Error::AlertReceived(_))), "{suite:?}, byte {place:?}");
         }
     }
 }
@@ -321,23 +321,23 @@ fn what_is_no_handshake_is_answered_with_an_alert() {
 #[test]
 fn a_name_has_its_own_certificate_and_what_is_nobodys_has_the_apps() {
     let (own, _) = settings("localhost");
-    let (named, named_cert) = settings("example.com");
+    let (single, single_cert) = settings("example.com");
     let (pattern, pattern_cert) = settings("any.example.com");
     let names = || {
         let mut names = Names::new(TlsConfig::new(own.clone()).expect("good settings"));
-        names.insert("Example.com", TlsConfig::new(named.clone()).expect("good settings"), DomainId(1));
+        names.insert("Example.com", TlsConfig::new(single.clone()).expect("good settings"), DomainId(1));
         names.insert("*.example.com", TlsConfig::new(pattern.clone()).expect("good settings"), DomainId(2));
         names
     };
     for (name, cert, domain) in
-        [("example.com", &named_cert, DomainId(1)), ("any.example.com", &pattern_cert, DomainId(2))]
+        [("example.com", &single_cert, DomainId(1)), ("any.example.com", &pattern_cert, DomainId(2))]
     {
         let mut ends = Ends::new(names(), client_config(cert, None), name);
         ends.settle().expect("a certificate for the name");
         assert_eq!(ends.session.domain(), domain);
     }
     for name in ["two.any.example.com", "other.com"] {
-        let mut ends = Ends::new(names(), client_config(&named_cert, None), name);
+        let mut ends = Ends::new(names(), client_config(&single_cert, None), name);
         let error = ends.settle().expect_err("another certificate");
         assert!(matches!(error, rustls::Error::InvalidCertificate(_)), "{error}");
         assert_eq!(ends.names.choose(Some(name)).1, DomainId::default());
