@@ -6,7 +6,7 @@ const { RawSocket } = require('./support/RawSocket.js');
 const frames = require('./support/frames.js');
 const { serve } = require('./support/server.js');
 const { ours } = require('./support/uws.js');
-const { noConnectionLeft, until } = require('./support/wait.js');
+const { noConnectionLeft, turn, until } = require('./support/wait.js');
 const { CLOSED, INVALID_DATA, connectLogged } = require('./support/websocket.js');
 
 const MISSING = (count) => ({ message: `Function requires at least ${count} arguments.` });
@@ -278,6 +278,25 @@ describe('pause and resume', () => {
     await until(() => seen.length === 3);
     assert.deepEqual(seen, ['1', '2', '3']);
   });
+
+  for (const [name, last, code] of [
+    ['a close frame and a FIN', frames.close(1000), 1000],
+    ['a FIN', Buffer.alloc(0), 1006],
+  ]) {
+    it(`hold back what came in with ${name}`, ours, async (t) => {
+      const { client, ws, log } = await connectLogged(t, {
+        message: (socket, message) => {
+          if (Buffer.from(message).toString() === 'pause') socket.pause();
+        },
+      });
+      client.write(Buffer.concat([frames.text('pause'), frames.text('second'), last])).end();
+      assert.deepEqual(await log.next('message'), ['pause', false]);
+      await turn();
+      ws.resume();
+      assert.deepEqual(await log.next('message'), ['second', false]);
+      assert.equal((await log.next('close'))[0], code);
+    });
+  }
 });
 
 describe('textAsString', () => {

@@ -108,10 +108,8 @@ impl Reactor {
                         }
                     }
                     Received::Sealed { known, length } => {
-                        if !self.handle_sealed(slot, &mut buffer, length, known, handler) {
-                            return self.handle_fin(slot, handler);
-                        }
-                        if length < buffer.len() && !to_the_end {
+                        let has_closed = self.handle_sealed(slot, &mut buffer, length, known, handler);
+                        if length < buffer.len() && !to_the_end && !has_closed {
                             return;
                         }
                     }
@@ -122,10 +120,7 @@ impl Reactor {
                     Received::Failed => return self.drop_connection(slot, handler),
                 }
             }
-            let mut state = self.state();
-            if let Some(connection) = state.table.at(slot) {
-                self.rearm(connection, slot);
-            }
+            self.read_later(slot, handler);
         });
         self.receive_buffer.set(buffer);
     }
@@ -136,6 +131,9 @@ impl Reactor {
         let now = state.active_now();
         let State { table, sessions, .. } = &mut *state;
         let Some(connection) = table.at(slot) else { return Received::Nothing };
+        let mut session = if connection.flags.has(Flags::TLS) { sessions.at(slot) } else { None };
+        let has_closed = session.as_ref().is_some_and(|session| session.peer_has_closed());
+        let peer = if has_closed && peer == Peer::Talking { Peer::Finished } else { peer };
         if connection.is_held_up() {
             // The next request waits for its turn, in the kernel's buffer.
             connection.flags.add(Flags::UNREAD);
@@ -148,9 +146,11 @@ impl Reactor {
             return if is_unwanted { Received::Unwanted } else { Received::Nothing };
         }
         connection.flags.take(Flags::UNREAD);
-        let session = if connection.flags.has(Flags::TLS) { sessions.at(slot) } else { None };
-        let is_sealed = session.is_some();
-        let known = session.map_or(0, |session| session.take_partial(buffer));
+        // What is behind the peer's last word is nothing to us.
+        if has_closed {
+            return Received::Fin;
+        }
+        let known = session.as_mut().map_or(0, |session| session.take_partial(buffer));
         match retry(|| connection.stream.read(&mut buffer[known..])) {
             Ok(0) => Received::Fin,
             Ok(length) => {
@@ -160,12 +160,14 @@ impl Reactor {
                     connection.last_active = now;
                     connection.flags.take(Flags::PINGED);
                 }
-                if is_sealed { Received::Sealed { known, length: known + length } } else { Received::Bytes(length) }
+                if session.is_some() {
+                    Received::Sealed { known, length: known + length }
+                } else {
+                    Received::Bytes(length)
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if known > 0
-                    && let Some(session) = sessions.at(slot)
-                {
+                if let Some(session) = session {
                     session.put_back(&buffer[..known]);
                 }
                 Received::Nothing
@@ -214,7 +216,24 @@ impl Reactor {
             && !connection.is_held_up()
             && connection.flags.take(Flags::UNREAD)
         {
+            drop(state);
+            self.read_later(slot, handler);
+        }
+    }
+
+    /// Has the kernel tell again what there is to read. Of a peer that has finished by TLS it has nothing to tell.
+    fn read_later(&self, slot: u32, handler: &impl Handler) {
+        let mut state = self.state();
+        let State { table, sessions, .. } = &mut *state;
+        let Some(connection) = table.at(slot) else { return };
+        let is_secure = connection.flags.has(Flags::TLS);
+        if !is_secure || !sessions.at(slot).is_some_and(|session| session.peer_has_closed()) {
             self.rearm(connection, slot);
+        } else if connection.is_held_up() {
+            connection.flags.add(Flags::UNREAD);
+        } else {
+            drop(state);
+            self.handle_fin(slot, handler);
         }
     }
 
@@ -227,6 +246,10 @@ impl Reactor {
             drop(state);
             return self.drop_connection(slot, handler);
         }
+        if !connection.has_output() && connection.phase != Phase::Closing {
+            state.say_goodbye(slot);
+        }
+        let Some(connection) = state.table.at(slot) else { return };
         match connection.phase {
             Phase::Request if connection.has_output() => {
                 connection.flags.add(Flags::PEER_FINISHED);

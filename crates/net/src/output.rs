@@ -158,6 +158,10 @@ impl Output {
                 return Ok(taken);
             }
             if let Err(error) = session.seal(first, second, &mut self.sealed) {
+                // The socket is in order, and whoever waits for what it says is to hear that this is the end.
+                session.seal_close(&mut self.sealed);
+                let _ = sys::send(stream, &self.sealed);
+                let _ = stream.shutdown(std::net::Shutdown::Both);
                 return self.refused(error.into()).map(|()| taken);
             }
             self.sent += first.len();

@@ -284,15 +284,12 @@ impl State {
         match phase {
             Phase::Closing if !is_blocked => {
                 if connection.flags.has(Flags::PEER_FINISHED) || connection.flags.has(Flags::BROKEN) {
+                    self.say_goodbye(slot);
                     self.remove(slot);
                 } else if !connection.flags.has(Flags::FINISHED | Flags::AWAITS_CLOSE) {
                     connection.flags.add(Flags::FINISHED);
-                    let is_sealed = connection.flags.has(Flags::TLS);
-                    if is_sealed && let Some(session) = self.sessions.at(slot) {
-                        let mut last = Vec::new();
-                        session.seal_close(&mut last);
-                        let _ = sys::send(&connection.stream, &last);
-                    }
+                    self.say_goodbye(slot);
+                    let Some(connection) = self.table.at(slot) else { return };
                     // An error means that the connection is gone, which reading it will tell.
                     let _ = connection.stream.shutdown(std::net::Shutdown::Write);
                 }
@@ -303,6 +300,17 @@ impl State {
                 self.arm(slot);
             }
             _ => {}
+        }
+    }
+
+    /// TLS: tells the peer that nothing more comes, once all that has come before is out.
+    pub(crate) fn say_goodbye(&mut self, slot: u32) {
+        let Some(connection) = self.table.at(slot) else { return };
+        let is_able = connection.flags.has(Flags::TLS) && !connection.flags.has(Flags::BROKEN);
+        if is_able && let Some(session) = self.sessions.at(slot) {
+            let mut last = Vec::new();
+            session.seal_close(&mut last);
+            let _ = sys::send(&connection.stream, &last);
         }
     }
 

@@ -24,6 +24,9 @@ const SALT: usize = NONCE_LEN - EXPLICIT_NONCE;
 /// What TLS 1.3 and the first records of every connection have as their version.
 const VERSION: [u8; 2] = [3, 3];
 
+/// A type of records that there is in handshakes only.
+const CHANGE_CIPHER_SPEC: u8 = 20;
+
 /// What a record carries (RFC 8446 section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ContentType {
@@ -195,7 +198,7 @@ impl Direction {
 pub(super) fn length_of(bytes: &[u8]) -> Result<Option<usize>, Alert> {
     let Some(header) = bytes.first_chunk::<HEADER>() else { return Ok(None) };
     // What is no record is not waited for.
-    if ContentType::of(header[0]).is_none() || header[1] != VERSION[0] {
+    if !(CHANGE_CIPHER_SPEC..=ContentType::ApplicationData as u8).contains(&header[0]) || header[1] != VERSION[0] {
         return Err(Alert::UnexpectedMessage);
     }
     let length = usize::from(u16::from_be_bytes([header[3], header[4]]));

@@ -70,7 +70,7 @@ impl Reactor {
     }
 
     /// Handles what has been read from a connection that speaks TLS: `length` bytes of the buffer, of which the first
-    /// `known` have been there before. Whether the connection goes on.
+    /// `known` have been there before. Whether the peer has said that nothing more comes.
     pub(crate) fn handle_sealed(
         &self,
         slot: u32,
@@ -88,7 +88,7 @@ impl Reactor {
             match take_proxy_header(connection, pool, &buffer[..length]) {
                 None => {
                     session.put_back(&buffer[..length]);
-                    return true;
+                    return false;
                 }
                 Some(Ok(header)) => {
                     buffer.copy_within(header..length, 0);
@@ -97,7 +97,7 @@ impl Reactor {
                 Some(Err(_)) => {
                     drop(state);
                     self.give_up(slot, handler);
-                    return true;
+                    return false;
                 }
             }
         }
@@ -115,22 +115,22 @@ impl Reactor {
             received = session.choose(config, domain, buffer, out);
         }
         self.state().after_records(slot);
-        let (length, goes_on) = match received {
-            Received::Data(length) => (length, true),
-            Received::Closed(length) => (length, false),
+        let (length, has_closed) = match received {
+            Received::Data(length) => (length, false),
+            Received::Closed(length) => (length, true),
             Received::Failed(length) => {
                 if length > 0 {
                     self.handle_bytes(slot, &mut buffer[..length], handler);
                 }
                 self.give_up(slot, handler);
-                return true;
+                return false;
             }
-            Received::Hello(_) => (0, true),
+            Received::Hello(_) => (0, false),
         };
         if length > 0 {
             self.handle_bytes(slot, &mut buffer[..length], handler);
         }
-        goes_on
+        has_closed
     }
 
     /// What an app has for a name, if need be after it has been told of it.
@@ -161,7 +161,11 @@ impl Reactor {
         let Some(connection) = state.table.at(slot) else { return };
         if matches!(connection.phase, Phase::Request) {
             state.begin_closing(slot);
-        } else if !matches!(connection.phase, Phase::Closing) {
+        } else if matches!(connection.phase, Phase::Closing) {
+            // Nothing that we wait for will come.
+            connection.flags.take(Flags::AWAITS_CLOSE);
+            state.mark_dirty(slot);
+        } else {
             state.flush(slot);
             drop(state);
             self.drop_connection(slot, handler);

@@ -1,5 +1,6 @@
 //! TLS of one connection, from its first byte on.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use milliways_proto::timer::Tick;
@@ -7,7 +8,7 @@ use rustls::server::{Acceptor, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 use rustls::{Error, PeerIncompatible, ServerConfig};
 
-use super::record::{Alert, plain_alert};
+use super::record::{Alert, HEADER, length_of, plain_alert};
 use super::traffic::{End, Opened, Traffic};
 use super::{DomainId, SILENCE, SealError};
 
@@ -26,6 +27,10 @@ pub(crate) struct Session {
     certificate: Option<Box<[u8]>>,
     /// Tells it from others that have had its slot.
     serial: u32,
+    /// The peer has said that nothing more comes.
+    peer_has_closed: bool,
+    /// We have.
+    has_closed: bool,
     /// When it was last used, if it stands among those that have something to forget.
     used: Option<Tick>,
 }
@@ -33,7 +38,8 @@ pub(crate) struct Session {
 enum Stage {
     /// What the peer wants is not known yet.
     Hello(Box<Acceptor>),
-    Handshake(Box<UnbufferedServerConnection>),
+    /// With how much of what is kept rustls has been shown.
+    Handshake(Box<UnbufferedServerConnection>, usize),
     Open(Traffic),
     /// Nothing can be sent or received any more.
     Failed,
@@ -60,6 +66,8 @@ impl Session {
             domain: DomainId::default(),
             certificate: None,
             serial,
+            peer_has_closed: false,
+            has_closed: false,
             used: None,
         }
     }
@@ -100,6 +108,11 @@ impl Session {
         self.certificate.as_deref()
     }
 
+    /// Whether the peer has said that nothing more comes. Its FIN need not have come.
+    pub(crate) fn peer_has_closed(&self) -> bool {
+        self.peer_has_closed
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open(_))
     }
@@ -118,19 +131,25 @@ impl Session {
 
     /// Handles bytes from the peer, of which the first `known` have been there before.
     pub(crate) fn receive(&mut self, bytes: &mut [u8], known: usize, out: &mut Vec<u8>) -> Received {
+        self.guarded(|session| session.handle(bytes, known, out))
+    }
+
+    /// A panic about what a peer has sent is the end of its connection, and of nothing else.
+    fn guarded(&mut self, step: impl FnOnce(&mut Self) -> Received) -> Received {
+        catch_unwind(AssertUnwindSafe(|| step(self))).unwrap_or_else(|_| self.fail(0))
+    }
+
+    fn handle(&mut self, bytes: &mut [u8], known: usize, out: &mut Vec<u8>) -> Received {
         match &mut self.stage {
             Stage::Hello(acceptor) => match hear(acceptor, &bytes[known..]) {
-                Ok(heard) => {
-                    self.keep(bytes);
-                    heard
-                }
+                Ok(heard) => self.keep(bytes, heard),
                 Err(alert) => {
                     out.extend_from_slice(&alert);
                     self.fail(0)
                 }
             },
-            Stage::Handshake(_) => self.shake(bytes, out),
-            Stage::Open(_) => self.open(bytes, 0, out),
+            Stage::Handshake(..) => self.shake(bytes, out),
+            Stage::Open(_) => self.open(bytes, out),
             Stage::Failed => Received::Failed(0),
         }
     }
@@ -145,85 +164,74 @@ impl Session {
     ) -> Received {
         self.domain = domain;
         match UnbufferedServerConnection::new(config) {
-            Ok(connection) => self.stage = Stage::Handshake(Box::new(connection)),
+            Ok(connection) => self.stage = Stage::Handshake(Box::new(connection), 0),
             Err(_) => return self.fail(0),
         }
         let length = self.take_partial(buffer);
-        self.shake(&mut buffer[..length], out)
+        self.guarded(|session| session.shake(&mut buffer[..length], out))
     }
 
-    /// Has rustls take the next steps.
+    /// Has rustls take the next steps. It is shown one record more at a time, and none behind the end of the handshake.
     fn shake(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Received {
-        let Stage::Handshake(connection) = &mut self.stage else { return self.fail(0) };
-        // Data that came with the end of the handshake.
-        let mut data = Vec::new();
-        let mut has_closed = false;
+        let Stage::Handshake(connection, shown) = &mut self.stage else { return self.fail(0) };
+        let mut end = *shown;
         let mut used = 0;
         loop {
-            let UnbufferedStatus { mut discard, state } = connection.process_tls_records(&mut bytes[used..]);
+            let UnbufferedStatus { discard, state } = connection.process_tls_records(&mut bytes[used..end]);
+            used += discard;
             match state {
                 Ok(ConnectionState::EncodeTlsData(mut message)) => encode(out, |room| message.encode(room)),
                 Ok(ConnectionState::TransmitTlsData(message)) => message.done(),
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(Ok(record)) = traffic.next_record() {
-                        discard += record.discard;
-                        data.extend_from_slice(record.payload);
+                Ok(ConnectionState::BlockedHandshake) => match length_of(&bytes[end..]) {
+                    Ok(Some(length)) if end + HEADER + length <= bytes.len() => end += HEADER + length,
+                    Ok(_) => {
+                        // Parts of a message that is not complete are shown again.
+                        *shown = end - used;
+                        return self.keep(&bytes[used..], Received::Data(0));
                     }
-                }
-                Ok(ConnectionState::BlockedHandshake) => {
-                    self.keep(&bytes[used + discard..]);
-                    return Received::Data(0);
-                }
-                Ok(ConnectionState::WriteTraffic(_)) => {
-                    used += discard;
-                    break;
-                }
-                // Behind its data, with the end of the handshake.
-                Ok(ConnectionState::PeerClosed) => has_closed = true,
-                // The peer has finished before it began.
+                    Err(alert) => {
+                        out.extend_from_slice(&plain_alert(alert));
+                        return self.fail(0);
+                    }
+                },
+                // A message behind the last one of the handshake, in the same record, would have another key.
+                Ok(ConnectionState::WriteTraffic(_)) if used == end => break,
                 Ok(_) => return self.fail(0),
                 Err(_) => {
-                    // The alert that tells the peer why is to be sent next.
-                    while let Ok(ConnectionState::EncodeTlsData(mut message)) =
-                        connection.process_tls_records(&mut []).state
+                    // The alert that tells the peer why. With nothing to send, rustls would look for records.
+                    while connection.wants_write()
+                        && let Ok(ConnectionState::EncodeTlsData(mut message)) =
+                            connection.process_tls_records(&mut []).state
                     {
                         encode(out, |room| message.encode(room));
                     }
                     return self.fail(0);
                 }
             }
-            used += discard;
         }
         self.certificate = connection
             .peer_certificates()
             .and_then(|certificates| certificates.first())
             .map(|certificate| certificate.as_ref().into());
-        let Stage::Handshake(connection) = std::mem::replace(&mut self.stage, Stage::Failed) else {
+        let Stage::Handshake(connection, _) = std::mem::replace(&mut self.stage, Stage::Failed) else {
             return self.fail(0);
         };
         let Ok(traffic) = Traffic::new(*connection) else { return self.fail(0) };
         self.stage = Stage::Open(traffic);
-        // What is behind the data moves up to it. There was more of its records than of itself.
+        bytes.copy_within(used.., 0);
         let rest = bytes.len() - used;
-        bytes.copy_within(used.., data.len());
-        bytes[..data.len()].copy_from_slice(&data);
-        if has_closed {
-            return Received::Closed(data.len());
-        }
-        self.open(&mut bytes[..data.len() + rest], data.len(), out)
+        self.open(&mut bytes[..rest], out)
     }
 
-    /// Opens records, which begin behind `start` bytes of data.
-    fn open(&mut self, bytes: &mut [u8], start: usize, out: &mut Vec<u8>) -> Received {
+    fn open(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Received {
         let Stage::Open(traffic) = &mut self.stage else { return self.fail(0) };
-        let Opened { data, rest, end } = traffic.open(&mut bytes[start..], out);
-        let length = start + data;
+        let Opened { data: length, rest, end } = traffic.open(bytes);
         match end {
-            None => {
-                self.keep(&bytes[start + rest..]);
-                Received::Data(length)
+            None => self.keep(&bytes[rest..], Received::Data(length)),
+            Some(End::PeerClosed) => {
+                self.peer_has_closed = true;
+                Received::Closed(length)
             }
-            Some(End::PeerClosed) => Received::Closed(length),
             Some(End::PeerFailed) => self.fail(length),
             Some(End::Failed(alert)) => {
                 let _ = traffic.seal_alert(alert, out);
@@ -232,13 +240,14 @@ impl Session {
         }
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
+    /// Keeps what is not complete; gives `received`, unless that is too much.
+    fn keep(&mut self, bytes: &[u8], received: Received) -> Received {
         debug_assert!(self.partial.is_empty());
         if bytes.len() > MAX_HANDSHAKE {
-            self.stage = Stage::Failed;
-            return;
+            return self.fail(0);
         }
         self.partial = bytes.to_vec();
+        received
     }
 
     fn fail(&mut self, length: usize) -> Received {
@@ -249,17 +258,20 @@ impl Session {
     /// Appends records with `first` and then `second`.
     pub(crate) fn seal(&mut self, first: &[u8], second: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
         match &mut self.stage {
-            Stage::Open(traffic) => traffic.seal(first, second, out).map_err(|_| SealError),
+            Stage::Open(traffic) if !self.has_closed => traffic.seal(first, second, out).map_err(|_| SealError),
             _ => Err(SealError),
         }
     }
 
-    /// Appends what tells the peer that nothing more comes (RFC 8446 section 6.1).
+    /// Appends what tells the peer that nothing more comes (RFC 8446 section 6.1), unless that was said before.
     pub(crate) fn seal_close(&mut self, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.has_closed, true) {
+            return;
+        }
         match &mut self.stage {
             Stage::Open(traffic) => _ = traffic.seal_alert(Alert::CloseNotify, out),
             Stage::Hello(_) => out.extend_from_slice(&plain_alert(Alert::CloseNotify)),
-            Stage::Handshake(_) | Stage::Failed => {}
+            Stage::Handshake(..) | Stage::Failed => {}
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::crypto::ring::default_provider;
@@ -381,5 +382,75 @@ fn a_ticket_of_those_who_trust_others_is_not_taken() {
         ends.settle().expect("a handshake");
         ends.echo(b"so that tickets arrive");
         assert_eq!(ends.client.handshake_kind(), Some(HandshakeKind::Full));
+    }
+}
+
+#[test]
+fn nothing_that_comes_in_a_handshake_makes_a_panic() {
+    // The session would go on as if it had failed: only this tells.
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        report(panic);
+    }));
+    let record = |content: &[u8]| [&[22, 3, 3, 0, content.len() as u8], content].concat();
+    let mut random = 1_u32;
+    let mut next = || {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 24) as u8
+    };
+    let mut all = vec![
+        // A part of a message, and then no record.
+        [&record(&[16, 0, 0, 32])[..], &[0xFF; 20]].concat(),
+        // A message that is no good, and another in the same record.
+        record(&[16, 0, 0, 2, 1, 0, 20, 0, 0, 0]),
+    ];
+    for _ in 0..2000 {
+        let mut bytes = Vec::new();
+        for _ in 0..next() % 4 {
+            let content: Vec<u8> = (0..next() % 40).map(|_| next()).collect();
+            bytes.extend(record(&content));
+            let index = bytes.len() - content.len();
+            // Half of them look like a message, or a part of one.
+            if !content.is_empty() && next() > 128 {
+                bytes[index] = [1, 11, 16, 20, 24][usize::from(next() % 5)];
+                for byte in bytes[index..].iter_mut().skip(1).take(2) {
+                    *byte = 0;
+                }
+            }
+        }
+        bytes.extend((0..next() % 12).map(|_| next()));
+        all.push(bytes);
+    }
+    for suite in [CIPHERS[0].1, CIPHERS[3].1] {
+        let (settings, cert) = settings("localhost");
+        let client = client_config(&cert, Some(suite));
+        for bytes in &all {
+            for step in [3, usize::MAX] {
+                let names = Names::new(TlsConfig::new(settings.clone()).expect("good settings"));
+                let mut ends = Ends::new(names, Arc::clone(&client), "localhost");
+                ends.step = step;
+                let mut hello = ends.sent();
+                hello.extend_from_slice(bytes);
+                ends.receive(&hello);
+            }
+        }
+    }
+    assert_eq!(PANICS.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_new_key_right_behind_the_handshake_is_taken() {
+    for (_, suite) in &CIPHERS[..3] {
+        let mut ends = Ends::with(*suite);
+        let hello = ends.sent();
+        let answer = ends.receive(&hello);
+        ends.give(&answer).expect("a good server");
+        ends.client.refresh_traffic_keys().expect("TLS 1.3");
+        ends.client.writer().write_all(b"with the new one").expect("memory");
+        ends.settle().expect("a handshake");
+        assert_eq!(ends.received, b"with the new one");
+        ends.echo(b"and on");
     }
 }

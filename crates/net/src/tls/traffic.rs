@@ -20,6 +20,8 @@ pub(super) struct Traffic {
     received: Direction,
     /// How many records a key may protect.
     limit: u64,
+    /// The peer wants a new key before it gets more data.
+    owes_update: bool,
     /// Records without data since the last with some.
     empty: u8,
     /// Computes the keys that follow.
@@ -65,6 +67,7 @@ impl Traffic {
             sent: Direction::new(secrets.tx),
             received: Direction::new(secrets.rx),
             limit: common.confidentiality_limit.min(u64::MAX - 1),
+            owes_update: false,
             empty: 0,
             kernel: Box::new(kernel),
         })
@@ -83,7 +86,7 @@ impl Traffic {
     }
 
     fn seal_one(&mut self, kind: ContentType, first: &[u8], second: &[u8], out: &mut Vec<u8>) -> Result<(), Alert> {
-        if self.sent.sequence() >= self.limit {
+        if self.owes_update || self.sent.sequence() >= self.limit {
             self.update_sent(out)?;
         }
         self.sent.seal(self.layout, kind, first, second, out)
@@ -91,6 +94,7 @@ impl Traffic {
 
     /// Tells the peer that a new key follows, and takes it (RFC 8446 section 4.6.3). TLS 1.2 has none.
     fn update_sent(&mut self, out: &mut Vec<u8>) -> Result<(), Alert> {
+        self.owes_update = false;
         let next = self.kernel.update_tx_secret().map_err(|_| Alert::InternalError)?;
         // Asks for nothing in return.
         self.sent.seal(self.layout, ContentType::Handshake, &[KEY_UPDATE, 0, 0, 1, 0], &[], out)?;
@@ -102,8 +106,8 @@ impl Traffic {
         self.sent.seal(self.layout, ContentType::Alert, &alert.content(), &[], out)
     }
 
-    /// Opens the records in `bytes`, whose data is then at the beginning. What is to be answered is appended to `out`.
-    pub(super) fn open(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Opened {
+    /// Opens the records in `bytes`, whose data is then at the beginning.
+    pub(super) fn open(&mut self, bytes: &mut [u8]) -> Opened {
         let mut opened = Opened { data: 0, rest: 0, end: None };
         while opened.end.is_none() {
             let length = match length_of(&bytes[opened.rest..]) {
@@ -126,7 +130,7 @@ impl Traffic {
                     let content = &bytes[to..to + length];
                     let handled = match kind {
                         ContentType::Alert => Self::handle_alert(content),
-                        _ => self.handle_handshake(content, out),
+                        _ => self.handle_handshake(content),
                     };
                     opened.end = handled.err().or_else(|| self.count_empty());
                 }
@@ -154,13 +158,15 @@ impl Traffic {
         }
     }
 
-    fn handle_handshake(&mut self, content: &[u8], out: &mut Vec<u8>) -> Result<(), End> {
+    fn handle_handshake(&mut self, content: &[u8]) -> Result<(), End> {
         match (self.layout, content) {
             // A key belongs to whole records, so that nothing else is in this one (RFC 8446 section 5.1).
             (Layout::Tls13, &[KEY_UPDATE, 0, 0, 1, request @ (0 | 1)]) => {
                 let next = self.kernel.update_rx_secret().map_err(|_| End::Failed(Alert::InternalError))?;
                 self.received = Direction::new(next);
-                if request == 1 { self.update_sent(out).map_err(End::Failed) } else { Ok(()) }
+                // One answer does for many requests.
+                self.owes_update |= request == 1;
+                Ok(())
             }
             // Renegotiation is refused, and the connection ends: who asks for it wants something that it can't have.
             (Layout::Tls12Explicit | Layout::Tls12Implicit, &[CLIENT_HELLO, ..]) => {
