@@ -390,7 +390,12 @@ export type ListenHandler = (listenSocket: us_listen_socket | false) => HandlerR
 /** What a handler returns is ignored, but for a promise that delays the detaching of the bytes it was given. */
 export type HandlerResult = any;
 
-/** Options and handlers of a WebSocket route. The type argument is what {@link WebSocket.getUserData} returns. */
+/**
+ * Options and handlers of a WebSocket route. The type argument is what {@link WebSocket.getUserData} returns.
+ *
+ * For a number, text that has one, a boolean or an object with a `valueOf` will do; a fraction is cut off. Anything else,
+ * such as null, NaN or `'1mb'`, is a RangeError. A value that is undefined is the same as none.
+ */
 export interface WebSocketBehavior<UserData = unknown> {
   /**
    * Which compression may be negotiated (permessage-deflate, RFC 7692): {@link DISABLED}, or a compressor and a
@@ -402,7 +407,10 @@ export interface WebSocketBehavior<UserData = unknown> {
    * as it comes: a compressor at most an eighth to a sixth of what its name says, a decompressor what its name says.
    * docs/COMPRESSION.md has what each constant takes and gives.
    *
+   * A compressor alone goes with the shared decompressor, and a decompressor alone with the shared compressor.
+   *
    * @default DISABLED
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` from {@link TemplatedApp.ws} for any other number.
    */
   compression?: CompressOptions;
 
@@ -411,7 +419,10 @@ export interface WebSocketBehavior<UserData = unknown> {
    * longer one is disconnected with close code 1009 (RFC 6455 section 7.4.1), as soon as a frame's header announces it; where
    * compression was agreed on, that is so from a sixteenth more on, and else when it is there.
    *
+   * Infinity, and whatever is more than 4 GiB, counts as 4 GiB less one byte.
+   *
    * @default 16384
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` from {@link TemplatedApp.ws} for what is not a number, or below 0.
    */
   maxPayloadLength?: number;
 
@@ -420,15 +431,17 @@ export interface WebSocketBehavior<UserData = unknown> {
    * coarsely, to some seconds. With {@link sendPingsAutomatically} only a client that does not answer runs into it.
    *
    * @default 120
-   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` from {@link TemplatedApp.ws} for 1 to 7, and for more than 960.
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` from {@link TemplatedApp.ws} for what is not a number, below 0, 1 to
+   * 7, or more than 960.
    */
   idleTimeout?: number;
 
   /**
    * The bytes that may wait to be sent to one client. While more than that are waiting, further messages to it are
-   * dropped; one message that goes over it still queues. 0 for no limit.
+   * dropped; one message that goes over it still queues. 0 or Infinity for no limit.
    *
    * @default 65536
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` from {@link TemplatedApp.ws} for what is not a number, or below 0.
    */
   maxBackpressure?: number;
 
@@ -453,15 +466,17 @@ export interface WebSocketBehavior<UserData = unknown> {
    * 240.
    *
    * @default 0
-   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` from {@link TemplatedApp.ws} for more than 240.
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` from {@link TemplatedApp.ws} for what is not a number, below 0, or
+   * more than 240.
    */
   maxLifetime?: number;
 
   /**
    * Bytes from which on messages are compressed, of those that are to be: compressing short ones costs more than it
-   * saves. Ours: uWebSockets.js has no such option.
+   * saves. With Infinity none is. Ours: uWebSockets.js has no such option.
    *
    * @default 0
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` from {@link TemplatedApp.ws} for what is not a number, or below 0.
    */
   compressionThreshold?: number;
 

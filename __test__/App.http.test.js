@@ -59,14 +59,45 @@ describe('AppOptions', ours, () => {
 
   it('refuse what is no size or time', () => {
     for (const name of ['maxHeaderSize', 'maxBodySize', 'idleTimeout']) {
-      for (const value of [-1, 0.5, NaN, Infinity, 'x', '', '100', false, [], {}]) {
-        assert.throws(() => App({ [name]: value }), { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE' });
+      for (const [value, shown] of [
+        [-1, '-1'],
+        [0.5, '0.5'],
+        [NaN, 'NaN'],
+        [Infinity, 'Infinity'],
+        [2 ** 53, '9007199254740992'],
+        [1e300, '1e+300'],
+        ['x', "'x'"],
+        ['', "''"],
+        ['100', "'100'"],
+        [false, 'false'],
+        [5n, '5n'],
+        [Symbol('5'), 'a symbol'],
+        [[], 'an array'],
+        [{}, 'an object'],
+        [{ valueOf: () => 5 }, 'an object'],
+        [() => 5, 'a function'],
+      ]) {
+        assert.throws(
+          () => App({ [name]: value }),
+          (error) => {
+            assert.deepEqual([error.name, error.code], ['RangeError', 'ERR_MILLIWAYS_OUT_OF_RANGE']);
+            assert.ok(error.message.startsWith(`${name} must be a whole number `), error.message);
+            assert.ok(error.message.endsWith(`, and is ${shown}.`), error.message);
+            return true;
+          },
+        );
       }
       App({ [name]: undefined });
       App({ [name]: null });
       App({ [name]: 100 });
     }
-    assert.throws(() => App({ idleTimeout: 961 }), { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE' });
+    for (const idleTimeout of [961, 2 ** 32, 2 ** 32 + 8]) {
+      assert.throws(() => App({ idleTimeout }), {
+        name: 'RangeError',
+        code: 'ERR_MILLIWAYS_OUT_OF_RANGE',
+        message: `idleTimeout must be a whole number of seconds from 0 to 960, and is ${idleTimeout}.`,
+      });
+    }
     App({ idleTimeout: 0 });
   });
 

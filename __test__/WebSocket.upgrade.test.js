@@ -12,7 +12,7 @@ const { App, serve } = require('./support/server.js');
 const { clientOptions, webSocketUrl } = require('./support/tls.js');
 const { uWS, ours } = require('./support/uws.js');
 const { noConnectionLeft, until } = require('./support/wait.js');
-const { KIBIBYTE, ECHO, serveLogged, connectLogged } = require('./support/websocket.js');
+const { KIBIBYTE, MEBIBYTE, ECHO, serveLogged, connectLogged } = require('./support/websocket.js');
 
 describe('the upgrade', () => {
   it('is answered with exactly these bytes', async (t) => {
@@ -264,6 +264,8 @@ describe('open', () => {
 });
 
 describe('the options of a route', () => {
+  const escaped = (shown) => shown.replace(/[-+.\\[\]()]/g, '\\$&');
+
   /** The greatest of the sizes that a route with the options takes. */
   async function greatest(t, options, sizes) {
     const { port } = serve(t, (app) => app.ws('/*', { ...options, message: (ws) => ws.send('taken') }));
@@ -315,6 +317,119 @@ describe('the options of a route', () => {
     it(`refuse ${option} ${value}`, ours, () => {
       const call = () => App().ws('/*', { [option]: value });
       assert.throws(call, { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE', message });
+    });
+  }
+
+  const NUMBERS = [
+    'maxPayloadLength',
+    'maxBackpressure',
+    'compressionThreshold',
+    'idleTimeout',
+    'maxLifetime',
+    'compression',
+  ];
+  for (const [shown, value] of [
+    ['-1', -1],
+    ['-4294967295', -4294967295],
+    ['-Infinity', -Infinity],
+    ['NaN', NaN],
+    ["'1mb'", '1mb'],
+    ["''", ''],
+    ["'  '", '  '],
+    ['null', null],
+    ['30n', 30n],
+    ['a symbol', Symbol('30')],
+    ['an array', []],
+    ['an array', [30]],
+    ['an object', {}],
+    ['an object', { valueOf: () => NaN }],
+    ['a function', () => 30],
+  ]) {
+    it(`none can be ${shown}: the error names it, and the option`, ours, () => {
+      for (const option of NUMBERS) {
+        const call = () => App().ws('/*', { [option]: value });
+        const message = new RegExp(`^${option} must be .*, and is ${escaped(shown)}\\.$`, 's');
+        assert.throws(call, { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE', message });
+      }
+    });
+  }
+
+  for (const [option, values] of [
+    ['idleTimeout', [Infinity, 2 ** 31, 2 ** 32, 2 ** 32 + 8, 1e300]],
+    ['maxLifetime', [Infinity, 2 ** 31, 2 ** 32, 2 ** 32 + 10, 1e300]],
+    [
+      'compression',
+      [3, 8, 144, 147, 249, 255, 2 << 8, 8 << 8, 16 << 8, 4096 + 1, 9999, 2 ** 32, 2 ** 32 + 1, Infinity],
+    ],
+  ]) {
+    for (const value of values) {
+      it(`${option} cannot be ${value}`, ours, () => {
+        const call = () => App().ws('/*', { [option]: value });
+        const message = new RegExp(`^${option} must be .*, and is ${escaped(String(value))}\\.$`);
+        assert.throws(call, { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE', message });
+      });
+    }
+  }
+
+  it('compression can be any constant, and any compressor with any decompressor', () => {
+    const named = (name) => Object.keys(uWS).filter((key) => name.test(key));
+    for (const compressor of [...named(/_COMPRESSOR/), 'DISABLED']) {
+      for (const decompressor of [...named(/_DECOMPRESSOR/), 'DISABLED']) {
+        App().ws('/*', { compression: uWS[compressor] | uWS[decompressor] });
+      }
+    }
+  });
+
+  it('a number may be an object, whose valueOf is called once', async (t) => {
+    let calls = 0;
+    const maxPayloadLength = { valueOf: () => 10 + calls++ };
+    assert.equal(await greatest(t, { maxPayloadLength }, [10, 11]), 10);
+    assert.throws(
+      () =>
+        App().ws('/*', {
+          maxLifetime: {
+            valueOf() {
+              throw new Error('of the test');
+            },
+          },
+        }),
+      { message: 'of the test' },
+    );
+  });
+
+  for (const value of [Infinity, 2 ** 32, 2 ** 40, 100 * 2 ** 30, Number.MAX_VALUE, 1e300, '1e30', 2 ** 32 + 5]) {
+    it(`maxPayloadLength ${value} is no limit that a test could reach`, ours, async (t) => {
+      assert.equal(await greatest(t, { maxPayloadLength: value }, [16 * KIBIBYTE + 1]), 16 * KIBIBYTE + 1);
+    });
+
+    it(`maxBackpressure ${value} drops nothing`, ours, async (t) => {
+      const statuses = [];
+      const { client } = await connectLogged(t, {
+        maxBackpressure: value,
+        message: (ws) => {
+          // As much as no socket takes at once, and twice as much as the default allows to wait.
+          for (let i = 0; i < 4; i += 1) statuses.push(ws.send(Buffer.alloc(16 * MEBIBYTE), true));
+        },
+      });
+      client.pause();
+      client.write(frames.text('go'));
+      await until(() => statuses.length === 4, 'sending');
+      assert.deepEqual(statuses, [0, 0, 0, 0]);
+    });
+
+    it(`compressionThreshold ${value} compresses nothing`, ours, async (t) => {
+      const headers = { 'Sec-WebSocket-Extensions': 'permessage-deflate' };
+      const { client } = await connectLogged(
+        t,
+        {
+          compression: uWS.SHARED_COMPRESSOR,
+          compressionThreshold: value,
+          open: (ws) => ws.send('y'.repeat(1000), false, true),
+        },
+        { headers },
+      );
+      assert.match(client.head, /permessage-deflate/);
+      assert.equal(await client.readText(), 'y'.repeat(1000));
     });
   }
 

@@ -26,8 +26,12 @@ pub(crate) enum Error {
     FragmentOrder(SendError),
     InvalidDeclaration(InvalidDeclaration),
     OutOfRange(SettingsError),
-    /// A number of bytes or the like that is none; its name and value.
-    InvalidSize(String, f64),
+    /// A value that is not a number, or one that what it is for cannot have.
+    InvalidNumber {
+        name: String,
+        allowed: &'static str,
+        value: String,
+    },
     /// Certificates, keys or ciphers are no good; what is wrong with them.
     Tls(String),
     /// A bug of ours: the panic's message.
@@ -50,7 +54,7 @@ impl Error {
             Self::InvalidUpgrade(_) => "ERR_MILLIWAYS_INVALID_UPGRADE",
             Self::FragmentOrder(_) => "ERR_MILLIWAYS_FRAGMENT_ORDER",
             Self::InvalidDeclaration(_) => "ERR_MILLIWAYS_INVALID_DECLARATION",
-            Self::OutOfRange(_) | Self::InvalidSize(..) => "ERR_MILLIWAYS_OUT_OF_RANGE",
+            Self::OutOfRange(_) | Self::InvalidNumber { .. } => "ERR_MILLIWAYS_OUT_OF_RANGE",
             Self::NoResponse(..) => "ERR_MILLIWAYS_NO_RESPONSE",
             Self::Tls(_) => "ERR_MILLIWAYS_TLS",
         }
@@ -75,9 +79,7 @@ impl Error {
             Self::InvalidUpgrade(error) => capitalized(&error.to_string()),
             Self::FragmentOrder(error) => capitalized(&error.to_string()),
             Self::InvalidDeclaration(error) => capitalized(&error.to_string()),
-            Self::InvalidSize(name, value) => {
-                format!("{name} must be a whole number from 0 to Number.MAX_SAFE_INTEGER, and is {value}.")
-            }
+            Self::InvalidNumber { name, allowed, value } => format!("{name} must be {allowed}, and is {value}."),
             Self::OutOfRange(error) => error.to_string(),
             Self::Tls(reason) => reason.clone(),
             Self::Internal(panic) => {
@@ -92,7 +94,7 @@ impl Error {
 
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::OutOfRange(_) | Self::InvalidSize(..) => ErrorKind::RangeError,
+            Self::OutOfRange(_) | Self::InvalidNumber { .. } => ErrorKind::RangeError,
             _ => ErrorKind::Error,
         }
     }

@@ -6,7 +6,7 @@ use milliways_net::{BehaviorId, ConnectionId, Reactor, Stale, UpgradeError};
 
 use crate::call::{Call, Returned};
 use crate::error::Error;
-use crate::options::LARGEST_SIZE;
+use crate::options::{A_SIZE, LARGEST_SIZE, invalid_number};
 use crate::websocket::NO_SLOT;
 
 fn done(Stale: Stale) -> Error {
@@ -220,10 +220,11 @@ fn full_text(address: IpAddr) -> String {
 
 /// A number of bytes.
 fn size<const N: usize>(call: &Call<'_, N>, index: usize, name: &str) -> Result<u64, Error> {
-    let number = call.js.to_f64(call.arguments[index])?;
+    let (js, value) = (call.js, call.arguments[index]);
+    let number = js.to_f64(value)?;
     if number >= 0.0 && number.fract() == 0.0 && number <= LARGEST_SIZE {
         #[expect(clippy::cast_sign_loss, reason = "it has just been compared")]
         return Ok(number as u64);
     }
-    Err(Error::InvalidSize(name.to_owned(), number))
+    Err(invalid_number(js, name, A_SIZE, value)?)
 }

@@ -262,6 +262,22 @@ impl<'s> Js<'s> {
         Ok(integer)
     }
 
+    /// ECMAScript's `ToString`, which throws for a symbol, and calls JavaScript for an object.
+    pub(crate) fn text(self, value: Value<'s>) -> Result<String, Failed> {
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
+        let string = self.make(|env, result| unsafe { sys::napi_coerce_to_string(env, value.raw, result) })?;
+        let mut text = Vec::new();
+        self.append_string(string, &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    pub(crate) fn is_array(self, value: Value<'s>) -> Result<bool, Failed> {
+        let mut is_array = false;
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
+        check(unsafe { sys::napi_is_array(self.env, value.raw, &raw mut is_array) })?;
+        Ok(is_array)
+    }
+
     /// ECMAScript's `ToBoolean`.
     pub(crate) fn to_bool(self, value: Value<'s>) -> Result<bool, Failed> {
         // What is left out is the rule, and converting it would cost several times as much.
