@@ -18,6 +18,8 @@ const { noConnectionLeft, until } = require('./support/wait.js');
 const COMPRESSIONS = {
   'shared contexts': uWS.SHARED_COMPRESSOR | uWS.SHARED_DECOMPRESSOR,
   'a shared compressor alone': uWS.SHARED_COMPRESSOR,
+  'a shared decompressor alone': uWS.SHARED_DECOMPRESSOR,
+  'a dedicated decompressor alone': uWS.DEDICATED_DECOMPRESSOR_4KB,
   'dedicated contexts': uWS.DEDICATED_COMPRESSOR | uWS.DEDICATED_DECOMPRESSOR,
   'the smallest contexts': uWS.DEDICATED_COMPRESSOR_3KB | uWS.DEDICATED_DECOMPRESSOR_512B,
   'contexts in between': uWS.DEDICATED_COMPRESSOR_16KB | uWS.DEDICATED_DECOMPRESSOR_4KB,

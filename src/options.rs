@@ -124,7 +124,8 @@ fn deflate_settings(compression: u64) -> Result<Option<DeflateSettings>, Unknown
         window @ 9..=15 => Some(window as u8),
         _ => return Err(UnknownCompression),
     };
-    Ok((compression & 0xFF != 0).then_some(DeflateSettings { compressor, decompressor }))
+    // With a decompressor alone what is sent has the shared compressor, as in uWebSockets.js.
+    Ok((compression != 0).then_some(DeflateSettings { compressor, decompressor }))
 }
 
 /// What ECMAScript's `ToNumber` makes of a value, but NaN where nobody means a number by it, and where `ToNumber` would
