@@ -21,8 +21,9 @@ export const App: AppConstructor;
  * protocols, and not that one, is refused. Sessions are resumed by tickets.
  *
  * @throws Error `ERR_MILLIWAYS_TLS` when there is no key or certificate, a file cannot be read or is not what it should
- * be, the key is not that of the certificate, a passphrase is wrong or missing, or a cipher is not there. The text names
- * the file and the reason; `cause` is the error of the system, if it was one.
+ * be, the key is not that of the certificate or of a kind that is not supported, a passphrase is wrong or missing, or a
+ * cipher is not there. The text names the option, the file and the reason, and has nothing of a key or a passphrase in
+ * it; so does `cause`.
  */
 export const SSLApp: AppConstructor;
 
@@ -106,14 +107,16 @@ export interface AppOptions {
   drainEachMessage?: boolean;
 
   /**
-   * Path of the private key, a PEM file: of ECDSA with P-256 or P-384, of RSA with 2048 bits or more, or of Ed25519. It
-   * is in the form of PKCS #8 or in the traditional one of OpenSSL, encrypted or not; see {@link passphrase}.
+   * Path of the private key, a PEM file (RFC 7468): of ECDSA with P-256 or P-384, of RSA with 2048, 3072 or 4096 bits, or
+   * of Ed25519. It is in the form of PKCS #8 or in the traditional one of OpenSSL, encrypted or not; see
+   * {@link passphrase}. Where several are in it the first counts.
    */
   key_file_name?: RecognizedString;
 
   /**
    * Path of the certificate, a PEM file, with the chain behind it: those that lead from it to an authority that clients
-   * know, in this order. The authority itself may be left out.
+   * know, in this order. The authority itself may be left out. Keys, requests and text beside them are skipped; whatever
+   * else is in it is an error.
    */
   cert_file_name?: RecognizedString;
 
@@ -148,8 +151,8 @@ export interface AppOptions {
   ssl_prefer_low_memory_usage?: boolean;
 
   /**
-   * The private key itself, as the file would have it, in place of {@link key_file_name}. Ours: uWebSockets.js has no
-   * such option.
+   * The private key itself, as the file would have it, in place of {@link key_file_name}. Its line breaks may be missing
+   * or written as `\n`, which is how environment variables have them. Ours: uWebSockets.js has no such option.
    */
   key?: RecognizedString;
 

@@ -73,17 +73,17 @@ fn settings<const N: usize>(call: &Call<'_, N>, index: usize) -> Result<TlsSetti
         Ok(option(name)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     };
     // What is given as it is comes before a file.
-    let pem = |content: &'static CStr, file: &CStr| -> Result<Option<Pem>, Error> {
+    let pem = |content: &'static CStr, file: &'static CStr| -> Result<Option<Pem>, Error> {
         if let Some(bytes) = option(content)? {
             return Ok(Some(Pem::Content(bytes, content.to_str().unwrap_or_default())));
         }
-        Ok(text(file)?.map(|path| Pem::File(path.into())))
+        Ok(text(file)?.map(|path| Pem::File(path.into(), file.to_str().unwrap_or_default())))
     };
     Ok(TlsSettings {
         key: pem(c"key", c"key_file_name")?,
         cert: pem(c"cert", c"cert_file_name")?,
         ca: pem(c"ca", c"ca_file_name")?,
-        passphrase: text(c"passphrase")?,
+        passphrase: option(c"passphrase")?,
         ciphers: text(c"ssl_ciphers")?,
     })
 }

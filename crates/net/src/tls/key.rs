@@ -1,91 +1,198 @@
 //! Private keys in PEM form, also such that a passphrase protects.
+//!
+//! No reason for which a key is refused has a byte of it.
 
 use aes::{Aes128, Aes192, Aes256};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use cbc::Decryptor;
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockModeDecrypt, KeyIvInit};
 use des::{Des, TdesEde3};
 use md5::{Digest, Md5};
 use pkcs8::EncryptedPrivateKeyInfoRef;
-use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
+
+use super::der::{self, CONTEXT_0, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE};
+use super::pem::{self, Section, Sections};
 
 const NOT_GOOD: &str = "the passphrase is wrong, or the key is damaged";
 const NO_PASSPHRASE: &str = "the key is encrypted, and there is no passphrase";
+const NONE: &str = "there is no private key in PEM form in it";
+const DAMAGED: &str = "the private key is damaged";
+const DAMAGED_HEADER: &str = "the header of the encrypted key is damaged";
+
+/// How a key is encrypted anew, by whatever it is encrypted.
+const ENCRYPT_ANEW: &str = "encrypt it anew with openssl pkey -in old.pem -aes256 -out new.pem";
 
 /// Bytes of the initialization vector that are the salt of the key.
 const SALT: usize = 8;
 
 /// The first key in `content`.
-pub(super) fn read(content: &[u8], passphrase: Option<&str>) -> Result<PrivateKeyDer<'static>, String> {
-    let text = String::from_utf8_lossy(content);
-    if let Some((_, body)) = section(&text, |label| label == "ENCRYPTED PRIVATE KEY") {
-        let passphrase = passphrase.ok_or(NO_PASSPHRASE)?;
-        return decrypt_pkcs8(&decode(body)?, passphrase);
+pub(super) fn read(content: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKeyDer<'static>, String> {
+    let text = pem::text(content);
+    let mut other: Option<Section<'_>> = None;
+    for section in Sections::new(&text) {
+        let section = section?;
+        match section.label {
+            Some("ENCRYPTED PRIVATE KEY") => {
+                return decrypt_pkcs8(&section.decode()?, passphrase.ok_or(NO_PASSPHRASE)?);
+            }
+            Some("PRIVATE KEY") => return Ok(PrivatePkcs8KeyDer::from(plain(&section, passphrase)?).into()),
+            Some("RSA PRIVATE KEY") => return Ok(PrivatePkcs1KeyDer::from(plain(&section, passphrase)?).into()),
+            Some("EC PRIVATE KEY") => return Ok(PrivateSec1KeyDer::from(plain(&section, passphrase)?).into()),
+            Some(label) if label.contains("PRIVATE KEY") => other = Some(section),
+            _ => other = other.or(Some(section)),
+        }
     }
-    if let Some((label, body)) = section(&text, |label| label.ends_with("PRIVATE KEY"))
-        && let Some(encrypted) = body.trim_start().strip_prefix("Proc-Type: 4,ENCRYPTED")
-    {
-        let passphrase = passphrase.ok_or(NO_PASSPHRASE)?;
-        let der = decrypt_traditional(encrypted, passphrase)?;
-        return match label {
-            "RSA PRIVATE KEY" => Ok(PrivatePkcs1KeyDer::from(der).into()),
-            "EC PRIVATE KEY" => Ok(PrivateSec1KeyDer::from(der).into()),
-            _ => Err(format!("it is a {label}, which is not supported")),
-        };
-    }
-    PrivateKeyDer::from_pem_slice(content).map_err(|error| describe(&error, "private key"))
-}
-
-/// Why something can't be read from PEM.
-pub(super) fn describe(error: &PemError, what: &str) -> String {
-    match error {
-        PemError::NoItemsFound => format!("there is no {what} in PEM form in it"),
-        PemError::MissingSectionEnd { .. } => format!("the PEM form of the {what} has no end"),
-        error => format!("the {what} can't be read: {error}"),
-    }
-}
-
-/// The label and the body of the first section whose label is wanted (RFC 7468 section 2).
-fn section(text: &str, is_wanted: impl Fn(&str) -> bool) -> Option<(&str, &str)> {
-    text.split("-----BEGIN ").skip(1).find_map(|part| {
-        let (label, rest) = part.split_once("-----")?;
-        let (body, _) = rest.split_once("-----END ")?;
-        is_wanted(label).then_some((label, body))
+    Err(match other {
+        Some(Section { label: Some("OPENSSH PRIVATE KEY"), .. }) => {
+            "its key is in the form of OpenSSH: convert a copy with ssh-keygen -p -m PKCS8 -f copy.pem".to_owned()
+        }
+        Some(Section { label: Some("DSA PRIVATE KEY"), .. }) => {
+            format!("it is a DSA key, which TLS 1.3 does not have; {SUPPORTED}")
+        }
+        Some(section) => format!("{NONE}, but {}", section.name()),
+        None => pem::mistake(content).map_or_else(|| NONE.to_owned(), |mistake| format!("{NONE}: {mistake}")),
     })
 }
 
-fn decode(body: &str) -> Result<Vec<u8>, String> {
-    let dense: String = body.split_ascii_whitespace().collect();
-    BASE64_STANDARD.decode(dense).map_err(|error| format!("the key is no base64: {error}"))
+const SUPPORTED: &str = "keys may be of ECDSA with P-256 or P-384, of RSA with 2048, 3072 or 4096 bits, or of Ed25519. Make one, \
+                         such as with openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256, and have a certificate \
+                         issued for it";
+
+/// Why a key that has been read is refused.
+pub(super) fn refusal(key: &PrivateKeyDer<'_>) -> String {
+    let kind = match key {
+        PrivateKeyDer::Pkcs1(key) => rsa(key.secret_pkcs1_der()),
+        PrivateKeyDer::Sec1(key) => sec1(key.secret_sec1_der()),
+        PrivateKeyDer::Pkcs8(key) => pkcs8(key.secret_pkcs8_der()),
+        _ => None,
+    };
+    kind.map_or_else(|| DAMAGED.to_owned(), |kind| format!("it is {kind}, which is not supported: {SUPPORTED}"))
 }
 
-fn decrypt_pkcs8(der: &[u8], passphrase: &str) -> Result<PrivateKeyDer<'static>, String> {
-    let key = EncryptedPrivateKeyInfoRef::try_from(der)
-        .map_err(|error| format!("the key is encrypted in a way that is not supported: {error}"))?;
-    let key = key.decrypt(passphrase).map_err(|_| NOT_GOOD)?;
+/// RFC 8017 appendix A.1.2.
+fn rsa(mut der: &[u8]) -> Option<String> {
+    let mut key = der::take_content(&mut der, SEQUENCE)?;
+    der::take_content(&mut key, INTEGER)?;
+    let modulus = unsigned(der::take_content(&mut key, INTEGER)?);
+    let exponent = unsigned(der::take_content(&mut key, INTEGER)?);
+    let bits = (modulus.len() * 8).checked_sub(modulus.first()?.leading_zeros() as usize)?;
+    Some(match bits {
+        2048 | 3072 | 4096 if exponent.len() < 3 => "an RSA key with a public exponent below 65537".to_owned(),
+        2048 | 3072 | 4096 => return None,
+        _ => format!("an RSA key of {bits} bits"),
+    })
+}
+
+fn unsigned(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    &number[zeros..]
+}
+
+/// RFC 5915 section 3. Without its curve nothing is known.
+fn sec1(mut der: &[u8]) -> Option<String> {
+    let mut key = der::take_content(&mut der, SEQUENCE)?;
+    der::take_content(&mut key, INTEGER)?;
+    der::take_content(&mut key, OCTET_STRING)?;
+    curve(der::take_content(&mut key, CONTEXT_0)?)
+}
+
+/// RFC 5208 section 5.
+fn pkcs8(mut der: &[u8]) -> Option<String> {
+    let mut key = der::take_content(&mut der, SEQUENCE)?;
+    der::take_content(&mut key, INTEGER)?;
+    let mut algorithm = der::take_content(&mut key, SEQUENCE)?;
+    let kind = der::take_content(&mut algorithm, OBJECT_IDENTIFIER)?;
+    let name = match kind {
+        // 1.2.840.113549.1.1.1
+        [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01] => {
+            return rsa(der::take_content(&mut key, OCTET_STRING)?);
+        }
+        // 1.2.840.113549.1.1.10
+        [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x0A] => "an RSA key for RSASSA-PSS alone",
+        // 1.2.840.10045.2.1
+        [0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01] => return curve(algorithm),
+        // 1.2.840.10040.4.1
+        [0x2A, 0x86, 0x48, 0xCE, 0x38, 0x04, 0x01] => "a DSA key",
+        // 1.3.101.112 is Ed25519.
+        [0x2B, 0x65, 0x70] => return None,
+        [0x2B, 0x65, 0x71] => "an Ed448 key",
+        [0x2B, 0x65, 0x6E | 0x6F] => "a key for key agreement (X25519 or X448), which cannot sign",
+        _ => "a key of a kind that is not known here",
+    };
+    Some(name.to_owned())
+}
+
+/// RFC 5480 section 2.1.1.
+fn curve(mut parameters: &[u8]) -> Option<String> {
+    let curve = der::take(&mut parameters)?;
+    let name = match curve.content {
+        _ if curve.tag != OBJECT_IDENTIFIER => {
+            return Some("an ECDSA key whose curve is given by its parameters and not by its name".to_owned());
+        }
+        // 1.2.840.10045.3.1.7 is P-256, 1.3.132.0.34 P-384.
+        [0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07] | [0x2B, 0x81, 0x04, 0x00, 0x22] => return None,
+        [0x2B, 0x81, 0x04, 0x00, 0x23] => "P-521",
+        [0x2B, 0x81, 0x04, 0x00, 0x21] => "P-224",
+        [0x2B, 0x81, 0x04, 0x00, 0x0A] => "secp256k1",
+        [0x2B, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, ..] => "a Brainpool curve",
+        _ => "a curve that is not known here",
+    };
+    Some(format!("an ECDSA key with {name}"))
+}
+
+/// A key of a section that need not be encrypted, but may be in the traditional form of OpenSSL.
+fn plain(section: &Section<'_>, passphrase: Option<&[u8]>) -> Result<Vec<u8>, String> {
+    match section.body().trim_start().strip_prefix("Proc-Type: 4,ENCRYPTED") {
+        Some(encrypted) => decrypt_traditional(encrypted, passphrase.ok_or(NO_PASSPHRASE)?),
+        None => section.decode(),
+    }
+}
+
+fn decrypt_pkcs8(der: &[u8], passphrase: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    if is_pbes1(der) {
+        return Err(format!("the key is encrypted by PBES1, which is not supported, for it is weak: {ENCRYPT_ANEW}"));
+    }
+    let unsupported = || format!("the key is encrypted in a way that is not supported: {ENCRYPT_ANEW}");
+    let key = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| unsupported())?;
+    let key = key.decrypt(passphrase).map_err(|error| match error {
+        pkcs8::Error::EncryptedPrivateKey(
+            pkcs8::pkcs5::Error::UnsupportedAlgorithm { .. } | pkcs8::pkcs5::Error::AlgorithmParametersInvalid { .. },
+        ) => unsupported(),
+        _ => NOT_GOOD.to_owned(),
+    })?;
     Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
+}
+
+/// Whether a key is encrypted by RFC 8018 section 6.1, or by its relatives of RFC 7292 appendix C.
+fn is_pbes1(mut der: &[u8]) -> bool {
+    const PKCS5: [u8; 8] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x05];
+    const PBES2: u8 = 13;
+    const PKCS12: [u8; 9] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x0C, 0x01];
+
+    let kind = der::take_content(&mut der, SEQUENCE)
+        .and_then(|mut key| der::take_content(&mut key, SEQUENCE))
+        .and_then(|mut algorithm| der::take_content(&mut algorithm, OBJECT_IDENTIFIER));
+    kind.is_some_and(|kind| kind.starts_with(&PKCS12) || kind.strip_prefix(&PKCS5).is_some_and(|last| *last != [PBES2]))
 }
 
 /// A key whose header says how it is encrypted (RFC 1421 section 4.6), as OpenSSL does it: the key is made of the passphrase
 /// by MD5, with the beginning of the initialization vector as the salt.
-fn decrypt_traditional(encrypted: &str, passphrase: &str) -> Result<Vec<u8>, String> {
-    let damaged = || "the header of the encrypted key is damaged".to_owned();
-    let (_, info) = encrypted.split_once("DEK-Info:").ok_or_else(damaged)?;
-    let (info, body) = info.trim_start().split_once('\n').ok_or_else(damaged)?;
-    let (cipher, vector) = info.trim_end().split_once(',').ok_or_else(damaged)?;
-    let vector = unhex(vector).filter(|vector| vector.len() >= SALT).ok_or_else(damaged)?;
-    let body = decode(body)?;
-    let key = |length| derive(passphrase.as_bytes(), &vector[..SALT], length);
+fn decrypt_traditional(encrypted: &str, passphrase: &[u8]) -> Result<Vec<u8>, String> {
+    let (_, info) = encrypted.split_once("DEK-Info:").ok_or(DAMAGED_HEADER)?;
+    // The line breaks may be spaces.
+    let (info, body) = info.trim_start().split_once(|it: char| it.is_ascii_whitespace()).ok_or(DAMAGED_HEADER)?;
+    let (cipher, vector) = info.split_once(',').ok_or(DAMAGED_HEADER)?;
+    let vector = unhex(vector).filter(|vector| vector.len() >= SALT).ok_or(DAMAGED_HEADER)?;
+    let body = pem::decode(body).ok_or("the base64 of the key is damaged")?;
+    let key = |length| derive(passphrase, &vector[..SALT], length);
     let plain = match cipher {
         "AES-128-CBC" => decrypt::<Decryptor<Aes128>>(&key(16), &vector, &body),
         "AES-192-CBC" => decrypt::<Decryptor<Aes192>>(&key(24), &vector, &body),
         "AES-256-CBC" => decrypt::<Decryptor<Aes256>>(&key(32), &vector, &body),
         "DES-EDE3-CBC" => decrypt::<Decryptor<TdesEde3>>(&key(24), &vector, &body),
         "DES-CBC" => decrypt::<Decryptor<Des>>(&key(8), &vector, &body),
-        _ => return Err(format!("the key is encrypted by {cipher}, which is not supported")),
+        _ => return Err(format!("the key is encrypted by a cipher that is not supported: {ENCRYPT_ANEW}")),
     };
     plain.ok_or_else(|| NOT_GOOD.to_owned())
 }

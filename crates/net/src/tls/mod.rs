@@ -5,7 +5,9 @@
 //! connection. An idle connection has no expanded keys: they are made again with the next record.
 
 mod config;
+mod der;
 mod key;
+mod pem;
 mod record;
 mod server;
 mod session;

@@ -1,0 +1,395 @@
+//! Sections of PEM text (RFC 7468).
+//!
+//! Line breaks mean nothing here, so that sections may follow each other on one line and may have lost theirs. Nothing
+//! that can be part of a key is ever in a reason for which text is refused: labels are named if they are known, and
+//! places by the number of their line.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+const BEGIN: &str = "-----BEGIN ";
+const END: &str = "-----END ";
+const DASHES: &str = "-----";
+
+/// Labels that have a meaning here, or that users mistake for others.
+const LABELS: [&str; 27] = [
+    "ANY PRIVATE KEY",
+    "ATTRIBUTE CERTIFICATE",
+    "CERTIFICATE",
+    "CERTIFICATE REQUEST",
+    "CMS",
+    "DH PARAMETERS",
+    "DSA PARAMETERS",
+    "DSA PRIVATE KEY",
+    "EC PARAMETERS",
+    "EC PRIVATE KEY",
+    "ENCRYPTED PRIVATE KEY",
+    "NEW CERTIFICATE REQUEST",
+    "OPENSSH PRIVATE KEY",
+    "PGP PRIVATE KEY BLOCK",
+    "PKCS #7 SIGNED DATA",
+    "PKCS12",
+    "PKCS7",
+    "PRIVATE KEY",
+    "PUBLIC KEY",
+    "RSA PRIVATE KEY",
+    "RSA PUBLIC KEY",
+    "SSH2 ENCRYPTED PRIVATE KEY",
+    "SSH2 PUBLIC KEY",
+    "TRUSTED CERTIFICATE",
+    "X509 CERTIFICATE",
+    "X509 CRL",
+    "X9.42 DH PARAMETERS",
+];
+
+/// Characters of base64 in a row, outside of a section, that are taken for one which has lost its marks.
+const STRAY: usize = 40;
+
+/// Characters of a SHA-256 in hexadecimal.
+const LONGEST_HASH: usize = 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Section<'t> {
+    /// Which it is of [`LABELS`]; `None` for any other.
+    pub(super) label: Option<&'static str>,
+    body: &'t str,
+    /// The text between the section before and this one.
+    before: &'t str,
+    /// The line it begins in, counted from 1.
+    pub(super) line: usize,
+}
+
+impl<'t> Section<'t> {
+    /// What it is in words.
+    pub(super) fn name(&self) -> String {
+        self.label.map_or_else(|| "a section of unknown kind".to_owned(), |label| format!("a section \"{label}\""))
+    }
+
+    /// The base64 in it.
+    pub(super) fn decode(&self) -> Result<Vec<u8>, String> {
+        decode(self.body)
+            .ok_or_else(|| format!("the base64 of the section that begins in line {} is damaged", self.line))
+    }
+
+    /// What stands between its marks.
+    pub(super) fn body(&self) -> &'t str {
+        self.body
+    }
+
+    /// Whether the text before it is nothing but text.
+    pub(super) fn check_before(&self) -> Result<(), String> {
+        check_between(self.before)
+            .map_err(|what| format!("{what} before the section that begins in line {}", self.line))
+    }
+}
+
+/// The sections of a text, one after the other.
+pub(super) struct Sections<'t> {
+    text: &'t str,
+    position: usize,
+    has_failed: bool,
+}
+
+impl<'t> Sections<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self { text, position: 0, has_failed: false }
+    }
+
+    /// Whether what follows the last section is nothing but text.
+    pub(super) fn check_rest(&self) -> Result<(), String> {
+        check_between(&self.text[self.position..]).map_err(|what| format!("{what} behind its last section"))
+    }
+
+    fn line(&self, position: usize) -> usize {
+        self.text[..position].matches('\n').count() + 1
+    }
+
+    fn read(&mut self) -> Result<Option<Section<'t>>, String> {
+        let (start, text) = (self.position, self.text);
+        let Some(begin) = find(text, BEGIN, start) else { return Ok(None) };
+        let line = self.line(begin);
+        let after = begin + BEGIN.len();
+        let label = find(text, DASHES, after).map(|end| &text[after..end]).filter(|label| !label.contains('\n'));
+        let label = label.ok_or_else(|| format!("line {line} begins a section without five dashes at its end"))?;
+        let content = after + label.len() + DASHES.len();
+        let end = find(text, END, content);
+        let next = find(text, BEGIN, content).unwrap_or(text.len());
+        let end = end.filter(|end| *end < next);
+        let end = end.ok_or_else(|| format!("the section that begins in line {line} has no end"))?;
+        let tail = &text[end + END.len()..];
+        if !tail.strip_prefix(label).is_some_and(|rest| rest.starts_with(DASHES)) {
+            let last = self.line(end);
+            return Err(format!("the section that begins in line {line} has another name at its end, in line {last}"));
+        }
+        self.position = end + END.len() + label.len() + DASHES.len();
+        let known = LABELS.iter().copied().find(|known| *known == label.trim());
+        Ok(Some(Section { label: known, body: &text[content..end], before: &text[start..begin], line }))
+    }
+}
+
+impl<'t> Iterator for Sections<'t> {
+    type Item = Result<Section<'t>, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.has_failed {
+            return None;
+        }
+        let read = self.read();
+        self.has_failed = read.is_err();
+        read.transpose()
+    }
+}
+
+/// The text of PEM. Line breaks that are written as `\n`, as environment variables and JSON in them have it, are some.
+pub(super) fn text(content: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(content);
+    if !text.contains(BEGIN) || !text.contains('\\') {
+        return text;
+    }
+    // With as many backslashes as it has been quoted times.
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = &*text;
+    while let Some(at) = rest.find('\\') {
+        let escaped = rest[at..].trim_start_matches('\\');
+        let taken = match escaped.as_bytes().first() {
+            Some(b'n') => Some('\n'),
+            Some(b'r') => Some('\r'),
+            _ => None,
+        };
+        plain.push_str(&rest[..at]);
+        if let Some(taken) = taken {
+            plain.push(taken);
+            rest = &escaped[1..];
+        } else {
+            plain.push('\\');
+            rest = &rest[at + 1..];
+        }
+    }
+    plain.push_str(rest);
+    Cow::Owned(plain)
+}
+
+/// Base64, whatever white space is in it.
+pub(super) fn decode(body: &str) -> Option<Vec<u8>> {
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+
+    let dense: String = body.split_ascii_whitespace().collect();
+    LENIENT.decode(dense).ok()
+}
+
+/// Why there is no section in something that is to have one, if that can be seen: what it is, and what to do.
+pub(super) fn mistake(content: &[u8]) -> Option<&'static str> {
+    let text = String::from_utf8_lossy(content);
+    let text = text.trim().trim_start_matches('\u{FEFF}');
+    let reason = if content.is_empty() {
+        "it is empty"
+    } else if content.starts_with(&[0xFF, 0xFE]) || content.starts_with(&[0xFE, 0xFF]) || content.contains(&0) {
+        if content[0] == 0x30 { IS_DER } else { "it is no UTF-8: save it as text in UTF-8" }
+    } else if content[0] == 0x30 && content.get(1).is_some_and(|byte| *byte >= 0x80 || !byte.is_ascii_graphic()) {
+        IS_DER
+    } else if text.starts_with("LS0tLS1") {
+        "it is PEM that has been encoded in base64 once more: decode it with Buffer.from(value, 'base64')"
+    } else if text.starts_with('M') && text.len() > STRAY && text.chars().all(|it| is_base64(it) || it.is_whitespace())
+    {
+        "it is base64 without the lines -----BEGIN ...----- and -----END ...----- around it"
+    } else if text.starts_with('{') {
+        "it is JSON, such as a JWK: export it as PEM, by crypto.createPrivateKey of node:crypto"
+    } else if text.starts_with("PuTTY-User-Key-File") {
+        "it is a key of PuTTY: export it with puttygen -O private-openssh-new and convert it with ssh-keygen -p -m PKCS8"
+    } else {
+        return None;
+    };
+    Some(reason)
+}
+
+const IS_DER: &str = "it is binary, in DER or PKCS #12: convert it with openssl x509 -inform DER, openssl pkey -inform DER, \
+                      or openssl pkcs12 -nodes";
+
+/// Whether text that is to be something else has, or may have, a key in it. Errors do not show such text.
+pub(super) fn may_be_secret(text: &str) -> bool {
+    let trimmed = text.trim();
+    let is_long = trimmed.len() > STRAY;
+    text.chars().any(|it| it.is_control() || it == '\u{FFFD}')
+        || text.contains("---")
+        || text.contains("BEGIN ")
+        || text.contains("PRIVATE KEY")
+        || trimmed.starts_with("LS0tLS1")
+        || trimmed.starts_with('{')
+        || trimmed.starts_with("data:")
+        || (is_long && text.contains("\\n"))
+        // Base64 of DER begins with an M. Any base64 may end with an equals sign, and names of files do not.
+        || trimmed.split(|it: char| !is_base64(it)).any(|run| run.starts_with('M') && run.len() > STRAY)
+        || trimmed.ends_with('=')
+        // Hexadecimal, or a name that is no name. That of a folder may be a hash in hexadecimal.
+        || (is_long && !trimmed.contains(['.', '/', '\\']))
+        || trimmed.split(|it: char| !it.is_ascii_alphanumeric()).any(|run| run.len() > LONGEST_HASH)
+}
+
+fn is_base64(it: char) -> bool {
+    it.is_ascii_alphanumeric() || matches!(it, '+' | '/' | '=')
+}
+
+fn find(text: &str, what: &str, from: usize) -> Option<usize> {
+    text[from..].find(what).map(|at| from + at)
+}
+
+/// What is there, between sections, that looks as if it had been one.
+fn check_between(text: &str) -> Result<(), String> {
+    for line in text.lines().map(str::trim) {
+        // Word processors make one of two dashes.
+        if line.starts_with(['-', '\u{2013}', '\u{2014}']) && (line.contains("BEGIN ") || line.contains("END ")) {
+            return Err("there is a damaged mark of a section".to_owned());
+        }
+        let body = line.trim_end_matches('=');
+        let has = |kind: fn(&char) -> bool| body.chars().any(|it| kind(&it));
+        if body.len() >= STRAY
+            && line.len() - body.len() <= 2
+            && body.chars().all(is_base64)
+            && has(char::is_ascii_uppercase)
+            && has(char::is_ascii_lowercase)
+            && has(char::is_ascii_digit)
+        {
+            return Err("there is base64 without the mark of a section".to_owned());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Read = Vec<(Option<&'static str>, Vec<u8>)>;
+
+    fn read(text: &str) -> Result<Read, String> {
+        let mut sections = Sections::new(text);
+        let mut read = Vec::new();
+        for section in &mut sections {
+            let section = section?;
+            section.check_before()?;
+            read.push((section.label, section.decode()?));
+        }
+        sections.check_rest()?;
+        Ok(read)
+    }
+
+    #[test]
+    fn line_breaks_mean_nothing() {
+        let expected = vec![(Some("CERTIFICATE"), vec![1, 2, 3, 4]), (Some("PRIVATE KEY"), vec![5, 6])];
+        for text in [
+            "-----BEGIN CERTIFICATE-----\nAQID\nBA==\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\nBQY=\n-----END PRIVATE KEY-----\n",
+            "-----BEGIN CERTIFICATE-----\r\nAQIDBA==\r\n-----END CERTIFICATE----------BEGIN PRIVATE KEY-----\r\nBQY=\r\n-----END PRIVATE KEY-----",
+            "-----BEGIN CERTIFICATE-----AQIDBA==-----END CERTIFICATE----------BEGIN PRIVATE KEY-----BQY=-----END PRIVATE KEY-----",
+            "-----BEGIN CERTIFICATE----- AQID BA== -----END CERTIFICATE----- -----BEGIN PRIVATE KEY----- BQY -----END PRIVATE KEY-----",
+            "text: 1\n-----BEGIN CERTIFICATE-----\nAQIDBA==\n-----END CERTIFICATE-----\nmore\n-----BEGIN PRIVATE KEY-----\nBQY=\n-----END PRIVATE KEY-----\nend",
+        ] {
+            assert_eq!(read(text), Ok(expected.clone()), "{text}");
+        }
+    }
+
+    #[test]
+    fn line_breaks_may_be_written_as_backslash_n() {
+        let plain = "-----BEGIN PRIVATE KEY-----\nBQY=\n-----END PRIVATE KEY-----\n";
+        for backslashes in ["\\", "\\\\", "\\\\\\\\"] {
+            let escaped = plain.replace('\n', &format!("{backslashes}n"));
+            assert_eq!(text(escaped.as_bytes()), plain);
+            assert_eq!(
+                text(plain.replace('\n', &format!("{backslashes}r{backslashes}n")).as_bytes()).replace('\r', ""),
+                plain
+            );
+        }
+        assert_eq!(text(b"C:\\new"), "C:\\new");
+        assert_eq!(text(b"C:\\x -----BEGIN \\"), "C:\\x -----BEGIN \\");
+    }
+
+    #[test]
+    fn what_is_no_section_and_was_to_be_one_is_refused_by_its_line() {
+        let whole = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
+        let stray = "MIIBszCCAVmgAwIBAgIUQ0FOQVJZQ0FOQVJZQ0FOQVJZQ0FOQVI";
+        for (follows, reason) in [
+            ("-----BEGIN CERTIFICATE-----\nAQID\n", "the section that begins in line 4 has no end"),
+            (
+                "-----BEGIN CERTIFICATE\nAQID\n-----END CERTIFICATE-----\n",
+                "line 4 begins a section without five dashes at its end",
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\nAQID\n-----END PRIVATE KEY-----\n",
+                "the section that begins in line 4 has another name at its end, in line 6",
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\nA*ID\n-----END CERTIFICATE-----\n",
+                "the base64 of the section that begins in line 4 is damaged",
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n",
+                "the section that begins in line 4 has no end",
+            ),
+            (
+                "----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n",
+                "there is a damaged mark of a section behind its last section",
+            ),
+            (stray, "there is base64 without the mark of a section behind its last section"),
+            (
+                &format!("{stray}\n-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n"),
+                "there is base64 without the mark of a section before the section that begins in line 5",
+            ),
+        ] {
+            assert_eq!(read(&format!("{whole}{follows}")), Err(reason.to_owned()), "{follows}");
+        }
+    }
+
+    #[test]
+    fn text_around_sections_is_anything_else() {
+        let whole = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
+        for text in [
+            "Some Root Certification Authority of a Long Name\n================================================\n",
+            "Bag Attributes\n    localKeyID: 54 69 6D 65\nsubject=CN = localhost\n-- \n",
+            "sha256:6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a\n",
+            "        00:ab:cd:ef:01:23:45:67:89:ab:cd:ef:01:23:45:67:89\n----------\n",
+        ] {
+            assert!(read(&format!("{text}{whole}{text}")).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_label_that_is_not_known_is_not_told() {
+        let section =
+            Sections::new("-----BEGIN SECRET-----\n-----END SECRET-----").next().expect("a section").expect("good");
+        assert_eq!((section.label, section.name()), (None, "a section of unknown kind".to_owned()));
+    }
+
+    #[test]
+    fn what_may_be_a_key_is_told_from_paths() {
+        for path in [
+            "key.pem",
+            "/etc/letsencrypt/live/example.com/privkey.pem",
+            "C:\\keys\\new.pem",
+            "./Мой ключ.pem",
+            "secret",
+        ] {
+            assert!(!may_be_secret(path), "{path}");
+        }
+        let deep = format!("/var/lib/certificates/{}/key.pem", "6a".repeat(32));
+        assert!(!may_be_secret(&deep));
+        for secret in [
+            "-----BEGIN PRIVATE KEY-----",
+            "-----BEGIN PRIVATE KEY-----\\nMIIE",
+            "MC4CAQAwBQYDK2VwBCIEIEZqTT1ZqpFVfjpt0JbR1Bmn4dyVYbn6vDO8xEPzb6Yw",
+            "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t",
+            "{\"kty\":\"EC\",\"d\":\"x\"}",
+            "two\nlines",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+            &"6a".repeat(32),
+            &format!("x/{}", "6a".repeat(40)),
+            "data:application/x-pem-file;base64,AQID",
+        ] {
+            assert!(may_be_secret(secret), "{secret}");
+        }
+    }
+}
