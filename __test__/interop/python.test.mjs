@@ -39,5 +39,5 @@ const converse = (script) => async (task) => {
     .map((line) => JSON.parse(line));
 };
 
-testClient('websockets', converse('websockets_client.py'), { skip, canFragment: true });
+testClient('websockets', converse('websockets_client.py'), { skip, canFragment: true, canLimit: true });
 testClient('aiohttp', converse('aiohttp_client.py'), { skip });

@@ -11,10 +11,10 @@ const { clientOptions } = require('../support/tls.js');
 
 const dispatcher = new Agent({ connect: clientOptions });
 
-async function converse({ httpUrl, webSocketUrl, path, deflate, fragment, messages, close }) {
+async function converse({ httpUrl, webSocketUrl, path, deflate, fragment, window, messages, close }) {
   const ws = new WebSocket(webSocketUrl + path, {
     ...clientOptions,
-    perMessageDeflate: deflate && { threshold: 0 },
+    perMessageDeflate: deflate && { threshold: 0, ...(window && { serverMaxWindowBits: window }) },
   });
   const closed = once(ws, 'close');
   await once(ws, 'open');
@@ -39,4 +39,4 @@ async function converse({ httpUrl, webSocketUrl, path, deflate, fragment, messag
   return events;
 }
 
-testClient('ws', converse, { canFragment: true });
+testClient('ws', converse, { canFragment: true, canLimit: true });

@@ -41,6 +41,8 @@ const CONVERSATIONS = [
   { title: 'compressed with shared contexts', path: '/shared', deflate: true },
   { title: 'compressed with dedicated contexts', path: '/dedicated', deflate: true, long: true },
   { title: 'compressed with dedicated contexts, in fragments', path: '/dedicated', deflate: true, fragment: FRAGMENT },
+  { title: 'compressed within a window that it asks for', path: '/dedicated', deflate: true, window: 15 },
+  { title: 'compressed within a small window that it asks for', path: '/shared', deflate: true, window: 9 },
   { title: 'not compressed, since the server does not', path: '/disabled', deflate: true, long: true },
   { title: 'not compressed, since the client does not', path: '/shared', deflate: false },
   { title: 'not compressed, in fragments', path: '/disabled', deflate: false, fragment: FRAGMENT },
@@ -64,15 +66,16 @@ const SERVER_CLOSES = [4002, 'h\u00e9 said so'];
  *
  * The task is plain JSON: the `path` to connect to at `webSocketUrl`; whether to offer permessage-deflate (`deflate`); the
  * `messages`, each to be got from its own `path` at `httpUrl`, sent, and received again before the next; after how many bytes
- * to begin another frame (`fragment`, if any); and the code and reason to close with (`close`), or null to wait for the
+ * to begin another frame (`fragment`, if any); which window bits to ask the server for (`window`, if any); and the code and reason to close with (`close`), or null to wait for the
  * server to do so. Where the client closes, it reports no reason.
  *
- * Not every client can send in fragments (`canFragment`) or refuse compression (`canRefuse`).
+ * Not every client can send in fragments (`canFragment`), refuse compression (`canRefuse`) or ask for a window (`canLimit`).
  */
 function testClient(name, converse, { skip = false, ...can } = {}) {
-  const { canFragment = false, canRefuse = true } = can;
+  const { canFragment = false, canRefuse = true, canLimit = false } = can;
   const conversations = CONVERSATIONS.filter(
-    ({ deflate, fragment }) => (deflate || canRefuse) && (fragment === undefined || canFragment),
+    ({ deflate, fragment, window }) =>
+      (deflate || canRefuse) && (fragment === undefined || canFragment) && (window === undefined || canLimit),
   );
 
   async function hold(task, log) {

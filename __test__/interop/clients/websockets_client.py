@@ -4,14 +4,19 @@ import asyncio
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from conversation import CLOSE, TASK, URL, closed, messages, opened, received
 
 
 async def main():
     compression = "deflate" if TASK["deflate"] else None
+    extensions = None
+    if "window" in TASK:
+        compression = None
+        extensions = [ClientPerMessageDeflateFactory(server_max_window_bits=TASK["window"])]
     # Its own limit is 1 MiB.
-    async with connect(URL, compression=compression, max_size=None, proxy=None) as ws:
+    async with connect(URL, compression=compression, extensions=extensions, max_size=None, proxy=None) as ws:
         opened(ws.response.headers.get("Sec-WebSocket-Extensions"))
         for message in messages():
             await ws.send(pieces(message) if "fragment" in TASK else message)

@@ -86,7 +86,7 @@ impl Contexts {
 impl Codecs {
     /// What a connection has to keep. `None`: nothing, every message is for itself, with windows of any size.
     pub fn contexts(&mut self, agreement: Agreement) -> Option<Contexts> {
-        let Agreement { server_context, server_window, client_context } = agreement;
+        let Agreement { server_context, server_window, client_context, .. } = agreement;
         if server_context.is_none() && client_context.is_none() && server_window == MAX_WINDOW {
             return None;
         }
@@ -322,7 +322,9 @@ mod tests {
     }
 
     fn agreement(server: Option<u8>, client: Option<u8>) -> Agreement {
-        Agreement { server_context: server, server_window: server.unwrap_or(MAX_WINDOW), client_context: client }
+        let server_window = server.unwrap_or(MAX_WINDOW);
+        let names_server_window = server_window < MAX_WINDOW;
+        Agreement { server_context: server, server_window, names_server_window, client_context: client }
     }
 
     fn payload_of(frame: &[u8]) -> &[u8] {

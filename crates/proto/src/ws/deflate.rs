@@ -16,6 +16,8 @@ pub struct Agreement {
     pub server_context: Option<u8>,
     /// Window bits that the server's messages may use: 9 to 15.
     pub server_window: u8,
+    /// Whether the client is told, which it has to be if it has named one (section 7.1.2.1).
+    pub names_server_window: bool,
     /// The same of a context for the client's messages.
     pub client_context: Option<u8>,
 }
@@ -39,8 +41,7 @@ struct Offer {
 impl Agreement {
     /// Accepts the first offer in the value of `Sec-WebSocket-Extensions` that can be accepted.
     pub fn new(extensions: &[u8], settings: DeflateSettings) -> Option<Self> {
-        let extensions = std::str::from_utf8(extensions).ok()?;
-        extensions.split(',').filter_map(Offer::parse).find_map(|offer| offer.accept(settings))
+        split_unquoted(extensions, b',').filter_map(Offer::parse).find_map(|offer| offer.accept(settings))
     }
 
     /// Appends the value of `Sec-WebSocket-Extensions` that tells the client.
@@ -58,7 +59,7 @@ impl Agreement {
         if self.server_context.is_none() {
             add("; server_no_context_takeover", None);
         }
-        if self.server_window < MAX_WINDOW {
+        if self.names_server_window {
             add("; server_max_window_bits=", Some(self.server_window));
         }
     }
@@ -67,24 +68,25 @@ impl Agreement {
 impl Offer {
     /// `None` for another extension, and for what section 7.1 has declined: parameters that it does not know, twice, or
     /// with a value that is none.
-    fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split(';').map(str::trim);
-        if parts.next() != Some("permessage-deflate") {
+    fn parse(text: &[u8]) -> Option<Self> {
+        let mut parts = split_unquoted(text, b';');
+        if parts.next()? != b"permessage-deflate" {
             return None;
         }
         let mut offer = Self::default();
         for part in parts {
-            let (name, value) = match part.split_once('=') {
-                Some((name, value)) => (name.trim(), Some(value.trim())),
-                None => (part, None),
-            };
-            let window = value.map(window_bits);
-            let is_new = match (name, window) {
-                ("server_no_context_takeover", None) => !std::mem::replace(&mut offer.server_no_context_takeover, true),
-                ("client_no_context_takeover", None) => !std::mem::replace(&mut offer.client_no_context_takeover, true),
-                ("server_max_window_bits", Some(Some(bits))) => offer.server_max_window_bits.replace(bits).is_none(),
-                ("client_max_window_bits", None) => offer.client_max_window_bits.replace(MAX_WINDOW).is_none(),
-                ("client_max_window_bits", Some(Some(bits))) => offer.client_max_window_bits.replace(bits).is_none(),
+            let mut sides = part.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
+            let name = sides.next()?;
+            let is_new = match (name, sides.next().map(window_bits)) {
+                (b"server_no_context_takeover", None) => {
+                    !std::mem::replace(&mut offer.server_no_context_takeover, true)
+                }
+                (b"client_no_context_takeover", None) => {
+                    !std::mem::replace(&mut offer.client_no_context_takeover, true)
+                }
+                (b"server_max_window_bits", Some(Some(bits))) => offer.server_max_window_bits.replace(bits).is_none(),
+                (b"client_max_window_bits", None) => offer.client_max_window_bits.replace(MAX_WINDOW).is_none(),
+                (b"client_max_window_bits", Some(Some(bits))) => offer.client_max_window_bits.replace(bits).is_none(),
                 _ => false,
             };
             if !is_new {
@@ -95,13 +97,14 @@ impl Offer {
     }
 
     fn accept(&self, settings: DeflateSettings) -> Option<Agreement> {
-        let own_context = settings.compressor;
-        let own_window = own_context.unwrap_or(MAX_WINDOW);
-        let server_window = self.server_max_window_bits.unwrap_or(MAX_WINDOW).min(own_window);
-        if server_window < MIN_COMPRESSOR_WINDOW {
+        let limit = self.server_max_window_bits.unwrap_or(MAX_WINDOW);
+        if limit < MIN_COMPRESSOR_WINDOW {
             return None;
         }
-        let server_context = own_context.filter(|_| !self.server_no_context_takeover).map(|_| server_window);
+        let server_context =
+            settings.compressor.filter(|_| !self.server_no_context_takeover).map(|window| window.min(limit));
+        // Without a context, messages may still refer back within themselves as far as the client lets them.
+        let server_window = server_context.unwrap_or(limit);
         // A client that cannot be asked to use a small window can be asked to forget what it has sent.
         let client_context = settings.decompressor.filter(|window| {
             !self.client_no_context_takeover && (*window == MAX_WINDOW || self.client_max_window_bits.is_some())
@@ -109,34 +112,60 @@ impl Offer {
         let client_limit = self.client_max_window_bits.unwrap_or(MAX_WINDOW);
         Some(Agreement {
             server_context,
-            server_window: if server_context.is_none() && self.server_max_window_bits.is_none() {
-                MAX_WINDOW
-            } else {
-                server_window
-            },
+            server_window,
+            names_server_window: self.server_max_window_bits.is_some() || server_window < MAX_WINDOW,
             client_context: client_context.map(|window| window.min(client_limit)),
         })
     }
 }
 
-/// `8` to `15`, maybe in quotes; no leading zeros.
-fn window_bits(text: &str) -> Option<u8> {
-    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-    match text {
-        "8" => Some(8),
-        "9" => Some(9),
-        "10" => Some(10),
-        "11" => Some(11),
-        "12" => Some(12),
-        "13" => Some(13),
-        "14" => Some(14),
-        "15" => Some(15),
+/// The parts between separators that are not inside a quoted string (RFC 9110 section 5.6.4), without white space around
+/// them.
+fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let parts = text.split(move |byte| {
+        let is_inside = is_quoted;
+        is_quoted ^= *byte == b'"' && !is_escaped;
+        is_escaped = is_quoted && *byte == b'\\' && !is_escaped;
+        *byte == separator && !is_inside
+    });
+    parts.map(<[u8]>::trim_ascii)
+}
+
+/// 8 to 15, maybe as a quoted string; no leading zeros.
+fn window_bits(text: &[u8]) -> Option<u8> {
+    let quoted = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
+    // A backslash stands for the character behind it.
+    let unescaped: Vec<u8> = quoted.into_iter().flatten().copied().filter(|byte| *byte != b'\\').collect();
+    match if quoted.is_some() { &unescaped } else { text } {
+        b"8" => Some(8),
+        b"9" => Some(9),
+        b"10" => Some(10),
+        b"11" => Some(11),
+        b"12" => Some(12),
+        b"13" => Some(13),
+        b"14" => Some(14),
+        b"15" => Some(15),
         _ => None,
     }
 }
 
+/// Whether a browser, by its User-Agent, is one of Safari 15.0 to 15.3, which break on compressed messages.
+pub fn breaks_on_deflate(user_agent: &[u8]) -> bool {
+    const VERSION: &[u8] = b" Version/15.";
+    const LAST_MINOR: u8 = b'3';
+
+    let Some(start) = user_agent.windows(VERSION.len()).position(|part| part == VERSION) else { return false };
+    let mut products = user_agent[start + VERSION.len()..].split(|byte| *byte == b' ');
+    // A third number may follow.
+    let minor = products.next().and_then(|version| version.split(|byte| *byte == b'.').next());
+    matches!(minor, Some([b'0'..=LAST_MINOR])) && products.any(|product| product.starts_with(b"Safari/"))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     const SHARED: DeflateSettings = DeflateSettings { compressor: None, decompressor: None };
@@ -186,6 +215,21 @@ mod tests {
             // The first that will do.
             ("permessage-deflate; server_max_window_bits=8, permessage-deflate", SHARED, none),
             ("permessage-deflate; unknown, permessage-deflate", SHARED, none),
+            // Told what it has asked for, also where that limits nothing.
+            (
+                "permessage-deflate; server_max_window_bits=15",
+                dedicated(15, 15),
+                "permessage-deflate; server_max_window_bits=15",
+            ),
+            (
+                "permessage-deflate; server_max_window_bits=\"1\\5\"; server_no_context_takeover",
+                dedicated(9, 15),
+                "permessage-deflate; server_no_context_takeover; server_max_window_bits=15",
+            ),
+            // An element may be empty, and what is in a quoted string is not an element.
+            (" , permessage-deflate ,", SHARED, none),
+            ("x; y=\"permessage-deflate, permessage-deflate; \\\", z=\" , permessage-deflate", SHARED, none),
+            ("x; y=\"\u{e9}\", permessage-deflate", SHARED, none),
         ] {
             assert_eq!(answer(offer, settings).as_deref(), Some(expected), "{offer}");
         }
@@ -207,8 +251,173 @@ mod tests {
             "permessage-deflate; server_no_context_takeover; server_no_context_takeover",
             "permessage-deflate; server_max_window_bits=10; server_max_window_bits=10",
             "permessage-deflate;",
+            "permessage-deflate; ;client_no_context_takeover",
+            "permessage-deflate; client_max_window_bits=",
+            "permessage-deflate; client_max_window_bits=\"\"",
+            "permessage-deflate; client_max_window_bits=\"10",
+            "permessage-deflate; client_max_window_bits=1\\0",
+            "permessage-deflate; client_max_window_bits=10=10",
+            "x; y=\", permessage-deflate",
+            "x; y=\"\\\", permessage-deflate\"",
         ] {
             assert_eq!(answer(offer, SHARED), None, "{offer}");
         }
+    }
+
+    /// One of the values that a parameter can have: none where the parameter is not there, and 0 where it has no value.
+    type Window = Option<u8>;
+
+    fn windows(with_none: bool) -> Vec<Window> {
+        let named = (8..=15).map(Some);
+        [None].into_iter().chain(with_none.then_some(Some(0))).chain(named).collect()
+    }
+
+    /// The parameters of an offer or an answer, which may be there once each.
+    fn parameters(text: &str) -> HashMap<&str, u8> {
+        let mut parts = text.split("; ");
+        assert_eq!(parts.next(), Some("permessage-deflate"));
+        let mut found = HashMap::new();
+        for part in parts {
+            let (name, value) =
+                part.split_once('=').map_or((part, 0), |(name, value)| (name, value.parse().expect("a number")));
+            assert_eq!(found.insert(name, value), None, "{text}");
+        }
+        found
+    }
+
+    /// What sections 7.1.1 and 7.1.2 say of an answer, and that what is kept here fits it.
+    fn check(offer: &str, settings: DeflateSettings) {
+        let offered = parameters(offer);
+        let Some(agreement) = Agreement::new(offer.as_bytes(), settings) else {
+            // Allowed at any time, and done for what the compressor cannot.
+            assert_eq!(offered.get("server_max_window_bits"), Some(&8), "{offer}");
+            return;
+        };
+        let answer = answer(offer, settings).expect("accepted");
+        let answered = parameters(&answer);
+        let context = format!("{offer} with {settings:?}: {answer}");
+        for (name, value) in &answered {
+            let has_window = match *name {
+                "server_no_context_takeover" | "client_no_context_takeover" => false,
+                "server_max_window_bits" | "client_max_window_bits" => true,
+                _ => panic!("{context}"),
+            };
+            assert_eq!((8..=15).contains(value), has_window, "{context}");
+        }
+        // 7.1.1.1: asked not to take over a context, the server says that it does not.
+        let forgets = answered.contains_key("server_no_context_takeover");
+        assert!(forgets || !offered.contains_key("server_no_context_takeover"), "{context}");
+        // 7.1.2.1: asked for a window, the server names that or a smaller one.
+        let server_window = answered.get("server_max_window_bits");
+        if let Some(limit) = offered.get("server_max_window_bits") {
+            assert!(server_window.is_some_and(|window| window <= limit), "{context}");
+        }
+        // 7.1.2.2: a client that has not said that it can limit its window is not asked to.
+        if let Some(window) = answered.get("client_max_window_bits") {
+            let limit = offered.get("client_max_window_bits").unwrap_or_else(|| panic!("{context}"));
+            assert!(*limit == 0 || window <= limit, "{context}");
+        }
+        // What is kept is what was told, and no more than is allowed here.
+        assert_eq!(agreement.server_context.is_none(), forgets, "{context}");
+        assert_eq!(agreement.server_window, *server_window.unwrap_or(&15), "{context}");
+        assert!((MIN_COMPRESSOR_WINDOW..=15).contains(&agreement.server_window), "{context}");
+        if let Some(window) = agreement.server_context {
+            assert!(window == agreement.server_window && Some(window) <= settings.compressor, "{context}");
+        }
+        // A client sends with a window that is no larger than the one it is asked to use, or has named itself.
+        let told = [&answered, &offered].map(|of| of.get("client_max_window_bits").filter(|window| **window > 0));
+        let client_window = told.into_iter().flatten().min().unwrap_or(&15);
+        match agreement.client_context {
+            Some(window) => assert!(window >= *client_window && Some(window) <= settings.decompressor, "{context}"),
+            None => assert!(answered.contains_key("client_no_context_takeover"), "{context}"),
+        }
+    }
+
+    #[test]
+    fn every_answer_to_every_offer_is_one_that_rfc_7692_allows() {
+        let contexts: Vec<_> = [None].into_iter().chain((9..=15).map(Some)).collect();
+        for server_window in windows(false) {
+            for client_window in windows(true) {
+                for takeover in 0..4 {
+                    let mut offered = Vec::new();
+                    offered.extend((takeover & 1 != 0).then(|| "server_no_context_takeover".to_owned()));
+                    offered.extend((takeover & 2 != 0).then(|| "client_no_context_takeover".to_owned()));
+                    offered.extend(server_window.map(|bits| format!("server_max_window_bits={bits}")));
+                    offered.extend(client_window.map(|bits| match bits {
+                        0 => "client_max_window_bits".to_owned(),
+                        bits => format!("client_max_window_bits={bits}"),
+                    }));
+                    // In every order, by Heap's algorithm.
+                    let mut counts = vec![0; offered.len()];
+                    let mut next = 0;
+                    loop {
+                        let offer = [&["permessage-deflate".to_owned()][..], &offered].concat().join("; ");
+                        for compressor in &contexts {
+                            for decompressor in &contexts {
+                                let (compressor, decompressor) = (*compressor, *decompressor);
+                                check(&offer, DeflateSettings { compressor, decompressor });
+                            }
+                        }
+                        while next < counts.len() && counts[next] >= next {
+                            counts[next] = 0;
+                            next += 1;
+                        }
+                        if next >= counts.len() {
+                            break;
+                        }
+                        offered.swap(if next % 2 == 0 { 0 } else { counts[next] }, next);
+                        counts[next] += 1;
+                        next = 0;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_offer_may_have_white_space_and_quoted_values() {
+        let plain = "permessage-deflate; server_max_window_bits=10; client_max_window_bits=12";
+        let expected = Agreement::new(plain.as_bytes(), dedicated(15, 15));
+        assert!(expected.is_some());
+        for (from, to) in [("; ", ";"), ("; ", " \t;\t "), ("=", " = "), ("=1", "=\"1"), ("=1", "=\"\\1")] {
+            let mut offer = plain.replace(from, to);
+            if to.contains('"') {
+                offer = offer.replace("0;", "0\";") + "\"";
+            }
+            assert_eq!(Agreement::new(offer.as_bytes(), dedicated(15, 15)), expected, "{offer}");
+        }
+    }
+
+    #[test]
+    fn browsers_that_break_on_compressed_messages() {
+        let desktop = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) ";
+        let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 15_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) ";
+        for (products, expected) in [
+            ("Version/15.0 Safari/605.1.15", true),
+            ("Version/15.1 Safari/605.1.15", true),
+            ("Version/15.2.1 Safari/605.1.15", true),
+            ("Version/15.3 Safari/605.1.15", true),
+            ("Version/15.3 Mobile/15E148 Safari/604.1", true),
+            ("Version/15.4 Safari/605.1.15", false),
+            ("Version/15.6.1 Safari/605.1.15", false),
+            ("Version/15.10 Safari/605.1.15", false),
+            ("Version/15.30 Safari/605.1.15", false),
+            ("Version/15. Safari/605.1.15", false),
+            ("Version/15.x Safari/605.1.15", false),
+            ("Version/15 Safari/605.1.15", false),
+            ("Version/14.1.2 Safari/605.1.15", false),
+            ("Version/16.0 Safari/605.1.15", false),
+            ("Version/115.0 Safari/605.1.15", false),
+            ("Version/15.0 Other/1", false),
+            ("Version/15.0", false),
+            ("Chrome/141.0.0.0 Safari/537.36", false),
+            ("", false),
+        ] {
+            for before in [desktop, phone] {
+                let user_agent = format!("{before}{products}");
+                assert_eq!(breaks_on_deflate(user_agent.as_bytes()), expected, "{user_agent}");
+            }
+        }
+        assert!(!breaks_on_deflate(b""));
     }
 }

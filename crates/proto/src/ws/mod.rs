@@ -11,7 +11,7 @@ mod utf8;
 
 pub use close::{CloseFrame, Violation, truncate_reason};
 pub use compression::{Codecs, Contexts};
-pub use deflate::{Agreement, DeflateSettings};
+pub use deflate::{Agreement, DeflateSettings, breaks_on_deflate};
 pub use frame::{
     FrameHeader, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, Opcode, encode_frame_header, mark_compressed, write_frame,
     write_frame_header,
