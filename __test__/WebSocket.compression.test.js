@@ -13,7 +13,7 @@ const { noise } = require('./support/noise.js');
 const { serve } = require('./support/server.js');
 const { clientOptions, webSocketUrl } = require('./support/tls.js');
 const { ours, uWS } = require('./support/uws.js');
-const { noConnectionLeft, until } = require('./support/wait.js');
+const { noConnectionLeft, turn, until } = require('./support/wait.js');
 
 const COMPRESSIONS = {
   'shared contexts': uWS.SHARED_COMPRESSOR | uWS.SHARED_DECOMPRESSOR,
@@ -102,6 +102,62 @@ async function connectRaw(t, port, offer = 'permessage-deflate') {
 
 const deflated = (data) => zlib.deflateRawSync(data, { finishFlush: zlib.constants.Z_SYNC_FLUSH }).subarray(0, -4);
 const compressed = (opcode, payload, fin = true) => frames.frame(opcode, payload, { fin, rsv: 0x40 });
+
+describe('what is agreed on', () => {
+  for (const compression of [uWS.SHARED_COMPRESSOR, uWS.DEDICATED_COMPRESSOR, uWS.DEDICATED_COMPRESSOR_3KB]) {
+    for (let bits = 9; bits <= 15; bits += 1) {
+      it(
+        `names the window of ${bits} bits that the client asks for, or a smaller one: ${compression}`,
+        ours,
+        async (t) => {
+          const { port } = serveEcho(t, compression);
+          const client = await connectRaw(t, port, `permessage-deflate; server_max_window_bits=${bits}`);
+          const [, named] = /permessage-deflate;.* server_max_window_bits=(\d+)[;\r]/.exec(client.head);
+          assert.equal(Number(named), compression === uWS.DEDICATED_COMPRESSOR_3KB ? 9 : bits);
+        },
+      );
+    }
+  }
+
+  const MAC = 'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)';
+  const IPHONE = 'Mozilla/5.0 (iPhone; CPU iPhone OS 15_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)';
+  const UPGRADES = {
+    'without an upgrade handler': undefined,
+    'with an upgrade handler': (res, req, context) => {
+      const [key, extensions] = ['key', 'extensions'].map((name) => req.getHeader(`sec-websocket-${name}`));
+      res.upgrade({}, key, '', extensions, context);
+    },
+    'with an upgrade handler that takes its time': async (res, req, context) => {
+      const [key, extensions] = ['key', 'extensions'].map((name) => req.getHeader(`sec-websocket-${name}`));
+      res.onAborted(() => {});
+      await turn();
+      res.cork(() => res.upgrade({}, key, '', extensions, context));
+    },
+  };
+  for (const [title, upgrade] of Object.entries(UPGRADES)) {
+    for (const [userAgent, isBroken] of [
+      [`${MAC} Version/15.0 Safari/605.1.15`, true],
+      [`${MAC} Version/15.3 Safari/605.1.15`, true],
+      [`${IPHONE} Version/15.0 Mobile/15E148 Safari/604.1`, true],
+      [`${IPHONE} Version/15.2 Mobile/15E148 Safari/604.1`, true],
+      [`${MAC} Version/15.4 Safari/605.1.15`, false],
+      [`${MAC} Version/14.1 Safari/605.1.15`, false],
+      [`${MAC} Version/16.0 Safari/605.1.15`, false],
+      ['Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36', false],
+    ]) {
+      it(`is ${isBroken ? 'nothing' : 'compression'} ${title}: ${userAgent.split('Gecko) ')[1]}`, async (t) => {
+        const { port } = serveEcho(t, uWS.SHARED_COMPRESSOR, { upgrade });
+        const headers = { 'User-Agent': userAgent, 'Sec-WebSocket-Extensions': 'permessage-deflate' };
+        const client = await RawSocket.upgrade(port, '/', { headers });
+        t.after(() => client.destroy());
+        assert.equal(/Sec-WebSocket-Extensions/i.test(client.head), !isBroken);
+        client.write(frames.text('y'.repeat(100)));
+        if (isBroken) assert.equal(await client.readText(), 'y'.repeat(100));
+        else assert.equal((await client.read(1)).toString('hex'), 'c1');
+      });
+    }
+  }
+});
 
 describe('on the wire', () => {
   it('only what was negotiated and asked for is compressed', async (t) => {

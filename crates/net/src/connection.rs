@@ -105,6 +105,9 @@ impl Flags {
     /// Our Close frame is out, and our FIN waits for the peer's.
     pub(crate) const AWAITS_CLOSE: u32 = 1 << 25;
 
+    /// The client asks for a WebSocket, and offers a compression that it cannot do.
+    pub(crate) const BREAKS_ON_DEFLATE: u32 = 1 << 26;
+
     /// The connection speaks TLS, and [`crate::tls::Sessions`] has its session.
     pub(crate) const TLS: u32 = 1 << 30;
     /// That has not begun yet for the protocol above: the handshake goes on.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use milliways_proto::http::{HttpError, InvalidHeader};
-use milliways_proto::ws::{Acceptance, Agreement, Handshake};
+use milliways_proto::ws::{Acceptance, Agreement, Handshake, breaks_on_deflate};
 
 use super::RoutedRequest;
 use crate::connection::Flags;
@@ -65,7 +65,8 @@ impl Reactor {
             return Err(UpgradeError::HasBegun);
         }
         let has_status = connection.flags.has(Flags::STATUS_WRITTEN);
-        let deflate = state.behaviors.get(behavior).settings.deflate;
+        let is_broken = connection.flags.has(Flags::BREAKS_ON_DEFLATE);
+        let deflate = state.behaviors.get(behavior).settings.deflate.filter(|_| !is_broken);
         let agreed = deflate.and_then(|deflate| Agreement::new(extensions, deflate));
         let acceptance = Acceptance::new(key, protocol)?.with_deflate(agreed);
         let marks = *state.marks();
@@ -102,7 +103,16 @@ impl Reactor {
             Ok(_) => return self.refuse(id.slot, HttpError::Syntax, handler),
             Err(error) => return self.refuse(id.slot, error, handler),
         };
-        if self.state().behaviors.get(behavior).asks {
+        let mut state = self.state();
+        let asks = state.behaviors.get(behavior).asks;
+        // Remembered, since a handler may upgrade when the request is gone.
+        if let Some(connection) = state.table.at(id.slot)
+            && breaks_on_deflate(routed.request.header(b"user-agent").unwrap_or_default())
+        {
+            connection.flags.add(Flags::BREAKS_ON_DEFLATE);
+        }
+        drop(state);
+        if asks {
             return handler.upgrade(self, behavior, id, routed);
         }
         match self.upgrade(id, behavior, handshake.key(), handshake.protocols(), handshake.extensions()) {
