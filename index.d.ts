@@ -220,7 +220,8 @@ export interface TemplatedApp {
   /**
    * Registers a WebSocket route. It takes the requests that ask for the WebSocket protocol (RFC 6455 section 4.2.1) and
    * goes before all other routes that match them; plain requests pass it by. One that asks for another version of the
-   * protocol than 13 is answered with `426 Upgrade Required`. All others become WebSockets, unless an
+   * protocol than 13 is answered with `426 Upgrade Required`, and one with several keys or versions with `400 Bad Request`. All
+   * others become WebSockets, unless an
    * {@link WebSocketBehavior.upgrade} handler decides.
    *
    * @param behavior Read once, here; changes to the object later have no effect.
@@ -737,7 +738,8 @@ export interface HttpRequest {
 
   /**
    * The value of a header, without white space around it, or `''` when there is none. Of several with one name it is
-   * the first.
+   * the first, but for `sec-websocket-protocol` and `sec-websocket-extensions`: theirs are one list (RFC 6455 section 11.3),
+   * separated by commas.
    *
    * @param lowerCaseKey The name in lower case, whatever the client wrote. Nothing is found with a name in upper case.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the name is not {@link TextOrBytes}.
@@ -820,7 +822,7 @@ export interface HttpRequest {
 export interface HttpResponse {
   /**
    * Sets the status, such as `404 Not Found`. It comes first: once a header or the body was written, or a status, it
-   * has no effect. Without it the status is `200 OK`.
+   * has no effect. Without it the status is `200 OK`, and that of {@link upgrade} `101 Switching Protocols`.
    *
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when it is not {@link TextOrBytes}.
    * @throws Error `ERR_MILLIWAYS_INVALID_HEADER` when it contains CR, LF or NUL (RFC 9110 section 5.5).
@@ -934,8 +936,8 @@ export interface HttpResponse {
    * Makes the request a WebSocket, in an {@link WebSocketBehavior.upgrade} handler or later. The `open` handler runs
    * before this returns, and the response is not to be used any more.
    *
-   * Headers that were written go out with the handshake. They need `writeStatus('101 Switching Protocols')` before
-   * them.
+   * Headers that were written go out with the handshake, whose status is 101 unless {@link writeStatus} was given one:
+   * nothing but `writeStatus('101 Switching Protocols')` makes sense then.
    *
    * @param userData An object, whose own properties (names and symbols) are copied onto the WebSocket object; anything
    * else leaves it without.
@@ -947,8 +949,8 @@ export interface HttpResponse {
    * @param context What the handler was called with.
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` with fewer than five arguments.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when key or protocol is not {@link TextOrBytes}.
-   * @throws Error `ERR_MILLIWAYS_INVALID_UPGRADE` when the body of the response has begun, or the protocol contains CR,
-   * LF or NUL; a TypeError with this code when the context is none. The response can be used on after any of these.
+   * @throws Error `ERR_MILLIWAYS_INVALID_UPGRADE` when the body of the response has begun, the key is not the base64 form of
+   * 16 bytes, or the protocol contains CR, LF or NUL; a TypeError with this code when the context is none. The response can be used on after any of these.
    */
   upgrade<UserData>(
     userData: UserData,

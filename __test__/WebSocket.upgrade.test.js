@@ -5,7 +5,7 @@ const { once } = require('node:events');
 const { after, describe, it } = require('node:test');
 const { WebSocket } = require('ws');
 const { EventLog } = require('./support/EventLog.js');
-const { RawSocket, SAMPLE_ACCEPT, upgradeRequest } = require('./support/RawSocket.js');
+const { RawSocket, SAMPLE_ACCEPT, SAMPLE_KEY, upgradeRequest } = require('./support/RawSocket.js');
 const frames = require('./support/frames.js');
 const { fetch, request, withoutDate } = require('./support/http.js');
 const { App, serve } = require('./support/server.js');
@@ -150,6 +150,16 @@ describe('the upgrade', () => {
     ['another method', upgradeRequest().replace('GET', 'POST'), {}],
     ['no Upgrade', upgradeRequest('/', { Upgrade: undefined }), ours],
     ['another Upgrade', upgradeRequest('/', { Upgrade: 'h2c' }), ours],
+    ['no Connection', upgradeRequest('/', { Connection: undefined }), ours],
+    ['another Connection', upgradeRequest('/', { Connection: 'keep-alive' }), ours],
+    ['a Connection that has upgrade in a word', upgradeRequest('/', { Connection: 'Upgrades, x-upgrade' }), ours],
+    ['a Sec-WebSocket-Key of 18 bytes', upgradeRequest('/', { 'Sec-WebSocket-Key': 'A'.repeat(24) }), ours],
+    ['a Sec-WebSocket-Key of padding', upgradeRequest('/', { 'Sec-WebSocket-Key': '='.repeat(24) }), ours],
+    [
+      'a Sec-WebSocket-Key of base64url',
+      upgradeRequest('/', { 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25-_Q==' }),
+      ours,
+    ],
   ];
   for (const [name, bytes, options] of NO_UPGRADES) {
     it(`(${name}) is none: the request goes to the other routes`, options, async (t) => {
@@ -169,6 +179,34 @@ describe('the upgrade', () => {
       client.destroy();
     });
   }
+
+  for (const [name, value] of [
+    ['Sec-WebSocket-Key', SAMPLE_KEY],
+    ['Sec-WebSocket-Key', 'x'],
+    ['sec-websocket-version', '13'],
+    ['Sec-WebSocket-Version', '8'],
+  ]) {
+    for (const place of ['first', 'last']) {
+      it(`with a second ${name}, ${value}, that comes ${place} is a bad request`, ours, async (t) => {
+        const { port, log } = serveLogged(t);
+        const client = await RawSocket.connect(port);
+        const line = `${name}: ${value}\r\n`;
+        const bytes = upgradeRequest();
+        client.write(place === 'last' ? `${bytes.slice(0, -2)}${line}\r\n` : bytes.replace('Host', `${line}Host`));
+        assert.match((await client.readToEnd()).toString(), /^HTTP\/1\.1 400 Bad Request\r\n/);
+        assert.deepEqual(log.all, []);
+      });
+    }
+  }
+
+  it('has the offers of several lines', ours, async (t) => {
+    const { port } = serveLogged(t, { compression: uWS.SHARED_COMPRESSOR });
+    const client = await RawSocket.connect(port);
+    const more = 'Sec-WebSocket-Extensions: x-other; a="b"\r\nSec-WebSocket-Extensions: permessage-deflate\r\n';
+    client.write(upgradeRequest().replace('Host', `${more}Host`));
+    assert.match(await client.readHead(), /\r\nSec-WebSocket-Extensions: permessage-deflate; /);
+    client.destroy();
+  });
 
   for (const version of ['8', '7', '0', '14', 'x']) {
     it(`of version ${version} is refused with the version that there is`, ours, async (t) => {

@@ -10,7 +10,7 @@ const frames = require('./support/frames.js');
 const { withoutDate } = require('./support/http.js');
 const { DONE } = require('./support/response.js');
 const { serve } = require('./support/server.js');
-const { ours } = require('./support/uws.js');
+const { ours, uWS } = require('./support/uws.js');
 const { turn } = require('./support/wait.js');
 
 const HEAD =
@@ -127,6 +127,74 @@ describe('an upgrade handler', () => {
     client.destroy();
   });
 
+  for (const [when, wait] of [
+    ['at once', () => {}],
+    ['in a microtask', () => Promise.resolve()],
+    ['later, when what was written before has gone out', turn],
+  ]) {
+    it(`may write headers and no status: upgraded ${when} it is 101`, ours, async (t) => {
+      const { port, log } = serveUpgrade(t, async (res, req, context, log) => {
+        const key = req.getHeader('sec-websocket-key');
+        res.onAborted(() => log.add('aborted'));
+        res.writeHeader('Set-Cookie', 'HTTP/1.1 200 OK');
+        await wait();
+        res.cork(() => res.writeHeader('X-Other', 'c').upgrade({}, key, '', '', context));
+      });
+      const client = await RawSocket.connect(port);
+      client.write('GET / HTTP/1.1\r\nHost: h\r\n\r\n' + upgradeRequest('/'));
+      assert.equal((await client.readResponse()).body, 'no WebSocket');
+      const headers = 'Set-Cookie: HTTP/1.1 200 OK\r\nX-Other: c\r\n';
+      assert.equal(withoutDate(await client.readHead()), HEAD.replace('Upgrade: w', `${headers}Upgrade: w`));
+      client.write(frames.text('hello'));
+      assert.deepEqual(await log.next('message'), ['hello', false]);
+      client.destroy();
+      await log.next('close');
+    });
+
+    it(`may write headers and no status: answered ${when} it is 200`, ours, async (t) => {
+      const { port } = serveUpgrade(t, async (res) => {
+        res.onAborted(() => {});
+        res.writeHeader('X-Some', 'b');
+        await wait();
+        res.cork(() => res.writeStatus('404 Not Found').writeHeader('X-Other', 'c').end('no'));
+      });
+      const client = await RawSocket.connect(port);
+      client.write(upgradeRequest('/') + upgradeRequest('/'));
+      for (let i = 0; i < 2; i += 1) {
+        const { head, body } = await client.readResponse();
+        assert.match(head, /^HTTP\/1\.1 200 OK\r\nX-Some: b\r\nX-Other: c\r\nDate: /);
+        assert.equal(body, 'no');
+      }
+      client.destroy();
+    });
+  }
+
+  it('gets several lines of subprotocols and extensions as one list', ours, async (t) => {
+    const seen = [];
+    const { port } = serve(t, (app) =>
+      app.ws('/*', {
+        compression: uWS.SHARED_COMPRESSOR,
+        upgrade: (res, req, context) => {
+          seen.push(req.getHeader('sec-websocket-protocol'), req.getHeader('sec-websocket-extensions'));
+          accept(res, req, context);
+        },
+      }),
+    );
+    const client = await RawSocket.connect(port);
+    client.write(
+      upgradeRequest('/', {
+        'Sec-WebSocket-Protocol': 'a, b',
+        'Sec-WebSocket-Extensions': 'x-other',
+        'sec-websocket-protocol': 'c',
+        'sec-websocket-extensions': 'permessage-deflate',
+      }),
+    );
+    const head = await client.readHead();
+    assert.deepEqual(seen, ['a, b, c', 'x-other, permessage-deflate']);
+    assert.match(head, /\r\nSec-WebSocket-Protocol: a\r\nSec-WebSocket-Extensions: permessage-deflate; /);
+    client.destroy();
+  });
+
   it('may refuse, pass on, and see parameters', async (t) => {
     const log = new EventLog();
     const { port } = serve(t, (app) => {
@@ -204,6 +272,23 @@ describe('an upgrade handler', () => {
       assert.throws(() => res.upgrade({}, key, ''), { code: 'ERR_MILLIWAYS_MISSING_ARGUMENT' });
       assert.throws(() => res.upgrade({}, {}, '', '', context), { code: 'ERR_MILLIWAYS_INVALID_DATA' });
       assert.throws(() => res.upgrade({}, key, 'a\r\nb: c', '', context), { code: 'ERR_MILLIWAYS_INVALID_UPGRADE' });
+      for (const wrong of [
+        '',
+        undefined,
+        'x',
+        key.slice(1),
+        `${key}=`,
+        ` ${key}`,
+        '='.repeat(24),
+        'A'.repeat(24),
+        'é'.repeat(12),
+      ]) {
+        assert.throws(() => res.upgrade({}, wrong, '', '', context), {
+          name: 'Error',
+          code: 'ERR_MILLIWAYS_INVALID_UPGRADE',
+          message: /sec-websocket-key/,
+        });
+      }
       accept(res, req, context);
     });
     const client = await RawSocket.upgrade(port, '/');

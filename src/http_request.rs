@@ -70,8 +70,12 @@ pub(crate) fn case_sensitive_method<'s>(call: &Call<'s, 1>) -> Returned<'s> {
 /// `requestHeader(serial, lowerName): string`
 pub(crate) fn header<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let request = current(call)?.request;
-    let value = call.with_bytes(1, |name| request.header(name))?;
-    Ok(Some(call.js.latin1_string(value.unwrap_or_default())?))
+    let value = call.with_bytes(1, |name| match name {
+        // What a client offers in several lines is one list to `upgrade`, too (RFC 6455 section 11.3).
+        b"sec-websocket-protocol" | b"sec-websocket-extensions" => request.list(name),
+        _ => request.header(name).unwrap_or_default().into(),
+    })?;
+    Ok(Some(call.js.latin1_string(&value)?))
 }
 
 /// `requestHeaders(serial): [name, value, name, value, ...]`, names in lower case. Values are taken for UTF-8 here, as

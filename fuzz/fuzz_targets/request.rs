@@ -34,7 +34,8 @@ const WORDS: [&str; 32] = [
     "POST /a?b=c HTTP/1.1\r\nHost: h\r\n",
     "PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello",
     "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
-    "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+    "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
     "Sec-WebSocket-Version: 13\r\n",
     "Sec-WebSocket-Protocol: a, b\r\n",
     "Sec-WebSocket-Protocol:",
@@ -241,10 +242,10 @@ fn check(request: &Request<'_>, head: &[u8]) {
     {
         let mut response = Vec::new();
         let acceptance = Acceptance::new(handshake.key(), handshake.protocols()).expect("the parser lets none through");
-        acceptance.write(&mut response, true, &Marks::new(SystemTime::UNIX_EPOCH, true));
+        acceptance.write(&mut response, &Marks::new(SystemTime::UNIX_EPOCH, true));
         // Whatever the client put in: one head, and nothing behind it.
         assert_eq!(response.windows(4).position(|bytes| bytes == b"\r\n\r\n"), Some(response.len() - 4));
-        assert!(response.starts_with(b"HTTP/1.1 101 "));
+        assert!(response.starts_with(b"Upgrade: websocket\r\n"));
     }
 }
 

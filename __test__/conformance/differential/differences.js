@@ -40,8 +40,22 @@ const DIFFERENCES = [
       valuesOf(bytes, 'sec-websocket-version')[0] !== '13',
   },
   {
-    reason: 'An upgrade has an Upgrade header that names websocket; without, it is a request like others.',
-    holds: ({ bytes }, theirs, ours) => theirs.some(isUpgrade) && !ours.some(isUpgrade) && !namesWebSocket(bytes),
+    reason:
+      'An upgrade has an Upgrade that names websocket, a Connection that names upgrade, and a key that is the base64 form ' +
+      'of 16 bytes; without, it is a request like others.',
+    holds: ({ bytes }, theirs, ours) =>
+      theirs.some(isUpgrade) &&
+      !ours.some(isUpgrade) &&
+      !(
+        names(bytes, 'upgrade', 'websocket') &&
+        names(bytes, 'connection', 'upgrade') &&
+        valuesOf(bytes, 'sec-websocket-key').some((key) => /^[A-Za-z0-9+/]{22}==$/.test(key))
+      ),
+  },
+  {
+    reason: 'An upgrade with several keys or versions is a bad request.',
+    holds: ({ bytes }, theirs, ours) =>
+      ours[0] === BAD_REQUEST && ['key', 'version'].some((name) => valuesOf(bytes, `sec-websocket-${name}`).length > 1),
   },
   {
     reason: 'An upgrade that has a body is a bad request.',
@@ -212,9 +226,10 @@ function valuesOf(bytes, name) {
   return [...bytes.matchAll(new RegExp(`^${name}:[ \\t]*(.*?)[ \\t]*\\r$`, 'gim'))].map(([, value]) => value);
 }
 
-function namesWebSocket(bytes) {
-  const tokens = valuesOf(bytes, 'upgrade').flatMap((value) => value.split(','));
-  return tokens.some((token) => token.trim().toLowerCase() === 'websocket');
+/** Whether a header that is a list has a token. */
+function names(bytes, header, wanted) {
+  const tokens = valuesOf(bytes, header).flatMap((value) => value.split(','));
+  return tokens.some((token) => token.trim().toLowerCase() === wanted);
 }
 
 function isChunked(bytes) {

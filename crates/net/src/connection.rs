@@ -149,6 +149,8 @@ pub(crate) struct Side {
     pub(crate) input: Vec<u8>,
     /// The rest of a request's body.
     pub(crate) upload: Option<Upload>,
+    /// HTTP: header fields of a response whose status is not decided yet.
+    pub(crate) head: Vec<u8>,
     /// A response whose body is being written.
     pub(crate) progress: Option<Progress>,
     /// Who is at the other end of the proxy.
@@ -171,6 +173,7 @@ impl Side {
         self.contexts = None;
         self.held = Vec::new();
         self.input = Vec::new();
+        self.head.clear();
         self.upload = None;
         self.progress = None;
     }
@@ -182,6 +185,7 @@ impl Side {
             && self.held.is_empty()
             && self.contexts.is_none()
             && self.input.is_empty()
+            && self.head.is_empty()
             && self.upload.is_none()
             && self.progress.is_none()
             && self.proxied.is_none()
@@ -310,6 +314,9 @@ pub(crate) struct SidePool {
 /// How many are kept. A turn of the loop touches few at a time, but for a broadcast.
 const POOL_SIZE: usize = 64;
 
+/// Bytes of a head for which memory is kept with a box.
+const KEPT_HEAD: usize = 4096;
+
 impl SidePool {
     pub(crate) fn side_of<'c>(&mut self, connection: &'c mut Connection) -> &'c mut Side {
         connection.side.get_or_insert_with(|| self.free.pop().unwrap_or_default())
@@ -329,6 +336,7 @@ impl SidePool {
         {
             side.output.shrink();
             side.input = Vec::new();
+            side.head.shrink_to(KEPT_HEAD);
             self.free.push(side);
         }
         if let Some(side) = &mut connection.side

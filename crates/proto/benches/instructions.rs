@@ -169,7 +169,7 @@ fn handshake(times: u32) {
         assert!(Handshake::is_offered_by(&request));
         let handshake = Handshake::parse(&request).expect("valid");
         let acceptance = Acceptance::new(handshake.key(), handshake.protocols()).expect("valid");
-        acceptance.write(&mut output, true, &marks);
+        acceptance.write(&mut output, &marks);
         black_box(&mut output);
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use milliways_proto::http::{
-    DEFAULT_STATUS_LINE, Declared, Instruction, InvalidHeader, Marks, StatusLine, check_header, query_value,
-    write_chunk, write_chunked_ending, write_ending, write_header, write_last_chunk, write_status,
+    DEFAULT_STATUS_LINE, Declared, Instruction, InvalidHeader, Marks, StatusLine, query_value, write_chunk,
+    write_chunked_ending, write_ending, write_header, write_last_chunk, write_status,
 };
 
 use super::{RoutedRequest, Upload};
@@ -63,25 +63,30 @@ impl Reactor {
     /// Writes the status line, such as `200 OK`; the first one counts, and later ones are ignored.
     pub fn write_status(&self, id: ConnectionId, status: &[u8]) -> Result<(), ResponseError> {
         let mut state = self.state();
-        if state.response(id)?.flags.has(Flags::STATUS_WRITTEN) {
+        let connection = state.response(id)?;
+        // A header has made it 200.
+        let has_headers = connection.side.as_ref().is_some_and(|side| !side.head.is_empty());
+        if connection.flags.has(Flags::STATUS_WRITTEN) || has_headers {
             return Ok(());
         }
         state.write_status_line(id.slot, status)
     }
 
-    /// Writes a header.
+    /// Writes a header. Without a status before it the response is one of 200, or of 101 should the request be upgraded:
+    /// nothing of it goes out before that is decided.
     pub fn write_header(&self, id: ConnectionId, name: &[u8], value: &[u8]) -> Result<(), ResponseError> {
         let mut state = self.state();
         if state.response(id)?.flags.has(Flags::HEAD_ENDED) {
             return Err(ResponseError::HeadEnded);
         }
-        // Checked first: a status line would have to be taken back.
-        check_header(name, value)?;
-        state.write_default_status(id.slot);
-        state.write(id.slot, |output| {
-            write_header(output, name, value).expect("it has just been checked");
-        });
-        Ok(())
+        let State { table, pool, .. } = &mut *state;
+        let connection = table.get(id)?;
+        if !connection.flags.has(Flags::STATUS_WRITTEN) {
+            return Ok(write_header(&mut pool.side_of(connection).head, name, value)?);
+        }
+        let mut written = Ok(());
+        state.write(id.slot, |output| written = write_header(output, name, value));
+        Ok(written?)
     }
 
     /// Completes the response with the rest of its body. `close`: the connection ends after it.
@@ -249,18 +254,19 @@ impl State {
         Ok(())
     }
 
-    fn write_default_status(&mut self, slot: u32) {
-        let Some(connection) = self.table.at(slot) else { return };
-        if !connection.flags.has(Flags::STATUS_WRITTEN) {
-            connection.flags.add(Flags::STATUS_WRITTEN);
-            self.write(slot, |output| output.extend_from_slice(DEFAULT_STATUS_LINE));
-        }
-    }
-
-    /// What is still to be written of the head, which counts as complete from now on.
+    /// What is still to be written of the head, which counts as complete from now on. To be written next.
     fn end_head(&mut self, slot: u32, close: bool) -> HeadEnd {
         let marks = *self.marks();
         let flags = self.table.at(slot).map_or(Flags::default(), |connection| {
+            if let Some(side) = &mut connection.side
+                && !side.head.is_empty()
+            {
+                let output = side.output.bytes();
+                output.extend_from_slice(DEFAULT_STATUS_LINE);
+                output.extend_from_slice(&side.head);
+                side.head.clear();
+                connection.flags.add(Flags::STATUS_WRITTEN);
+            }
             let before = connection.flags;
             connection.flags.add(Flags::STATUS_WRITTEN | Flags::HEAD_ENDED);
             before

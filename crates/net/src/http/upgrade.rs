@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use milliways_proto::http::{HttpError, InvalidHeader};
-use milliways_proto::ws::{Acceptance, Agreement, Handshake, breaks_on_deflate};
+use milliways_proto::http::HttpError;
+use milliways_proto::ws::{
+    Acceptance, Agreement, Handshake, InvalidAcceptance, SWITCHING_STATUS_LINE, breaks_on_deflate,
+};
 
 use super::RoutedRequest;
 use crate::connection::Flags;
@@ -15,19 +17,19 @@ use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale};
 pub enum UpgradeError {
     /// The response is complete already, or the request was aborted.
     Stale,
-    /// A subprotocol has a CR, LF or NUL.
-    InvalidProtocol,
+    /// The key is not the base64 form of 16 bytes, or a subprotocol has a CR, LF or NUL.
+    Invalid(InvalidAcceptance),
     /// A part of a body has been written.
     HasBegun,
 }
 
 impl fmt::Display for UpgradeError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Stale => "the response is complete, or its request was aborted",
-            Self::InvalidProtocol => "CR, LF and NUL are not allowed in a subprotocol",
-            Self::HasBegun => "a response whose body has begun cannot become a WebSocket any more",
-        })
+        match self {
+            Self::Stale => formatter.write_str("the response is complete, or its request was aborted"),
+            Self::Invalid(invalid) => invalid.fmt(formatter),
+            Self::HasBegun => formatter.write_str("a response whose body has begun cannot become a WebSocket any more"),
+        }
     }
 }
 
@@ -39,9 +41,9 @@ impl From<Stale> for UpgradeError {
     }
 }
 
-impl From<InvalidHeader> for UpgradeError {
-    fn from(InvalidHeader: InvalidHeader) -> Self {
-        Self::InvalidProtocol
+impl From<InvalidAcceptance> for UpgradeError {
+    fn from(invalid: InvalidAcceptance) -> Self {
+        Self::Invalid(invalid)
     }
 }
 
@@ -49,8 +51,8 @@ impl Reactor {
     /// Makes a request a WebSocket, whose id this gives; [`Handler::open`] is not called. `key` is the client's, and so are
     /// `protocol`, of which the first is chosen, and `extensions`.
     ///
-    /// Headers that have been written go before those of the handshake; they need a status line `101 Switching
-    /// Protocols` before them.
+    /// Headers that have been written go before those of the handshake. A status that has been written counts, and should
+    /// be `101 Switching Protocols`.
     pub fn upgrade(
         &self,
         id: ConnectionId,
@@ -64,13 +66,21 @@ impl Reactor {
         if connection.flags.has(Flags::HEAD_ENDED) {
             return Err(UpgradeError::HasBegun);
         }
-        let has_status = connection.flags.has(Flags::STATUS_WRITTEN);
         let is_broken = connection.flags.has(Flags::BREAKS_ON_DEFLATE);
         let deflate = state.behaviors.get(behavior).settings.deflate.filter(|_| !is_broken);
         let agreed = deflate.and_then(|deflate| Agreement::new(extensions, deflate));
         let acceptance = Acceptance::new(key, protocol)?.with_deflate(agreed);
         let marks = *state.marks();
-        state.write(id.slot, |output| acceptance.write(output, !has_status, &marks));
+        let connection = state.table.get(id)?;
+        let has_status = connection.flags.has(Flags::STATUS_WRITTEN);
+        let headers = connection.side.as_mut().map(|side| std::mem::take(&mut side.head)).unwrap_or_default();
+        state.write(id.slot, |output| {
+            if !has_status {
+                output.extend_from_slice(SWITCHING_STATUS_LINE);
+                output.extend_from_slice(&headers);
+            }
+            acceptance.write(output, &marks);
+        });
         let now = state.active_now();
         let State { table, pool, codecs, .. } = &mut *state;
         let connection = table.get(id)?;

@@ -311,7 +311,22 @@ fn a_request_that_its_handler_forgets_gets_500() {
 }
 
 #[test]
-fn a_request_forgotten_behind_a_written_header_ends_with_it() {
+fn a_request_forgotten_behind_a_written_status_ends_with_it() {
+    let server = Server::http(|server, event| {
+        if let Event::Request { id, .. } = event {
+            server.reactor.write_status(*id, b"200 OK").expect("good");
+            server.reactor.write_header(*id, b"A", b"b").expect("good");
+        }
+    });
+    let client = server.connect();
+    client.send(GET);
+    client.expect("HTTP/1.1 200 OK\r\nA: b\r\n");
+    client.expect_end();
+    server.expect(&["request GET /", "unanswered GET /"]);
+}
+
+#[test]
+fn a_request_forgotten_behind_a_header_is_answered_with_500() {
     let server = Server::http(|server, event| {
         if let Event::Request { id, .. } = event {
             server.reactor.write_header(*id, b"A", b"b").expect("good");
@@ -319,7 +334,8 @@ fn a_request_forgotten_behind_a_written_header_ends_with_it() {
     });
     let client = server.connect();
     client.send(GET);
-    client.expect("HTTP/1.1 200 OK\r\nA: b\r\n");
+    client.read_until("HTTP/1.1 500 Internal Server Error\r\n");
+    client.read_until("<h1>Internal Server Error</h1><hr><i>uWebSockets/20 Server</i>");
     client.expect_end();
     server.expect(&["request GET /", "unanswered GET /"]);
 }

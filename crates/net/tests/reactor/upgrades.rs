@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use milliways_net::{AppSettings, UpgradeError, WebSocketSettings};
 use milliways_proto::router::RouteKind;
-use milliways_proto::ws::Opcode;
+use milliways_proto::ws::{InvalidAcceptance, Opcode};
 
 use crate::support::{Event, GET, Server, TEXT, UPGRADE, UPGRADED, frame, masked, ok};
 
@@ -60,7 +60,13 @@ fn an_upgrade_later_with_headers_and_the_frames_that_came_meanwhile() {
         let behavior = milliways_net::BehaviorId(0);
         server.reactor.write_status(id, b"101 Switching Protocols").expect("a request");
         server.reactor.write_header(id, b"A", b"b").expect("a request");
-        assert_eq!(server.reactor.upgrade(id, behavior, KEY, b"a\r\nX: y", b""), Err(UpgradeError::InvalidProtocol));
+        for (key, protocol, invalid) in [
+            (KEY, &b"a\r\nX: y"[..], InvalidAcceptance::Protocol),
+            (b"dGhlIHNhbXBsZSBub25jZQ=\n", b"", InvalidAcceptance::Key),
+        ] {
+            let upgraded = server.reactor.upgrade(id, behavior, key, protocol, b"");
+            assert_eq!(upgraded, Err(UpgradeError::Invalid(invalid)));
+        }
         server.reactor.upgrade(id, behavior, KEY, b"", b"").expect("a request");
         server.pump();
         client.expect_response(&UPGRADED.replace("Upgrade: w", "A: b\r\nUpgrade: w"));
@@ -70,6 +76,42 @@ fn an_upgrade_later_with_headers_and_the_frames_that_came_meanwhile() {
         server.expect(&["text early"]);
         clients.push(client);
     }
+}
+
+#[test]
+fn headers_without_a_status_wait_until_that_is_decided() {
+    let server = asking(|server, event| match event {
+        Event::Upgrade { id, .. } | Event::Request { id, .. } => {
+            server.reactor.write_header(*id, b"A", b"b").expect("a request");
+            server.reactor.await_response(*id).expect("a request");
+        }
+        _ => {}
+    });
+    server.route("/*");
+    let behavior = milliways_net::BehaviorId(0);
+    let client = server.connect();
+    client.send([GET, GET].concat());
+    for end in [&b"first"[..], b"second"] {
+        server.expect(&["request GET /"]);
+        let id = server.last_id();
+        server.reactor.write_header(id, b"C", b"d").expect("a request");
+        // It is 200 already, as far as the handler is concerned.
+        server.reactor.write_status(id, b"404 Not Found").expect("a request");
+        server.reactor.respond(id, end, false).expect("a request");
+        let text = std::str::from_utf8(end).expect("ASCII");
+        server.pump();
+        client.expect_response(&ok(text).replace("Date", "A: b\r\nC: d\r\nDate"));
+    }
+    client.send(UPGRADE);
+    server.expect(&["upgrade GET /"]);
+    let id = server.last_id();
+    server.reactor.write_header(id, b"C", b"d").expect("a request");
+    assert!(server.reactor.upgrade(id, behavior, b"", b"", b"").is_err());
+    server.reactor.upgrade(id, behavior, KEY, b"", b"").expect("a request");
+    server.pump();
+    client.expect_response(&UPGRADED.replace("Upgrade: w", "A: b\r\nC: d\r\nUpgrade: w"));
+    client.send(masked(TEXT, b"hello"));
+    server.expect(&["text hello"]);
 }
 
 #[test]

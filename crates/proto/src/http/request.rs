@@ -1,5 +1,6 @@
 //! Request heads, parsed by httparse and then held to what RFC 9112 asks where a lenient reading would be dangerous.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use super::{Body, HttpError, Method};
@@ -96,6 +97,19 @@ impl<'b> Request<'b> {
         self.values(lower_name).next()
     }
 
+    /// The value of a header that is a comma-separated list, all lines of it put together (RFC 9110 section 5.3); empty
+    /// when there is none.
+    pub fn list(&self, lower_name: &[u8]) -> Cow<'b, [u8]> {
+        let mut values = self.values(lower_name);
+        let mut list = Cow::Borrowed(values.next().unwrap_or_default());
+        for value in values {
+            let list = list.to_mut();
+            list.extend_from_slice(b", ");
+            list.extend_from_slice(value);
+        }
+        list
+    }
+
     /// Names as they were sent and trimmed values, in order.
     pub fn headers(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
         self.headers.iter().map(|header| (header.name, header.value))
@@ -116,7 +130,8 @@ impl<'b> Request<'b> {
         self.body.clone()
     }
 
-    fn values(&self, lower_name: &[u8]) -> impl Iterator<Item = &'b [u8]> {
+    /// The trimmed values of all headers with this name, in order.
+    pub(crate) fn values(&self, lower_name: &[u8]) -> impl Iterator<Item = &'b [u8]> {
         self.headers
             .iter()
             .filter(move |header| {

@@ -1,44 +1,50 @@
 //! The opening handshake, server side (RFC 6455 section 4.2).
 
+use std::borrow::Cow;
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
 use super::Agreement;
-use crate::http::{HttpError, InvalidHeader, Marks, Request, check_header};
+use crate::http::{HttpError, Marks, Request, check_header};
 
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The base64 form of the 16 bytes that a key has.
-const KEY_LEN: usize = 24;
+/// The status line of an [`Acceptance`].
+pub const SWITCHING_STATUS_LINE: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n";
 
 /// A request to upgrade that can be accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handshake<'b> {
     key: &'b [u8],
-    protocols: &'b [u8],
-    extensions: &'b [u8],
+    protocols: Cow<'b, [u8]>,
+    extensions: Cow<'b, [u8]>,
 }
 
 impl<'b> Handshake<'b> {
-    /// Whether WebSocket routes are to be tried for this request: a GET with a key of 24 ASCII characters and an Upgrade
-    /// header that names websocket.
+    /// Whether WebSocket routes are to be tried for this request: a GET with a key, whose Upgrade names websocket and whose
+    /// Connection names upgrade (section 4.2.1).
     pub fn is_offered_by(request: &Request<'_>) -> bool {
         request.method() == "GET"
-            && request.header(b"sec-websocket-key").is_some_and(|key| key.len() == KEY_LEN && key.is_ascii())
+            && request.values(b"sec-websocket-key").any(is_key)
             && request.header_has_token(b"upgrade", b"websocket")
+            && request.header_has_token(b"connection", b"upgrade")
     }
 
-    /// Reads an offer; an error for a version of the protocol that is not spoken here.
+    /// Reads an offer; an error for a version of the protocol that is not spoken here, and for a key or a version that
+    /// comes more than once.
     pub fn parse(request: &Request<'b>) -> Result<Self, HttpError> {
-        if request.header(b"sec-websocket-version") != Some(b"13") {
+        // Sections 11.3.1 and 11.3.5: each "MUST NOT appear more than once in an HTTP request".
+        let key = only(request.values(b"sec-websocket-key"))?;
+        if only(request.values(b"sec-websocket-version"))? != b"13" {
             return Err(HttpError::WebSocketVersion);
         }
-        Ok(Self {
-            key: request.header(b"sec-websocket-key").unwrap_or_default(),
-            protocols: request.header(b"sec-websocket-protocol").unwrap_or_default(),
-            extensions: request.header(b"sec-websocket-extensions").unwrap_or_default(),
-        })
+        // Sections 11.3.2 and 11.3.4: several lines are one list.
+        let (protocols, extensions) =
+            (request.list(b"sec-websocket-protocol"), request.list(b"sec-websocket-extensions"));
+        Ok(Self { key, protocols, extensions })
     }
 
     /// The value of Sec-WebSocket-Key.
@@ -46,15 +52,29 @@ impl<'b> Handshake<'b> {
         self.key
     }
 
-    /// The value of Sec-WebSocket-Protocol, empty when there is none.
-    pub fn protocols(&self) -> &'b [u8] {
-        self.protocols
+    /// The values of Sec-WebSocket-Protocol, as one list; empty when there is none.
+    pub fn protocols(&self) -> &[u8] {
+        &self.protocols
     }
 
-    /// The value of Sec-WebSocket-Extensions, empty when there is none.
-    pub fn extensions(&self) -> &'b [u8] {
-        self.extensions
+    /// The values of Sec-WebSocket-Extensions, as one list; empty when there is none.
+    pub fn extensions(&self) -> &[u8] {
+        &self.extensions
     }
+}
+
+/// The value of a header that must not come twice; empty when there is none.
+fn only<'b>(mut values: impl Iterator<Item = &'b [u8]>) -> Result<&'b [u8], HttpError> {
+    let first = values.next().unwrap_or_default();
+    if values.next().is_some() { Err(HttpError::Syntax) } else { Ok(first) }
+}
+
+/// Whether this is the base64 form of 16 bytes (section 4.1): what their last character has beyond them does not matter.
+fn is_key(text: &[u8]) -> bool {
+    const DIGITS: usize = 22;
+
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    text.split_at_checked(DIGITS).is_some_and(|(digits, padding)| digits.iter().all(is_digit) && padding == b"==")
 }
 
 /// The answer that makes a connection a WebSocket.
@@ -65,15 +85,37 @@ pub struct Acceptance<'b> {
     deflate: Option<Agreement>,
 }
 
+/// Why there is no answer to accept a request with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidAcceptance {
+    /// The key is not the base64 form of 16 bytes.
+    Key,
+    /// The subprotocol has a CR, LF or NUL, which could end the head.
+    Protocol,
+}
+
+impl fmt::Display for InvalidAcceptance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Key => "the key must be the request's header sec-websocket-key, which is the base64 form of 16 bytes",
+            Self::Protocol => "CR, LF and NUL are not allowed in a subprotocol",
+        })
+    }
+}
+
+impl std::error::Error for InvalidAcceptance {}
+
 impl<'b> Acceptance<'b> {
-    /// An answer to whoever sent this key, and chooses the first of these subprotocols, if there is one. Fails for one
-    /// that could end the head.
-    pub fn new(key: &'b [u8], protocols: &'b [u8]) -> Result<Self, InvalidHeader> {
+    /// An answer to whoever sent this key, and chooses the first of these subprotocols, if there is one.
+    pub fn new(key: &'b [u8], protocols: &'b [u8]) -> Result<Self, InvalidAcceptance> {
+        if !is_key(key) {
+            return Err(InvalidAcceptance::Key);
+        }
         let first = protocols.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
         if first.is_empty() {
             return Ok(Self { key, protocol: None, deflate: None });
         }
-        check_header(b"Sec-WebSocket-Protocol", first)?;
+        check_header(b"Sec-WebSocket-Protocol", first).map_err(|_| InvalidAcceptance::Protocol)?;
         Ok(Self { key, protocol: Some(first), deflate: None })
     }
 
@@ -83,11 +125,8 @@ impl<'b> Acceptance<'b> {
         Self { deflate, ..self }
     }
 
-    /// Appends the response, its status line unless that has been written.
-    pub fn write(&self, output: &mut Vec<u8>, with_status: bool, marks: &Marks) {
-        if with_status {
-            output.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
-        }
+    /// Appends what goes behind [`SWITCHING_STATUS_LINE`] and other headers.
+    pub fn write(&self, output: &mut Vec<u8>, marks: &Marks) {
         output.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
         write_accept(output, self.key);
         output.extend_from_slice(b"\r\n");
@@ -136,6 +175,7 @@ mod tests {
         test(&request)
     }
 
+    const KEY: &[u8] = b"dGhlIHNhbXBsZSBub25jZQ==";
     const OFFER: &str = "GET /chat HTTP/1.1\r\nHost: h\r\nUpgrade: h2c, WebSocket\r\nConnection: Upgrade\r\n\
                          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
@@ -147,12 +187,12 @@ mod tests {
             let handshake = Handshake::parse(request).expect("version 13");
             let acceptance = Acceptance::new(handshake.key(), handshake.protocols()).expect("a good protocol");
             let mut output = Vec::new();
-            acceptance.write(&mut output, true, &Marks::new(SOME_TIME, true));
+            acceptance.write(&mut output, &Marks::new(SOME_TIME, true));
             output
         });
         assert_eq!(
             String::from_utf8_lossy(&response),
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "Upgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\
              Date: Thu, 01 Jan 1970 00:00:00 GMT\r\nuWebSockets: 20\r\n\r\n"
         );
@@ -160,23 +200,11 @@ mod tests {
 
     #[test]
     fn the_first_protocol_is_chosen_and_an_empty_one_is_none() {
-        let chosen = |offered: &'static [u8]| Acceptance::new(b"key", offered).map(|acceptance| acceptance.protocol);
+        let chosen = |offered: &'static [u8]| Acceptance::new(KEY, offered).map(|acceptance| acceptance.protocol);
         assert_eq!(chosen(b""), Ok(None));
         assert_eq!(chosen(b" ,a"), Ok(None));
         assert_eq!(chosen(b" a b , c"), Ok(Some(&b"a b"[..])));
-        assert_eq!(chosen(b"a\r\nX: y"), Err(InvalidHeader));
-    }
-
-    #[test]
-    fn headers_of_the_users_go_before_those_of_the_handshake() {
-        let mut output = b"HTTP/1.1 101 Switching Protocols\r\nSet-Cookie: a=b\r\n".to_vec();
-        let acceptance = Acceptance::new(b"dGhlIHNhbXBsZSBub25jZQ==", b"").expect("none is good");
-        acceptance.write(&mut output, false, &Marks::new(SOME_TIME, false));
-        assert_eq!(
-            String::from_utf8_lossy(&output),
-            "HTTP/1.1 101 Switching Protocols\r\nSet-Cookie: a=b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"
-        );
+        assert_eq!(chosen(b"a\r\nX: y"), Err(InvalidAcceptance::Protocol));
     }
 
     #[test]
@@ -189,10 +217,77 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_the_base64_form_of_16_bytes() {
+        for key in [
+            "dGhlIHNhbXBsZSBub25jZQ==",
+            "AAAAAAAAAAAAAAAAAAAAAA==",
+            "+/+/+/+/+/+/+/+/+/+/+w==",
+            "zzzzzzzzzzzzzzzzzzzzzz==",
+        ] {
+            assert!(is_key(key.as_bytes()), "{key}");
+        }
+        for key in [
+            "",
+            "=",
+            "dGhlIHNhbXBsZSBub25jZQ=",
+            "dGhlIHNhbXBsZSBub25jZQ===",
+            "dGhlIHNhbXBsZSBub25jZQQ=",
+            "dGhlIHNhbXBsZSBub25jZQQQ",
+            "dGhlIHNhbXBsZSBub25jZ===",
+            "dGhlIHNhbXBsZSBub25j-Q==",
+            "dGhlIHNhbXBsZSBub25j_Q==",
+            "dGhlIHNhbXBsZSBub25j Q==",
+            "dGhlIHNhbXBsZSBub25j\u{e9}==",
+            "========================",
+        ] {
+            assert!(!is_key(key.as_bytes()), "{key}");
+            assert_eq!(Acceptance::new(key.as_bytes(), b""), Err(InvalidAcceptance::Key), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_or_a_version_that_comes_twice_is_refused() {
+        let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        for (more, expected) in [
+            (format!("Sec-WebSocket-Version: 13\r\n{key}"), HttpError::Syntax),
+            ("Sec-WebSocket-Version: 13\r\nsec-websocket-key: x\r\n".to_owned(), HttpError::Syntax),
+            ("Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 13\r\n".to_owned(), HttpError::Syntax),
+            ("Sec-WebSocket-Version: 13\r\nsec-websocket-version: 8\r\n".to_owned(), HttpError::Syntax),
+            ("Sec-WebSocket-Version: 8\r\nSec-WebSocket-Version: 13\r\n".to_owned(), HttpError::Syntax),
+        ] {
+            let refused = with_request(&format!("{OFFER}{more}"), |request| {
+                assert!(Handshake::is_offered_by(request), "{more}");
+                Handshake::parse(request).err()
+            });
+            assert_eq!(refused, Some(expected), "{more}");
+        }
+        // One that is none before one that is.
+        let head = OFFER.replace(key, &format!("Sec-WebSocket-Key: x\r\n{key}"));
+        assert!(with_request(&head, Handshake::is_offered_by));
+    }
+
+    #[test]
+    fn several_lines_of_protocols_and_extensions_are_one_list() {
+        let head = format!(
+            "{OFFER}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: a\r\nSec-WebSocket-Extensions: x; y\r\n\
+             Sec-WebSocket-Protocol: b , c\r\nsec-websocket-extensions: permessage-deflate\r\n"
+        );
+        with_request(&head, |request| {
+            let handshake = Handshake::parse(request).expect("an offer");
+            assert_eq!(handshake.protocols(), b"a, b , c");
+            assert_eq!(handshake.extensions(), b"x; y, permessage-deflate");
+        });
+    }
+
+    #[test]
     fn what_is_no_offer() {
         for head in [
             OFFER.replace("GET", "POST"),
             OFFER.replace("h2c, WebSocket", "h2c"),
+            OFFER.replace("Upgrade: h2c, WebSocket\r\n", ""),
+            OFFER.replace("Connection: Upgrade\r\n", ""),
+            OFFER.replace("Connection: Upgrade", "Connection: keep-alive"),
+            OFFER.replace("Connection: Upgrade", "Connection: Upgraded, h2c"),
             OFFER.replace("nonce==", "nonce"),
             OFFER.replace("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ="),
             OFFER.replace("Sec-WebSocket-Key", "X"),
