@@ -822,37 +822,52 @@ export interface HttpRequest {
 export interface HttpResponse {
   /**
    * Sets the status, such as `404 Not Found`. It comes first: once a header or the body was written, or a status, it
-   * has no effect. Without it the status is `200 OK`, and that of {@link upgrade} `101 Switching Protocols`.
+   * has no effect. Without it the status is `200 OK`, and that of {@link upgrade} `101 Switching Protocols`. A number alone,
+   * `404`, gets the reason phrase that is registered with it, or an empty one.
    *
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when it is not {@link TextOrBytes}.
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when it is not a number from 200 to 999 with, after a space, a reason
+   * phrase (RFC 9112 section 4), or 101. A response that has 101 throws it from what would complete it.
    * @throws Error `ERR_MILLIWAYS_INVALID_HEADER` when it contains CR, LF or NUL (RFC 9110 section 5.5).
    */
   writeStatus(status: TextOrBytes): HttpResponse;
 
   /**
-   * Adds a header. Content-Length, Transfer-Encoding, Date and what the connection needs are written for you.
+   * Adds a header. Content-Length, Transfer-Encoding, Date and what the connection needs are written for you. Those of your
+   * own, in any letter case, stand for them, and are sent once:
+   *
+   * - Content-Length must be the length of the body, or completing the response throws. With {@link write} the body then
+   *   comes without chunks. In answer to HEAD, and with 304, it is sent as it is; with 204 it is left out.
+   * - `Transfer-Encoding: chunked` is left out where the length is known.
+   * - `Connection: close` closes the connection after the response. `keep-alive` gives way to a close.
+   * - Of several Dates the first counts.
+   * - Before {@link upgrade}, Connection, Upgrade, Sec-WebSocket-Accept and Sec-WebSocket-Extensions give way to those of the
+   *   handshake, and Sec-WebSocket-Protocol stands for the subprotocol that is passed to it.
    *
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when name or value is not {@link TextOrBytes}.
-   * @throws Error `ERR_MILLIWAYS_INVALID_HEADER` when one contains CR, LF or NUL (RFC 9110 section 5.5), or the name is
-   * empty.
+   * @throws Error `ERR_MILLIWAYS_INVALID_HEADER` when the value contains CR, LF or NUL (RFC 9110 section 5.5), the name is not
+   * a token (section 5.6.2), a Content-Length is not a whole number or another one than before, or a Transfer-Encoding is
+   * not `chunked`.
    * @throws Error `ERR_MILLIWAYS_RESPONSE_ORDER` when the body has begun.
    */
   writeHeader(key: TextOrBytes, value: TextOrBytes): HttpResponse;
 
   /**
    * Ends the headers of a response whose body comes in chunks, and sends them without waiting for the first. {@link
-   * write} does so by itself.
+   * write} does so by itself. Until then, or until the response is complete, the headers are not sent.
    *
    * @throws Error `ERR_MILLIWAYS_RESPONSE_ORDER` after {@link tryEnd}.
    */
   beginWrite(): HttpResponse;
 
   /**
-   * Sends a chunk of the body (RFC 9112 section 7.1); {@link end} sends the last. An empty one is left out.
+   * Sends a chunk of the body (RFC 9112 section 7.1); {@link end} sends the last. An empty one is left out. After a
+   * Content-Length of your own it is sent as it is.
    *
    * @returns Whether the client keeps up. When it does not, what was written is kept in memory, and {@link onWritable}
    * tells when all of it has been sent. Writing goes on being possible; waiting saves the memory.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the chunk is not {@link TextOrBytes}.
+   * @throws Error `ERR_MILLIWAYS_CONTENT_LENGTH` when the body is longer with it than your Content-Length says.
    * @throws Error `ERR_MILLIWAYS_RESPONSE_ORDER` after {@link tryEnd}.
    */
   write(chunk: TextOrBytes): boolean;
@@ -866,18 +881,21 @@ export interface HttpResponse {
    * @param closeConnection Whether to close the connection when the response was sent. `false` by default, unless the
    * client asked for it.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the body is not {@link TextOrBytes}.
+   * @throws Error `ERR_MILLIWAYS_CONTENT_LENGTH` when the body is not as long as your Content-Length says. The response can
+   * still be completed.
    */
   end(body?: TextOrBytes, closeConnection?: boolean): HttpResponse;
 
   /**
    * Completes the response without a body, and with the Content-Length that is given: as a HEAD, or a 304, is answered
-   * (RFC 9110 section 8.6). In answer to other methods a client waits for as many bytes as that says, and without a
+   * (RFC 9110 section 8.6; with 204 it is left out). In answer to other methods a client waits for as many bytes as that says, and without a
    * length for the end of the connection: pass 0, or close it.
    *
    * @param reportedContentLength In bytes. By default there is no Content-Length. Without effect once the body has
    * begun.
    * @param closeConnection As in {@link end}.
    * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when the length is no whole number.
+   * @throws Error `ERR_MILLIWAYS_CONTENT_LENGTH` when it is not what your Content-Length says.
    */
   endWithoutBody(reportedContentLength?: number, closeConnection?: boolean): HttpResponse;
 
@@ -895,6 +913,7 @@ export interface HttpResponse {
    * @returns Whether the socket has taken all of the piece, and whether the response is complete.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the piece is not {@link TextOrBytes}.
    * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when the size is no whole number.
+   * @throws Error `ERR_MILLIWAYS_CONTENT_LENGTH` when it is not what your Content-Length says.
    * @throws Error `ERR_MILLIWAYS_RESPONSE_ORDER` after {@link beginWrite} or {@link write}.
    */
   tryEnd(fullBodyOrChunk: TextOrBytes, totalSize?: number, closeConnection?: boolean): [boolean, boolean];
@@ -1084,8 +1103,9 @@ export function us_socket_local_port(listenSocket: us_listen_socket): number;
  *
  * `app.get('/hello/:name', new DeclarativeResponse().write('Hello ').writeParameterValue('name').end('!'))`
  *
- * The status and the headers come before the body. The order, and whether a status or header contains what it may not,
- * is checked when a request comes: a response that cannot be given so is broken off, with a 500 if nothing of it was
+ * The status and the headers come before the body. A status that no response can have is a RangeError
+ * `ERR_MILLIWAYS_OUT_OF_RANGE` of the route. The order, and whether a header contains what it may not or announces another
+ * length than the body has, is checked when a request comes: a response that cannot be given so is broken off, with a 500 if nothing of it was
  * written, and an Error `ERR_MILLIWAYS_NO_RESPONSE` becomes an `uncaughtException`.
  *
  * All methods throw an Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without an argument that they need. Lengths are those of
@@ -1277,6 +1297,7 @@ export interface MilliwaysError extends Error {
 
 /** The codes of errors. docs/ERRORS.md says when each occurs and what to do. */
 export type MilliwaysErrorCode =
+  | 'ERR_MILLIWAYS_CONTENT_LENGTH'
   | 'ERR_MILLIWAYS_FRAGMENT_ORDER'
   | 'ERR_MILLIWAYS_INTERNAL'
   | 'ERR_MILLIWAYS_INVALID_DATA'

@@ -9,7 +9,7 @@ const path = require('node:path');
 const { describe, it } = require('node:test');
 const { EventLog } = require('./support/EventLog.js');
 const { RawSocket } = require('./support/RawSocket.js');
-const { request, fetch, exchange, HEADERS_TOO_LARGE, OK } = require('./support/http.js');
+const { request, fetch, exchange, HEADERS_TOO_LARGE, OK, closing } = require('./support/http.js');
 const { Script } = require('./support/Script.js');
 const { App, serve } = require('./support/server.js');
 const { clear, overTLS } = require('./support/tls.js');
@@ -219,7 +219,7 @@ describe('a declarative response', () => {
 
   it('answers without JavaScript', ours, async (t) => {
     const { port } = serveDeclared(t, new uWS.DeclarativeResponse().end('ok'));
-    assert.equal(await exchange(port, request('/x', { headers: ['Connection: close'] })), OK);
+    assert.equal(await exchange(port, request('/x', { headers: ['Connection: close'] })), closing(OK));
   });
 
   it('has a status, headers, and what it quotes of the request', ours, async (t) => {
@@ -236,7 +236,7 @@ describe('a declarative response', () => {
     const { port } = serveDeclared(t, declared);
     const received = await exchange(port, request('/5?q=v%20w', { headers: ['X-Y: yy', 'Connection: close'] }));
     const head = 'HTTP/1.1 201 Made\r\na: b\r\nDate: -\r\nuWebSockets: 20\r\nTransfer-Encoding: chunked\r\n\r\n';
-    assert.equal(received, `${head}1\r\n<\r\n3\r\nv w\r\n2\r\nyy\r\n1\r\n5\r\n1\r\n>\r\n0\r\n\r\n`);
+    assert.equal(received, `${closing(head)}1\r\n<\r\n3\r\nv w\r\n2\r\nyy\r\n1\r\n5\r\n1\r\n>\r\n0\r\n\r\n`);
   });
 
   it('is made of the bytes that uWebSockets.js makes of it', ours, () => {
@@ -263,10 +263,31 @@ describe('a declarative response', () => {
     }
   });
 
+  it('with a status that no response can have is refused', ours, (t) => {
+    const app = App();
+    t.after(() => app.close());
+    for (const status of ['', 'OK', '1000 x', '100 Continue', '101 Switching Protocols']) {
+      const declared = new uWS.DeclarativeResponse().writeStatus(status).end('x');
+      assert.throws(() => app.get('/x', declared), { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE' }, status);
+    }
+  });
+
+  it('says once how its body is framed, how the connection goes on, and when it was made', ours, async (t) => {
+    const declared = new uWS.DeclarativeResponse()
+      .writeStatus('200')
+      .writeHeader('content-length', '2')
+      .writeHeader('CONNECTION', 'close')
+      .writeHeader('date', 'today')
+      .end('ok');
+    const { port } = serveDeclared(t, declared);
+    const lines = ['HTTP/1.1 200 OK', 'date: today', 'Connection: close', 'uWebSockets: 20', 'Content-Length: 2'];
+    assert.equal(await exchange(port, request('/5')), `${lines.join('\r\n')}\r\n\r\nok`);
+  });
+
   it('whose status is refused when it is written leaves the request unanswered', ours, async () => {
     const { code, reports } = await Script.run(async ({ App, uWS, RawSocket: Client, report }) => {
       process.on('uncaughtException', (error) => report('uncaught', error.code));
-      const app = App().get('/*', new uWS.DeclarativeResponse().writeStatus('200\r\nX: y').end(''));
+      const app = App().get('/*', new uWS.DeclarativeResponse().writeStatus('200 OK\r\nX: y').end(''));
       app.listen('127.0.0.1', 0, async (token) => {
         const client = await Client.connect(uWS.us_socket_local_port(token));
         client.write('GET / HTTP/1.1\r\nHost: h\r\n\r\n');

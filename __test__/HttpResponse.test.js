@@ -5,7 +5,7 @@ const { after, describe, it } = require('node:test');
 const { EventLog } = require('./support/EventLog.js');
 const { RawSocket } = require('./support/RawSocket.js');
 const { Script } = require('./support/Script.js');
-const { request, exchange, withoutDate, OK } = require('./support/http.js');
+const { request, exchange, withoutDate, OK, closing } = require('./support/http.js');
 const { DONE, CALLS, sent } = require('./support/response.js');
 const { serve } = require('./support/server.js');
 const { oursOverTLS } = require('./support/tls.js');
@@ -242,9 +242,9 @@ describe('end', () => {
   });
 
   for (const value of ['close', 'Close', 'CLOSE']) {
-    it(`closes when the request said Connection: ${value}`, async (t) => {
+    it(`closes when the request said Connection: ${value}, and says so`, async (t) => {
       const { port } = serve(t, (app) => app.any('/*', (res) => res.end('ok')));
-      assert.equal(await exchange(port, request('/', { headers: [`Connection: ${value}`] })), OK);
+      assert.equal(await exchange(port, request('/', { headers: [`Connection: ${value}`] })), closing(OK));
     });
   }
 

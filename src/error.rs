@@ -19,6 +19,12 @@ pub(crate) enum Error {
     InvalidData,
     InvalidPattern,
     InvalidHeader(ResponseError),
+    /// A status that no response can have.
+    InvalidStatus(String),
+    /// A status that only an upgrade can complete.
+    Switching(ResponseError),
+    /// A body of another length than its Content-Length says.
+    ContentLength(ResponseError),
     /// Parts of a response in an order in which they cannot be sent.
     ResponseOrder(ResponseError),
     InvalidUpgrade(UpgradeError),
@@ -50,11 +56,14 @@ impl Error {
             Self::InvalidData => "ERR_MILLIWAYS_INVALID_DATA",
             Self::InvalidPattern => "ERR_MILLIWAYS_INVALID_PATTERN",
             Self::InvalidHeader(_) => "ERR_MILLIWAYS_INVALID_HEADER",
+            Self::ContentLength(_) => "ERR_MILLIWAYS_CONTENT_LENGTH",
             Self::ResponseOrder(_) => "ERR_MILLIWAYS_RESPONSE_ORDER",
             Self::InvalidUpgrade(_) => "ERR_MILLIWAYS_INVALID_UPGRADE",
             Self::FragmentOrder(_) => "ERR_MILLIWAYS_FRAGMENT_ORDER",
             Self::InvalidDeclaration(_) => "ERR_MILLIWAYS_INVALID_DECLARATION",
-            Self::OutOfRange(_) | Self::InvalidNumber { .. } => "ERR_MILLIWAYS_OUT_OF_RANGE",
+            Self::OutOfRange(_) | Self::InvalidNumber { .. } | Self::InvalidStatus(_) | Self::Switching(_) => {
+                "ERR_MILLIWAYS_OUT_OF_RANGE"
+            }
             Self::NoResponse(..) => "ERR_MILLIWAYS_NO_RESPONSE",
             Self::Tls(_) => "ERR_MILLIWAYS_TLS",
         }
@@ -75,7 +84,14 @@ impl Error {
                 .to_owned(),
             Self::InvalidData => "Text and data can only be passed by String, ArrayBuffer or TypedArray.".to_owned(),
             Self::InvalidPattern => format!("A pattern must not have more than {MAX_SEGMENTS} segments."),
-            Self::InvalidHeader(error) | Self::ResponseOrder(error) => capitalized(&error.to_string()),
+            Self::InvalidHeader(error)
+            | Self::ResponseOrder(error)
+            | Self::Switching(error)
+            | Self::ContentLength(error) => capitalized(&error.to_string()),
+            Self::InvalidStatus(status) => format!(
+                "A status must be a number from 200 to 999 and, after a space, a reason phrase, such as '404 Not Found', \
+                 and is '{status}'."
+            ),
             Self::InvalidUpgrade(error) => capitalized(&error.to_string()),
             Self::FragmentOrder(error) => capitalized(&error.to_string()),
             Self::InvalidDeclaration(error) => capitalized(&error.to_string()),
@@ -94,9 +110,19 @@ impl Error {
 
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::OutOfRange(_) | Self::InvalidNumber { .. } => ErrorKind::RangeError,
+            Self::OutOfRange(_) | Self::InvalidNumber { .. } | Self::InvalidStatus(_) | Self::Switching(_) => {
+                ErrorKind::RangeError
+            }
             _ => ErrorKind::Error,
         }
+    }
+
+    /// For a status of these bytes.
+    pub(crate) fn invalid_status(status: &[u8]) -> Self {
+        /// Enough to recognize it by.
+        const SHOWN: usize = 64;
+
+        Self::InvalidStatus(String::from_utf8_lossy(&status[..status.len().min(SHOWN)]).into_owned())
     }
 
     /// For a panic.
@@ -143,7 +169,10 @@ impl From<ResponseError> for Error {
     fn from(error: ResponseError) -> Self {
         match error {
             ResponseError::Stale => Self::ResponseDone,
-            ResponseError::InvalidHeader => Self::InvalidHeader(error),
+            ResponseError::InvalidHeader(_) => Self::InvalidHeader(error),
+            ResponseError::InvalidStatus => Self::InvalidStatus(String::new()),
+            ResponseError::Switching => Self::Switching(error),
+            ResponseError::LengthMismatch { .. } => Self::ContentLength(error),
             ResponseError::HeadEnded | ResponseError::Mixed => Self::ResponseOrder(error),
         }
     }
@@ -151,7 +180,10 @@ impl From<ResponseError> for Error {
 
 impl From<InvalidDeclaration> for Error {
     fn from(error: InvalidDeclaration) -> Self {
-        Self::InvalidDeclaration(error)
+        match error {
+            InvalidDeclaration::Status(status) => Self::invalid_status(&status),
+            malformed @ InvalidDeclaration::Malformed { .. } => Self::InvalidDeclaration(malformed),
+        }
     }
 }
 

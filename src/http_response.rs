@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use milliways_net::{BehaviorId, ConnectionId, Reactor, Stale, UpgradeError};
+use milliways_net::{BehaviorId, ConnectionId, Reactor, ResponseError, Stale, UpgradeError};
 
 use crate::call::{Call, Returned};
 use crate::error::Error;
@@ -46,7 +46,12 @@ fn uncorked(reactor: &Reactor, id: ConnectionId) -> u32 {
 /// `responseStatus(slot, generation, status): isUncorked`
 pub(crate) fn write_status<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     let (id, reactor) = (call.id()?, &call.environment.reactor);
-    call.with_bytes(2, |status| reactor.write_status(id, status))??;
+    call.with_bytes(2, |status| {
+        reactor.write_status(id, status).map_err(|error| match error {
+            ResponseError::InvalidStatus => Error::invalid_status(status),
+            other => other.into(),
+        })
+    })??;
     flags(call, uncorked(reactor, id))
 }
 
@@ -62,7 +67,7 @@ pub(crate) fn write_header<'s>(call: &Call<'s, 4>) -> Returned<'s> {
 pub(crate) fn end<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (id, close, reactor) = (call.id()?, call.bool(3)?, &call.environment.reactor);
     let uncorked = uncorked(reactor, id);
-    call.with_bytes(2, |body| reactor.respond(id, body, close))?.map_err(done)?;
+    call.with_bytes(2, |body| reactor.respond(id, body, close))??;
     flags(call, uncorked)
 }
 
@@ -72,7 +77,7 @@ pub(crate) fn end_without_body<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let is_given = !call.js.is_undefined(call.arguments[2])?;
     let length = is_given.then(|| size(call, 2, "reportedContentLength")).transpose()?;
     let uncorked = uncorked(reactor, id);
-    reactor.respond_without_body(id, length, close).map_err(done)?;
+    reactor.respond_without_body(id, length, close)?;
     flags(call, uncorked)
 }
 

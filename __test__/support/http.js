@@ -4,6 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { RawSocket } = require('./RawSocket.js');
+const { isReference } = require('./uws.js');
 
 /** A request with a Host and the given header lines. */
 function request(target, { method = 'GET', headers = [], body = '' } = {}) {
@@ -57,8 +58,14 @@ const VERSION_NOT_SUPPORTED = errorResponse(
 /** What an answer of `end('ok')` is on the wire. */
 const OK = 'HTTP/1.1 200 OK\r\nDate: -\r\nuWebSockets: 20\r\nContent-Length: 2\r\n\r\nok';
 
+/** The text of a response as it is when the client has asked for the connection to be closed. */
+function closing(text) {
+  return isReference ? text : text.replace('\r\nDate: ', '\r\nConnection: close\r\nDate: ');
+}
+
 module.exports = {
   OK,
+  closing,
   request,
   fetch,
   exchange,

@@ -35,10 +35,15 @@ const CALLS = {
   close: (res) => res.close(),
 };
 
-/** Serves one handler, and gives everything that one request makes it send, the date replaced. */
+/**
+ * Serves one handler, and gives everything that one request makes it send, the date replaced. The request asks for the
+ * connection to be closed; that a response says so is left out, unless the handler has it done.
+ */
 async function sent(t, handler, options = {}) {
   const { port } = serve(t, (app) => app.any('/*', handler));
-  return exchange(port, request('/', { ...options, headers: [...(options.headers ?? []), 'Connection: close'] }));
+  const headers = [...(options.headers ?? []), 'Connection: close'];
+  const text = await exchange(port, request('/', { ...options, headers }));
+  return text.replace('\r\nConnection: close\r\nDate: ', '\r\nDate: ');
 }
 
 module.exports = { DONE, CALLS, sent };

@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use std::time::SystemTime;
 
-use milliways_proto::http::{Body, HttpError, MAX_HEADERS, Marks, Request, header_slots};
+use milliways_proto::http::{Body, HttpError, MAX_HEADERS, Marks, Request, ResponseHead, header_slots};
 use milliways_proto::ws::{Acceptance, Handshake};
 
 #[derive(Arbitrary, Debug)]
@@ -242,10 +242,10 @@ fn check(request: &Request<'_>, head: &[u8]) {
     {
         let mut response = Vec::new();
         let acceptance = Acceptance::new(handshake.key(), handshake.protocols()).expect("the parser lets none through");
-        acceptance.write(&mut response, &Marks::new(SystemTime::UNIX_EPOCH, true));
+        acceptance.write(&mut response, &ResponseHead::default(), &Marks::new(SystemTime::UNIX_EPOCH, true));
         // Whatever the client put in: one head, and nothing behind it.
         assert_eq!(response.windows(4).position(|bytes| bytes == b"\r\n\r\n"), Some(response.len() - 4));
-        assert!(response.starts_with(b"Upgrade: websocket\r\n"));
+        assert!(response.starts_with(b"HTTP/1.1 101 "));
     }
 }
 

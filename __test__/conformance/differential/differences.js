@@ -78,7 +78,8 @@ const DIFFERENCES = [
     holds: (entry, theirs, ours) => theirs.some(isUpgrade) && ours.join('').startsWith(theirs.join('')),
   },
   {
-    reason: 'Responses to HEAD and those of 204 and 304 have no body, 204 and 304 no length either.',
+    reason:
+      'Responses to HEAD and those of 204 and 304 have no body, nor 204 a length, and 304 only one that is reported.',
     holds: ({ bytes }, theirs, ours) =>
       theirs.length === ours.length &&
       theirs.some((text, i) => text !== ours[i]) &&
@@ -183,11 +184,29 @@ const DIFFERENCES = [
     reason: 'Chunks have the syntax of RFC 9112 section 7.1, or the request is bad.',
     holds: ({ bytes }, theirs, ours) => isChunked(bytes) && ours.includes(BAD_REQUEST),
   },
+  {
+    reason: "A program's own Content-Length is said once.",
+    holds: ({ bytes }, theirs, ours) => bytes.includes(' /own-length') && isServed(ours),
+  },
+  {
+    reason: "A program's own Connection: close closes the connection, and is said once.",
+    holds: ({ bytes }, theirs, ours) => bytes.includes(' /own-date') && isServed(ours) && ours.at(-1) !== ALIVE,
+  },
+  {
+    reason: 'A response after which the connection closes says so, also when the client has asked for it.',
+    holds: ({ bytes }, theirs, ours) =>
+      ours.at(-1) !== ALIVE &&
+      valuesOf(bytes, 'connection').some((value) => /close/i.test(value)) &&
+      ours.map(withoutClose).join('') === theirs.map(withoutClose).join(''),
+  },
 ];
 
 /** Why milliways answers otherwise, or nothing that is known. */
 function differenceFor(entry, theirs, ours) {
-  return DIFFERENCES.find(({ holds }) => holds(entry, splitAnswers(theirs), splitAnswers(ours)));
+  const [given, said] = [splitAnswers(theirs), splitAnswers(ours)];
+  const find = (told) => DIFFERENCES.find(({ holds }) => holds(entry, given, told));
+  // What says that it is the last may differ in something else besides.
+  return find(said) ?? find(said.map(withoutClose));
 }
 
 /** One string for each answer, and what follows them. */
@@ -219,6 +238,11 @@ function isRefused(ours, theirs) {
 
 function withoutBody(text) {
   return text.slice(0, text.indexOf('\r\n\r\n')).replace(/\r\nContent-Length: \d+/, '');
+}
+
+/** An answer of a handler, without the line that says that it is the last. */
+function withoutClose(text) {
+  return text.replace(/\r\nConnection: close(?=(?:\r\n[^\r]+)*?\r\nuWebSockets: 20\r\n)/, '');
 }
 
 /** The values of a header of that name, in order. */

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use milliways_proto::http::ResponseHead;
 use milliways_proto::timer::Tick;
 use milliways_proto::ws::{Contexts, Receiver};
 use mio::net::TcpStream;
@@ -64,12 +65,8 @@ impl Flags {
 
     /// The request's method is HEAD: the response has no body.
     pub(crate) const HEAD: u32 = 1 << 8;
-    /// The connection closes after the response.
+    /// The connection closes after the response, which says so.
     pub(crate) const CLOSE_AFTER: u32 = 1 << 9;
-    /// The client asked for that.
-    pub(crate) const CLOSE_ASKED: u32 = 1 << 10;
-    /// The response's status line has been written.
-    pub(crate) const STATUS_WRITTEN: u32 = 1 << 11;
     /// The response's status allows no body.
     pub(crate) const BODILESS: u32 = 1 << 12;
     /// The handler wants to answer later and to hear when it can't.
@@ -149,8 +146,8 @@ pub(crate) struct Side {
     pub(crate) input: Vec<u8>,
     /// The rest of a request's body.
     pub(crate) upload: Option<Upload>,
-    /// HTTP: header fields of a response whose status is not decided yet.
-    pub(crate) head: Vec<u8>,
+    /// The head of a response, until it is complete.
+    pub(crate) head: ResponseHead,
     /// A response whose body is being written.
     pub(crate) progress: Option<Progress>,
     /// Who is at the other end of the proxy.
@@ -164,6 +161,16 @@ pub(crate) struct Progress {
     pub(crate) offset: u64,
     /// Bytes that the head has announced; `None` when it comes in chunks.
     pub(crate) total: Option<u64>,
+    pub(crate) way: Way,
+}
+
+/// How the body of a response is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// In pieces that are kept until the socket takes them.
+    Write,
+    /// In pieces of which nothing is kept.
+    TryEnd,
 }
 
 impl Side {
@@ -173,8 +180,8 @@ impl Side {
         self.contexts = None;
         self.held = Vec::new();
         self.input = Vec::new();
-        self.head.clear();
         self.upload = None;
+        self.head.clear();
         self.progress = None;
     }
 
@@ -185,8 +192,8 @@ impl Side {
             && self.held.is_empty()
             && self.contexts.is_none()
             && self.input.is_empty()
-            && self.head.is_empty()
             && self.upload.is_none()
+            && self.head.is_empty()
             && self.progress.is_none()
             && self.proxied.is_none()
     }
@@ -295,6 +302,11 @@ impl Connection {
         self.side.as_mut()?.contexts.as_deref_mut()
     }
 
+    /// What a handler has written of the head of its response; nothing once that is complete.
+    pub(crate) fn head(&self) -> Option<&ResponseHead> {
+        Some(&self.side.as_ref()?.head)
+    }
+
     pub(crate) fn progress(&self) -> Option<&Progress> {
         self.side.as_ref()?.progress.as_ref()
     }
@@ -313,9 +325,6 @@ pub(crate) struct SidePool {
 
 /// How many are kept. A turn of the loop touches few at a time, but for a broadcast.
 const POOL_SIZE: usize = 64;
-
-/// Bytes of a head for which memory is kept with a box.
-const KEPT_HEAD: usize = 4096;
 
 impl SidePool {
     pub(crate) fn side_of<'c>(&mut self, connection: &'c mut Connection) -> &'c mut Side {
@@ -336,13 +345,13 @@ impl SidePool {
         {
             side.output.shrink();
             side.input = Vec::new();
-            side.head.shrink_to(KEPT_HEAD);
             self.free.push(side);
         }
         if let Some(side) = &mut connection.side
             && side.output.is_empty()
         {
             side.output.release();
+            side.head.release();
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::time::SystemTime;
 
-use milliways_proto::http::{DEFAULT_MAX_HEAD_SIZE, Marks, Method, Request, header_slots};
+use milliways_proto::http::{DEFAULT_MAX_HEAD_SIZE, Marks, Method, Request, ResponseHead, header_slots};
 use milliways_proto::router::{RouteKind, Router};
 use milliways_proto::timer::TimerWheel;
 use milliways_proto::ws::{
@@ -169,7 +169,7 @@ fn handshake(times: u32) {
         assert!(Handshake::is_offered_by(&request));
         let handshake = Handshake::parse(&request).expect("valid");
         let acceptance = Acceptance::new(handshake.key(), handshake.protocols()).expect("valid");
-        acceptance.write(&mut output, &marks);
+        acceptance.write(&mut output, &ResponseHead::default(), &marks);
         black_box(&mut output);
     }
 }

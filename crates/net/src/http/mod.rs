@@ -7,7 +7,7 @@ mod routed;
 mod upgrade;
 mod upload;
 
-use milliways_proto::http::{HttpError, NOT_FOUND_BODY, NOT_FOUND_STATUS, Request, header_slots};
+use milliways_proto::http::{HttpError, Request, header_slots};
 use milliways_proto::proxy::{InvalidProxyHeader, ProxyPrefix};
 use milliways_proto::ws::Handshake;
 
@@ -106,7 +106,7 @@ impl Reactor {
             connection.flags.add(Flags::HEAD);
         }
         if request.asks_to_close() {
-            connection.flags.add(Flags::CLOSE_AFTER | Flags::CLOSE_ASKED);
+            connection.flags.add(Flags::CLOSE_AFTER);
         }
         let app = connection.app();
         if let Some(body) = request.body() {
@@ -128,9 +128,7 @@ impl Reactor {
             let router = state.router_of(app, slot);
             let found = router.find(is_upgrade, request.known_method(), request.path(), skip);
             let Some((route, parameters)) = found.map(|found| (found.value.clone(), found.parameters.clone())) else {
-                state.write_status_line(slot, NOT_FOUND_STATUS).expect("a constant");
-                state.complete_response(slot, NOT_FOUND_BODY, Some(NOT_FOUND_BODY.len() as u64), false);
-                return;
+                return state.respond_not_found(slot);
             };
             if skip == 0 && expects_continue {
                 state.write(slot, |output| output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
@@ -152,13 +150,13 @@ impl Reactor {
         self.deliver_owed(id, handler);
     }
 
-    /// Answers with an error, unless an answer has begun already, and closes.
+    /// Answers with an error, unless something of an answer is on its way already, and closes.
     pub(crate) fn refuse(&self, slot: u32, error: HttpError, handler: &impl Handler) {
         let mut state = self.state();
         let id = state.table.id(slot);
         let Some(connection) = state.table.at(slot) else { return };
         let is_awaited = connection.flags.has(Flags::AWAITED);
-        if !connection.flags.has(Flags::STATUS_WRITTEN) {
+        if !connection.flags.has(Flags::HEAD_ENDED) {
             let response = if connection.flags.has(Flags::HEAD) { error.head() } else { error.response() };
             state.write(slot, |output| output.extend_from_slice(response.as_bytes()));
         }

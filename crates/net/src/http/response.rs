@@ -3,12 +3,12 @@
 use std::fmt;
 
 use milliways_proto::http::{
-    DEFAULT_STATUS_LINE, Declared, Instruction, InvalidHeader, Marks, StatusLine, query_value, write_chunk,
-    write_chunked_ending, write_ending, write_header, write_last_chunk, write_status,
+    Declared, Framing, HeaderError, Instruction, NOT_FOUND_BODY, NOT_FOUND_STATUS, ResponseHead, Status, StatusError,
+    query_value, write_chunk, write_last_chunk,
 };
 
 use super::{RoutedRequest, Upload};
-use crate::connection::{Connection, Flags, Phase, Progress};
+use crate::connection::{Connection, Flags, Phase, Progress, Way};
 use crate::state::State;
 use crate::{ConnectionId, Reactor, Stale};
 
@@ -17,19 +17,38 @@ use crate::{ConnectionId, Reactor, Stale};
 pub enum ResponseError {
     /// The response is complete already, or the request was aborted.
     Stale,
-    /// A status or header has a CR, LF or NUL, or a header's name is empty.
-    InvalidHeader,
+    /// A status or header is not one that can be sent.
+    InvalidHeader(HeaderError),
+    /// A status is not one that completes a response.
+    InvalidStatus,
+    /// The status is 101, which only an upgrade can complete.
+    Switching,
     /// The head is complete, because a part of the body has been written.
     HeadEnded,
     /// The body was begun in another way: in chunks, or with its length announced.
     Mixed,
+    /// The body has another length than the handler's own Content-Length says.
+    LengthMismatch {
+        /// Bytes that Content-Length announces.
+        announced: u64,
+        /// Bytes of the body, as far as they are known.
+        given: u64,
+    },
 }
 
 impl fmt::Display for ResponseError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::LengthMismatch { announced, given } => {
+                return write!(
+                    formatter,
+                    "the Content-Length that was written announces {announced} bytes, and the body has {given}"
+                );
+            }
+            Self::InvalidHeader(error) => return error.fmt(formatter),
             Self::Stale => "the response is complete, or its request was aborted",
-            Self::InvalidHeader => "CR, LF and NUL are not allowed in a status or header, nor an empty header name",
+            Self::InvalidStatus => "a status is a number from 200 to 999 and, after a space, a reason phrase",
+            Self::Switching => "a response with the status 101 is completed by upgrade, and by nothing else",
             Self::HeadEnded => "headers must be written before the body",
             Self::Mixed => "a body begun with write cannot go on with tryEnd, nor the other way round",
         })
@@ -44,9 +63,18 @@ impl From<Stale> for ResponseError {
     }
 }
 
-impl From<InvalidHeader> for ResponseError {
-    fn from(InvalidHeader: InvalidHeader) -> Self {
-        Self::InvalidHeader
+impl From<StatusError> for ResponseError {
+    fn from(error: StatusError) -> Self {
+        match error {
+            StatusError::Splits => Self::InvalidHeader(HeaderError::Splits),
+            StatusError::Invalid => Self::InvalidStatus,
+        }
+    }
+}
+
+impl From<HeaderError> for ResponseError {
+    fn from(error: HeaderError) -> Self {
+        Self::InvalidHeader(error)
     }
 }
 
@@ -60,70 +88,70 @@ pub struct TryEnd {
 }
 
 impl Reactor {
-    /// Writes the status line, such as `200 OK`; the first one counts, and later ones are ignored.
+    /// Writes the status, such as `200 OK` or `200`; the first one counts, and later ones are ignored.
     pub fn write_status(&self, id: ConnectionId, status: &[u8]) -> Result<(), ResponseError> {
         let mut state = self.state();
-        let connection = state.response(id)?;
-        // A header has made it 200.
-        let has_headers = connection.side.as_ref().is_some_and(|side| !side.head.is_empty());
-        if connection.flags.has(Flags::STATUS_WRITTEN) || has_headers {
-            return Ok(());
+        if !state.response(id)?.flags.has(Flags::HEAD_ENDED) {
+            state.head_of(id)?.write_status(status)?;
         }
-        state.write_status_line(id.slot, status)
+        Ok(())
     }
 
-    /// Writes a header. Without a status before it the response is one of 200, or of 101 should the request be upgraded:
-    /// nothing of it goes out before that is decided.
+    /// Writes a header. A Content-Length must be that of the body, which completing the response checks; a Connection header
+    /// with `close` closes the connection after the response.
     pub fn write_header(&self, id: ConnectionId, name: &[u8], value: &[u8]) -> Result<(), ResponseError> {
         let mut state = self.state();
         if state.response(id)?.flags.has(Flags::HEAD_ENDED) {
             return Err(ResponseError::HeadEnded);
         }
-        let State { table, pool, .. } = &mut *state;
-        let connection = table.get(id)?;
-        if !connection.flags.has(Flags::STATUS_WRITTEN) {
-            return Ok(write_header(&mut pool.side_of(connection).head, name, value)?);
-        }
-        let mut written = Ok(());
-        state.write(id.slot, |output| written = write_header(output, name, value));
-        Ok(written?)
-    }
-
-    /// Completes the response with the rest of its body. `close`: the connection ends after it.
-    pub fn respond(&self, id: ConnectionId, body: &[u8], close: bool) -> Result<(), Stale> {
-        let mut state = self.state();
-        state.response(id)?;
-        state.complete_response(id.slot, body, Some(body.len() as u64), close);
+        state.head_of(id)?.write_header(name, value)?;
         Ok(())
     }
 
+    /// Completes the response with the rest of its body. `close`: the connection ends after it.
+    pub fn respond(&self, id: ConnectionId, body: &[u8], close: bool) -> Result<(), ResponseError> {
+        let mut state = self.state();
+        state.response(id)?;
+        state.complete_response(id.slot, body, Announced::Body, close)
+    }
+
     /// Completes the response without a body; `content_length` is what its head announces nevertheless, as the answer to
-    /// a HEAD does.
+    /// a HEAD, or a 304, does.
     pub fn respond_without_body(
         &self,
         id: ConnectionId,
         content_length: Option<u64>,
         close: bool,
-    ) -> Result<(), Stale> {
+    ) -> Result<(), ResponseError> {
         let mut state = self.state();
         state.response(id)?;
-        state.complete_response(id.slot, &[], content_length, close);
-        Ok(())
+        state.complete_response(id.slot, &[], Announced::Length(content_length), close)
     }
 
-    /// Ends the head of a response whose body comes in chunks (RFC 9112 section 7.1), unless that has been done.
+    /// Ends the head of a response whose body comes in chunks (RFC 9112 section 7.1), or as long as its own Content-Length
+    /// says, unless that has been done.
     pub fn begin_chunks(&self, id: ConnectionId) -> Result<(), ResponseError> {
-        self.state().begin_chunks(id)
+        self.state().begin_write(id)
     }
 
-    /// Writes a chunk of the body. Tells whether the client keeps up: false when it waits for the socket, or is gone.
+    /// Writes a part of the body. Tells whether the client keeps up: false when it waits for the socket, or is gone.
     pub fn write_chunk(&self, id: ConnectionId, chunk: &[u8]) -> Result<bool, ResponseError> {
         let mut state = self.state();
-        state.begin_chunks(id)?;
-        let flags = state.response(id)?.flags;
+        state.begin_write(id)?;
+        let connection = state.response(id)?;
+        let progress = connection.progress().copied();
         // An empty chunk would be the last.
-        if !chunk.is_empty() && !flags.has(Flags::BODILESS | Flags::HEAD) {
-            state.write_payload(id.slot, chunk, |output| write_chunk(output, chunk.len()), b"\r\n");
+        if !chunk.is_empty() && !connection.flags.has(Flags::BODILESS | Flags::HEAD) {
+            if let Some(Progress { offset, total: Some(announced), .. }) = progress {
+                let given = offset + chunk.len() as u64;
+                if given > announced {
+                    return Err(ResponseError::LengthMismatch { announced, given });
+                }
+                state.write_payload(id.slot, chunk, |_| {}, b"");
+                state.advance(id.slot, chunk.len());
+            } else {
+                state.write_payload(id.slot, chunk, |output| write_chunk(output, chunk.len()), b"\r\n");
+            }
         }
         Ok(state.response(id)?.keeps_up())
     }
@@ -191,7 +219,7 @@ impl Reactor {
                     self.write_chunk(id, routed.parameter(name).unwrap_or_default().as_bytes()).map(|_| ())
                 }
                 Instruction::Body => Ok(()),
-                Instruction::End(bytes) => self.respond(id, bytes, false).map_err(ResponseError::from),
+                Instruction::End(bytes) => self.respond(id, bytes, false),
             };
             if written.is_err() {
                 // The request goes unanswered, which has an answer of its own.
@@ -201,36 +229,13 @@ impl Reactor {
     }
 }
 
-/// The end of a response's head: what every response has, and what is said of its body.
-struct HeadEnd {
-    marks: Marks,
-    /// From before.
-    flags: Flags,
-    close: bool,
-}
-
-impl HeadEnd {
-    /// Before a body of that length, or of one of which nothing is said.
-    fn write(&self, output: &mut Vec<u8>, content_length: Option<u64>) {
-        self.write_marks(output);
-        write_ending(output, content_length.filter(|_| !self.flags.has(Flags::BODILESS)));
-    }
-
-    /// Before a body in chunks.
-    fn write_chunked(&self, output: &mut Vec<u8>) {
-        self.write_marks(output);
-        if self.flags.has(Flags::BODILESS) { write_ending(output, None) } else { write_chunked_ending(output) }
-    }
-
-    fn write_marks(&self, output: &mut Vec<u8>) {
-        if !self.flags.has(Flags::STATUS_WRITTEN) {
-            output.extend_from_slice(DEFAULT_STATUS_LINE);
-        }
-        if self.close && !self.flags.has(Flags::CLOSE_ASKED) {
-            write_header(output, b"Connection", b"close").expect("a constant");
-        }
-        self.marks.write(output);
-    }
+/// What a response says of its length.
+#[derive(Clone, Copy)]
+pub(super) enum Announced {
+    /// That of the body, all of which is there.
+    Body,
+    /// This one, or nothing.
+    Length(Option<u64>),
 }
 
 impl State {
@@ -241,49 +246,69 @@ impl State {
         })
     }
 
-    pub(super) fn write_status_line(&mut self, slot: u32, status: &[u8]) -> Result<(), ResponseError> {
-        let mut written = Ok(StatusLine::WithBody);
-        self.write(slot, |output| written = write_status(output, status));
-        let status_line = written?;
-        if let Some(connection) = self.table.at(slot) {
-            connection.flags.add(Flags::STATUS_WRITTEN);
-            if status_line == StatusLine::WithoutBody {
-                connection.flags.add(Flags::BODILESS);
-            }
+    /// What has been written of the head of a response.
+    fn head_of(&mut self, id: ConnectionId) -> Result<&mut ResponseHead, Stale> {
+        let Self { table, pool, .. } = self;
+        Ok(&mut pool.side_of(table.get(id)?).head)
+    }
+
+    /// Takes what has been written of the head of a response.
+    pub(super) fn take_head(&mut self, slot: u32) -> ResponseHead {
+        let side = self.table.at(slot).and_then(|connection| connection.side.as_mut());
+        side.map(|side| std::mem::take(&mut side.head)).unwrap_or_default()
+    }
+
+    /// Writes the head, which is complete with that, and `payload` behind it unless the response has no body.
+    fn end_head(&mut self, slot: u32, framing: Framing, close: bool, payload: &[u8]) {
+        let (marks, mut head) = (*self.marks(), self.take_head(slot));
+        let is_begun = !head.is_empty();
+        let Some(connection) = self.table.at(slot) else { return };
+        if !head.status().has_body() {
+            connection.flags.add(Flags::BODILESS);
         }
-        Ok(())
+        if close || head.closes() {
+            connection.flags.add(Flags::CLOSE_AFTER);
+        }
+        connection.flags.add(Flags::HEAD_ENDED);
+        let closes = connection.flags.has(Flags::CLOSE_AFTER);
+        let payload = if connection.flags.has(Flags::BODILESS | Flags::HEAD) { &[] } else { payload };
+        self.write_payload(slot, payload, |output| head.finish(output, framing, closes, &marks), b"");
+        // Its memory is for the next one.
+        if is_begun && let Some(side) = self.table.at(slot).and_then(|connection| connection.side.as_mut()) {
+            side.head = head;
+        }
     }
 
-    /// What is still to be written of the head, which counts as complete from now on. To be written next.
-    fn end_head(&mut self, slot: u32, close: bool) -> HeadEnd {
-        let marks = *self.marks();
-        let flags = self.table.at(slot).map_or(Flags::default(), |connection| {
-            if let Some(side) = &mut connection.side
-                && !side.head.is_empty()
-            {
-                let output = side.output.bytes();
-                output.extend_from_slice(DEFAULT_STATUS_LINE);
-                output.extend_from_slice(&side.head);
-                side.head.clear();
-                connection.flags.add(Flags::STATUS_WRITTEN);
-            }
-            let before = connection.flags;
-            connection.flags.add(Flags::STATUS_WRITTEN | Flags::HEAD_ENDED);
-            before
-        });
-        HeadEnd { marks, flags, close }
-    }
-
-    fn begin_chunks(&mut self, id: ConnectionId) -> Result<(), ResponseError> {
+    /// The length that a response announces whose handler says that it has `given` bytes, or nothing; an error when the
+    /// handler has written a Content-Length that says otherwise.
+    fn agree_on_length(&mut self, id: ConnectionId, given: Option<u64>) -> Result<Option<u64>, ResponseError> {
         let connection = self.response(id)?;
-        match connection.progress() {
-            Some(progress) if progress.total.is_some() => return Err(ResponseError::Mixed),
+        let is_head = connection.flags.has(Flags::HEAD);
+        let Some(head) = connection.head() else { return Ok(given) };
+        let status = head.status();
+        if status == Status::SWITCHING_PROTOCOLS {
+            return Err(ResponseError::Switching);
+        }
+        match (head.length(), given) {
+            // Of a response without a body the handler knows best how long that would have been.
+            (Some(own), _) if is_head || !status.has_body() => Ok(Some(own)),
+            (Some(announced), Some(given)) if announced != given => {
+                Err(ResponseError::LengthMismatch { announced, given })
+            }
+            (Some(own), _) => Ok(Some(own)),
+            (None, given) => Ok(given),
+        }
+    }
+
+    fn begin_write(&mut self, id: ConnectionId) -> Result<(), ResponseError> {
+        match self.response(id)?.progress() {
+            Some(progress) if progress.way != Way::Write => return Err(ResponseError::Mixed),
             Some(_) => return Ok(()),
             None => {}
         }
-        let head = self.end_head(id.slot, false);
-        self.write(id.slot, |output| head.write_chunked(output));
-        self.begin_progress(id.slot, None);
+        let total = self.agree_on_length(id, None)?;
+        self.end_head(id.slot, total.map_or(Framing::Chunks, Framing::Length), false, &[]);
+        self.begin_progress(id.slot, Progress { offset: 0, total, way: Way::Write });
         Ok(())
     }
 
@@ -291,19 +316,27 @@ impl State {
     fn begin_length(&mut self, id: ConnectionId, total: u64, close: bool) -> Result<(u64, u64), ResponseError> {
         match self.response(id)?.progress() {
             // What was announced first is what the client counts on.
-            Some(Progress { offset, total: Some(total) }) => return Ok((*offset, *total)),
+            Some(Progress { offset, total: Some(total), way: Way::TryEnd }) => return Ok((*offset, *total)),
             Some(_) => return Err(ResponseError::Mixed),
             None => {}
         }
-        let head = self.end_head(id.slot, close);
-        self.write(id.slot, |output| head.write(output, Some(total)));
-        self.begin_progress(id.slot, Some(total));
+        let framing = self.framing_of_body(id, total)?;
+        self.end_head(id.slot, framing, close, &[]);
+        self.begin_progress(id.slot, Progress { offset: 0, total: Some(total), way: Way::TryEnd });
         Ok((0, total))
     }
 
-    fn begin_progress(&mut self, slot: u32, total: Option<u64>) {
+    /// How a body of that length is framed.
+    fn framing_of_body(&mut self, id: ConnectionId, length: u64) -> Result<Framing, ResponseError> {
+        // The body that a handler gives with a 304 is seldom the one that a 200 would have had (RFC 9110 section 8.6).
+        let has_body = self.response(id)?.head().is_none_or(|head| head.status().has_body());
+        let length = self.agree_on_length(id, has_body.then_some(length))?;
+        Ok(length.map_or(Framing::Unsaid, Framing::Length))
+    }
+
+    fn begin_progress(&mut self, slot: u32, progress: Progress) {
         if let Some(connection) = self.table.at(slot) {
-            self.pool.side_of(connection).progress = Some(Progress { offset: 0, total });
+            self.pool.side_of(connection).progress = Some(progress);
         }
     }
 
@@ -314,19 +347,45 @@ impl State {
         }
     }
 
-    /// Completes the response with what is left of its body; `content_length` counts if the head is not complete yet.
-    pub(super) fn complete_response(&mut self, slot: u32, body: &[u8], content_length: Option<u64>, close: bool) {
-        let Some(connection) = self.table.at(slot) else { return };
-        let has_body = |flags: Flags| !flags.has(Flags::BODILESS | Flags::HEAD);
+    /// Answers a request that no route has answered. What those that yielded have written of a head stays, unless it says
+    /// something of another body.
+    pub(super) fn respond_not_found(&mut self, slot: u32) {
+        let id = self.table.id(slot);
+        for _ in 0..2 {
+            if let Ok(head) = self.head_of(id) {
+                head.write_status(NOT_FOUND_STATUS).expect("a constant");
+            }
+            if self.complete_response(slot, NOT_FOUND_BODY, Announced::Body, false).is_ok() {
+                return;
+            }
+            drop(self.take_head(slot));
+        }
+    }
+
+    /// Completes the response with what is left of its body; what it announces counts if the head is not complete yet.
+    pub(super) fn complete_response(
+        &mut self,
+        slot: u32,
+        body: &[u8],
+        announced: Announced,
+        close: bool,
+    ) -> Result<(), ResponseError> {
+        let id = self.table.id(slot);
+        let connection = self.response(id)?;
+        let has_body = !connection.flags.has(Flags::BODILESS | Flags::HEAD);
         match connection.progress().copied() {
             None => {
-                let head = self.end_head(slot, close);
-                let body = if has_body(head.flags) { body } else { &[] };
-                self.write_payload(slot, body, |output| head.write(output, content_length), b"");
+                let framing = match announced {
+                    Announced::Body => self.framing_of_body(id, body.len() as u64)?,
+                    Announced::Length(length) => {
+                        self.agree_on_length(id, length)?.map_or(Framing::Unsaid, Framing::Length)
+                    }
+                };
+                self.end_head(slot, framing, close, body);
                 self.finish_response(slot, close);
             }
             Some(Progress { total: None, .. }) => {
-                if has_body(connection.flags) {
+                if has_body {
                     if !body.is_empty() {
                         self.write_payload(slot, body, |output| write_chunk(output, body.len()), b"\r\n");
                     }
@@ -334,17 +393,22 @@ impl State {
                 }
                 self.finish_response(slot, close);
             }
-            Some(Progress { offset, total: Some(total) }) => {
+            Some(Progress { offset, total: Some(total), way }) => {
+                let given = offset + body.len() as u64;
+                if way == Way::Write && has_body && given != total {
+                    return Err(ResponseError::LengthMismatch { announced: total, given });
+                }
                 let left = usize::try_from(total - offset).unwrap_or(usize::MAX);
                 let body = &body[..body.len().min(left)];
-                let is_short = body.len() < left && has_body(connection.flags);
-                if has_body(connection.flags) {
+                let is_short = body.len() < left && has_body;
+                if has_body {
                     self.write_payload(slot, body, |_| {}, b"");
                 }
                 // The client waits for more than there will be; the end of the connection tells it.
                 self.finish_response(slot, close || is_short);
             }
         }
+        Ok(())
     }
 
     /// After the last byte of a response: the next request's turn, or the end.

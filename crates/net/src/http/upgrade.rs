@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use milliways_proto::http::HttpError;
-use milliways_proto::ws::{
-    Acceptance, Agreement, Handshake, InvalidAcceptance, SWITCHING_STATUS_LINE, breaks_on_deflate,
-};
+use milliways_proto::http::{HttpError, ResponseHead, Status};
+use milliways_proto::ws::{Acceptance, Agreement, Handshake, InvalidAcceptance, breaks_on_deflate};
 
 use super::RoutedRequest;
 use crate::connection::Flags;
@@ -21,6 +19,8 @@ pub enum UpgradeError {
     Invalid(InvalidAcceptance),
     /// A part of a body has been written.
     HasBegun,
+    /// The status that has been written is not 101.
+    OtherStatus,
 }
 
 impl fmt::Display for UpgradeError {
@@ -29,6 +29,8 @@ impl fmt::Display for UpgradeError {
             Self::Stale => formatter.write_str("the response is complete, or its request was aborted"),
             Self::Invalid(invalid) => invalid.fmt(formatter),
             Self::HasBegun => formatter.write_str("a response whose body has begun cannot become a WebSocket any more"),
+            Self::OtherStatus => formatter
+                .write_str("a response becomes a WebSocket with the status 101 Switching Protocols, and no other"),
         }
     }
 }
@@ -51,8 +53,8 @@ impl Reactor {
     /// Makes a request a WebSocket, whose id this gives; [`Handler::open`] is not called. `key` is the client's, and so are
     /// `protocol`, of which the first is chosen, and `extensions`.
     ///
-    /// Headers that have been written go before those of the handshake. A status that has been written counts, and should
-    /// be `101 Switching Protocols`.
+    /// Headers that have been written go before those of the handshake. Of those that the handshake has itself a subprotocol
+    /// stays as it was written.
     pub fn upgrade(
         &self,
         id: ConnectionId,
@@ -66,21 +68,17 @@ impl Reactor {
         if connection.flags.has(Flags::HEAD_ENDED) {
             return Err(UpgradeError::HasBegun);
         }
+        let own_status = connection.head().and_then(ResponseHead::own_status);
+        if own_status.is_some_and(|status| status != Status::SWITCHING_PROTOCOLS) {
+            return Err(UpgradeError::OtherStatus);
+        }
         let is_broken = connection.flags.has(Flags::BREAKS_ON_DEFLATE);
         let deflate = state.behaviors.get(behavior).settings.deflate.filter(|_| !is_broken);
         let agreed = deflate.and_then(|deflate| Agreement::new(extensions, deflate));
         let acceptance = Acceptance::new(key, protocol)?.with_deflate(agreed);
         let marks = *state.marks();
-        let connection = state.table.get(id)?;
-        let has_status = connection.flags.has(Flags::STATUS_WRITTEN);
-        let headers = connection.side.as_mut().map(|side| std::mem::take(&mut side.head)).unwrap_or_default();
-        state.write(id.slot, |output| {
-            if !has_status {
-                output.extend_from_slice(SWITCHING_STATUS_LINE);
-                output.extend_from_slice(&headers);
-            }
-            acceptance.write(output, &marks);
-        });
+        let head = state.take_head(id.slot);
+        state.write(id.slot, |output| acceptance.write(output, &head, &marks));
         let now = state.active_now();
         let State { table, pool, codecs, .. } = &mut *state;
         let connection = table.get(id)?;

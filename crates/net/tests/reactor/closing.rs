@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 
-use milliways_net::{AppSettings, ConnectionId, SendError, SendStatus, Stale, WebSocketSettings};
+use milliways_net::{AppSettings, ConnectionId, ResponseError, SendError, SendStatus, Stale, WebSocketSettings};
 use milliways_proto::ws::Opcode;
 
 use crate::support::{BINARY, CLOSE, Event, GET, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, frame, masked, ok};
@@ -313,7 +313,7 @@ fn check_stale(server: &Server, id: ConnectionId) {
     assert_eq!(reactor.end(id, 1000, b"", server), Err(Stale));
     assert_eq!(reactor.close(id, server), Err(Stale));
     // And a WebSocket is no response.
-    assert_eq!(reactor.respond(id, b"", false), Err(Stale));
+    assert_eq!(reactor.respond(id, b"", false), Err(ResponseError::Stale));
 }
 
 #[test]
@@ -321,7 +321,7 @@ fn an_id_of_the_one_kind_is_stale_for_the_other() {
     let server = Server::echo(WebSocketSettings::default());
     let client = server.open();
     let id = server.last_id();
-    assert_eq!(server.reactor.respond(id, b"", false), Err(Stale));
+    assert_eq!(server.reactor.respond(id, b"", false), Err(ResponseError::Stale));
     assert_eq!(server.reactor.await_response(id), Err(Stale));
     assert_eq!(server.reactor.close_response(id, &server), Err(Stale));
     server.reactor.fail_response(id, &server);

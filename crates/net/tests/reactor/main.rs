@@ -4,6 +4,7 @@
 mod backpressure;
 mod closing;
 mod downloads;
+mod heads;
 mod http;
 mod lifecycle;
 mod panics;

@@ -49,6 +49,7 @@ fn an_upgrade_later_with_headers_and_the_frames_that_came_meanwhile() {
         }
     });
     let mut clients = Vec::new();
+    // With and without a status: the one that is due is 101.
     for early in [true, false] {
         let client = server.connect();
         client.send(UPGRADE);
@@ -58,7 +59,9 @@ fn an_upgrade_later_with_headers_and_the_frames_that_came_meanwhile() {
         server.expect(&["upgrade GET /"]);
         let id = server.last_id();
         let behavior = milliways_net::BehaviorId(0);
-        server.reactor.write_status(id, b"101 Switching Protocols").expect("a request");
+        if early {
+            server.reactor.write_status(id, b"101 Switching Protocols").expect("a request");
+        }
         server.reactor.write_header(id, b"A", b"b").expect("a request");
         for (key, protocol, invalid) in [
             (KEY, &b"a\r\nX: y"[..], InvalidAcceptance::Protocol),
@@ -123,6 +126,12 @@ fn an_upgrade_refused_forgotten_and_aborted() {
                     server.reactor.write_status(*id, b"401 Unauthorized").expect("a request");
                     server.respond(*id, "no");
                 }
+                "GET /?other" => {
+                    let behavior = milliways_net::BehaviorId(0);
+                    server.reactor.write_status(*id, b"200 OK").expect("a request");
+                    assert_eq!(server.reactor.upgrade(*id, behavior, KEY, b"", b""), Err(UpgradeError::OtherStatus));
+                    server.respond(*id, "");
+                }
                 "GET /?wait" => server.reactor.await_response(*id).expect("a request"),
                 "GET /?body" => {
                     server.reactor.write_chunk(*id, b"x").expect("a request");
@@ -138,6 +147,8 @@ fn an_upgrade_refused_forgotten_and_aborted() {
     let client = server.connect();
     client.send([&*ask("refuse"), GET].concat());
     client.expect_response("HTTP/1.1 401 Unauthorized\r\nDate: *\r\nuWebSockets: 20\r\nContent-Length: 2\r\n\r\nno");
+    client.send(ask("other"));
+    client.read_until("Content-Length: 0\r\n\r\n");
     client.send(ask("body"));
     client.read_until("0\r\n\r\n");
     server.take_log();

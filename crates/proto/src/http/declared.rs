@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::Status;
+
 /// What a request is answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declared {
@@ -30,20 +32,27 @@ pub enum Instruction {
     Status(Box<[u8]>),
 }
 
-/// Bytes that are none of `DeclarativeResponse`; the API's user is at fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidDeclaration {
-    /// Where the first step is that cannot be one.
-    pub position: usize,
+/// Why bytes are not a declared response; the API's user is at fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InvalidDeclaration {
+    /// They are not those of `DeclarativeResponse`.
+    Malformed {
+        /// Where the first step is that cannot be one.
+        position: usize,
+    },
+    /// They have this for a status.
+    Status(Box<[u8]>),
 }
 
 impl fmt::Display for InvalidDeclaration {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "a declarative response must be what DeclarativeResponse.end() returned; byte {} is not",
-            self.position
-        )
+        match self {
+            Self::Malformed { position } => write!(
+                formatter,
+                "a declarative response must be what DeclarativeResponse.end() returned; byte {position} is not"
+            ),
+            Self::Status(status) => write!(formatter, "'{}' is not a status", status.escape_ascii()),
+        }
     }
 }
 
@@ -56,7 +65,12 @@ impl Declared {
         let mut instructions = Vec::new();
         loop {
             let position = reader.position;
-            let instruction = reader.instruction().ok_or(InvalidDeclaration { position })?;
+            let instruction = reader.instruction().ok_or(InvalidDeclaration::Malformed { position })?;
+            if let Instruction::Status(status) = &instruction
+                && !Status::parse(status).is_ok_and(|(status, _)| status != Status::SWITCHING_PROTOCOLS)
+            {
+                return Err(InvalidDeclaration::Status(status.clone()));
+            }
             let is_last = matches!(instruction, Instruction::End(_));
             instructions.push(instruction);
             if is_last {
@@ -145,9 +159,19 @@ mod tests {
     fn a_part_of_a_declaration_is_none() {
         for end in 0..ALL.len() {
             let error = Declared::parse(&ALL[..end]).expect_err("incomplete");
-            assert!(error.position <= end, "{error}");
+            assert!(matches!(error, InvalidDeclaration::Malformed { position } if position <= end), "{error}");
         }
-        assert_eq!(Declared::parse(b"\x08"), Err(InvalidDeclaration { position: 0 }));
-        assert_eq!(Declared::parse(b"\x02\x06\x01\xFF\x00\x00\x00"), Err(InvalidDeclaration { position: 1 }));
+        let malformed = |position| Err(InvalidDeclaration::Malformed { position });
+        assert_eq!(Declared::parse(b"\x08"), malformed(0));
+        assert_eq!(Declared::parse(b"\x02\x06\x01\xFF\x00\x00\x00"), malformed(1));
+    }
+
+    #[test]
+    fn a_status_that_no_response_can_have_is_refused() {
+        for status in ["", "OK", "100 Continue", "101 Switching Protocols", "1000 x"] {
+            let length = u8::try_from(status.len()).expect("short");
+            let bytes = [&[7, length][..], status.as_bytes(), b"\x00\x00\x00"].concat();
+            assert_eq!(Declared::parse(&bytes), Err(InvalidDeclaration::Status(status.as_bytes().into())));
+        }
     }
 }

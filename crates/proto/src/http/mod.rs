@@ -3,20 +3,23 @@
 mod body;
 mod declared;
 mod error;
+mod head;
 mod method;
 mod multipart;
 mod query;
 mod request;
 mod response;
+mod status;
 
 pub use body::{Body, BodyChunk};
 pub use declared::{Declared, Instruction, InvalidDeclaration};
 pub use error::HttpError;
+pub use head::{Framing, HeaderError, ResponseHead, StatusError};
 pub use method::Method;
 pub use multipart::{Part, Parts};
 pub use query::query_value;
 pub use request::{DEFAULT_MAX_HEAD_SIZE, HeaderSlots, MAX_HEADERS, Request, header_slots};
 pub use response::{
-    DEFAULT_STATUS_LINE, InvalidHeader, Marks, NOT_FOUND_BODY, NOT_FOUND_STATUS, StatusLine, check_header, write_chunk,
-    write_chunked_ending, write_ending, write_header, write_last_chunk, write_status,
+    InvalidHeader, Marks, NOT_FOUND_BODY, NOT_FOUND_STATUS, check_header, write_chunk, write_last_chunk,
 };
+pub use status::{InvalidStatus, Status};

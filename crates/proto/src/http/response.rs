@@ -8,22 +8,13 @@ pub const NOT_FOUND_STATUS: &[u8] = b"404 File Not Found";
 /// The body that goes with [`NOT_FOUND_STATUS`].
 pub const NOT_FOUND_BODY: &[u8] = b"<html><body><h1>File Not Found</h1><hr><i>uWebSockets/20 Server</i></body></html>";
 
-/// A status line, a header name or a header value has a CR, LF or NUL, or the name is empty: it could end the head and
-/// begin another (response splitting).
+/// A header's value has a CR, LF or NUL, or its name is no token: it could end the head and begin another (response
+/// splitting), or be read in two ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidHeader;
 
-/// What decides whether a response has a body and how its head ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StatusLine {
-    /// The body is sent, with its Content-Length.
-    WithBody,
-    /// 1xx, 204 and 304 (RFC 9110 section 6.4.1): neither body nor Content-Length.
-    WithoutBody,
-}
-
 /// The status line of a response whose handler gave none.
-pub const DEFAULT_STATUS_LINE: &[u8] = b"HTTP/1.1 200 OK\r\n";
+pub(super) const DEFAULT_STATUS_LINE: &[u8] = b"HTTP/1.1 200 OK\r\n";
 
 /// The headers that every response has: Date and the one by which clients know the interface.
 #[derive(Clone, Copy, Debug)]
@@ -51,39 +42,31 @@ impl Marks {
     pub fn write(&self, output: &mut Vec<u8>) {
         output.extend_from_slice(&self.text[..self.length]);
     }
+
+    /// Appends those that a response with a Date of its own still needs.
+    pub fn write_without_date(&self, output: &mut Vec<u8>) {
+        output.extend_from_slice(&self.text[MARKS.len() - NAME.len()..self.length]);
+    }
 }
 
-/// Appends `HTTP/1.1 200 OK` and the like.
-pub fn write_status(output: &mut Vec<u8>, status: &[u8]) -> Result<StatusLine, InvalidHeader> {
-    check(status)?;
-    output.extend_from_slice(b"HTTP/1.1 ");
-    output.extend_from_slice(status);
-    output.extend_from_slice(b"\r\n");
-    Ok(match status {
-        [b'1', ..] | [b'2' | b'3', b'0', b'4', ..] => StatusLine::WithoutBody,
-        _ => StatusLine::WithBody,
-    })
-}
-
-/// Whether [`write_header`] takes this header.
+/// Whether this can be a header.
 pub fn check_header(name: &[u8], value: &[u8]) -> Result<(), InvalidHeader> {
-    check(name)?;
-    check(value)?;
-    if name.is_empty() { Err(InvalidHeader) } else { Ok(()) }
+    // `field-name = token` (RFC 9110 section 5.1)
+    let is_token = !name.is_empty() && name.iter().all(|byte| is_token_character(*byte));
+    let is_one_line = !value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
+    if is_token && is_one_line { Ok(()) } else { Err(InvalidHeader) }
 }
 
-/// Appends one header line.
-pub fn write_header(output: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), InvalidHeader> {
-    check_header(name, value)?;
+/// Appends one header line, of a header that [`check_header`] has found good.
+pub(super) fn write_line(output: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     output.extend_from_slice(name);
     output.extend_from_slice(b": ");
     output.extend_from_slice(value);
     output.extend_from_slice(b"\r\n");
-    Ok(())
 }
 
 /// Appends the end of a head whose body comes in chunks (RFC 9112 section 7.1).
-pub fn write_chunked_ending(output: &mut Vec<u8>) {
+pub(super) fn write_chunked_ending(output: &mut Vec<u8>) {
     output.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
 }
 
@@ -105,7 +88,7 @@ pub fn write_last_chunk(output: &mut Vec<u8>) {
 }
 
 /// Appends the end of a head whose body's length is known.
-pub fn write_ending(output: &mut Vec<u8>, content_length: Option<u64>) {
+pub(super) fn write_ending(output: &mut Vec<u8>, content_length: Option<u64>) {
     if let Some(length) = content_length {
         let mut digits = [0; 20];
         let mut start = digits.len();
@@ -125,8 +108,9 @@ pub fn write_ending(output: &mut Vec<u8>, content_length: Option<u64>) {
     output.extend_from_slice(b"\r\n");
 }
 
-fn check(text: &[u8]) -> Result<(), InvalidHeader> {
-    if text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) { Err(InvalidHeader) } else { Ok(()) }
+/// `tchar` (RFC 9110 section 5.6.2)
+fn is_token_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -138,8 +122,8 @@ mod tests {
     fn a_whole_head() {
         let mut output = Vec::new();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        assert_eq!(write_status(&mut output, b"200 OK"), Ok(StatusLine::WithBody));
-        write_header(&mut output, b"A", b"b").expect("good");
+        output.extend_from_slice(DEFAULT_STATUS_LINE);
+        write_line(&mut output, b"A", b"b");
         Marks::new(now, true).write(&mut output);
         write_ending(&mut output, Some(1203));
         assert_eq!(
@@ -170,28 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn statuses_without_a_body() {
-        for (status, expected) in [
-            ("204 No Content", StatusLine::WithoutBody),
-            ("304 Not Modified", StatusLine::WithoutBody),
-            ("101 Switching Protocols", StatusLine::WithoutBody),
-            ("205 Reset Content", StatusLine::WithBody),
-            ("404", StatusLine::WithBody),
-            ("", StatusLine::WithBody),
-        ] {
-            assert_eq!(write_status(&mut Vec::new(), status.as_bytes()), Ok(expected), "{status}");
-        }
-    }
-
-    #[test]
-    fn nothing_that_could_split_a_response_is_written() {
-        let mut output = Vec::new();
+    fn nothing_that_could_split_a_response_is_good() {
         for bad in [&b"a\rb"[..], b"a\nb", b"a\0b"] {
-            assert_eq!(write_status(&mut output, bad), Err(InvalidHeader));
-            assert_eq!(write_header(&mut output, bad, b"v"), Err(InvalidHeader));
-            assert_eq!(write_header(&mut output, b"n", bad), Err(InvalidHeader));
+            assert_eq!(check_header(bad, b"v"), Err(InvalidHeader));
+            assert_eq!(check_header(b"n", bad), Err(InvalidHeader));
         }
-        assert_eq!(write_header(&mut output, b"", b"v"), Err(InvalidHeader));
-        assert!(output.is_empty());
+        for bad in ["", " ", "a ", "a:", "a b", "a\tb", "\u{e4}", "(a)"] {
+            assert_eq!(check_header(bad.as_bytes(), b"v"), Err(InvalidHeader), "{bad}");
+        }
+        assert_eq!(check_header(b"x-A_1!#$%&'*+.^`|~", b" \tany \xe4\x7f"), Ok(()));
     }
 }

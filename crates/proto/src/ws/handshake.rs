@@ -8,12 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
 use super::Agreement;
-use crate::http::{HttpError, Marks, Request, check_header};
+use crate::http::{HttpError, Marks, Request, ResponseHead, check_header};
 
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-
-/// The status line of an [`Acceptance`].
-pub const SWITCHING_STATUS_LINE: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n";
 
 /// A request to upgrade that can be accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,12 +122,14 @@ impl<'b> Acceptance<'b> {
         Self { deflate, ..self }
     }
 
-    /// Appends what goes behind [`SWITCHING_STATUS_LINE`] and other headers.
-    pub fn write(&self, output: &mut Vec<u8>, marks: &Marks) {
+    /// Appends the response. `head`: what a handler has written of it, which goes first; of what the handshake says by
+    /// itself a subprotocol counts, and nothing else.
+    pub fn write(&self, output: &mut Vec<u8>, head: &ResponseHead, marks: &Marks) {
+        let has_protocol = head.write_upgrade(output);
         output.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
         write_accept(output, self.key);
         output.extend_from_slice(b"\r\n");
-        if let Some(protocol) = self.protocol {
+        if let Some(protocol) = self.protocol.filter(|_| !has_protocol) {
             output.extend_from_slice(b"Sec-WebSocket-Protocol: ");
             output.extend_from_slice(protocol);
             output.extend_from_slice(b"\r\n");
@@ -140,7 +139,7 @@ impl<'b> Acceptance<'b> {
             deflate.write(output);
             output.extend_from_slice(b"\r\n");
         }
-        marks.write(output);
+        head.write_marks(output, marks);
         output.extend_from_slice(b"\r\n");
     }
 }
@@ -187,12 +186,12 @@ mod tests {
             let handshake = Handshake::parse(request).expect("version 13");
             let acceptance = Acceptance::new(handshake.key(), handshake.protocols()).expect("a good protocol");
             let mut output = Vec::new();
-            acceptance.write(&mut output, &Marks::new(SOME_TIME, true));
+            acceptance.write(&mut output, &ResponseHead::default(), &Marks::new(SOME_TIME, true));
             output
         });
         assert_eq!(
             String::from_utf8_lossy(&response),
-            "Upgrade: websocket\r\nConnection: Upgrade\r\n\
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\
              Date: Thu, 01 Jan 1970 00:00:00 GMT\r\nuWebSockets: 20\r\n\r\n"
         );
@@ -205,6 +204,49 @@ mod tests {
         assert_eq!(chosen(b" ,a"), Ok(None));
         assert_eq!(chosen(b" a b , c"), Ok(Some(&b"a b"[..])));
         assert_eq!(chosen(b"a\r\nX: y"), Err(InvalidAcceptance::Protocol));
+    }
+
+    #[test]
+    fn headers_of_the_users_go_before_those_of_the_handshake() {
+        let expected = "HTTP/1.1 101 Switching Protocols\r\nSet-Cookie: a=b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: p\r\n\
+                        Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
+        let acceptance = Acceptance::new(b"dGhlIHNhbXBsZSBub25jZQ==", b"p").expect("a good protocol");
+        for has_status in [true, false] {
+            let (mut head, mut output) = (ResponseHead::default(), Vec::new());
+            if has_status {
+                head.write_status(b"101 Switching Protocols").expect("good");
+            }
+            head.write_header(b"Set-Cookie", b"a=b").expect("good");
+            acceptance.write(&mut output, &head, &Marks::new(SOME_TIME, false));
+            assert_eq!(String::from_utf8_lossy(&output), expected);
+        }
+    }
+
+    #[test]
+    fn what_a_handler_says_of_the_handshake_is_said_once() {
+        let mut head = ResponseHead::default();
+        for (name, value) in [
+            ("upgrade", "WebSocket"),
+            ("connection", "upgrade, keep-alive"),
+            ("Sec-WebSocket-Accept", "wrong"),
+            ("sec-websocket-extensions", "x"),
+            ("Sec-WebSocket-Protocol", "mine"),
+            ("sec-websocket-protocol", "yours"),
+            ("Content-Length", "0"),
+            ("Transfer-Encoding", "chunked"),
+            ("Date", "today"),
+        ] {
+            head.write_header(name.as_bytes(), value.as_bytes()).expect("good");
+        }
+        let mut output = Vec::new();
+        let acceptance = Acceptance::new(b"dGhlIHNhbXBsZSBub25jZQ==", b"p").expect("a good protocol");
+        acceptance.write(&mut output, &head, &Marks::new(SOME_TIME, false));
+        assert_eq!(
+            String::from_utf8_lossy(&output),
+            "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Protocol: mine\r\nDate: today\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+        );
     }
 
     #[test]

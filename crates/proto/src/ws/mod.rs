@@ -16,7 +16,7 @@ pub use frame::{
     FrameHeader, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, Opcode, encode_frame_header, mark_compressed, write_frame,
     write_frame_header,
 };
-pub use handshake::{Acceptance, Handshake, InvalidAcceptance, SWITCHING_STATUS_LINE, write_accept};
+pub use handshake::{Acceptance, Handshake, InvalidAcceptance, write_accept};
 pub use mask::{unmask, unmask_into};
 pub use receiver::{Event, Limits, Payload, Receiver, Step};
 pub use utf8::is_valid as is_valid_utf8;
