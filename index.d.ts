@@ -432,8 +432,8 @@ export interface WebSocketBehavior<UserData = unknown> {
   maxPayloadLength?: number;
 
   /**
-   * Seconds without anything received after which the client is disconnected: 0 for never, or 8 to 960. It is measured
-   * coarsely, to some seconds. With {@link sendPingsAutomatically} only a client that does not answer runs into it.
+   * Seconds without anything received after which the client is disconnected: 0 for never, or 8 to 960. A client that takes
+   * some of what waits to be sent to it counts as heard from. The time is measured coarsely, to some seconds. With {@link sendPingsAutomatically} only a client that does not answer runs into it.
    *
    * @default 120
    * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` from {@link TemplatedApp.ws} for what is not a number, below 0, 1 to
@@ -544,7 +544,8 @@ export interface WebSocketBehavior<UserData = unknown> {
   close?: (ws: WebSocket<UserData>, code: number, message: ArrayBuffer) => HandlerResult;
 
   /**
-   * A ping has come in, and was answered already. The ArrayBuffer, of at most 125 bytes, is lent as in {@link message}.
+   * A ping has come in, and was answered already. (While much waits for a client that reads slowly, only the newest of its
+   * pings is answered, as soon as the frame that is going out ends: RFC 6455 section 5.5.3.) The ArrayBuffer, of at most 125 bytes, is lent as in {@link message}.
    */
   ping?: (ws: WebSocket<UserData>, message: ArrayBuffer) => HandlerResult;
 
@@ -628,8 +629,8 @@ export interface WebSocket<UserData = unknown> {
 
   /**
    * Closes the connection in good order: what was sent before goes out, then a close frame (RFC 6455 section 5.5.1).
-   * The TCP connection ends once the client has answered with its own, or after 10 seconds. The `close` handler runs
-   * before this returns, with the same code and reason.
+   * The TCP connection ends once the client has answered with its own, or after 10 seconds in which it has neither done so
+   * nor taken any of what was still to be sent. The `close` handler runs before this returns, with the same code and reason.
    *
    * @param code 1000, or 3000 to 4999 for reasons of your own. Without one the frame is empty, and the handler gets 0.
    * Others are sent as they are (16 bits of them), as uWebSockets.js does; a client takes most of them for an error.

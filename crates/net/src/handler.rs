@@ -41,7 +41,7 @@ pub trait Handler {
     /// A message has arrived. Text is valid UTF-8.
     fn message(&self, reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, payload: Payload<'_>, binary: bool) {}
 
-    /// A ping has arrived; the pong is on its way.
+    /// A ping has arrived; the pong is on its way, or will be with the next frame that the socket takes.
     fn ping(&self, reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, payload: Payload<'_>) {}
 
     /// A pong has arrived.

@@ -55,7 +55,7 @@ impl Reactor {
         if before > 0 {
             state.flush_writable(slot);
         }
-        let id = state.table.id(slot);
+        let (id, now) = (state.table.id(slot), state.active_now());
         let Some(connection) = state.table.at(slot) else { return };
         if connection.flags.has(Flags::BROKEN) {
             return;
@@ -71,6 +71,9 @@ impl Reactor {
             return;
         }
         if is_websocket && after < before {
+            // Who takes what waits is there. (A long message may keep our ping from reaching him in time.)
+            connection.last_active = now;
+            connection.flags.take(Flags::PINGED);
             let behavior = connection.behavior();
             drop(state);
             self.corked(slot, || handler.drain(self, behavior, id));

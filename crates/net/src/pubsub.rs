@@ -256,7 +256,7 @@ impl State {
                 continue;
             }
             if is_offered {
-                self.hold(slot, &frame[before..]);
+                self.hold(slot, &frame[before..], before > 0);
             } else {
                 self.queue_published(slot, frame);
             }

@@ -216,12 +216,12 @@ impl State {
         taken
     }
 
-    /// Keeps what the socket has just refused.
-    pub(crate) fn hold(&mut self, slot: u32, refused: &[u8]) {
+    /// Keeps what the socket has just refused. `is_begun`: it is the rest of a frame.
+    pub(crate) fn hold(&mut self, slot: u32, refused: &[u8], is_begun: bool) {
         let Some(connection) = self.table.at(slot) else { return };
         let is_broken = connection.flags.has(Flags::BROKEN);
         let output = &mut self.pool.side_of(connection).output;
-        output.hold(refused);
+        output.hold(refused, is_begun);
         if is_broken {
             output.lose();
         }
@@ -242,8 +242,22 @@ impl State {
         let Some(connection) = self.table.at(slot) else { return };
         if let Some(side) = &mut connection.side {
             let session = if connection.flags.has(Flags::TLS) { self.sessions.at(slot) } else { None };
-            if push(&mut side.output, Wire { stream: &connection.stream, session }).is_err() {
+            let has_frames = connection.phase == Phase::WebSocket;
+            let before = side.output.backpressure();
+            if push(&mut side.output, Wire { stream: &connection.stream, session, has_frames }).is_err() {
                 connection.flags.add(Flags::BROKEN);
+            }
+            let after = side.output.backpressure();
+            // Who takes a large response, or what waited when his WebSocket was closed, has his time as long as he takes some.
+            let has_moved = if before == 0 { after > 0 } else { after < before };
+            let is_timed = match connection.phase {
+                Phase::Request | Phase::Response => after > 0,
+                Phase::Closing => true,
+                Phase::WebSocket => false,
+            };
+            if has_moved && is_timed {
+                connection.last_active = self.now + 1;
+                self.arm(slot);
             }
         }
         self.settle(slot);
@@ -293,11 +307,6 @@ impl State {
                     // An error means that the connection is gone, which reading it will tell.
                     let _ = connection.stream.shutdown(std::net::Shutdown::Write);
                 }
-            }
-            // Whoever takes a large response has his time, as long as he takes some.
-            Phase::Request | Phase::Response | Phase::Closing if is_blocked => {
-                connection.last_active = self.now + 1;
-                self.arm(slot);
             }
             _ => {}
         }

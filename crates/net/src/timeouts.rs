@@ -1,7 +1,7 @@
 //! Deadlines of connections, and what happens at them.
 
 use milliways_proto::timer::Tick;
-use milliways_proto::ws::{CloseFrame, Opcode, write_frame};
+use milliways_proto::ws::CloseFrame;
 
 use crate::connection::{Connection, Flags, Phase};
 use crate::http::is_clients_turn;
@@ -12,6 +12,11 @@ use crate::{Handler, Reactor};
 
 /// Seconds a peer has to take what is buffered, and to answer our Close frame and our FIN.
 const CLOSE_TIMEOUT: Tick = 10;
+
+/// Seconds after a peer has taken something in which its socket is asked each second for more room. The kernel says that
+/// there is some when that is a good part of its buffer; without asking, what it took soon after would be noticed at the
+/// deadline, and be mistaken for a sign that somebody reads.
+const SETTLING: Tick = 1;
 
 /// Seconds that a peer has for the handshake of TLS.
 const HANDSHAKE_TIMEOUT: Tick = 10;
@@ -54,7 +59,7 @@ impl Reactor {
             Due::Abandon => self.state().abandon_body(slot),
             Due::Offer => self.offer_again(slot, handler),
             Due::Ping => self.state().write_ping(slot),
-            Due::Idle => self.fail_websocket(slot, 1001, "WebSocket timed out from inactivity", handler),
+            Due::Idle => self.end_silent(slot, handler),
             Due::Lifetime => {
                 let reason = b"please reconnect";
                 self.finish_websocket(slot, CloseFrame { code: 1000, reason }, Fin::AfterPeer, 1000, reason, handler);
@@ -92,7 +97,13 @@ impl State {
             Some(connection) => deadline(connection, &self.apps, self.behaviors.settings_of(connection)),
             None => None,
         };
+        let is_settling = self.table.at(slot).is_some_and(|connection| {
+            connection.phase != Phase::WebSocket
+                && connection.backpressure() > 0
+                && self.now < connection.last_active + SETTLING
+        });
         match deadline {
+            Some(deadline) if is_settling => self.wheel.schedule(slot, deadline.min(self.now + 1)),
             Some(deadline) => self.wheel.schedule(slot, deadline),
             None => self.wheel.cancel(slot),
         }
@@ -102,6 +113,9 @@ impl State {
         let Some(connection) = self.table.at(slot) else { return Due::Nothing };
         let settings = self.behaviors.settings_of(connection);
         if deadline(connection, &self.apps, settings).is_none_or(|deadline| deadline > now) {
+            if settings.is_none() && connection.backpressure() > 0 {
+                self.flush_writable(slot);
+            }
             return Due::Nothing;
         }
         let Some(settings) = settings else {
@@ -133,10 +147,6 @@ impl State {
         }
         connection.flags.add(Flags::PINGED);
         Due::Ping
-    }
-
-    fn write_ping(&mut self, slot: u32) {
-        self.write(slot, |output| write_frame(output, Opcode::Ping, true, &[]));
     }
 }
 

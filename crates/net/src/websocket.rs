@@ -10,6 +10,7 @@ use milliways_proto::ws::{
 };
 
 use crate::connection::{Connection, Flags, Phase};
+use crate::output::Output;
 use crate::state::State;
 use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale};
 
@@ -27,7 +28,10 @@ pub enum SendStatus {
 /// When our FIN follows a Close frame of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fin {
-    /// With it: the peer's has come before, or nothing that it says can count.
+    /// With it, as the peer has broken the protocol. Messages that wait are dropped: the Close frame is to arrive, as soon as
+    /// the frame is out that has begun to go out.
+    AtOnce,
+    /// With it, as the peer's has come before. What waits goes out first.
     Now,
     /// When the peer's has come (RFC 6455 section 7.1.1). Some clients throw away what they have not looked at yet when a
     /// connection ends before.
@@ -68,9 +72,6 @@ impl From<Stale> for SendError {
 
 /// The header of a frame with 126 to 65,535 bytes (RFC 6455 section 5.2).
 const MEDIUM_HEADER: usize = 4;
-
-/// Bytes waiting for the peer above which its Pings are not answered.
-const MAX_PONG_BACKLOG: usize = 64 * 1024;
 
 impl Reactor {
     /// Sends a frame: a whole message or, unless `fin`, a fragment.
@@ -273,17 +274,21 @@ impl Reactor {
         }
     }
 
+    /// RFC 6455 section 7.1.7, Fail the WebSocket Connection.
     fn refuse_message(&self, slot: u32, violation: Violation, handler: &impl Handler) {
-        self.fail_websocket(slot, violation.close_code(), violation.reason(), handler);
+        let frame = CloseFrame { code: violation.close_code(), reason: &[] };
+        let reason = violation.reason().as_bytes();
+        self.finish_websocket(slot, frame, Fin::AtOnce, CloseFrame::ABNORMAL, reason, handler);
     }
 
-    /// RFC 6455 section 7.1.7, Fail the WebSocket Connection: a Close frame, if the socket takes any.
-    pub(crate) fn fail_websocket(&self, slot: u32, code: u16, reason: &str, handler: &impl Handler) {
+    /// Ends a WebSocket that has been silent for too long; with a Close frame, unless the peer takes nothing either.
+    pub(crate) fn end_silent(&self, slot: u32, handler: &impl Handler) {
+        let reason = "WebSocket timed out from inactivity";
         let is_blocked = self.state().table.at(slot).is_some_and(|connection| connection.backpressure() > 0);
         if is_blocked {
             self.lose_websocket(slot, CloseFrame::ABNORMAL, reason, handler);
         } else {
-            let frame = CloseFrame { code, reason: &[] };
+            let frame = CloseFrame { code: 1001, reason: &[] };
             self.finish_websocket(slot, frame, Fin::Now, CloseFrame::ABNORMAL, reason.as_bytes(), handler);
         }
     }
@@ -302,7 +307,15 @@ impl Reactor {
         let id = state.table.id(slot);
         let Some(behavior) = state.table.at(slot).map(|connection| connection.behavior()) else { return };
         state.deliver_before(slot);
+        if fin == Fin::AtOnce
+            && let Some(output) = state.blocked_output(slot)
+        {
+            output.drop_frames();
+        }
         state.write(slot, |output| frame.write(output));
+        if let Some(side) = state.table.at(slot).and_then(|connection| connection.side.as_mut()) {
+            side.output.end_frames();
+        }
         state.websockets -= 1;
         let left = state.leave_topics(slot);
         let receiver = state.table.at(slot).map(Connection::take_receiver).unwrap_or_default();
@@ -325,6 +338,11 @@ impl Reactor {
         match receiver.handle(bytes, LAST_LIMITS) {
             Ok(Step { consumed, event }) if !matches!(event, Some(Event::Close(_))) => {
                 state.await_close(slot, receiver);
+                // A peer that is still taking what was sent before wants to know that we are there. Nothing follows our Close
+                // frame.
+                if let (Some(Event::Ping(mut payload)), Some(output)) = (event, state.blocked_output(slot)) {
+                    output.push_pong(payload.bytes());
+                }
                 return consumed;
             }
             // It says no more, or nothing that can be understood.
@@ -456,12 +474,30 @@ impl State {
         Ok(is_over)
     }
 
-    /// RFC 6455 section 5.5.3: not every Ping has to be answered, so that one who sends them and reads nothing does not
-    /// fill our memory.
+    /// Answers a Ping: ahead of what waits, so that a peer that is still taking a long message does not believe that we have
+    /// gone. Of several Pings the newest is answered (RFC 6455 section 5.5.3).
     fn write_pong(&mut self, slot: u32, payload: &[u8]) {
-        if self.table.at(slot).is_some_and(|connection| connection.backpressure() < MAX_PONG_BACKLOG) {
-            self.write(slot, |output| write_frame(output, Opcode::Pong, true, payload));
+        match self.blocked_output(slot) {
+            Some(output) => output.push_pong(payload),
+            None => self.write(slot, |output| write_frame(output, Opcode::Pong, true, payload)),
         }
+    }
+
+    /// Sends a Ping, ahead of what waits.
+    pub(crate) fn write_ping(&mut self, slot: u32) {
+        match self.blocked_output(slot) {
+            Some(output) => output.push_ping(),
+            None => self.write(slot, |output| write_frame(output, Opcode::Ping, true, &[])),
+        }
+    }
+
+    /// The output of a connection whose socket has refused some of it.
+    fn blocked_output(&mut self, slot: u32) -> Option<&mut Output> {
+        let connection = self.table.at(slot)?;
+        if connection.backpressure() == 0 {
+            return None;
+        }
+        Some(&mut connection.side.as_mut()?.output)
     }
 
     fn send_status(&mut self, id: ConnectionId) -> Result<SendStatus, SendError> {

@@ -83,6 +83,9 @@ impl Reactor {
         let State { table, pool, codecs, .. } = &mut *state;
         let connection = table.get(id)?;
         connection.become_websocket(behavior, now);
+        if let Some(side) = &mut connection.side {
+            side.output.begin_frames();
+        }
         if let Some(agreement) = agreed {
             connection.flags.add(Flags::DEFLATE);
             if let Some(contexts) = codecs.contexts(agreement) {

@@ -358,16 +358,6 @@ fn ending_delivers_what_waits_to_a_client_that_has_finished() {
 }
 
 #[test]
-fn a_violation_of_a_client_that_does_not_read_ends_the_connection() {
-    let server = Server::websocket(unlimited(), |_, _| {});
-    let (client, id) = open_slow(&server);
-    Stream::new().fill(&server, id);
-    client.send(masked(0x83, b""));
-    server.expect(&["close 1006 Received invalid WebSocket frame"]);
-    server.expect_empty();
-}
-
-#[test]
 fn a_response_is_delivered_before_its_connection_is_closed() {
     let body = "0123456789abcdef".repeat(1 << 17);
     let response = ok(&body).replace("Date", "Connection: close\r\nDate");

@@ -3,6 +3,7 @@
 
 mod backpressure;
 mod closing;
+mod control_frames;
 mod downloads;
 mod heads;
 mod http;

@@ -330,8 +330,7 @@ fn a_response_that_is_not_read_ends_its_connection() {
         server.expect(&["request GET /"]);
         server.pass(almost(10));
         assert_eq!(server.stats().connections, 1);
-        // At the first deadline the kernel may still have taken a little more, which looks like progress.
-        server.pass_seconds(14);
+        server.pass_seconds(4);
         server.expect_empty();
         let received = client.read_rest().unwrap_or_default();
         assert!(received.len() < 4 << 20);
@@ -393,6 +392,49 @@ fn a_peer_that_does_not_answer_our_close_frame_or_our_fin_is_dropped() {
         server.expect_empty();
         server.expect(&["close 1000 "]);
     }
+}
+
+#[test]
+fn a_peer_that_does_not_read_what_waited_at_the_end_is_dropped() {
+    for message in [60_000, 3 << 20] {
+        let server = Server::websocket(WebSocketSettings { max_backpressure: 0, ..idle_after(0) }, |_, _| {});
+        let client = server.connect_with_small_buffer();
+        client.upgrade();
+        let id = server.last_id();
+        while server.send(id, Opcode::Binary, &vec![0; message]) != SendStatus::Backpressure {}
+        server.end(id, 1000, "");
+        server.expect(&["close 1000 "]);
+        // What it sends does not help.
+        client.send(masked(PING, b""));
+        server.pass(almost(10));
+        assert_eq!(server.stats().connections, 1);
+        // The kernel may have taken a little more in the first second or two.
+        server.pass_seconds(4);
+        server.expect_empty();
+    }
+}
+
+#[test]
+fn a_peer_that_reads_what_waited_at_the_end_slowly_gets_it_and_time_to_answer() {
+    let server = Server::websocket(WebSocketSettings { max_backpressure: 0, ..idle_after(0) }, |_, _| {});
+    let client = server.connect_with_small_buffer();
+    client.upgrade();
+    let id = server.last_id();
+    let message = vec![7; 8 << 20];
+    assert_eq!(server.send(id, Opcode::Binary, &message), SendStatus::Backpressure);
+    server.end(id, 1000, "");
+    let all = [frame(0x82, &message), b"\x88\x02\x03\xe8".to_vec()].concat();
+    // The kernel keeps the last third.
+    let (slowly, rest) = all.split_at(all.len() / 3 * 2);
+    for piece in slowly.chunks(all.len() / 20) {
+        server.pass_seconds(6);
+        client.expect(piece);
+    }
+    client.expect(rest);
+    server.pass_seconds(8);
+    client.answer_close();
+    client.finish();
+    server.expect_empty();
 }
 
 #[test]

@@ -123,6 +123,19 @@ pub fn encode_frame_header(opcode: Opcode, fin: bool, payload_len: usize) -> ([u
     (header, header_len)
 }
 
+/// How long the frame is whose header stands at the start of `bytes`, which a server has written: header and payload. The
+/// payload need not be there.
+pub fn frame_len(bytes: &[u8]) -> usize {
+    match bytes[1] & 0x7F {
+        126 => 4 + usize::from(u16::from_be_bytes([bytes[2], bytes[3]])),
+        127 => {
+            let length: [u8; 8] = bytes[2..10].try_into().expect("eight bytes");
+            10 + u64::from_be_bytes(length) as usize
+        }
+        length => 2 + usize::from(length),
+    }
+}
+
 /// Appends [`encode_frame_header`].
 pub fn write_frame_header(output: &mut Vec<u8>, opcode: Opcode, fin: bool, payload_len: usize) {
     let (header, header_len) = encode_frame_header(opcode, fin, payload_len);
@@ -193,6 +206,7 @@ mod tests {
             let mut output = Vec::new();
             write_frame_header(&mut output, Opcode::Binary, true, length);
             assert_eq!(output, expected);
+            assert_eq!(frame_len(&output), output.len() + length);
         }
         let mut output = Vec::new();
         write_frame(&mut output, Opcode::Text, false, b"Hel");

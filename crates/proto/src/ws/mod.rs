@@ -13,8 +13,8 @@ pub use close::{CloseFrame, Violation, truncate_reason};
 pub use compression::{Codecs, Contexts};
 pub use deflate::{Agreement, DeflateSettings, breaks_on_deflate};
 pub use frame::{
-    FrameHeader, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, Opcode, encode_frame_header, mark_compressed, write_frame,
-    write_frame_header,
+    FrameHeader, MAX_CONTROL_PAYLOAD, MAX_FRAME_HEADER, Opcode, encode_frame_header, frame_len, mark_compressed,
+    write_frame, write_frame_header,
 };
 pub use handshake::{Acceptance, Handshake, InvalidAcceptance, write_accept};
 pub use mask::{unmask, unmask_into};

@@ -51,6 +51,23 @@ pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// The frames from a server that are in `bytes`: first bytes and payloads.
+pub(crate) fn frames(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut all = Vec::new();
+    let mut rest = bytes;
+    while let [first, length, ..] = *rest {
+        let (header, length) = match length {
+            126 => (4, usize::from(u16::from_be_bytes([rest[2], rest[3]]))),
+            127 => (10, u64::from_be_bytes(rest[2..10].try_into().expect("eight bytes")) as usize),
+            length => (2, usize::from(length)),
+        };
+        all.push((first, rest[header..header + length].to_vec()));
+        rest = &rest[header + length..];
+    }
+    assert_eq!(rest, b"", "half a header");
+    all
+}
+
 fn header(first: u8, mask: u8, length: usize) -> Vec<u8> {
     let mut bytes = vec![first];
     if length < 126 {
