@@ -391,7 +391,7 @@ export type ListenHandler = (listenSocket: us_listen_socket | false) => HandlerR
 
 // Any type, so that `(ws, message) => ws.send(message)` and async functions both fit. `unknown` would do that as well,
 // but a handler read back from a behavior would no longer be assignable to one that is declared to return void.
-/** What a handler returns is ignored, but for a promise that delays the detaching of the bytes it was given. */
+/** What a handler returns is ignored. After one that returns a promise, microtasks run before the next event. */
 export type HandlerResult = any;
 
 /**
@@ -515,9 +515,8 @@ export interface WebSocketBehavior<UserData = unknown> {
   /**
    * A message has come in, whole.
    *
-   * The ArrayBuffer is lent. It is detached, which makes it empty, when the handler has returned and the microtasks and
-   * `process.nextTick` callbacks that were due have run. Copy what is needed longer: `message.slice(0)`. Passing it to
-   * {@link WebSocket.send} copies it.
+   * The ArrayBuffer is the handler's own. It may be kept, written to, transferred and handed to asynchronous functions
+   * such as `fs.write`: its memory is used for nothing else.
    *
    * @param isBinary Whether it is binary. Text is UTF-8, and was checked to be (RFC 6455 section 8.1).
    */
@@ -525,8 +524,10 @@ export interface WebSocketBehavior<UserData = unknown> {
 
   /**
    * A message to this client was dropped, because more than {@link maxBackpressure} bytes were waiting; `send` has not
-   * returned yet, or it was published. The ArrayBuffer is lent as in {@link message}. Of a message in parts this is told
-   * for each, and `isBinary` counts for the first.
+   * returned yet, or it was published. The ArrayBuffer is the handler's own, as in {@link message}. Of a message in
+   * parts this is told for each, and `isBinary` counts for the first.
+   *
+   * While a handler of this runs, none is called for what is dropped: `send` returns 2 in it, and that is all.
    */
   dropped?: (ws: WebSocket<UserData>, message: ArrayBuffer, isBinary: boolean) => HandlerResult;
 
@@ -545,11 +546,12 @@ export interface WebSocketBehavior<UserData = unknown> {
 
   /**
    * A ping has come in, and was answered already. (While much waits for a client that reads slowly, only the newest of its
-   * pings is answered, as soon as the frame that is going out ends: RFC 6455 section 5.5.3.) The ArrayBuffer, of at most 125 bytes, is lent as in {@link message}.
+   * pings is answered, as soon as the frame that is going out ends: RFC 6455 section 5.5.3.) The ArrayBuffer, of at most
+   * 125 bytes, is the handler's own.
    */
   ping?: (ws: WebSocket<UserData>, message: ArrayBuffer) => HandlerResult;
 
-  /** A pong has come in, asked for or not. The ArrayBuffer, of at most 125 bytes, is lent as in {@link message}. */
+  /** A pong has come in, asked for or not. The ArrayBuffer, of at most 125 bytes, is the handler's own. */
   pong?: (ws: WebSocket<UserData>, message: ArrayBuffer) => HandlerResult;
 
   /**
@@ -1005,9 +1007,8 @@ export interface HttpResponse {
    * Receives the request's body in chunks, as they come. A request without a body gives one empty chunk, which is the
    * last. See {@link HttpResponse} for when a body is read.
    *
-   * @param handler Gets a chunk and whether it is the last. The ArrayBuffer is lent: it is detached, which makes it
-   * empty, when the handler has returned; if it is async, when what it awaits first has settled, provided that this
-   * needs no input or output. Copy what is needed longer: `chunk.slice(0)`.
+   * @param handler Gets a chunk and whether it is the last. The ArrayBuffer is the handler's own: it may be kept, and
+   * handed to asynchronous functions such as `fs.write`.
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function.
    */
   onData(handler: (chunk: ArrayBuffer, isLast: boolean) => HandlerResult): HttpResponse;
@@ -1015,7 +1016,7 @@ export interface HttpResponse {
   /**
    * Receives the request's body as {@link onData} does.
    *
-   * @param handler Gets a chunk, lent as in `onData`, and the bytes that can still come after it: `2n ** 64n - 1n`
+   * @param handler Gets a chunk, as in `onData`, and the bytes that can still come after it: `2n ** 64n - 1n`
    * while that is unknown, because the body comes in chunks (RFC 9112 section 7.1), and `0n` with the last.
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function.
    */
@@ -1026,8 +1027,8 @@ export interface HttpResponse {
    *
    * @param maxSize The longest body, in bytes, that is kept.
    * @param handler Runs once: with the body, empty when there is none, or with null as soon as the body is larger than
-   * `maxSize`. The rest is discarded then, and the response can still be given. The ArrayBuffer is lent as in
-   * {@link onData}.
+   * `maxSize`. The rest is discarded then, and the response can still be given. The ArrayBuffer is the
+   * handler's own, as in {@link onData}.
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` with fewer than two arguments.
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when the handler is no function.
    * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` when the size is no whole number.

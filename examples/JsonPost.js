@@ -35,7 +35,6 @@ uWS
         res.writeStatus('413 Content Too Large').end(`At most ${MAX_BODY} bytes.\n`, true);
         return;
       }
-      // The ArrayBuffer is lent, and empty once we have returned or awaited something: parsing comes first.
       const item = parse(body);
       if (typeof item?.name !== 'string') {
         res.writeStatus('400 Bad Request').end('This is no JSON object with a name.\n');

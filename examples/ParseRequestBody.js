@@ -51,7 +51,6 @@ uWS
       }
       let content;
       try {
-        // The ArrayBuffer is lent, and empty when we have returned. What is made from it here is ours.
         content = kind.parse(body, contentType);
       } catch (error) {
         // What was sent may be quoted in it. As plain text it can be no script to a browser.

@@ -89,8 +89,8 @@ function receive(res, target) {
     file.destroy(new Error('the client left'));
   });
   res.onData((chunk, isLast) => {
-    // The chunk is lent, and the file is written later: slice(0) makes a copy.
-    const hasRoom = file.write(Buffer.from(chunk.slice(0)));
+    // The chunk is ours, and may be written later. (In uWebSockets.js it has to be copied: chunk.slice(0).)
+    const hasRoom = file.write(Buffer.from(chunk));
     if (isLast) file.end();
     // The disk is slower than the network. Reading stops, the kernel's buffers fill, and the client has to wait.
     else if (!hasRoom) res.pause();

@@ -21,7 +21,7 @@ uWS
       ws.send('Welcome. What you send comes back.');
     },
 
-    // The message is lent: the ArrayBuffer is empty once this function has returned. Sending copies it.
+    // The message is an ArrayBuffer of our own. It may be kept; sending copies it.
     message: (ws, message, isBinary) => {
       const status = ws.send(message, isBinary);
       // 0 says that the client reads more slowly than it sends. The message waits in memory; see drain.

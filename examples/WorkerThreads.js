@@ -73,7 +73,7 @@ function serve(port, leader) {
       },
       message: (ws, message, isBinary) => {
         app.publish(TOPIC, message, isBinary);
-        // It is copied, so it does not matter that the message is lent.
+        // The message is copied for each of the other threads.
         channel.postMessage({ message, isBinary });
       },
     })

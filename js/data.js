@@ -1,11 +1,15 @@
 'use strict';
 
-/**
- * Text or data as the addon takes it. Node-API 8 knows no shared memory, and bytes that another thread may be changing
- * are copied before anything depends on them.
- */
+const { isSharedArrayBuffer } = require('node:util/types');
+
+const native = require('./native');
+
+// Node-API 8 knows no shared memory but that of typed arrays.
+native.setSharedView((value) => (isSharedArrayBuffer(value) ? new Uint8Array(value) : undefined));
+
+/** Text or data as the addon takes it. */
 function toData(data) {
-  return data instanceof SharedArrayBuffer ? new Uint8Array(data).slice() : data;
+  return data;
 }
 
 /** Added to what says whether a message is binary. */

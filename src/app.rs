@@ -54,7 +54,7 @@ pub(crate) fn add_route<'s>(call: &Call<'s, 5>) -> Returned<'s> {
             Some(Route::Http(RouteId(u32::try_from(key).expect("a route takes more than a byte"))))
         }
         None if call.js.is_undefined(call.arguments[4])? => None,
-        None => Some(Route::Declared(Rc::new(call.with_bytes(4, Declared::parse)??))),
+        None => Some(Route::Declared(Rc::new(call.with_bytes(4, |_, bytes| Declared::parse(bytes))??))),
     };
     match environment.reactor.route(app, domain, kind, &pattern, route.clone()) {
         Ok(replaced) => environment.forget(replaced.as_ref()),
@@ -87,18 +87,17 @@ pub(crate) fn leave_out_name<'s>(call: &Call<'s, 0>) -> Returned<'s> {
 /// `webSocketPublish`.
 pub(crate) fn publish<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (app, environment) = (AppId(call.u32(0)?), call.environment);
-    let topic = call.with_bytes(1, <[u8]>::to_vec)?;
+    let topic = call.bytes(1)?;
     let Kind { opcode, compress, .. } = Kind::of(call.u32(3)?);
-    let published =
-        call.with_bytes(2, |message| environment.reactor.publish(app, &topic, opcode, message, compress))?;
-    environment.reactor.tell_dropped(environment);
+    let published = call.with_bytes(2, |reactor, message| reactor.publish(app, &topic, opcode, message, compress))?;
+    environment.tell_dropped();
     Ok(Some(call.js.boolean(published)?))
 }
 
 /// `numSubscribers(app, topic): number`
 pub(crate) fn num_subscribers<'s>(call: &Call<'s, 2>) -> Returned<'s> {
-    let (app, reactor) = (AppId(call.u32(0)?), &call.environment.reactor);
-    let count = call.with_bytes(1, |topic| reactor.subscribers(app, topic))?;
+    let app = AppId(call.u32(0)?);
+    let count = call.with_bytes(1, |reactor, topic| reactor.subscribers(app, topic))?;
     Ok(Some(call.js.size(count)?))
 }
 
@@ -191,9 +190,9 @@ pub(crate) fn local_port<'s>(call: &Call<'s, 1>) -> Returned<'s> {
 pub(crate) fn stats<'s>(call: &Call<'s, 0>) -> Returned<'s> {
     let (js, stats) = (call.js, call.environment.reactor.stats());
     let object = js.object()?;
-    js.set(object, c"connections", js.size(stats.connections)?)?;
-    js.set(object, c"websockets", js.size(stats.websockets)?)?;
-    js.set(object, c"listeners", js.size(stats.listeners)?)?;
+    js.define(object, c"connections", js.size(stats.connections)?)?;
+    js.define(object, c"websockets", js.size(stats.websockets)?)?;
+    js.define(object, c"listeners", js.size(stats.listeners)?)?;
     Ok(Some(object))
 }
 

@@ -4,12 +4,13 @@ use std::ffi::{CStr, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
-use milliways_net::ConnectionId;
+use milliways_net::{ConnectionId, Reactor};
 use napi_sys as sys;
 
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::value::{Failed, Js, Value};
+use crate::restored::Restored;
+use crate::value::{Failed, Js, Memory, Value};
 
 /// One call of an exported function with up to `N` arguments; those that were not given are `undefined`.
 pub(crate) struct Call<'s, const N: usize> {
@@ -27,6 +28,11 @@ impl<'s, const N: usize> Call<'s, N> {
         Ok(ConnectionId { slot: self.js.u32(self.arguments[0])?, generation: self.js.u32(self.arguments[1])? })
     }
 
+    /// Refuses to call a handler that would be too deep in calls of others. A stack that is used up ends more than one call.
+    pub(crate) fn check_depth(&self) -> Result<(), Error> {
+        if self.environment.is_deep() { Err(Error::TooDeep) } else { Ok(()) }
+    }
+
     pub(crate) fn u32(&self, index: usize) -> Result<u32, Error> {
         Ok(self.js.u32(self.arguments[index])?)
     }
@@ -35,25 +41,34 @@ impl<'s, const N: usize> Call<'s, N> {
         Ok(self.js.to_bool(self.arguments[index])?)
     }
 
-    /// Data that is no string, to be used by `use_bytes`, which must not call JavaScript.
-    pub(crate) fn with_buffer<R>(&self, index: usize, use_bytes: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
-        // SAFETY: `use_bytes` does not call JavaScript.
-        match unsafe { self.js.bytes(self.arguments[index]) } {
-            Some(bytes) => Ok(use_bytes(bytes)),
-            // `undefined` stands for nothing; all else is refused.
+    /// Does what [`Call::with_bytes`] does, faster for a buffer and slower for a string.
+    pub(crate) fn with_buffer<R>(
+        &self,
+        index: usize,
+        use_bytes: impl FnOnce(&Reactor, &[u8]) -> R + Send,
+    ) -> Result<R, Error> {
+        match self.js.memory(self.arguments[index]) {
+            Some(memory) => Ok(self.with_memory(memory, use_bytes)),
             None => self.with_bytes(index, use_bytes),
         }
     }
 
-    /// Text or data, to be used by `use_bytes`, which must not call JavaScript: strings as UTF-8, `undefined` as
-    /// nothing, the memory of buffers as it is.
-    pub(crate) fn with_bytes<R>(&self, index: usize, use_bytes: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+    /// Calls `use_bytes` with text or data: strings as UTF-8, `undefined` as nothing, the memory of buffers as it is.
+    ///
+    /// That memory may change, move or go as soon as JavaScript runs. So `use_bytes` is `Send`, which nothing is that
+    /// JavaScript can be called with: it captures no [`Js`], no [`Value`] and no [`Environment`], and what a reactor does
+    /// without a handler calls nobody.
+    pub(crate) fn with_bytes<R>(
+        &self,
+        index: usize,
+        use_bytes: impl FnOnce(&Reactor, &[u8]) -> R + Send,
+    ) -> Result<R, Error> {
         let value = self.arguments[index];
         // Asked for straight away: almost always it is a string, and finding out would cost as much.
         let mut scratch = self.environment.scratch.take();
         scratch.clear();
         let result = match self.js.append_string(value, &mut scratch) {
-            Ok(true) => Ok(use_bytes(&scratch)),
+            Ok(true) => Ok(use_bytes(&self.environment.reactor, &scratch)),
             Ok(false) => self.with_other(value, use_bytes),
             Err(failed) => Err(failed.into()),
         };
@@ -61,16 +76,29 @@ impl<'s, const N: usize> Call<'s, N> {
         result
     }
 
-    fn with_other<R>(&self, value: Value<'s>, use_bytes: impl FnOnce(&[u8]) -> R) -> Result<R, Error> {
+    fn with_other<R>(&self, value: Value<'s>, use_bytes: impl FnOnce(&Reactor, &[u8]) -> R + Send) -> Result<R, Error> {
         match self.js.type_of(value)? {
-            sys::ValueType::napi_undefined => Ok(use_bytes(&[])),
+            sys::ValueType::napi_undefined => Ok(use_bytes(&self.environment.reactor, &[])),
             sys::ValueType::napi_object => {
-                // SAFETY: `use_bytes` does not call JavaScript.
-                let bytes = unsafe { self.js.bytes(value) };
-                bytes.map(use_bytes).ok_or(Error::InvalidData)
+                let memory = match self.js.memory(value) {
+                    Some(memory) => memory,
+                    None => self.environment.view_of(self.js, value)?.ok_or(Error::InvalidData)?,
+                };
+                Ok(self.with_memory(memory, use_bytes))
             }
             _ => Err(Error::InvalidData),
         }
+    }
+
+    fn with_memory<R>(&self, memory: Memory<'s>, use_bytes: impl FnOnce(&Reactor, &[u8]) -> R + Send) -> R {
+        // SAFETY: whoever calls this has just asked for the memory. `use_bytes` is `Send`, so that it has nothing to call
+        // JavaScript with; the reactor calls JavaScript by a handler alone, and is given none.
+        unsafe { memory.with(|bytes| use_bytes(&self.environment.reactor, bytes)) }
+    }
+
+    /// A copy of text or data.
+    pub(crate) fn bytes(&self, index: usize) -> Result<Vec<u8>, Error> {
+        self.with_bytes(index, |_, bytes| bytes.to_vec())
     }
 
     /// Text or data that must be there, as text.
@@ -78,7 +106,7 @@ impl<'s, const N: usize> Call<'s, N> {
         if self.js.is_undefined(self.arguments[index])? {
             return Err(Error::InvalidData);
         }
-        self.with_bytes(index, |bytes| String::from_utf8_lossy(bytes).into_owned())
+        self.with_bytes(index, |_, bytes| String::from_utf8_lossy(bytes).into_owned())
     }
 }
 
@@ -107,9 +135,14 @@ pub(crate) unsafe fn enter<const N: usize>(
     // SAFETY: the arguments' handles belong to the call's scope, and those not given have been set to `undefined`.
     let arguments = arguments.map(|argument| unsafe { Value::from_raw(argument) });
     let call = Call { js, environment, arguments };
-    let outer = environment.in_call.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(|| body(&call)));
-    environment.in_call.set(outer);
+    let result = {
+        let _outer = Restored::replace(&environment.calls, environment.calls.get() + 1);
+        catch_unwind(AssertUnwindSafe(|| {
+            let returned = body(&call);
+            environment.tell_ended();
+            returned
+        }))
+    };
     let error = match result {
         Ok(Ok(value)) => return value.map_or(ptr::null_mut(), Value::raw),
         Ok(Err(error)) => error,
@@ -145,5 +178,5 @@ pub(crate) fn export_function(
     let data = environment.cast_mut().cast::<c_void>();
     // SAFETY: the environment lives as long as it runs JavaScript, and `callback` expects it as data.
     let function = unsafe { js.function(name, Some(callback), data) }?;
-    js.set(exports, name, function)
+    js.define(exports, name, function)
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::restored::Restored;
 use crate::uv::{Handles, Loop, UvError, Watcher};
 
 /// How often what is written meanwhile is sent before the loop goes on: handlers that make each other write for ever must
@@ -32,7 +33,7 @@ impl Environment {
     /// Lets the loop end when nothing listens and nobody is connected, and go on otherwise.
     pub(crate) fn update_liveness(&self) {
         if let Some(handles) = &*self.handles.borrow() {
-            handles.keep_alive(self.reactor.is_active());
+            handles.keep_alive(self.reactor.is_active() || self.has_thrown());
         }
     }
 
@@ -60,14 +61,20 @@ impl Environment {
     /// Runs what a callback of the loop is for. Such a callback comes between calls from JavaScript, unless another
     /// addon runs the loop inside one: then the scopes that are open stay so, below those of this callback.
     fn run(&self, what: impl FnOnce()) {
-        let outer = (self.in_call.replace(false), self.batch.take(), self.lent.take());
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(what)) {
+        let is_nested = self.is_running.get() || self.calls.get() > 0;
+        let batch = self.batch.take();
+        let _outer = (
+            Restored::replace(&self.is_running, true),
+            Restored::replace(&self.calls, 0),
+            Restored::replace(&self.batch_number, 0),
+            Restored::replace(&self.is_telling_dropped, false),
+        );
+        let run = || catch_unwind(AssertUnwindSafe(what));
+        if let Err(panic) = if is_nested { self.reactor.nested(run) } else { run() } {
             self.report(&Error::internal(&*panic));
         }
         self.end_batch();
-        self.in_call.set(outer.0);
-        self.batch.set(outer.1);
-        self.lent.replace(outer.2);
+        self.batch.set(batch);
     }
 }
 
@@ -79,10 +86,13 @@ impl Watcher for Environment {
     fn on_prepare(&self) {
         // What runs when a batch ends, and the handlers of what is dropped, may write again, mostly closer to an end.
         for _ in 0..MAX_PUMPS {
-            if !self.reactor.has_work() {
+            if !self.reactor.has_work() && !self.has_thrown() {
                 break;
             }
-            self.run(|| self.reactor.pump(Instant::now(), self));
+            self.run(|| {
+                self.report_thrown();
+                self.reactor.pump(Instant::now(), self);
+            });
         }
         self.update_liveness();
         self.update_timer();

@@ -10,13 +10,14 @@ use milliways_net::Reactor;
 use napi_sys as sys;
 use slab::Slab;
 
-use crate::call::export;
+use crate::call::{Call, Returned, export};
 use crate::callback::Callback;
 use crate::error::Error;
+use crate::events::Ended;
 use crate::http_request::CurrentRequest;
 use crate::registers::Registers;
 use crate::uv::{Handles, Loop};
-use crate::value::{AsyncContext, CallbackScope, Failed, HandleScope, Js, Value};
+use crate::value::{AsyncContext, CallbackScope, Failed, HandleScope, Js, Memory, Reference, Value};
 use crate::{app, http_request, http_response, parts, store, tls, websocket};
 
 /// State of one Node environment. Lives from the loading of the addon until the environment's loop has closed our
@@ -29,17 +30,29 @@ pub(crate) struct Environment {
     pub(crate) callbacks: RefCell<Callbacks>,
     /// The scopes that the events of one turn share; open at most while a turn is under way.
     pub(crate) batch: Cell<Option<Batch>>,
-    /// How many batches there have been, of which the last may be open.
+    /// Something is being done that a callback of the loop is for.
+    pub(crate) is_running: Cell<bool>,
+    /// How many batches there have been.
     batches: Cell<u64>,
-    /// A call from JavaScript is under way, so that its scopes are open and events it causes are plain calls.
-    pub(crate) in_call: Cell<bool>,
+    /// The number of the batch that is open. Only that of the innermost is known: whoever opens one inside another, which
+    /// a nested event loop does, restores it.
+    pub(crate) batch_number: Cell<u64>,
+    /// How many calls from JavaScript are under way, each but the first in a handler that the one before has caused to be
+    /// called. In them scopes are open, and events are plain calls.
+    pub(crate) calls: Cell<u32>,
+    /// What has ended in calls that are too deep for another handler.
+    pub(crate) ended: RefCell<VecDeque<Ended>>,
     /// Cleared by the first sign that the environment runs no more JavaScript. None is called after that.
     is_alive: Cell<bool>,
     /// The request whose handler is running.
     pub(crate) request: CurrentRequest,
     pub(crate) registers: Registers,
-    /// What belongs to the batch, but is not moved with it.
-    pub(crate) lent: RefCell<Lent>,
+    /// What handlers threw that were called inside of calls from JavaScript, to be reported when those have returned.
+    thrown: RefCell<Vec<Reference>>,
+    /// A `dropped` handler is running.
+    pub(crate) is_telling_dropped: Cell<bool>,
+    /// Makes a typed array of a `SharedArrayBuffer`, which Node-API does not know; returns `undefined` for anything else.
+    shared_view: RefCell<Option<Callback>>,
     /// Memory for text on its way through.
     pub(crate) scratch: Cell<Vec<u8>>,
     /// The handles in the loop, until they are closed.
@@ -98,31 +111,20 @@ pub(crate) enum Scope {
 /// Events after which microtasks and nextTicks run: letting them run costs several times as much as calling a function.
 const EVENTS_PER_TICK: u32 = 64;
 
-/// Bytes that handlers may have been lent until then.
-const LENT_PER_TICK: usize = 64 * 1024;
-
-/// Events that are told in one handle scope. What they keep alive until it closes are small objects.
+/// Events that are told in one handle scope. What they keep alive until it closes is small.
 const EVENTS_PER_SCOPE: u32 = 512;
+
+/// A buffer of at least so many bytes has a handle scope of its own, so that it can be collected when its handler has
+/// returned.
+const LARGE: usize = 4096;
 
 /// Fields are dropped in this order.
 pub(crate) struct Batch {
-    /// `None` once an async handler had to have its ticks run.
+    /// Microtasks and nextTicks run when it closes. `None` once an async handler had to have them run.
     ticks: Option<CallbackScope>,
     handles: HandleScope,
     /// How many have been told.
     events: u32,
-}
-
-/// Buffers that handlers were lent. They lose their memory when the ticks have run, one with each that is lent anew: its
-/// memory is what the next one's is made of then, which is faster than to free a lot of it at once.
-#[derive(Default)]
-pub(crate) struct Lent {
-    /// Their handles are those of the batch's scope. The oldest is first.
-    buffers: VecDeque<sys::napi_value>,
-    /// Of how many the ticks have run.
-    over: usize,
-    /// Bytes of the others.
-    bytes: usize,
 }
 
 /// Makes the environment's state and fills `exports` with functions that work on it.
@@ -138,9 +140,14 @@ pub(crate) fn register(env: sys::napi_env, exports: sys::napi_value) -> Result<(
         async_context: AsyncContext::new(js, "milliways").map_err(failed)?,
         callbacks: RefCell::default(),
         batch: Cell::default(),
+        is_running: Cell::new(false),
         batches: Cell::default(),
-        lent: RefCell::default(),
-        in_call: Cell::new(false),
+        batch_number: Cell::default(),
+        thrown: RefCell::default(),
+        is_telling_dropped: Cell::new(false),
+        shared_view: RefCell::default(),
+        calls: Cell::new(0),
+        ended: RefCell::default(),
         is_alive: Cell::new(true),
         request: CurrentRequest::default(),
         registers: Registers::export(js, exports, c"registers").map_err(failed)?,
@@ -250,8 +257,15 @@ fn export_functions(js: Js<'_>, exports: Value<'_>, environment: *const Environm
         c"webSocketClose" => websocket::close,
         c"webSocketBufferedAmount" => websocket::buffered_amount,
         c"uncork" => websocket::uncork,
+        c"setSharedView" => set_shared_view,
     );
     Ok(())
+}
+
+/// `setSharedView(function)`: called with a value, returns a typed array of the same memory if that is shared.
+fn set_shared_view<'s>(call: &Call<'s, 1>) -> Returned<'s> {
+    *call.environment.shared_view.borrow_mut() = Callback::new(call.js, call.arguments[0])?;
+    Ok(None)
 }
 
 /// The environment ends. Its loop still runs until we say that we are done, so that libuv can let go of our handles;
@@ -277,22 +291,58 @@ unsafe extern "C" fn tear_down(hook: sys::napi_async_cleanup_hook_handle, enviro
 }
 
 impl Environment {
-    /// Notes that JavaScript has ended if a call failed with no exception to show for it; otherwise makes the exception
-    /// an uncaughtException.
-    pub(crate) fn settle<T>(&self, js: Js<'_>, result: Result<T, Failed>) -> Option<T> {
+    /// Returns the value of JavaScript that has run. What it threw instead is reported once no call from JavaScript is
+    /// under way: an uncaughtException whose listeners run deep in the stack may find no room there, which ends the process.
+    /// Where it failed with no exception to show for it, JavaScript has ended.
+    fn settle<T>(&self, js: Js<'_>, result: Result<T, Failed>) -> Option<T> {
         if let Ok(value) = result {
             return Some(value);
         }
         let is_thrown = js.is_exception_pending() == Ok(true);
-        if !is_thrown || js.take_exception().and_then(|exception| js.raise_uncaught(exception)).is_err() {
+        if !is_thrown || self.postpone(js).is_err() {
             self.is_alive.set(false);
         }
         None
     }
 
+    fn postpone(&self, js: Js<'_>) -> Result<(), Failed> {
+        // Node-API keeps no references to what is no object, such as a string that was thrown.
+        let holder = js.array(&[js.take_exception()?])?;
+        self.thrown.borrow_mut().push(Reference::new(js, holder)?);
+        Ok(())
+    }
+
+    /// Makes what was thrown uncaughtExceptions, in the order in which it was.
+    fn raise_thrown(&self, js: Js<'_>) {
+        loop {
+            let thrown = std::mem::take(&mut *self.thrown.borrow_mut());
+            if thrown.is_empty() {
+                return;
+            }
+            for holder in thrown {
+                let raised =
+                    holder.value(js).and_then(|holder| js.element(holder, 0)).and_then(|it| js.raise_uncaught(it));
+                if raised.is_err() {
+                    self.is_alive.set(false);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether something that was thrown is still to be reported.
+    pub(crate) fn has_thrown(&self) -> bool {
+        !self.thrown.borrow().is_empty()
+    }
+
+    /// Reports what was thrown while no event was under way.
+    pub(crate) fn report_thrown(&self) {
+        self.event(Scope::Batch, |_| Ok(()));
+    }
+
     /// Makes an error of ours an uncaughtException.
     pub(crate) fn report(&self, error: &Error) {
-        self.event(Scope::Batch, |js| js.raise_uncaught(error.to_value(js)?));
+        self.event(Scope::Batch, |js| js.throw(error.to_value(js)?).and(Err::<(), _>(Failed)));
     }
 
     /// Runs a piece of JavaScript for an event; `None` when it threw or could not run.
@@ -300,7 +350,7 @@ impl Environment {
         if !self.is_alive.get() {
             return None;
         }
-        if self.in_call.get() {
+        if self.is_in_call() {
             // SAFETY: on the environment's thread, which is alive; closed before anything opened earlier.
             let Ok(handles) = (unsafe { HandleScope::open(self.env) }) else { return self.has_died() };
             return self.settle(handles.js(), run(handles.js()));
@@ -313,10 +363,34 @@ impl Environment {
         let js = unsafe { Js::from_raw(self.env) };
         self.batch.set(Some(batch));
         let result = self.settle(js, run(js));
+        self.raise_thrown(js);
         if scope == Scope::Own {
             self.run_ticks();
         }
         result
+    }
+
+    /// Runs a piece of JavaScript that is handed so many bytes, in the scope of `js` or, where that would keep much
+    /// memory from being collected, in one of its own.
+    pub(crate) fn with_bytes(
+        &self,
+        js: Js<'_>,
+        length: usize,
+        run: impl for<'s> FnOnce(Js<'s>) -> Result<(), Failed>,
+    ) -> Result<(), Failed> {
+        if length < LARGE {
+            return run(js);
+        }
+        // SAFETY: on the environment's thread, which is alive, as `js` says; closed before anything opened earlier.
+        let handles = unsafe { HandleScope::open(self.env) }?;
+        run(handles.js())
+    }
+
+    /// The memory of a `SharedArrayBuffer`; `None` for anything else.
+    pub(crate) fn view_of<'s>(&self, js: Js<'s>, value: Value<'s>) -> Result<Option<Memory<'s>>, Failed> {
+        let function = self.shared_view.borrow().as_ref().map(|function| function.function(js)).transpose()?;
+        let Some(function) = function else { return Ok(None) };
+        Ok(js.memory(js.call(function, &[value])?))
     }
 
     /// The function that an event is told to, if there is one.
@@ -327,11 +401,11 @@ impl Environment {
     ) -> Result<Option<Value<'s>>, Failed> {
         let callbacks = self.callbacks.borrow();
         let Some(callback) = which(&callbacks) else { return Ok(None) };
-        if self.in_call.get() {
+        if self.is_in_call() {
             return callback.function(js).map(Some);
         }
         // SAFETY: events that come from no call have the batch's handle scope, and open none of their own in it.
-        unsafe { callback.function_in(js, self.batches.get()) }.map(Some)
+        unsafe { callback.function_in(js, self.batch_number.get()) }.map(Some)
     }
 
     /// The batch that is open, with its scopes, or a new one.
@@ -340,9 +414,9 @@ impl Environment {
         if let Some(told) = &mut batch
             && told.events.is_multiple_of(EVENTS_PER_TICK)
         {
-            self.tick(told);
+            drop(told.ticks.take());
             if told.events == EVENTS_PER_SCOPE {
-                self.end(batch.take());
+                drop(batch.take());
             }
             // What ran then may have ended the environment.
             if !self.is_alive() {
@@ -352,7 +426,9 @@ impl Environment {
         let mut batch = if let Some(batch) = batch {
             batch
         } else {
-            self.batches.set(self.batches.get() + 1);
+            let number = self.batches.get() + 1;
+            self.batches.set(number);
+            self.batch_number.set(number);
             // SAFETY: on the environment's thread, which is alive; closed after all that is opened inside.
             Batch { ticks: None, handles: unsafe { HandleScope::open(self.env) }.ok()?, events: 0 }
         };
@@ -365,71 +441,23 @@ impl Environment {
 
     /// Runs microtasks and nextTicks, and closes the scopes that events shared.
     pub(crate) fn end_batch(&self) {
-        self.end(self.batch.take());
-    }
-
-    /// Ends a batch that is out of its place: what runs then comes by calls, not by events.
-    fn end(&self, batch: Option<Batch>) {
-        if let Some(mut batch) = batch {
-            self.tick(&mut batch);
-            self.take_back(batch.handles.js(), usize::MAX);
-        }
-    }
-
-    /// Runs microtasks and nextTicks, and has what handlers were lent until then be over.
-    fn tick(&self, batch: &mut Batch) {
-        drop(batch.ticks.take());
-        let mut lent = self.lent.borrow_mut();
-        lent.over = lent.buffers.len();
-        if std::mem::take(&mut lent.bytes) >= LENT_PER_TICK {
-            drop(lent);
-            self.take_back(batch.handles.js(), usize::MAX);
-        }
-    }
-
-    /// Detaches so many of the buffers that are over, the oldest first. The batch's handle scope is open.
-    fn take_back(&self, js: Js<'_>, count: usize) {
-        let lent = &mut *self.lent.borrow_mut();
-        for _ in 0..count.min(lent.over) {
-            lent.over -= 1;
-            let Some(buffer) = lent.buffers.pop_front() else { return };
-            // If it was the end of the environment, the buffers stay as they are: Node 20 aborts when one is detached
-            // while that is on its way up through calls of JavaScript.
-            if self.is_alive() {
-                // SAFETY: its handle belongs to the batch's scope.
-                let buffer = unsafe { Value::from_raw(buffer) };
-                // One that cannot be detached is out of our reach with the environment.
-                let _ = js.detach(buffer);
-            }
-        }
-    }
-
-    /// Keeps a buffer for its handler until the ticks have run, unless there is no batch, in a call from JavaScript.
-    pub(crate) fn keep_lent(&self, js: Js<'_>, buffer: Value<'_>, length: usize) -> bool {
-        if self.in_call.get() {
-            return false;
-        }
-        let mut lent = self.lent.borrow_mut();
-        lent.buffers.push_back(buffer.raw());
-        lent.bytes += length;
-        let is_much = lent.bytes >= LENT_PER_TICK;
-        drop(lent);
-        self.take_back(js, 1);
-        if is_much {
-            self.run_ticks();
-        }
-        true
+        // Out of its place: what runs then comes by calls, not by events.
+        drop(self.batch.take());
     }
 
     /// Runs microtasks and nextTicks in the middle of an event, unless JavaScript that is under way will see to them.
     pub(crate) fn run_ticks(&self) {
-        if self.in_call.get() {
+        if self.is_in_call() {
             return;
         }
         if let Some(mut batch) = self.batch.take() {
-            self.tick(&mut batch);
+            drop(batch.ticks.take());
             self.batch.set(Some(batch));
         }
+    }
+
+    fn is_in_call(&self) -> bool {
+        self.calls.get() > 0
     }
 
     pub(crate) fn is_alive(&self) -> bool {

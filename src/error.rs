@@ -6,6 +6,7 @@ use milliways_net::{ResponseError, SendError, SettingsError, Stale, TlsError, Up
 use milliways_proto::http::InvalidDeclaration;
 use milliways_proto::router::{MAX_SEGMENTS, PatternTooDeep};
 
+use crate::events::MAX_CALLS;
 use crate::value::{ErrorKind, Failed, Js, Value};
 
 /// Why a function throws.
@@ -38,6 +39,8 @@ pub(crate) enum Error {
         allowed: &'static str,
         value: String,
     },
+    /// The call would call a handler that is too deep in calls of others.
+    TooDeep,
     /// Certificates, keys or ciphers are no good; what is wrong with them.
     Tls(String),
     /// A bug of ours: the panic's message.
@@ -65,6 +68,7 @@ impl Error {
                 "ERR_MILLIWAYS_OUT_OF_RANGE"
             }
             Self::NoResponse(..) => "ERR_MILLIWAYS_NO_RESPONSE",
+            Self::TooDeep => "ERR_MILLIWAYS_TOO_DEEP",
             Self::Tls(_) => "ERR_MILLIWAYS_TLS",
         }
     }
@@ -97,6 +101,9 @@ impl Error {
             Self::InvalidDeclaration(error) => capitalized(&error.to_string()),
             Self::InvalidNumber { name, allowed, value } => format!("{name} must be {allowed}, and is {value}."),
             Self::OutOfRange(error) => error.to_string(),
+            Self::TooDeep => format!(
+                "More than {MAX_CALLS} handlers have called each other. Make this call later, for example by setImmediate."
+            ),
             Self::Tls(reason) => reason.clone(),
             Self::Internal(panic) => {
                 format!("milliways has a bug, please report it: {panic}. The connection it happened on was closed.")
@@ -110,9 +117,11 @@ impl Error {
 
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::OutOfRange(_) | Self::InvalidNumber { .. } | Self::InvalidStatus(_) | Self::Switching(_) => {
-                ErrorKind::RangeError
-            }
+            Self::OutOfRange(_)
+            | Self::InvalidNumber { .. }
+            | Self::InvalidStatus(_)
+            | Self::Switching(_)
+            | Self::TooDeep => ErrorKind::RangeError,
             _ => ErrorKind::Error,
         }
     }

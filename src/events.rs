@@ -9,6 +9,7 @@ use crate::callback::Callback;
 use crate::environment::{BehaviorCallbacks, Callbacks, Environment, Scope};
 use crate::error::Error;
 use crate::registers::Register;
+use crate::restored::Restored;
 use crate::value::{Failed, Js, Value};
 
 /// Chooses one of a behavior's handlers.
@@ -17,39 +18,53 @@ type Which = fn(&BehaviorCallbacks) -> Option<&Callback>;
 /// Chooses one of the functions that all responses share.
 type WhichOfResponse = fn(&Callbacks) -> Option<&Callback>;
 
+/// Calls from JavaScript in each other, by way of handlers, from which on no handler is called inside: some 3 KB of the
+/// stack go for each, of which V8 has 984 KB, and what a program finds no room on it for is worse than an error of ours.
+pub(crate) const MAX_CALLS: u32 = 100;
+
+/// An end that is told when the outermost call has done what it is for, because it came too deep in others.
+pub(crate) enum Ended {
+    Aborted(ConnectionId),
+    Unsubscribed(BehaviorId, ConnectionId, Box<[u8]>, Change),
+    Closed(BehaviorId, ConnectionId, u16, Box<[u8]>),
+}
+
 /// How many bytes of a body are to come, where nobody knows. (No number of bytes is negative.)
 const UNKNOWN: f64 = -1.0;
 
 impl Handler for Environment {
     fn request(&self, reactor: &Reactor, route: RouteId, id: ConnectionId, request: &RoutedRequest<'_>) {
-        let serial = self.request.set(request);
-        let told = self.event(Scope::Own, |js| {
-            let Some(function) = self.function(js, |callbacks| callbacks.routes.get(route.0 as usize))? else {
-                return Ok(());
-            };
-            js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.number(serial)?]).map(|_| ())
+        let told = self.request.lend(request, |serial| {
+            self.event(Scope::Own, |js| {
+                let Some(function) = self.function(js, |callbacks| callbacks.routes.get(route.0 as usize))? else {
+                    return Ok(());
+                };
+                js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.number(serial)?]).map(|_| ())
+            })
         });
-        self.request.clear();
         self.after_request(reactor, id, told);
     }
 
     fn upgrade(&self, reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, request: &RoutedRequest<'_>) {
-        let serial = self.request.set(request);
-        let told = self.tell(
-            Scope::Own,
-            behavior,
-            |callbacks| callbacks.upgrade.as_ref(),
-            |js, function| {
-                let context = js.number(behavior.0)?;
-                js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.number(serial)?, context])
-                    .map(|_| ())
-            },
-        );
-        self.request.clear();
+        let told = self.request.lend(request, |serial| {
+            self.tell(
+                Scope::Own,
+                behavior,
+                |callbacks| callbacks.upgrade.as_ref(),
+                |js, function| {
+                    let context = js.number(behavior.0)?;
+                    js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.number(serial)?, context])
+                        .map(|_| ())
+                },
+            )
+        });
         self.after_request(reactor, id, told);
     }
 
     fn aborted(&self, _reactor: &Reactor, id: ConnectionId) {
+        if self.is_deep() {
+            return self.ended.borrow_mut().push_back(Ended::Aborted(id));
+        }
         self.tell_response(|callbacks| callbacks.aborted.as_ref(), id, |_| Ok(None));
     }
 
@@ -58,14 +73,10 @@ impl Handler for Environment {
         let remaining = remaining.map_or(UNKNOWN, |remaining| remaining as f64);
         self.event(Scope::Own, |js| {
             let Some(function) = self.function(js, |callbacks| callbacks.data.as_ref())? else { return Ok(()) };
-            let buffer = js.copied_buffer(data)?;
-            self.lend(
-                js,
-                Scope::Own,
-                function,
-                (buffer, data.len()),
-                &[js.number(id.slot)?, buffer, js.double(remaining)?],
-            )
+            self.with_bytes(js, data.len(), |js| {
+                let arguments = [js.number(id.slot)?, js.copied_buffer(data)?, js.double(remaining)?];
+                js.call(function, &arguments).map(|_| ())
+            })
         });
     }
 
@@ -75,9 +86,9 @@ impl Handler for Environment {
         };
         self.event(Scope::Own, |js| {
             let Some(function) = self.function(js, |callbacks| callbacks.collected.as_ref())? else { return Ok(()) };
-            let length = body.len();
-            let buffer = js.owned_buffer(body)?;
-            self.lend(js, Scope::Own, function, (buffer, length), &[js.number(id.slot)?, buffer])
+            self.with_bytes(js, body.len(), |js| {
+                js.call(function, &[js.number(id.slot)?, js.owned_buffer(body)?]).map(|_| ())
+            })
         });
     }
 
@@ -109,16 +120,16 @@ impl Handler for Environment {
     }
 
     fn open(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, request: &RoutedRequest<'_>) {
-        let serial = self.request.set(request);
-        self.tell(
-            Scope::Own,
-            behavior,
-            |callbacks| callbacks.open.as_ref(),
-            |js, function| {
-                js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.number(serial)?]).map(|_| ())
-            },
-        );
-        self.request.clear();
+        self.request.lend(request, |serial| {
+            self.tell(
+                Scope::Own,
+                behavior,
+                |callbacks| callbacks.open.as_ref(),
+                |js, function| {
+                    js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.number(serial)?]).map(|_| ())
+                },
+            )
+        });
     }
 
     fn message(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, payload: Payload<'_>, binary: bool) {
@@ -141,6 +152,9 @@ impl Handler for Environment {
     }
 
     fn unsubscribed(&self, _: &Reactor, behavior: BehaviorId, id: ConnectionId, topic: &[u8], change: Change) {
+        if self.is_deep() {
+            return self.ended.borrow_mut().push_back(Ended::Unsubscribed(behavior, id, topic.into(), change));
+        }
         self.subscription(behavior, id, topic, change);
     }
 
@@ -154,6 +168,9 @@ impl Handler for Environment {
     }
 
     fn close(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, code: u16, reason: &[u8]) {
+        if self.is_deep() {
+            return self.ended.borrow_mut().push_back(Ended::Closed(behavior, id, code, reason.into()));
+        }
         self.tell_bytes(behavior, |callbacks| callbacks.close.as_ref(), id, reason, code.into());
     }
 
@@ -163,9 +180,43 @@ impl Handler for Environment {
 }
 
 impl Environment {
-    /// A message that was not sent because too much waits already.
+    /// Whether so many calls are under way that no handler is to be called inside of the last.
+    pub(crate) fn is_deep(&self) -> bool {
+        self.calls.get() >= MAX_CALLS
+    }
+
+    /// Tells what has ended too deep inside of the outermost call, before that returns.
+    pub(crate) fn tell_ended(&self) {
+        if self.calls.get() != 1 {
+            return;
+        }
+        loop {
+            let Some(ended) = self.ended.borrow_mut().pop_front() else { return };
+            match ended {
+                Ended::Aborted(id) => self.aborted(&self.reactor, id),
+                Ended::Unsubscribed(behavior, id, topic, change) => {
+                    self.unsubscribed(&self.reactor, behavior, id, &topic, change);
+                }
+                Ended::Closed(behavior, id, code, reason) => self.close(&self.reactor, behavior, id, code, &reason),
+            }
+        }
+    }
+
+    /// A message that was not sent because too much waits already. What a handler of this sends in turn and is dropped,
+    /// it is not told by another call: it would do the same again, without end.
     pub(crate) fn dropped(&self, behavior: BehaviorId, id: ConnectionId, message: &[u8], binary: bool) {
+        if self.is_telling_dropped.get() {
+            return;
+        }
+        let _outer = Restored::replace(&self.is_telling_dropped, true);
         self.tell_bytes(behavior, |callbacks| callbacks.dropped.as_ref(), id, message, binary.into());
+    }
+
+    /// Tells of published messages that were dropped, unless that is being done: those have their turn later.
+    pub(crate) fn tell_dropped(&self) {
+        if !self.is_telling_dropped.get() {
+            self.reactor.tell_dropped(self);
+        }
     }
 
     /// A request has become a WebSocket by a call of JavaScript, which gave data for it.
@@ -257,10 +308,14 @@ impl Environment {
     ) {
         let scope = self.scope_of(behavior);
         self.tell(scope, behavior, which, |js, function| {
-            let buffer = make(js)?;
-            self.registers.set(Register::Slot, id.slot);
-            self.registers.set(Register::Value, extra);
-            self.lend(js, scope, function, (buffer, length), &[buffer])
+            self.with_bytes(js, length, |js| {
+                let buffer = make(js)?;
+                self.registers.set(Register::Slot, id.slot);
+                self.registers.set(Register::Value, extra);
+                js.call(function, &[buffer])?;
+                self.after_call();
+                Ok(())
+            })
         });
     }
 
@@ -273,7 +328,9 @@ impl Environment {
                 let text = js.checked_string(payload.bytes())?;
                 self.registers.set(Register::Slot, id.slot);
                 self.registers.set(Register::Value, 0);
-                js.call(function, &[text]).map(|_| ())
+                js.call(function, &[text])?;
+                self.after_call();
+                Ok(())
             },
         );
     }
@@ -288,7 +345,9 @@ impl Environment {
             |js, function| {
                 let buffer = js.copied_buffer(topic)?;
                 let arguments = [js.number(id.slot)?, buffer, js.size(change.new)?, js.size(change.old)?];
-                self.lend(js, scope, function, (buffer, topic.len()), &arguments)
+                js.call(function, &arguments)?;
+                self.after_call();
+                Ok(())
             },
         );
     }
@@ -297,29 +356,10 @@ impl Environment {
         self.callbacks.borrow().behaviors[behavior.0 as usize].scope
     }
 
-    /// Calls a function one of whose arguments is an `ArrayBuffer` of so many bytes, which it loses when what it has put
-    /// off has run: nobody keeps another's bytes, and the garbage collector has nothing to look for.
-    fn lend<'s>(
-        &self,
-        js: Js<'s>,
-        scope: Scope,
-        function: Value<'s>,
-        (buffer, length): (Value<'s>, usize),
-        arguments: &[Value<'s>],
-    ) -> Result<(), Failed> {
-        let returned = js.call(function, arguments);
-        // What was thrown is reported first.
-        let has_returned = self.settle(js, returned).is_some();
-        if !self.is_alive() {
-            return Ok(());
-        }
-        if !self.keep_lent(js, buffer, length) {
-            return js.detach(buffer);
-        }
-        // An async function goes on before the next event, as if that were not there already.
-        if scope == Scope::Own || (has_returned && self.registers.get(Register::Value) != 0) {
+    /// Has an async function, which says that it is one, go on before the next event, as if that were not there already.
+    fn after_call(&self) {
+        if self.registers.get(Register::Value) != 0 {
             self.run_ticks();
         }
-        Ok(())
     }
 }

@@ -8,38 +8,36 @@ use milliways_proto::http::query_value as value_in;
 
 use crate::call::{Call, Returned};
 use crate::error::Error;
+use crate::restored::Restored;
 
 /// The request whose handler is running, to be found by the number that its JavaScript object has.
 #[derive(Default)]
 pub(crate) struct CurrentRequest {
-    /// Valid from `set` to `clear`, between which the request is borrowed by the caller of both. (The lifetime is not
-    /// the true one.)
-    request: Cell<Option<NonNull<RoutedRequest<'static>>>>,
+    /// Valid while `lend` runs, which borrows the request. (The lifetime is not the true one.)
+    request: Cell<Option<(NonNull<RoutedRequest<'static>>, u32)>>,
+    /// How many requests there have been.
     serial: Cell<u32>,
 }
 
 impl CurrentRequest {
-    /// Lends the request to JavaScript until [`CurrentRequest::clear`], which must come before the borrow ends. Gives
-    /// its number.
-    pub(crate) fn set(&self, request: &RoutedRequest<'_>) -> u32 {
-        self.request.set(Some(NonNull::from(request).cast()));
+    /// Lends a request to JavaScript while `run` runs, which is called with its number. In a nested event loop the outer
+    /// one is lent again afterwards.
+    pub(crate) fn lend<R>(&self, request: &RoutedRequest<'_>, run: impl FnOnce(u32) -> R) -> R {
         // It stays a small integer, and an object would have to survive a billion requests to find another's.
-        self.serial.set((self.serial.get() + 1) % (1 << 30));
-        self.serial.get()
-    }
-
-    pub(crate) fn clear(&self) {
-        self.request.set(None);
+        let serial = (self.serial.get() + 1) % (1 << 30);
+        self.serial.set(serial);
+        // Taken back also when `run` panics: the borrow ends then.
+        let _outer = Restored::replace(&self.request, Some((NonNull::from(request).cast(), serial)));
+        run(serial)
     }
 }
 
 /// The request that the first argument is the number of.
 fn current<'s, const N: usize>(call: &Call<'s, N>) -> Result<&'s RoutedRequest<'s>, Error> {
-    let current = &call.environment.request;
-    match current.request.get() {
-        Some(request) if call.u32(0)? == current.serial.get() => {
-            // SAFETY: between `set` and `clear` the request is alive and only read, and this call returns before
-            // `clear`.
+    let serial = call.u32(0)?;
+    match call.environment.request.request.get() {
+        Some((request, its)) if its == serial => {
+            // SAFETY: `lend` borrows the request for as long as it is here, and this call returns before `lend` does.
             Ok(unsafe { request.as_ref() })
         }
         _ => Err(Error::RequestExpired),
@@ -70,7 +68,7 @@ pub(crate) fn case_sensitive_method<'s>(call: &Call<'s, 1>) -> Returned<'s> {
 /// `requestHeader(serial, lowerName): string`
 pub(crate) fn header<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let request = current(call)?.request;
-    let value = call.with_bytes(1, |name| match name {
+    let value = call.with_bytes(1, |_, name| match name {
         // What a client offers in several lines is one list to `upgrade`, too (RFC 6455 section 11.3).
         b"sec-websocket-protocol" | b"sec-websocket-extensions" => request.list(name),
         _ => request.header(name).unwrap_or_default().into(),
@@ -82,12 +80,12 @@ pub(crate) fn header<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 /// uWebSockets.js does, and for Latin-1 by `requestHeader`.
 pub(crate) fn headers<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let (js, request) = (call.js, current(call)?.request);
-    let array = js.array(0)?;
-    for (index, (name, value)) in request.headers().enumerate() {
-        js.set_element(array, 2 * index, js.string(&name.to_ascii_lowercase())?)?;
-        js.set_element(array, 2 * index + 1, js.string(&String::from_utf8_lossy(value))?)?;
+    let mut items = Vec::new();
+    for (name, value) in request.headers() {
+        items.push(js.string(&name.to_ascii_lowercase())?);
+        items.push(js.string(&String::from_utf8_lossy(value))?);
     }
-    Ok(Some(array))
+    Ok(Some(js.array(&items)?))
 }
 
 /// `requestParameterAt(serial, index): string | undefined`
@@ -101,7 +99,7 @@ pub(crate) fn parameter_at<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 
 /// `requestParameter(serial, name): string | undefined`
 pub(crate) fn parameter<'s>(call: &Call<'s, 2>) -> Returned<'s> {
-    let name = call.with_bytes(1, |name| String::from_utf8_lossy(name).into_owned())?;
+    let name = call.with_bytes(1, |_, name| String::from_utf8_lossy(name).into_owned())?;
     let value = current(call)?.parameter(&name);
     Ok(value.map(|value| call.js.string(value)).transpose()?)
 }
@@ -109,7 +107,7 @@ pub(crate) fn parameter<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 /// `requestQueryValue(serial, key): string | undefined`
 pub(crate) fn query_value<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let query = current(call)?.request.query().unwrap_or_default();
-    let value = call.with_bytes(1, |key| value_in(query.as_bytes(), key))?;
+    let value = call.with_bytes(1, |_, key| value_in(query.as_bytes(), key))?;
     Ok(value.map(|value| call.js.string(&String::from_utf8_lossy(&value))).transpose()?)
 }
 

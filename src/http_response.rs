@@ -46,7 +46,7 @@ fn uncorked(reactor: &Reactor, id: ConnectionId) -> u32 {
 /// `responseStatus(slot, generation, status): isUncorked`
 pub(crate) fn write_status<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     let (id, reactor) = (call.id()?, &call.environment.reactor);
-    call.with_bytes(2, |status| {
+    call.with_bytes(2, |reactor, status| {
         reactor.write_status(id, status).map_err(|error| match error {
             ResponseError::InvalidStatus => Error::invalid_status(status),
             other => other.into(),
@@ -58,8 +58,8 @@ pub(crate) fn write_status<'s>(call: &Call<'s, 3>) -> Returned<'s> {
 /// `responseHeader(slot, generation, name, value): isUncorked`
 pub(crate) fn write_header<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (id, reactor) = (call.id()?, &call.environment.reactor);
-    let name = call.with_bytes(2, <[u8]>::to_vec)?;
-    call.with_bytes(3, |value| reactor.write_header(id, &name, value))??;
+    let name = call.bytes(2)?;
+    call.with_bytes(3, |reactor, value| reactor.write_header(id, &name, value))??;
     flags(call, uncorked(reactor, id))
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn write_header<'s>(call: &Call<'s, 4>) -> Returned<'s> {
 pub(crate) fn end<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (id, close, reactor) = (call.id()?, call.bool(3)?, &call.environment.reactor);
     let uncorked = uncorked(reactor, id);
-    call.with_bytes(2, |body| reactor.respond(id, body, close))??;
+    call.with_bytes(2, |reactor, body| reactor.respond(id, body, close))??;
     flags(call, uncorked)
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn begin_write<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 /// `responseWrite(slot, generation, chunk): UNCORKED | IS_TAKEN`
 pub(crate) fn write<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     let (id, reactor) = (call.id()?, &call.environment.reactor);
-    let keeps_up = call.with_bytes(2, |chunk| reactor.write_chunk(id, chunk))??;
+    let keeps_up = call.with_bytes(2, |reactor, chunk| reactor.write_chunk(id, chunk))??;
     flags(call, uncorked(reactor, id) | if keeps_up { IS_TAKEN } else { 0 })
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn try_end<'s>(call: &Call<'s, 5>) -> Returned<'s> {
     let total = if is_given { size(call, 3, "totalSize")? } else { 0 };
     let close = call.bool(4)?;
     let mut said = uncorked(reactor, id);
-    let ended = call.with_bytes(2, |piece| {
+    let ended = call.with_bytes(2, |reactor, piece| {
         let total = if total == 0 { piece.len() as u64 } else { total };
         reactor.try_end(id, piece, total, close)
     })??;
@@ -157,11 +157,12 @@ pub(crate) fn resume<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 /// inside.
 pub(crate) fn upgrade<'s>(call: &Call<'s, 7>) -> Returned<'s> {
     let (id, environment) = (call.id()?, call.environment);
+    call.check_depth()?;
     let behavior = BehaviorId(call.u32(2)?);
-    let key = call.with_bytes(3, <[u8]>::to_vec)?;
-    let protocol = call.with_bytes(4, <[u8]>::to_vec)?;
+    let key = call.bytes(3)?;
+    let protocol = call.bytes(4)?;
     let upgraded =
-        call.with_bytes(5, |extensions| environment.reactor.upgrade(id, behavior, &key, &protocol, extensions))?;
+        call.with_bytes(5, |reactor, extensions| reactor.upgrade(id, behavior, &key, &protocol, extensions))?;
     let id = upgraded.map_err(|error| match error {
         UpgradeError::Stale => Error::ResponseDone,
         other => Error::InvalidUpgrade(other),

@@ -16,6 +16,7 @@ mod http_response;
 mod options;
 mod parts;
 mod registers;
+mod restored;
 mod store;
 mod tls;
 mod uv;

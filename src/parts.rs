@@ -5,38 +5,47 @@ use milliways_proto::http::{Part, Parts};
 use crate::call::{Call, Returned};
 use crate::value::{Failed, Js, Value};
 
+/// What there is to say of a part, in memory of its own.
+struct OwnedPart {
+    data: Vec<u8>,
+    name: Option<String>,
+    media_type: Option<String>,
+    filename: Option<String>,
+}
+
 /// `getParts(body, contentType): { data, name, type?, filename? }[] | undefined`
 pub(crate) fn get_parts<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let js = call.js;
-    let content_type = call.with_bytes(1, <[u8]>::to_vec)?;
-    let Some(array) = call.with_bytes(0, |body| {
+    let content_type = call.bytes(1)?;
+    let parts = call.with_bytes(0, |_, body| {
         let parts = Parts::new(body, &content_type)?;
-        // Making objects of plain values calls no JavaScript.
-        Some(js.array(0).and_then(|array| {
-            for (index, part) in parts.enumerate() {
-                js.set_element(array, index, object_of(js, &part)?)?;
-            }
-            Ok(array)
-        }))
-    })?
-    else {
-        return Ok(None);
-    };
-    Ok(Some(array?))
+        Some(parts.map(|part| OwnedPart::of(&part)).collect::<Vec<_>>())
+    })?;
+    let Some(parts) = parts else { return Ok(None) };
+    let objects: Result<Vec<_>, _> = parts.into_iter().map(|part| part.into_object(js)).collect();
+    Ok(Some(js.array(&objects?)?))
 }
 
-fn object_of<'s>(js: Js<'s>, part: &Part<'_>) -> Result<Value<'s>, Failed> {
-    let text = |bytes: &[u8]| js.string(&String::from_utf8_lossy(bytes));
-    let object = js.object()?;
-    js.set(object, c"data", js.copied_buffer(part.data)?)?;
-    if let Some(name) = part.name {
-        js.set(object, c"name", text(name)?)?;
+impl OwnedPart {
+    fn of(part: &Part<'_>) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            data: part.data.to_vec(),
+            name: part.name.map(text),
+            media_type: part.media_type.map(text),
+            filename: part.filename.map(text),
+        }
     }
-    if let Some(media_type) = part.media_type {
-        js.set(object, c"type", text(media_type)?)?;
+
+    fn into_object(self, js: Js<'_>) -> Result<Value<'_>, Failed> {
+        let object = js.object()?;
+        js.define(object, c"data", js.owned_buffer(self.data)?)?;
+        let texts = [(c"name", self.name), (c"type", self.media_type), (c"filename", self.filename)];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                js.define(object, name, js.string(&text)?)?;
+            }
+        }
+        Ok(object)
     }
-    if let Some(filename) = part.filename {
-        js.set(object, c"filename", text(filename)?)?;
-    }
-    Ok(object)
 }

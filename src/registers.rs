@@ -33,7 +33,7 @@ impl Registers {
         let mut start = None;
         let buffer =
             js.array_buffer(size_of::<[Cell<u32>; COUNT]>(), |bytes| start = NonNull::new(bytes.as_mut_ptr()))?;
-        js.set(exports, name, buffer)?;
+        js.define(exports, name, buffer)?;
         Ok(Self { memory: start.ok_or(Failed)?.cast(), _buffer: Reference::new(js, buffer)? })
     }
 

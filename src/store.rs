@@ -68,7 +68,7 @@ pub(crate) fn get_string<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 
 /// `setString(key, value, collection)`
 pub(crate) fn set_string<'s>(call: &Call<'s, 3>) -> Returned<'s> {
-    let (key, value, collection) = (bytes(call, 0)?, bytes(call, 1)?, bytes(call, 2)?);
+    let (key, value, collection) = (call.bytes(0)?, call.bytes(1)?, call.bytes(2)?);
     store().strings.entry(collection).or_default().insert(key, value);
     Ok(None)
 }
@@ -82,7 +82,7 @@ pub(crate) fn get_integer<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 
 /// `setInteger(key, value, collection)`
 pub(crate) fn set_integer<'s>(call: &Call<'s, 3>) -> Returned<'s> {
-    let (key, collection) = (bytes(call, 0)?, bytes(call, 2)?);
+    let (key, collection) = (call.bytes(0)?, call.bytes(2)?);
     let value = call.js.to_i32(call.arguments[1])?;
     store().integers.entry(collection).or_default().insert(key, value);
     Ok(None)
@@ -90,7 +90,7 @@ pub(crate) fn set_integer<'s>(call: &Call<'s, 3>) -> Returned<'s> {
 
 /// `incInteger(key, value, collection): number`, the sum, which wraps at 32 bits.
 pub(crate) fn inc_integer<'s>(call: &Call<'s, 3>) -> Returned<'s> {
-    let (key, collection) = (bytes(call, 0)?, bytes(call, 2)?);
+    let (key, collection) = (call.bytes(0)?, call.bytes(2)?);
     let value = call.js.to_i32(call.arguments[1])?;
     let sum = {
         let mut store = store();
@@ -103,14 +103,14 @@ pub(crate) fn inc_integer<'s>(call: &Call<'s, 3>) -> Returned<'s> {
 
 /// `getStringKeys(collection): string[]`
 pub(crate) fn string_keys<'s>(call: &Call<'s, 1>) -> Returned<'s> {
-    let collection = bytes(call, 0)?;
+    let collection = call.bytes(0)?;
     let keys = store().strings.get(&collection).map(|pairs| pairs.keys().cloned().collect::<Vec<_>>());
     array_of(call, &keys.unwrap_or_default())
 }
 
 /// `getIntegerKeys(collection): string[]`
 pub(crate) fn integer_keys<'s>(call: &Call<'s, 1>) -> Returned<'s> {
-    let collection = bytes(call, 0)?;
+    let collection = call.bytes(0)?;
     let keys = store().integers.get(&collection).map(|pairs| pairs.keys().cloned().collect::<Vec<_>>());
     array_of(call, &keys.unwrap_or_default())
 }
@@ -135,14 +135,14 @@ pub(crate) fn delete_integer<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 
 /// `deleteStringCollection(collection)`
 pub(crate) fn delete_string_collection<'s>(call: &Call<'s, 1>) -> Returned<'s> {
-    let collection = bytes(call, 0)?;
+    let collection = call.bytes(0)?;
     store().strings.remove(&collection);
     Ok(None)
 }
 
 /// `deleteIntegerCollection(collection)`
 pub(crate) fn delete_integer_collection<'s>(call: &Call<'s, 1>) -> Returned<'s> {
-    let collection = bytes(call, 0)?;
+    let collection = call.bytes(0)?;
     store().integers.remove(&collection);
     Ok(None)
 }
@@ -151,17 +151,10 @@ pub(crate) fn delete_integer_collection<'s>(call: &Call<'s, 1>) -> Returned<'s> 
 
 /// The first two arguments: a key, and a collection that may be left out.
 fn names(call: &Call<'_, 2>) -> Result<(Vec<u8>, Vec<u8>), Error> {
-    Ok((bytes(call, 0)?, bytes(call, 1)?))
-}
-
-fn bytes<const N: usize>(call: &Call<'_, N>, index: usize) -> Result<Vec<u8>, Error> {
-    call.with_bytes(index, <[u8]>::to_vec)
+    Ok((call.bytes(0)?, call.bytes(1)?))
 }
 
 fn array_of<'s>(call: &Call<'s, 1>, keys: &[Vec<u8>]) -> Returned<'s> {
-    let array = call.js.array(keys.len())?;
-    for (index, key) in keys.iter().enumerate() {
-        call.js.set_element(array, index, call.js.string(&String::from_utf8_lossy(key))?)?;
-    }
-    Ok(Some(array))
+    let keys: Result<Vec<_>, _> = keys.iter().map(|key| call.js.string(&String::from_utf8_lossy(key))).collect();
+    Ok(Some(call.js.array(&keys?)?))
 }

@@ -97,11 +97,7 @@ fn bytes(js: Js<'_>, value: Value<'_>) -> Result<Option<Vec<u8>>, Error> {
             js.append_string(value, &mut text)?;
             Ok(Some(text))
         }
-        ValueType::napi_object => {
-            // SAFETY: copied before JavaScript runs again.
-            let bytes = unsafe { js.bytes(value) };
-            bytes.map(|bytes| Some(bytes.to_vec())).ok_or(Error::InvalidData)
-        }
+        ValueType::napi_object => js.copy_of(value).map(Some).ok_or(Error::InvalidData),
         _ => Err(Error::InvalidData),
     }
 }

@@ -5,6 +5,7 @@
 use std::ffi::{CStr, c_char, c_void};
 use std::marker::PhantomData;
 use std::ptr;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use napi_sys as sys;
 
@@ -91,15 +92,17 @@ impl<'s> Js<'s> {
         self.make(|env, result| unsafe { sys::napi_get_null(env, result) })
     }
 
-    pub(crate) fn array(self, length: usize) -> Result<Value<'s>, Failed> {
+    /// A new array of these values. They become properties of its own: no setter on a prototype sees them.
+    pub(crate) fn array(self, items: &[Value<'s>]) -> Result<Value<'s>, Failed> {
         // SAFETY: `Js` says that the call is allowed.
-        self.make(|env, result| unsafe { sys::napi_create_array_with_length(env, length, result) })
-    }
-
-    pub(crate) fn set_element(self, array: Value<'s>, index: usize, value: Value<'s>) -> Result<(), Failed> {
-        let index = u32::try_from(index).map_err(|_| Failed)?;
-        // SAFETY: `Js` says that the call is allowed, `Value` that the values are alive.
-        check(unsafe { sys::napi_set_element(self.env, array.raw, index, value.raw) })
+        let array = self.make(|env, result| unsafe { sys::napi_create_array_with_length(env, items.len(), result) })?;
+        let mut elements = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let name = self.string(&index.to_string())?;
+            elements.push(sys::napi_property_descriptor { name: name.raw, ..data_property(*item) });
+        }
+        self.define_all(array, &elements)?;
+        Ok(array)
     }
 
     pub(crate) fn string(self, text: &str) -> Result<Value<'s>, Failed> {
@@ -186,12 +189,6 @@ impl<'s> Js<'s> {
         if bytes.len() >= EXTERNAL_FROM { self.external_array_buffer(bytes) } else { self.copied_buffer(&bytes) }
     }
 
-    /// Takes its memory from an `ArrayBuffer`; one that is detached already is fine.
-    pub(crate) fn detach(self, array_buffer: Value<'s>) -> Result<(), Failed> {
-        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
-        check(unsafe { sys::napi_detach_arraybuffer(self.env, array_buffer.raw) })
-    }
-
     /// A function object for one of the addon's.
     ///
     /// # Safety
@@ -210,11 +207,24 @@ impl<'s> Js<'s> {
         })
     }
 
-    pub(crate) fn set(self, object: Value<'s>, name: &CStr, value: Value<'s>) -> Result<(), Failed> {
-        // SAFETY: `Js` says that the call is allowed, `Value` that the values are alive.
-        check(unsafe { sys::napi_set_named_property(self.env, object.raw, name.as_ptr(), value.raw) })
+    /// Defines a property of an object of ours. It becomes the object's own, as assignment would make it, but no setter
+    /// on a prototype is called.
+    pub(crate) fn define(self, object: Value<'s>, name: &CStr, value: Value<'s>) -> Result<(), Failed> {
+        self.define_all(object, &[sys::napi_property_descriptor { utf8name: name.as_ptr(), ..data_property(value) }])
     }
 
+    fn define_all(self, object: Value<'s>, properties: &[sys::napi_property_descriptor]) -> Result<(), Failed> {
+        // SAFETY: `Js` says that the call is allowed, `Value` that the values are alive; names outlive the call.
+        check(unsafe { sys::napi_define_properties(self.env, object.raw, properties.len(), properties.as_ptr()) })
+    }
+
+    /// Reads an element of an array of ours.
+    pub(crate) fn element(self, array: Value<'s>, index: u32) -> Result<Value<'s>, Failed> {
+        // SAFETY: `Js` says that the call is allowed, `Value` that the array is alive.
+        self.make(|env, result| unsafe { sys::napi_get_element(env, array.raw, index, result) })
+    }
+
+    /// Reads a property, which may call JavaScript (getters, proxies).
     pub(crate) fn get(self, object: Value<'s>, name: &CStr) -> Result<Value<'s>, Failed> {
         // SAFETY: `Js` says that the call is allowed, `Value` that the object is alive.
         self.make(|env, result| unsafe { sys::napi_get_named_property(env, object.raw, name.as_ptr(), result) })
@@ -336,40 +346,47 @@ impl<'s> Js<'s> {
         check(status).map(|()| Some(written))
     }
 
-    /// The bytes of an `ArrayBuffer` or a typed array, `None` for anything else.
-    ///
-    /// # Safety
-    ///
-    /// The slice is used before JavaScript can run again, which could detach or resize the memory.
-    pub(crate) unsafe fn bytes(self, value: Value<'s>) -> Option<&'s [u8]> {
-        let (mut data, mut length) = (ptr::null_mut(), 0);
-        // Asked for straight away: the answer to "is it one?" would cost as much, and almost always it is.
+    /// The memory of an `ArrayBuffer` or a typed array; `None` for anything else. Of shared memory only typed arrays are
+    /// known to every version of Node-API.
+    pub(crate) fn memory(self, value: Value<'s>) -> Option<Memory<'s>> {
+        let (mut start, mut length) = (ptr::null_mut(), 0);
+        if self.is_array_buffer(value.raw)? {
+            // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
+            let status =
+                unsafe { sys::napi_get_arraybuffer_info(self.env, value.raw, &raw mut start, &raw mut length) };
+            check(status).ok()?;
+            return Some(Memory { start: start.cast(), length, is_shared: false, scope: PhantomData });
+        }
+        let (mut kind, mut buffer) = (UNKNOWN_KIND, ptr::null_mut());
         // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive; of another type it is refused.
-        let status = unsafe { sys::napi_get_arraybuffer_info(self.env, value.raw, &raw mut data, &raw mut length) };
-        if check(status).is_err() {
-            let mut kind = sys::TypedarrayType::uint8_array;
-            // SAFETY: as above.
-            let status = unsafe {
-                sys::napi_get_typedarray_info(
-                    self.env,
-                    value.raw,
-                    &raw mut kind,
-                    &raw mut length,
-                    &raw mut data,
-                    ptr::null_mut(),
-                    ptr::null_mut(),
-                )
-            };
-            if check(status).is_err() {
-                return None;
-            }
-            length *= element_size(kind);
-        }
-        if length == 0 || data.is_null() {
-            return Some(&[]);
-        }
-        // SAFETY: Node-API says that this is the memory of the value; the caller uses it before it can change.
-        Some(unsafe { std::slice::from_raw_parts(data.cast(), length) })
+        let status = unsafe {
+            sys::napi_get_typedarray_info(
+                self.env,
+                value.raw,
+                &raw mut kind,
+                &raw mut length,
+                &raw mut start,
+                &raw mut buffer,
+                ptr::null_mut(),
+            )
+        };
+        check(status).ok()?;
+        let (length, is_shared) = (length.checked_mul(element_size(kind)?)?, !self.is_array_buffer(buffer)?);
+        Some(Memory { start: start.cast(), length, is_shared, scope: PhantomData })
+    }
+
+    /// A copy of the bytes of an `ArrayBuffer` or a typed array; `None` for anything else.
+    pub(crate) fn copy_of(self, value: Value<'s>) -> Option<Vec<u8>> {
+        // SAFETY: copying calls no JavaScript.
+        self.memory(value).map(|memory| unsafe { memory.with(<[u8]>::to_vec) })
+    }
+
+    /// Whether it is an `ArrayBuffer`, which a `SharedArrayBuffer` is not.
+    fn is_array_buffer(self, raw: sys::napi_value) -> Option<bool> {
+        let mut is_it = false;
+        // SAFETY: `Js` says that the call is allowed; the value is alive.
+        check(unsafe { sys::napi_is_arraybuffer(self.env, raw, &raw mut is_it) }).ok()?;
+        Some(is_it)
     }
 
     /// Calls a function that does not look at `this`; `Err` when it has thrown or could not be called.
@@ -409,13 +426,50 @@ impl<'s> Js<'s> {
 
     /// An `Error` or `RangeError` with a code.
     pub(crate) fn error(self, kind: ErrorKind, code: &str, message: &str) -> Result<Value<'s>, Failed> {
-        let (code, message) = (self.string(code)?.raw, self.string(message)?.raw);
+        let (code, message) = (self.string(code)?, self.string(message)?.raw);
         let create = match kind {
             ErrorKind::Error => sys::napi_create_error,
             ErrorKind::RangeError => sys::napi_create_range_error,
         };
-        // SAFETY: `Js` says that the call is allowed; both strings are alive.
-        self.make(|env, result| unsafe { create(env, code, message, result) })
+        // Given the code, Node-API would assign it, which may call a setter.
+        // SAFETY: `Js` says that the call is allowed; the message is alive.
+        let error = self.make(|env, result| unsafe { create(env, ptr::null_mut(), message, result) })?;
+        self.define(error, c"code", code)?;
+        Ok(error)
+    }
+}
+
+/// The memory of a buffer, of use until JavaScript runs.
+pub(crate) struct Memory<'s> {
+    start: *const u8,
+    length: usize,
+    /// Whether other threads may be writing to it.
+    is_shared: bool,
+    scope: PhantomData<&'s ()>,
+}
+
+impl Memory<'_> {
+    /// Calls `use_bytes` with the bytes. Those that other threads may be changing meanwhile are copied first.
+    ///
+    /// # Safety
+    ///
+    /// No JavaScript has run since this was made, and `use_bytes` calls none: it could detach, resize or write to the
+    /// memory. Much of Node-API does: assigning and reading properties (setters, getters, proxies), converting values,
+    /// calling functions.
+    pub(crate) unsafe fn with<R>(self, use_bytes: impl FnOnce(&[u8]) -> R) -> R {
+        if self.length == 0 || self.start.is_null() {
+            return use_bytes(&[]);
+        }
+        if self.is_shared {
+            // SAFETY: Node-API says that these bytes are the value's. Shared memory is neither moved nor made smaller, and
+            // is freed after the last value that has it; other threads write to it as to atomics.
+            let bytes = unsafe { std::slice::from_raw_parts(self.start.cast::<AtomicU8>(), self.length) };
+            let copy: Vec<u8> = bytes.iter().map(|byte| byte.load(Ordering::Relaxed)).collect();
+            return use_bytes(&copy);
+        }
+        // SAFETY: Node-API says that these bytes are the value's. They belong to this thread, and no JavaScript runs on
+        // it before `use_bytes` returns: they are not written to, detached, resized or collected meanwhile.
+        use_bytes(unsafe { std::slice::from_raw_parts(self.start, self.length) })
     }
 }
 
@@ -426,14 +480,40 @@ pub(crate) enum ErrorKind {
     RangeError,
 }
 
-fn element_size(kind: sys::napi_typedarray_type) -> usize {
-    match kind {
-        sys::TypedarrayType::int16_array | sys::TypedarrayType::uint16_array => 2,
+/// The kind of typed array that a version of Node-API left unset, because it does not know it.
+const UNKNOWN_KIND: sys::napi_typedarray_type = -1;
+
+/// `Float16Array`, from Node 24 on.
+const FLOAT16_ARRAY: sys::napi_typedarray_type = 11;
+
+/// Bytes of an element.
+fn element_size(kind: sys::napi_typedarray_type) -> Option<usize> {
+    Some(match kind {
+        sys::TypedarrayType::int8_array
+        | sys::TypedarrayType::uint8_array
+        | sys::TypedarrayType::uint8_clamped_array => 1,
+        sys::TypedarrayType::int16_array | sys::TypedarrayType::uint16_array | FLOAT16_ARRAY => 2,
         sys::TypedarrayType::int32_array | sys::TypedarrayType::uint32_array | sys::TypedarrayType::float32_array => 4,
         sys::TypedarrayType::float64_array
         | sys::TypedarrayType::bigint64_array
         | sys::TypedarrayType::biguint64_array => 8,
-        _ => 1,
+        _ => return None,
+    })
+}
+
+/// What describes a property as assignment would make it; its name is still to be set.
+fn data_property(value: Value<'_>) -> sys::napi_property_descriptor {
+    sys::napi_property_descriptor {
+        utf8name: ptr::null(),
+        name: ptr::null_mut(),
+        method: None,
+        getter: None,
+        setter: None,
+        value: value.raw,
+        attributes: sys::PropertyAttributes::writable
+            | sys::PropertyAttributes::enumerable
+            | sys::PropertyAttributes::configurable,
+        data: ptr::null_mut(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `WebSocket`.
 
-use milliways_net::{ConnectionId, SendStatus};
+use milliways_net::{ConnectionId, Reactor, SendStatus};
 use milliways_proto::ws::Opcode;
 
 use crate::call::{Call, Returned};
@@ -51,9 +51,8 @@ pub(crate) fn send_text<'s>(call: &Call<'s, 1>) -> Returned<'s> {
 /// `webSocketSend(message)`, for anything else.
 pub(crate) fn send<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let (id, Kind { opcode, fin, compress }) = registered(call);
-    let reactor = &call.environment.reactor;
     // Fragments are not compressed: the context that all share could not wait for the next one.
-    let send = |message: &[u8]| {
+    let send = |reactor: &Reactor, message: &[u8]| {
         if compress && fin && opcode != Opcode::Continuation {
             reactor.send_compressed(id, opcode, message)
         } else {
@@ -74,10 +73,10 @@ fn registered<const N: usize>(call: &Call<'_, N>) -> (ConnectionId, Kind) {
 fn finish_send<'s>(call: &Call<'s, 1>, id: ConnectionId, opcode: Opcode, status: SendStatus) -> Returned<'s> {
     let environment = call.environment;
     // What was published and is delivered first may have been too much already.
-    environment.reactor.tell_dropped(environment);
+    environment.tell_dropped();
     if status == SendStatus::Dropped {
         let behavior = environment.reactor.check_websocket(id)?;
-        let message = call.with_bytes(0, <[u8]>::to_vec)?;
+        let message = call.bytes(0)?;
         environment.dropped(behavior, id, &message, opcode == Opcode::Binary);
     }
     environment.registers.set(Register::Value, status as u32);
@@ -86,8 +85,8 @@ fn finish_send<'s>(call: &Call<'s, 1>, id: ConnectionId, opcode: Opcode, status:
 
 /// `webSocketPing(slot, generation, message): status`
 pub(crate) fn ping<'s>(call: &Call<'s, 3>) -> Returned<'s> {
-    let (id, reactor) = (call.id()?, &call.environment.reactor);
-    let status = call.with_bytes(2, |message| reactor.ping(id, message))??;
+    let id = call.id()?;
+    let status = call.with_bytes(2, |reactor, message| reactor.ping(id, message))??;
     Ok(Some(call.js.number(status as u32)?))
 }
 
@@ -102,7 +101,7 @@ pub(crate) fn end<'s>(call: &Call<'s, 4>) -> Returned<'s> {
         call.js.to_i32(call.arguments[2])?.cast_unsigned() as u16
     };
     // Copied: the close handler runs inside and is given its own.
-    let reason = call.with_bytes(3, <[u8]>::to_vec)?;
+    let reason = call.bytes(3)?;
     environment.reactor.end(id, code, &reason, environment)?;
     Ok(None)
 }
@@ -118,7 +117,8 @@ pub(crate) fn close<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 pub(crate) fn subscribe<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     let (id, environment) = (call.id()?, call.environment);
     let behavior = environment.reactor.check_websocket(id)?;
-    let topic = call.with_bytes(2, <[u8]>::to_vec)?;
+    call.check_depth()?;
+    let topic = call.bytes(2)?;
     if let Some(change) = environment.reactor.subscribe(id, &topic)? {
         environment.subscription(behavior, id, &topic, change);
     }
@@ -129,13 +129,15 @@ pub(crate) fn subscribe<'s>(call: &Call<'s, 3>) -> Returned<'s> {
 pub(crate) fn unsubscribe<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     let id = call.id()?;
     call.environment.reactor.check_websocket(id)?;
-    let topic = call.with_bytes(2, <[u8]>::to_vec)?;
+    call.check_depth()?;
+    let topic = call.bytes(2)?;
     Ok(Some(call.js.boolean(end_subscription(call.environment, id, &topic)?)?))
 }
 
 /// `webSocketUnsubscribeAll(slot, generation)`
 pub(crate) fn unsubscribe_all<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let id = call.id()?;
+    call.check_depth()?;
     // The last one is found first.
     for topic in call.environment.reactor.topics(id)?.iter().rev() {
         end_subscription(call.environment, id, topic)?;
@@ -146,7 +148,7 @@ pub(crate) fn unsubscribe_all<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 fn end_subscription(environment: &Environment, id: ConnectionId, topic: &[u8]) -> Result<bool, Error> {
     let behavior = environment.reactor.check_websocket(id)?;
     let change = environment.reactor.unsubscribe(id, topic)?;
-    environment.reactor.tell_dropped(environment);
+    environment.tell_dropped();
     if let Some(change) = change {
         environment.subscription(behavior, id, topic, change);
     }
@@ -155,30 +157,27 @@ fn end_subscription(environment: &Environment, id: ConnectionId, topic: &[u8]) -
 
 /// `webSocketIsSubscribed(slot, generation, topic): boolean`
 pub(crate) fn is_subscribed<'s>(call: &Call<'s, 3>) -> Returned<'s> {
-    let (id, reactor) = (call.id()?, &call.environment.reactor);
-    let is_subscribed = call.with_bytes(2, |topic| reactor.is_subscribed(id, topic))??;
+    let id = call.id()?;
+    let is_subscribed = call.with_bytes(2, |reactor, topic| reactor.is_subscribed(id, topic))??;
     Ok(Some(call.js.boolean(is_subscribed)?))
 }
 
 /// `webSocketTopics(slot, generation): string[]`
 pub(crate) fn topics<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let (js, topics) = (call.js, call.environment.reactor.topics(call.id()?)?);
-    let array = js.array(topics.len())?;
-    for (index, topic) in topics.iter().enumerate() {
-        js.set_element(array, index, js.string(&String::from_utf8_lossy(topic))?)?;
-    }
-    Ok(Some(array))
+    let names: Result<Vec<_>, _> = topics.iter().map(|topic| js.string(&String::from_utf8_lossy(topic))).collect();
+    Ok(Some(js.array(&names?)?))
 }
 
 /// `webSocketPublish(slot, generation, topic, message, kind): boolean`; of kinds, there are those of whole messages.
 pub(crate) fn publish<'s>(call: &Call<'s, 5>) -> Returned<'s> {
     let (id, environment) = (call.id()?, call.environment);
     environment.reactor.check_websocket(id)?;
-    let topic = call.with_bytes(2, <[u8]>::to_vec)?;
+    let topic = call.bytes(2)?;
     let Kind { opcode, compress, .. } = Kind::of(call.u32(4)?);
     let published =
-        call.with_bytes(3, |message| environment.reactor.publish_from(id, &topic, opcode, message, compress))??;
-    environment.reactor.tell_dropped(environment);
+        call.with_bytes(3, |reactor, message| reactor.publish_from(id, &topic, opcode, message, compress))??;
+    environment.tell_dropped();
     Ok(Some(call.js.boolean(published)?))
 }
 

@@ -53,11 +53,13 @@ pub struct Stats {
 pub struct Reactor {
     state: RefCell<State>,
     poll: RefCell<Poll>,
-    /// Not there while a turn is under way.
+    /// Not there while events of a turn are handled.
     events: Cell<Option<Events>>,
     /// Where sockets are read into; not there while its bytes are being handled.
     pub(crate) receive_buffer: Cell<Vec<u8>>,
     epoch: Instant,
+    /// A handler is running, see [`Reactor::nested`].
+    is_nested: Cell<bool>,
 }
 
 impl Reactor {
@@ -69,6 +71,7 @@ impl Reactor {
             events: Cell::new(Some(Events::with_capacity(EVENTS))),
             receive_buffer: Cell::new(Vec::new()),
             epoch: now,
+            is_nested: Cell::new(false),
         })
     }
 
@@ -180,6 +183,16 @@ impl Reactor {
         state.table.len() > 0 || !state.listeners.is_empty()
     }
 
+    /// Runs what the reactor is called for while a handler is running: some addons make it possible for one to run the
+    /// thread's event loop. Connections whose events are under way wait until that is over, and slots of those that have
+    /// gone are not used again, because somebody further out may still tell of them.
+    pub fn nested<R>(&self, run: impl FnOnce() -> R) -> R {
+        let outer = self.is_nested.replace(true);
+        let result = run();
+        self.is_nested.set(outer);
+        result
+    }
+
     /// Handles what the kernel has to tell, without waiting. To be called when the poll's descriptor is readable.
     pub fn turn(&self, now: Instant, handler: &impl Handler) -> io::Result<()> {
         self.take_events(now, handler)?;
@@ -189,19 +202,22 @@ impl Reactor {
 
     /// Handles a batch of events; tells whether there may be more.
     fn take_events(&self, now: Instant, handler: &impl Handler) -> io::Result<bool> {
-        // A handler that runs the thread's event loop, which some addons make possible, comes here again.
-        let Some(mut events) = self.events.take() else { return Ok(false) };
+        // A nested turn has its own, and leaves them to the outer one.
+        let mut events = self.events.take().unwrap_or_else(|| Events::with_capacity(EVENTS));
         self.tell_time(now);
-        self.state().table.recycle();
+        if !self.is_nested.get() {
+            self.state().table.recycle();
+        }
         let polled = retry(|| self.poll.borrow_mut().poll(&mut events, Some(Duration::ZERO)));
         if polled.is_ok() {
             for event in &events {
                 let token = event.token().0;
+                let slot = token as u32;
                 if token & LISTENER != 0 {
                     self.accept((token & !LISTENER) as u32);
                     self.tell_counted(handler);
-                } else {
-                    self.guard(token as u32, handler, || self.handle_event(token as u32, event, handler));
+                } else if !self.state().put_off(slot) {
+                    self.guard(slot, handler, || self.handle_event(slot, event, handler));
                 }
             }
         }
@@ -214,11 +230,18 @@ impl Reactor {
     /// before the thread goes to sleep.
     pub fn pump(&self, now: Instant, handler: &impl Handler) {
         self.tell_time(now);
+        let mut busy = Vec::new();
         loop {
-            let slot = self.state().resumed.pop();
-            let Some(slot) = slot else { break };
+            let mut state = self.state();
+            let Some(slot) = state.resumed.pop() else { break };
+            if state.busy.contains(&slot) {
+                busy.push(slot);
+                continue;
+            }
+            drop(state);
             self.guard(slot, handler, || self.resume(slot, handler));
         }
+        self.state().resumed.append(&mut busy);
         loop {
             let doomed = self.state().doomed.pop();
             let Some(id) = doomed else { break };
@@ -355,13 +378,30 @@ impl Reactor {
 
     /// Keeps a panic from anyone but the connection in whose event it happened.
     pub(crate) fn guard(&self, slot: u32, handler: &impl Handler, event: impl FnOnce()) {
-        let Err(panic) = catch_unwind(AssertUnwindSafe(event)) else { return };
+        self.state().busy.push(slot);
+        let done = catch_unwind(AssertUnwindSafe(event));
+        self.state().busy.pop();
+        self.make_up(slot);
+        let Err(panic) = done else { return };
         // What is told about the end may be what panics; then the connection goes without a word.
         if catch_unwind(AssertUnwindSafe(|| self.drop_connection(slot, handler))).is_err() {
             self.state().remove(slot);
         }
         self.state().corked = None;
         handler.panicked(self, &panic_message(&*panic));
+    }
+
+    /// Has the kernel tell again what a nested turn has put off for a connection.
+    fn make_up(&self, slot: u32) {
+        let mut state = self.state();
+        if let Some(index) = state.put_off.iter().position(|other| *other == slot)
+            && !state.busy.contains(&slot)
+        {
+            state.put_off.swap_remove(index);
+            if let Some(connection) = state.table.at(slot) {
+                self.rearm(connection, slot);
+            }
+        }
     }
 
     fn handle_event(&self, slot: u32, event: &mio::event::Event, handler: &impl Handler) {

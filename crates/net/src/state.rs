@@ -37,6 +37,10 @@ pub(crate) struct State {
     pub(crate) dirty: Vec<u32>,
     /// Connections whose response is done and that were not read meanwhile.
     pub(crate) resumed: Vec<u32>,
+    /// Connections whose events are being handled. More than one while a handler runs the event loop.
+    pub(crate) busy: Vec<u32>,
+    /// Those of them that the kernel has told of meanwhile.
+    pub(crate) put_off: Vec<u32>,
     /// By number; numbers are not used again.
     pub(crate) listeners: BTreeMap<u32, Listener>,
     pub(crate) next_listener: u32,
@@ -124,6 +128,8 @@ impl State {
             corked: None,
             dirty: Vec::new(),
             resumed: Vec::new(),
+            busy: Vec::new(),
+            put_off: Vec::new(),
             listeners: BTreeMap::new(),
             next_listener: 0,
             doomed: Vec::new(),
@@ -135,6 +141,15 @@ impl State {
             is_named: true,
             marks: None,
         }
+    }
+
+    /// Puts an event off whose connection is in the middle of another; tells whether it did.
+    pub(crate) fn put_off(&mut self, slot: u32) -> bool {
+        let is_busy = self.busy.contains(&slot);
+        if is_busy && !self.put_off.contains(&slot) {
+            self.put_off.push(slot);
+        }
+        is_busy
     }
 
     /// The time to note for a connection that has just been active: rounded up, so that no timeout is early.

@@ -1,0 +1,17 @@
+'use strict';
+
+const { execFileSync } = require('node:child_process');
+const { mkdtempSync, rmSync } = require('node:fs');
+const { tmpdir } = require('node:os');
+const path = require('node:path');
+
+/** Compiles the addon of nestedLoop.c, and returns its file. It is removed by the `after` of a suite. */
+function buildNestedLoop(owner) {
+  const folder = mkdtempSync(path.join(tmpdir(), 'milliways-nested-loop-'));
+  owner.after(() => rmSync(folder, { recursive: true, force: true }));
+  const file = path.join(folder, 'nestedLoop.node');
+  execFileSync('cc', ['-shared', '-fPIC', '-o', file, path.join(__dirname, 'nestedLoop.c')]);
+  return file;
+}
+
+module.exports = { buildNestedLoop };
