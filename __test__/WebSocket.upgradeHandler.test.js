@@ -10,6 +10,7 @@ const frames = require('./support/frames.js');
 const { withoutDate } = require('./support/http.js');
 const { DONE } = require('./support/response.js');
 const { serve } = require('./support/server.js');
+const { overTLS } = require('./support/tls.js');
 const { ours, uWS } = require('./support/uws.js');
 const { turn } = require('./support/wait.js');
 
@@ -296,6 +297,38 @@ describe('an upgrade handler', () => {
     client.destroy();
   });
 
+  it(
+    'gives the WebSocket what a peer may have chosen as properties of its own, and no other prototype',
+    ours,
+    async (t) => {
+      const log = new EventLog();
+      const userData = JSON.parse('{"__proto__":{"isAdmin":true},"constructor":1,"toString":2,"name":"x"}');
+      let isSet = false;
+      const set = () => {
+        isSet = true;
+      };
+      Object.defineProperty(Object.prototype, 'inherited', { set, configurable: true });
+      t.after(() => delete Object.prototype.inherited);
+      const { port } = serve(t, (app) =>
+        app.ws('/*', {
+          upgrade: (res, req, context) => {
+            Object.defineProperty(userData, 'inherited', { value: 'own', enumerable: true });
+            res.upgrade(userData, req.getHeader('sec-websocket-key'), '', '', context);
+          },
+          open: (ws) => log.add('open', ws),
+        }),
+      );
+      const client = await RawSocket.upgrade(port, '/');
+      const [ws] = await log.next('open');
+      assert.equal(ws.send('works'), 1);
+      assert.equal(ws.isAdmin, undefined);
+      assert.equal(Object.getPrototypeOf(ws).constructor.name, overTLS ? 'uWS.SSLWebSocket' : 'uWS.WebSocket');
+      assert.deepEqual([ws.constructor, ws.toString, ws.name, ws.inherited, isSet], [1, 2, 'x', 'own', false]);
+      assert.ok(!Object.hasOwn(ws, '__proto__'));
+      client.destroy();
+    },
+  );
+
   it('whose open handler throws has its WebSocket nevertheless', ours, async () => {
     const { Script } = require('./support/Script.js');
     const { code, reports } = await Script.run(async ({ App, uWS, RawSocket: Client, report }) => {
@@ -316,7 +349,7 @@ describe('an upgrade handler', () => {
         app.close();
       });
     });
-    assert.deepEqual({ code, reports }, { code: 0, reports: [['uncaught', 'of open'], ['returned'], ['open']] });
+    assert.deepEqual({ code, reports }, { code: 0, reports: [['returned'], ['uncaught', 'of open'], ['open']] });
   });
 
   it('knows where a WebSocket comes from', async (t) => {

@@ -8,7 +8,8 @@ const { HttpResponse, SSLHttpResponse, responseAt } = require('./HttpResponse');
 const { listenToken } = require('./ListenSocket');
 const native = require('./native');
 const { makeNativeLike } = require('./nativeLike');
-const { SLOT, VALUE, lent, registers } = require('./registers');
+const { SLOT, VALUE, noteAsync, registers } = require('./registers');
+const { Scope, define } = require('./scope');
 const { SocketContext } = require('./SocketContext');
 const { warnDhParams, warnDomain } = require('./warnings');
 const { SSLWebSocket, WebSocket } = require('./WebSocket');
@@ -41,20 +42,21 @@ class TemplatedApp {
   ws(pattern, behavior) {
     requireArguments(2, arguments.length);
     const { upgrade, open, message, dropped, drain, close, ping, pong, subscription } = handlersOf(behavior);
+    const scope = new Scope();
     native.addWebSocketRoute(
       this.#app,
       this.#domain,
       pattern,
       behavior,
-      tellOpen(open, this.#isSecure ? SSLWebSocket : WebSocket),
-      message && tellMessage(message),
-      dropped && tellMessage(dropped),
-      drain && ((slot) => drain(connections[slot])),
-      tellClose(close),
-      ping && tellControl(ping),
-      pong && tellControl(pong),
-      upgrade && tellUpgrade(upgrade, this.#isSecure ? SSLHttpResponse : HttpResponse),
-      subscription && tellSubscription(subscription),
+      tellOpen(scope, open, this.#isSecure ? SSLWebSocket : WebSocket),
+      message && tellMessage(scope, message),
+      dropped && tellMessage(scope, dropped),
+      drain && tellDrain(scope, drain),
+      tellClose(scope, close),
+      ping && tellControl(scope, ping),
+      pong && tellControl(scope, pong),
+      upgrade && tellUpgrade(scope, upgrade, this.#isSecure ? SSLHttpResponse : HttpResponse),
+      subscription && tellSubscription(scope, subscription),
       this.#drains,
     );
     return this;
@@ -93,7 +95,7 @@ class TemplatedApp {
 
   filter(handler) {
     requireFunction(handler);
-    this.#filters.push(handler);
+    this.#filters.push(new Scope().bind(handler));
     if (this.#filters.length === 1) {
       native.setFilter(this.#app, (slot, generation, count) => {
         // Of a connection that has gone there is nothing to ask, and no reason to fail whoever asks.
@@ -122,7 +124,7 @@ class TemplatedApp {
 
   missingServerName(handler) {
     requireFunction(handler);
-    if (this.#isSecure) native.setMissingServerName(this.#app, (hostname) => handler(hostname));
+    if (this.#isSecure) native.setMissingServerName(this.#app, new Scope().bind(handler));
     return this;
   }
 
@@ -207,51 +209,76 @@ function toRoute(handler, Response) {
   return tellRequest(handler, Response);
 }
 
-// What the addon calls for an event: it knows a connection by its slot.
+// What the addon calls for an event: it knows a connection by its slot. User's handlers run in the scope in which they
+// were registered.
 
 function tellRequest(handler, Response) {
+  const run = new Scope().bind(handler);
   return (slot, generation, serial) => {
-    handler(responseAt(slot, generation, Response), new HttpRequest(serial));
+    run(responseAt(slot, generation, Response), new HttpRequest(serial));
   };
 }
 
-function tellUpgrade(handler, Response) {
+function tellUpgrade(scope, handler, Response) {
+  const run = scope.bind(handler);
   return (slot, generation, serial, behavior) => {
-    handler(responseAt(slot, generation, Response), new HttpRequest(serial), new SocketContext(behavior));
+    run(responseAt(slot, generation, Response), new HttpRequest(serial), new SocketContext(behavior));
   };
 }
 
-function tellOpen(handler, Socket) {
+function tellOpen(scope, handler, Socket) {
   // The form of 2019, when there was no upgrade handler: the request is valid in `open`.
   const wantsRequest = handler !== undefined && handler.length >= 2;
+  const run = handler && scope.bind(handler);
   // Without a serial it was `upgrade` that opened it, with data of the user's.
   return (slot, generation, serial, properties) => {
     const ws = new Socket(slot, generation);
     connections[slot] = ws;
-    if (properties !== undefined) for (const [key, value] of properties) ws[key] = value;
-    if (wantsRequest && serial !== null) handler(ws, new HttpRequest(serial));
-    else if (handler !== undefined) handler(ws);
+    if (properties !== undefined) addProperties(ws, properties);
+    if (wantsRequest && serial !== null) run(ws, new HttpRequest(serial));
+    else run?.(ws);
   };
 }
 
-function tellMessage(handler) {
-  return (message) => lent(handler(connections[registers[SLOT]], message, registers[VALUE] !== 0));
+/**
+ * Makes the user's data properties of a WebSocket's own. They may be what a peer sent: none is assigned by way of a
+ * setter, such as that of `__proto__`, which is left out.
+ */
+function addProperties(ws, properties) {
+  for (const [key, value] of properties) {
+    if (!(key in ws)) ws[key] = value;
+    else if (key !== '__proto__') define(ws, key, value);
+  }
 }
 
-function tellControl(handler) {
-  return (message) => lent(handler(connections[registers[SLOT]], message));
-}
-
-function tellSubscription(handler) {
-  return (slot, topic, newCount, oldCount) => lent(handler(connections[slot], topic, newCount, oldCount));
-}
-
-function tellClose(handler) {
+function tellMessage(scope, handler) {
   return (message) => {
-    const slot = registers[SLOT];
+    noteAsync(scope.run(handler, connections[registers[SLOT]], message, registers[VALUE] !== 0));
+  };
+}
+
+function tellDrain(scope, handler) {
+  const run = scope.bind(handler);
+  return (slot) => run(connections[slot]);
+}
+
+function tellControl(scope, handler) {
+  const run = scope.bind(handler);
+  return (message) => noteAsync(run(connections[registers[SLOT]], message));
+}
+
+function tellSubscription(scope, handler) {
+  const run = scope.bind(handler);
+  return (slot, topic, newCount, oldCount) => noteAsync(run(connections[slot], topic, newCount, oldCount));
+}
+
+function tellClose(scope, handler) {
+  const run = handler && scope.bind(handler);
+  return (message) => {
+    const [slot, code] = [registers[SLOT], registers[VALUE]];
     const ws = connections[slot];
     connections[slot] = undefined;
-    lent(handler?.(ws, registers[VALUE], message));
+    noteAsync(run?.(ws, code, message));
   };
 }
 

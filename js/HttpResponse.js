@@ -6,6 +6,7 @@ const { toData } = require('./data');
 const { requireArguments, requireFunction } = require('./errors');
 const native = require('./native');
 const { makeNativeLike } = require('./nativeLike');
+const { bind } = require('./scope');
 const { contextOf } = require('./SocketContext');
 const { warnUncorked, warnWritable } = require('./warnings');
 
@@ -123,30 +124,30 @@ class HttpResponse {
   onAborted(handler) {
     requireFunction(handler);
     native.responseAwait(this.#slot, this.#generation);
-    this.#attach({ aborted: handler });
+    this.#attach({ aborted: bind(handler) });
     return this;
   }
 
   onWritable(handler) {
     requireFunction(handler);
     native.responseWantWritable(this.#slot, this.#generation);
-    this.#attach({ writable: handler });
+    this.#attach({ writable: bind(handler) });
     return this;
   }
 
   onData(handler) {
     requireFunction(handler);
     native.responseReceive(this.#slot, this.#generation);
-    this.#attach({ data: (chunk, remaining) => handler(chunk, remaining === 0) });
+    const run = bind(handler);
+    this.#attach({ data: (chunk, remaining) => run(chunk, remaining === 0) });
     return this;
   }
 
   onDataV2(handler) {
     requireFunction(handler);
     native.responseReceive(this.#slot, this.#generation);
-    this.#attach({
-      data: (chunk, remaining) => handler(chunk, remaining < 0 ? UNKNOWN_LENGTH : BigInt(remaining)),
-    });
+    const run = bind(handler);
+    this.#attach({ data: (chunk, remaining) => run(chunk, remaining < 0 ? UNKNOWN_LENGTH : BigInt(remaining)) });
     return this;
   }
 
@@ -154,7 +155,7 @@ class HttpResponse {
     requireArguments(2, arguments.length);
     requireFunction(handler);
     native.responseCollect(this.#slot, this.#generation, maxSize);
-    this.#attach({ collected: handler });
+    this.#attach({ collected: bind(handler) });
     return this;
   }
 
@@ -224,7 +225,7 @@ native.setResponseHandlers(
   (slot) => {
     const { aborted } = handlersOf(connections[slot]);
     connections[slot] = undefined;
-    aborted();
+    aborted?.();
   },
   (slot, chunk, remaining) => {
     handlersOf(connections[slot]).data(chunk, remaining);

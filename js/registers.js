@@ -9,9 +9,9 @@ const SLOT = 0;
 const GENERATION = 1;
 const VALUE = 2;
 
-/** Tells whether a handler that was lent bytes has returned a promise, and goes on with them. */
-function lent(returned) {
+/** Notes whether a handler is asynchronous: it has returned a promise, and goes on before the next event. */
+function noteAsync(returned) {
   registers[VALUE] = typeof returned === 'object' && returned !== null ? 1 : 0;
 }
 
-module.exports = { GENERATION, SLOT, VALUE, lent, registers };
+module.exports = { GENERATION, SLOT, VALUE, noteAsync, registers };

@@ -1,0 +1,224 @@
+'use strict';
+
+// What an AsyncLocalStorage gives in handlers: what it gave where they were registered, whoever else has entered what.
+
+const assert = require('node:assert/strict');
+const { describe, it } = require('node:test');
+const { Script } = require('./support/Script.js');
+const { ours } = require('./support/uws.js');
+
+/** Both kinds of Node: stores in a frame (24 and later), and as properties of resources. */
+const KINDS = kinds();
+
+function kinds() {
+  const major = Number(process.versions.node.split('.')[0]);
+  if (major >= 24) return { frames: [], resources: ['--no-async-context-frame'] };
+  if (major === 22) return { frames: ['--experimental-async-context-frame'], resources: [] };
+  return { resources: [] };
+}
+
+async function assertReports(kind, main, expected) {
+  const { code, stderr, reports } = await Script.run(main, { execArgv: KINDS[kind] });
+  assert.deepEqual({ code, stderr, reports }, { code: 0, stderr: '', reports: expected });
+}
+
+for (const kind of Object.keys(KINDS)) {
+  describe(`an AsyncLocalStorage, its stores in ${kind}`, ours, () => {
+    it('shows no handler what one of another connection has entered', async () => {
+      await assertReports(
+        kind,
+        async ({ App, uWS, RawSocket: Client, frames, report }) => {
+          const { AsyncLocalStorage } = require('node:async_hooks');
+          const [storage, second] = [new AsyncLocalStorage(), new AsyncLocalStorage()];
+          const seen = {};
+          const note = (name) => {
+            seen[name] ??= new Set();
+            seen[name].add(String(storage.getStore())).add(String(second.getStore()));
+            storage.enterWith(name);
+            second.run('inside', () => storage.getStore());
+            second.enterWith(name);
+            if (storage.getStore() !== name || second.getStore() !== name) report('lost', name);
+          };
+          const sockets = [];
+          const app = App()
+            .ws('/*', {
+              maxBackpressure: 1,
+              upgrade: (res, req, context) => {
+                note('upgrade');
+                res.upgrade({}, req.getHeader('sec-websocket-key'), '', '', context);
+              },
+              open: (ws) => {
+                note('open');
+                sockets.push(ws);
+                ws.subscribe('topic');
+              },
+              subscription: () => note('subscription'),
+              message: (ws, message) => {
+                note('message');
+                if (message.byteLength === 3) {
+                  ws.send(Buffer.alloc(1 << 24));
+                  ws.send('dropped');
+                  sockets.find((other) => other !== ws).end();
+                }
+              },
+              dropped: () => note('dropped'),
+              drain: () => note('drain'),
+              ping: () => note('ping'),
+              pong: () => note('pong'),
+              close: () => note('close'),
+            })
+            .get('/*', (res) => {
+              note('get');
+              setImmediate(() => res.cork(() => res.end('ok')));
+              res.onAborted(() => {});
+            })
+            .filter(() => note('filter'));
+          let port;
+          app.listen('127.0.0.1', 0, (token) => {
+            port = uWS.us_socket_local_port(token);
+          });
+          const http = await Client.connect(port);
+          for (let i = 0; i < 3; i += 1) {
+            http.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+            await http.readResponse();
+          }
+          const clients = [await Client.upgrade(port, '/'), await Client.upgrade(port, '/')];
+          for (const client of clients) {
+            client.write(Buffer.concat([frames.text('a'), frames.ping('b'), frames.pong('c'), frames.text('d')]));
+            await client.readFrame();
+          }
+          clients[0].write(frames.text('end'));
+          while ((await clients[0].readFrame()).payload.length < 1 << 24);
+          for (const client of [http, ...clients]) client.destroy();
+          const all = [
+            'upgrade',
+            'open',
+            'subscription',
+            'message',
+            'dropped',
+            'drain',
+            'ping',
+            'pong',
+            'close',
+            'get',
+          ];
+          while (![...all, 'filter'].every((name) => seen[name])) await new Promise(setImmediate);
+          app.close();
+          for (const name of [...all, 'filter']) report(name, ...seen[name]);
+        },
+        [
+          ...[
+            'upgrade',
+            'open',
+            'subscription',
+            'message',
+            'dropped',
+            'drain',
+            'ping',
+            'pong',
+            'close',
+            'get',
+            'filter',
+          ],
+        ].map((name) => [name, 'undefined']),
+      );
+    });
+
+    it('shows a handler what was there when its route was registered, or it was attached', async () => {
+      await assertReports(
+        kind,
+        async ({ App, uWS, RawSocket: Client, frames, report }) => {
+          const { AsyncLocalStorage } = require('node:async_hooks');
+          const storage = new AsyncLocalStorage();
+          const seen = new Set();
+          const see = (name) => {
+            seen.add(`${name}: ${storage.getStore()}`);
+            storage.enterWith('of a handler');
+          };
+          const app = App();
+          storage.run('of the ws route', () =>
+            app.ws('/*', {
+              message: (ws) => {
+                see('message');
+                storage.run('inner', () => ws.end());
+                seen.add(`after end: ${storage.getStore()}`);
+              },
+              close: () => see('close'),
+            }),
+          );
+          storage.run('of the post route', () =>
+            app.post('/*', (res) => {
+              see('post');
+              res.onAborted(() => {});
+              storage.run('of the request', () => res.onData((_, isLast) => see('data') ?? (isLast && res.end('ok'))));
+            }),
+          );
+          let port;
+          app.listen('127.0.0.1', 0, (token) => {
+            port = uWS.us_socket_local_port(token);
+          });
+          for (let i = 0; i < 2; i += 1) {
+            const client = await Client.upgrade(port, '/');
+            client.write(frames.text('x'));
+            await client.readFrame();
+            client.destroy();
+            const http = await Client.connect(port);
+            http.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx');
+            await http.readResponse();
+            http.destroy();
+          }
+          app.close();
+          report('seen', ...seen);
+        },
+        [
+          [
+            'seen',
+            ...['message: of the ws route', 'close: of the ws route', 'after end: of a handler'],
+            ...['post: of the post route', 'data: of the request'],
+          ],
+        ],
+      );
+    });
+
+    it('goes on in what a handler has put off', async () => {
+      await assertReports(
+        kind,
+        async ({ App, uWS, RawSocket: Client, frames, report }) => {
+          const { AsyncLocalStorage } = require('node:async_hooks');
+          const storage = new AsyncLocalStorage();
+          const seen = [];
+          const app = App().ws('/*', {
+            message: async (ws, message) => {
+              const name = Buffer.from(message).toString();
+              storage.enterWith(name);
+              await null;
+              seen.push(`${name} await ${storage.getStore()}`);
+              process.nextTick(() => seen.push(`${name} tick ${storage.getStore()}`));
+              setImmediate(() => {
+                seen.push(`${name} immediate ${storage.getStore()}`);
+                ws.send('done');
+              });
+            },
+          });
+          let port;
+          app.listen('127.0.0.1', 0, (token) => {
+            port = uWS.us_socket_local_port(token);
+          });
+          const client = await Client.upgrade(port, '/');
+          client.write(Buffer.concat([frames.text('a'), frames.text('b')]));
+          await client.readText();
+          await client.readText();
+          client.destroy();
+          app.close();
+          report('seen', ...seen.sort());
+        },
+        [
+          [
+            'seen',
+            ...['a', 'b'].flatMap((name) => ['await', 'immediate', 'tick'].map((how) => `${name} ${how} ${name}`)),
+          ],
+        ],
+      );
+    });
+  });
+}
