@@ -105,6 +105,9 @@ impl Flags {
     /// The client asks for a WebSocket, and offers a compression that it cannot do.
     pub(crate) const BREAKS_ON_DEFLATE: u32 = 1 << 26;
 
+    /// The handler has asked to hear of the request's body, or when it can go on writing, and hears of the end as well.
+    pub(crate) const ATTACHED: u32 = 1 << 29;
+
     /// The connection speaks TLS, and [`crate::tls::Sessions`] has its session.
     pub(crate) const TLS: u32 = 1 << 30;
     /// That has not begun yet for the protocol above: the handshake goes on.

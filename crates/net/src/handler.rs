@@ -28,7 +28,8 @@ pub trait Handler {
     /// more. `offset` bytes of the body have been written.
     fn writable(&self, reactor: &Reactor, id: ConnectionId, offset: u64) {}
 
-    /// A request that was still to be answered has lost its connection. `id` is stale already; its slot is not used for
+    /// A request that was still to be answered has lost its connection, and its handler had asked to hear of that, of its
+    /// body, or when it could go on writing. `id` is stale already; its slot is not used for
     /// another connection before this returns.
     fn aborted(&self, reactor: &Reactor, id: ConnectionId) {}
 

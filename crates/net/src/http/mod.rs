@@ -155,14 +155,14 @@ impl Reactor {
         let mut state = self.state();
         let id = state.table.id(slot);
         let Some(connection) = state.table.at(slot) else { return };
-        let is_awaited = connection.flags.has(Flags::AWAITED);
+        let hears = connection.flags.has(Flags::AWAITED | Flags::ATTACHED);
         if !connection.flags.has(Flags::HEAD_ENDED) {
             let response = if connection.flags.has(Flags::HEAD) { error.head() } else { error.response() };
             state.write(slot, |output| output.extend_from_slice(response.as_bytes()));
         }
         state.begin_closing(slot);
         drop(state);
-        if is_awaited {
+        if hears {
             handler.aborted(self, id);
         }
     }
@@ -172,10 +172,10 @@ impl Reactor {
         let mut state = self.state();
         let id = state.table.id(slot);
         let Some(connection) = state.table.at(slot) else { return };
-        let is_awaited = connection.flags.has(Flags::AWAITED);
+        let hears = connection.flags.has(Flags::AWAITED | Flags::ATTACHED);
         state.remove(slot);
         drop(state);
-        if is_awaited {
+        if hears {
             handler.aborted(self, id);
         }
     }

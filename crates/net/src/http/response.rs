@@ -194,7 +194,7 @@ impl Reactor {
 
     /// Asks to be told by [`Handler::writable`](crate::Handler::writable).
     pub fn want_writable(&self, id: ConnectionId) -> Result<(), Stale> {
-        self.state().response(id)?.flags.add(Flags::WANTS_WRITABLE);
+        self.state().response(id)?.flags.add(Flags::WANTS_WRITABLE | Flags::ATTACHED);
         Ok(())
     }
 }

@@ -166,6 +166,7 @@ impl State {
         if flags.has(Flags::BODY_ABANDONED) {
             return Err(Stale);
         }
+        self.response(id)?.flags.add(Flags::ATTACHED);
         if flags.has(Flags::BODY_TOLD) {
             return Ok(());
         }
