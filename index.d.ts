@@ -304,21 +304,25 @@ export interface TemplatedApp {
 
   /**
    * In an SSLApp, adds a certificate for a host name, before or after listening, or replaces the one that the name had;
-   * its routes stay. Clients get it that ask for the name from then on. Letter case does not matter. With `*` as its first
-   * label, `*.example.com`, a name stands for all that have one label in its place and were not added themselves.
+   * its routes stay. Clients get it that ask for the name from then on. Letter case and a dot at the end do not matter, and
+   * `bücher.example` is `xn--bcher-kva.example` (RFC 5890). With `*` as its first label, `*.example.com`, a name stands for
+   * all that have one label in its place and were not added themselves.
    *
    * Without effect in an app without TLS.
    *
    * @param options Those about TLS count, all of them, with their own defaults and not the app's.
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without a host name.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the name is not {@link TextOrBytes}.
+   * @throws Error `ERR_MILLIWAYS_INVALID_SERVER_NAME` when no client can ask for the name, such as an address.
    * @throws Error `ERR_MILLIWAYS_TLS` as {@link SSLApp} does. What the name had before stays.
    */
   addServerName(hostname: TextOrBytes, options?: AppOptions): TemplatedApp;
 
   /**
    * In an SSLApp, removes a name that was added, with its certificate and its routes. Connections that have it live on,
-   * with their routes. Without effect for a name that is not there, and in an app without TLS.
+   * and get 404 for whatever they ask next, also when the name is added again; their WebSockets stay. Call {@link domain}
+   * before more routes are added: those of a name that was removed are refused, with an Error
+   * `ERR_MILLIWAYS_INVALID_SERVER_NAME`. Without effect for a name that is not there, and in an app without TLS.
    *
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without a host name.
    */
@@ -331,7 +335,9 @@ export interface TemplatedApp {
    *
    * An app without TLS never calls it.
    *
-   * @param handler Gets the name in lower case. What it throws becomes an `uncaughtException`, and counts as not added.
+   * It is not called for what is no host name, such as an address: such clients are served as those who ask for no name.
+   *
+   * @param handler Gets the name in lower case, without a dot at its end, and in the form of IDNA. What it throws becomes an `uncaughtException`, and counts as not added.
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function.
    */
   missingServerName(handler: (hostname: string) => HandlerResult): TemplatedApp;
@@ -1307,6 +1313,7 @@ export type MilliwaysErrorCode =
   | 'ERR_MILLIWAYS_INVALID_HANDLER'
   | 'ERR_MILLIWAYS_INVALID_HEADER'
   | 'ERR_MILLIWAYS_INVALID_PATTERN'
+  | 'ERR_MILLIWAYS_INVALID_SERVER_NAME'
   | 'ERR_MILLIWAYS_INVALID_TOKEN'
   | 'ERR_MILLIWAYS_INVALID_UPGRADE'
   | 'ERR_MILLIWAYS_MISSING_ARGUMENT'

@@ -3,6 +3,7 @@
 const connections = require('./connections');
 const { kindOf, toData } = require('./data');
 const { fail, requireArguments, requireFunction } = require('./errors');
+const { toHostname, toKnownHostname } = require('./hostname');
 const HttpRequest = require('./HttpRequest');
 const { HttpResponse, SSLHttpResponse, responseAt } = require('./HttpResponse');
 const { listenToken } = require('./ListenSocket');
@@ -110,7 +111,7 @@ class TemplatedApp {
   addServerName(hostname, options) {
     requireArguments(1, arguments.length);
     if (this.#isSecure) {
-      const name = toData(hostname);
+      const name = toHostname(hostname);
       secure(options, () => native.addServerName(this.#app, name, options ?? {}));
     }
     return this;
@@ -118,7 +119,7 @@ class TemplatedApp {
 
   removeServerName(hostname) {
     requireArguments(1, arguments.length);
-    if (this.#isSecure) native.removeServerName(this.#app, toData(hostname));
+    if (this.#isSecure) native.removeServerName(this.#app, toKnownHostname(hostname));
     return this;
   }
 
@@ -130,7 +131,7 @@ class TemplatedApp {
 
   domain(hostname) {
     requireArguments(1, arguments.length);
-    if (this.#isSecure) this.#domain = native.findDomain(this.#app, toData(hostname));
+    if (this.#isSecure) this.#domain = native.findDomain(this.#app, toKnownHostname(hostname));
     else warnDomain(hostname);
     return this;
   }

@@ -2,9 +2,12 @@
 
 use std::any::Any;
 
-use milliways_net::{ResponseError, SendError, SettingsError, Stale, TlsError, UpgradeError, panic_message};
+use milliways_net::{
+    InvalidServerName, ResponseError, RouteError, SendError, SettingsError, Stale, TlsError, UpgradeError,
+    panic_message,
+};
 use milliways_proto::http::InvalidDeclaration;
-use milliways_proto::router::{MAX_SEGMENTS, PatternTooDeep};
+use milliways_proto::router::MAX_SEGMENTS;
 
 use crate::events::MAX_CALLS;
 use crate::value::{ErrorKind, Failed, Js, Value};
@@ -19,6 +22,8 @@ pub(crate) enum Error {
     RequestExpired,
     InvalidData,
     InvalidPattern,
+    /// A server name that no client asks for, or that has been removed; what is wrong.
+    InvalidServerName(String),
     InvalidHeader(ResponseError),
     /// A status that no response can have.
     InvalidStatus(String),
@@ -58,6 +63,7 @@ impl Error {
             Self::RequestExpired => "ERR_MILLIWAYS_REQUEST_EXPIRED",
             Self::InvalidData => "ERR_MILLIWAYS_INVALID_DATA",
             Self::InvalidPattern => "ERR_MILLIWAYS_INVALID_PATTERN",
+            Self::InvalidServerName(_) => "ERR_MILLIWAYS_INVALID_SERVER_NAME",
             Self::InvalidHeader(_) => "ERR_MILLIWAYS_INVALID_HEADER",
             Self::ContentLength(_) => "ERR_MILLIWAYS_CONTENT_LENGTH",
             Self::ResponseOrder(_) => "ERR_MILLIWAYS_RESPONSE_ORDER",
@@ -88,6 +94,7 @@ impl Error {
                 .to_owned(),
             Self::InvalidData => "Text and data can only be passed by String, ArrayBuffer or TypedArray.".to_owned(),
             Self::InvalidPattern => format!("A pattern must not have more than {MAX_SEGMENTS} segments."),
+            Self::InvalidServerName(reason) => capitalized(reason),
             Self::InvalidHeader(error)
             | Self::ResponseOrder(error)
             | Self::Switching(error)
@@ -208,9 +215,20 @@ impl From<TlsError> for Error {
     }
 }
 
-impl From<PatternTooDeep> for Error {
-    fn from(PatternTooDeep: PatternTooDeep) -> Self {
-        Self::InvalidPattern
+impl From<RouteError> for Error {
+    fn from(error: RouteError) -> Self {
+        match error {
+            RouteError::PatternTooDeep => Self::InvalidPattern,
+            RouteError::DomainRemoved => Self::InvalidServerName(
+                "the server name whose routes these are has been removed: call domain() before you add more".to_owned(),
+            ),
+        }
+    }
+}
+
+impl From<InvalidServerName> for Error {
+    fn from(error: InvalidServerName) -> Self {
+        Self::InvalidServerName(error.to_string())
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn secure<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 pub(crate) fn add_server_name<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     let (app, name) = (AppId(call.u32(0)?), call.text(1)?);
     let config = TlsConfig::new(settings(call, 2)?)?;
-    call.environment.reactor.add_server_name(app, &name, config);
+    call.environment.reactor.add_server_name(app, &name, config)?;
     Ok(None)
 }
 

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell, RefMut};
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,6 +38,15 @@ const STARVED_RETRY: Tick = 1;
 /// Names a router with its listening sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppId(pub u32);
+
+/// Why a route was not registered. The API's user is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteError {
+    /// The pattern has more segments than there may be.
+    PatternTooDeep,
+    /// The server name whose route it was to be has been removed.
+    DomainRemoved,
+}
 
 /// How much there is at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +88,15 @@ impl Reactor {
     /// A new router.
     pub fn add_app(&self, settings: AppSettings) -> AppId {
         let mut state = self.state();
-        let routers = vec![Router::default()];
-        state.apps.0.push(App { routers, names: None, settings, topics: Topics::default(), counts: false });
+        state.apps.0.push(App {
+            router: Router::default(),
+            domains: HashMap::new(),
+            last_domain: 0,
+            names: None,
+            settings,
+            topics: Topics::default(),
+            counts: false,
+        });
         AppId(state.apps.0.len() as u32 - 1)
     }
 
@@ -111,11 +128,11 @@ impl Reactor {
         kind: RouteKind,
         pattern: &str,
         route: Option<Route>,
-    ) -> Result<Option<Route>, PatternTooDeep> {
+    ) -> Result<Option<Route>, RouteError> {
         let mut state = self.state();
-        let router = &mut state.apps.of_mut(app).routers[domain.0 as usize];
+        let router = state.apps.of_mut(app).router_mut(domain).ok_or(RouteError::DomainRemoved)?;
         match route {
-            Some(route) => router.insert(kind, pattern, route),
+            Some(route) => router.insert(kind, pattern, route).map_err(|PatternTooDeep| RouteError::PatternTooDeep),
             None => Ok(router.remove(kind, pattern)),
         }
     }

@@ -1,6 +1,6 @@
 //! What a reactor holds, and what can be done with a connection without telling anybody: writing, flushing, closing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::time::SystemTime;
 
@@ -17,7 +17,7 @@ use crate::pubsub::{About, Dropped};
 use crate::settings::Behavior;
 use crate::table::{ConnectionId, Table};
 use crate::tls::{Keyed, Names, Sessions};
-use crate::{AppId, AppSettings, BehaviorId, Route, WebSocketSettings, sys};
+use crate::{AppId, AppSettings, BehaviorId, DomainId, Route, WebSocketSettings, sys};
 
 pub(crate) struct State {
     pub(crate) table: Table,
@@ -63,14 +63,28 @@ pub(crate) struct State {
 
 /// Routers with what else belongs to an app.
 pub(crate) struct App {
-    /// By [`crate::DomainId`]; the first is the app's own.
-    pub(crate) routers: Vec<Router<Route>>,
+    /// Its own, of [`DomainId`] 0.
+    pub(crate) router: Router<Route>,
+    /// Those of server names. A connection may have the number of one that has gone, so that none is used again.
+    pub(crate) domains: HashMap<u32, Router<Route>>,
+    pub(crate) last_domain: u32,
     /// What it has for its peers if it speaks TLS.
     pub(crate) names: Option<Names>,
     pub(crate) settings: AppSettings,
     pub(crate) topics: Topics<About>,
     /// Whether its connections are told when they come and go.
     pub(crate) counts: bool,
+}
+
+impl App {
+    /// `None` for that of a server name that has been removed.
+    pub(crate) fn router(&self, domain: DomainId) -> Option<&Router<Route>> {
+        if domain == DomainId::default() { Some(&self.router) } else { self.domains.get(&domain.0) }
+    }
+
+    pub(crate) fn router_mut(&mut self, domain: DomainId) -> Option<&mut Router<Route>> {
+        if domain == DomainId::default() { Some(&mut self.router) } else { self.domains.get_mut(&domain.0) }
+    }
 }
 
 #[derive(Default)]

@@ -125,8 +125,9 @@ impl Reactor {
         // One that yields passes the request on to the next.
         for skip in 0.. {
             let mut state = self.state();
-            let router = state.router_of(app, slot);
-            let found = router.find(is_upgrade, request.known_method(), request.path(), skip);
+            let found = state
+                .router_of(app, slot)
+                .and_then(|router| router.find(is_upgrade, request.known_method(), request.path(), skip));
             let Some((route, parameters)) = found.map(|found| (found.value.clone(), found.parameters.clone())) else {
                 return state.respond_not_found(slot);
             };

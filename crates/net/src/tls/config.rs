@@ -12,7 +12,7 @@ use rustls::server::{ProducesTickets, WebPkiClientVerifier};
 use rustls::{CertificateError, CipherSuite, RootCertStore, ServerConfig};
 
 use super::pem::{self, Sections};
-use super::{der, key};
+use super::{der, hello, key};
 
 const KEY: &str = "a private key (key_file_name or key)";
 const CERT: &str = "a certificate (cert_file_name or cert)";
@@ -180,7 +180,7 @@ fn server(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             // Without a certificate a peer is served too.
             let verifier = verifier.allow_unauthenticated().build().map_err(|error| ca.error(error.to_string()))?;
-            builder.with_client_cert_verifier(verifier)
+            builder.with_client_cert_verifier(Arc::new(hello::TranscriptVerifier(verifier)))
         }
     };
     let mut server = builder.with_single_cert(chain, key_der.clone_key()).map_err(|error| match error {
@@ -271,7 +271,7 @@ fn hint(label: Option<&str>) -> &'static str {
 
 /// What rustls uses of ring, with the suites that are asked for. Why it is ring, docs/ARCHITECTURE.md says.
 fn provider(ciphers: Option<&str>) -> Result<CryptoProvider, TlsError> {
-    let mut provider = default_provider();
+    let mut provider = CryptoProvider { cipher_suites: hello::cipher_suites(), ..default_provider() };
     let Some(ciphers) = ciphers else { return Ok(provider) };
     let mut wanted = Vec::new();
     for name in ciphers.split(':').filter(|name| !name.is_empty()) {

@@ -6,7 +6,9 @@
 
 mod config;
 mod der;
+mod hello;
 mod key;
+mod names;
 mod pem;
 mod record;
 mod server;
@@ -15,14 +17,13 @@ mod session;
 mod tests;
 mod traffic;
 
-use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::sync::Arc;
+use std::collections::VecDeque;
 
 use milliways_proto::timer::Tick;
-use rustls::ServerConfig;
 
 pub use config::{CIPHERS, Pem, TlsConfig, TlsError, TlsSettings};
+pub use names::InvalidServerName;
+pub(crate) use names::Names;
 pub(crate) use session::{Received, Session};
 
 /// Names a router of an app: that of a server name, or the app's own, which is the default.
@@ -36,77 +37,6 @@ pub(crate) struct SealError;
 impl From<SealError> for std::io::Error {
     fn from(SealError: SealError) -> Self {
         std::io::ErrorKind::ConnectionAborted.into()
-    }
-}
-
-/// What an app that speaks TLS has for its peers.
-pub(crate) struct Names {
-    /// For those who ask for no name, or for one that is not here.
-    default: TlsConfig,
-    /// In lower case; `*.` at the beginning stands for any one label.
-    by_name: HashMap<String, Name>,
-    /// Whether somebody wants to know of names that are not here.
-    pub(crate) asks: bool,
-}
-
-pub(crate) struct Name {
-    config: TlsConfig,
-    domain: DomainId,
-}
-
-impl Names {
-    pub(crate) fn new(default: TlsConfig) -> Self {
-        Self { default, by_name: HashMap::new(), asks: false }
-    }
-
-    /// Adds a name, or replaces what it had.
-    pub(crate) fn insert(&mut self, name: &str, config: TlsConfig, domain: DomainId) {
-        self.by_name.insert(name.to_ascii_lowercase(), Name { config, domain });
-    }
-
-    /// Removes a name, and gives its router.
-    pub(crate) fn remove(&mut self, name: &str) -> Option<DomainId> {
-        self.by_name.remove(&name.to_ascii_lowercase()).map(|removed| removed.domain)
-    }
-
-    /// The router of a name that has been added as it is.
-    pub(crate) fn own_domain(&self, name: &str) -> Option<DomainId> {
-        self.by_name.get(&name.to_ascii_lowercase()).map(|found| found.domain)
-    }
-
-    fn find(&self, name: &str) -> Option<&Name> {
-        let name = name.to_ascii_lowercase();
-        self.by_name.get(&name).or_else(|| {
-            let rest = name.find('.').map_or("", |dot| &name[dot..]);
-            self.by_name.get(&format!("*{rest}"))
-        })
-    }
-
-    /// The router of a name; patterns are their own.
-    pub(crate) fn domain(&self, name: &str) -> Option<DomainId> {
-        self.find(name).map(|found| found.domain)
-    }
-
-    /// What a peer who asks for a name gets.
-    pub(crate) fn choose(&self, name: Option<&str>) -> (Arc<ServerConfig>, DomainId) {
-        match name.and_then(|name| self.find(name)) {
-            Some(found) => (found.config.server(), found.domain),
-            None => (self.default.server(), DomainId::default()),
-        }
-    }
-
-    /// Reads all files anew. If one is no good, nothing changes.
-    pub(crate) fn reload(&mut self) -> Result<(), TlsError> {
-        let default = self.default.reloaded()?;
-        let names = self.by_name.iter().map(|(name, at)| Ok((name.clone(), at.config.reloaded()?)));
-        let names: HashMap<_, _> = names.collect::<Result<_, TlsError>>()?;
-        for (name, config) in names {
-            if let Some(at) = self.by_name.get_mut(&name) {
-                at.config = config;
-            }
-        }
-        self.default = default;
-        Ok(())
     }
 }
 
@@ -176,11 +106,5 @@ impl Sessions {
         if let Some(place) = self.at.get_mut(slot as usize) {
             *place = None;
         }
-    }
-}
-
-impl fmt::Debug for Names {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_set().entries(self.by_name.keys()).finish()
     }
 }

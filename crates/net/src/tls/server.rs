@@ -13,7 +13,7 @@ use crate::state::State;
 use crate::table::Stale;
 use crate::{AppId, ConnectionId, DomainId, Handler, Reactor, Route};
 
-use super::{Names, Received, TlsConfig, TlsError};
+use super::{InvalidServerName, Names, Received, TlsConfig, TlsError};
 
 impl Reactor {
     /// Has the app speak TLS with those who connect from now on.
@@ -23,26 +23,29 @@ impl Reactor {
 
     /// Adds a server name (RFC 6066 section 3) with a certificate of its own, and a router of its own, which is given; `*`
     /// in place of the first label stands for any. A name that is there gets the certificate, and keeps its router.
-    pub fn add_server_name(&self, app: AppId, name: &str, config: TlsConfig) -> DomainId {
+    pub fn add_server_name(&self, app: AppId, name: &str, config: TlsConfig) -> Result<DomainId, InvalidServerName> {
+        InvalidServerName::check(name)?;
         let mut state = self.state();
         let app = state.apps.of_mut(app);
-        let Some(names) = &mut app.names else { return DomainId::default() };
+        let Some(names) = &mut app.names else { return Ok(DomainId::default()) };
         let domain = names.own_domain(name).unwrap_or_else(|| {
-            app.routers.push(Router::default());
-            DomainId(app.routers.len() as u32 - 1)
+            app.last_domain += 1;
+            app.domains.insert(app.last_domain, Router::default());
+            DomainId(app.last_domain)
         });
         names.insert(name, config, domain);
-        domain
+        Ok(domain)
     }
 
-    /// Removes a server name, with its routes. Connections that are open live on.
+    /// Removes a server name, with its routes, which are given. Connections that are open live on, without routes.
     pub fn remove_server_name(&self, app: AppId, name: &str) -> Vec<Route> {
         let mut state = self.state();
         let app = state.apps.of_mut(app);
-        let Some(domain) = app.names.as_mut().and_then(|names| names.remove(name)) else { return Vec::new() };
-        let mut routes = Vec::new();
-        std::mem::take(&mut app.routers[domain.0 as usize]).for_each(|route| routes.push(route.clone()));
-        routes
+        let domain = app.names.as_mut().and_then(|names| names.remove(name));
+        let Some(router) = domain.and_then(|domain| app.domains.remove(&domain.0)) else { return Vec::new() };
+        let mut removed = Vec::new();
+        router.for_each(|route| removed.push(route.clone()));
+        removed
     }
 
     /// The router of those who ask for a name: its own, or that of a pattern it matches.
@@ -226,10 +229,10 @@ impl State {
         }
     }
 
-    /// The routes for a request of a connection.
-    pub(crate) fn router_of(&mut self, app: AppId, slot: u32) -> &Router<Route> {
+    /// The routes for a request of a connection; `None` if its server name has been removed.
+    pub(crate) fn router_of(&mut self, app: AppId, slot: u32) -> Option<&Router<Route>> {
         let domain = self.sessions.at(slot).map_or_else(DomainId::default, |session| session.domain());
-        &self.apps.of(app).routers[domain.0 as usize]
+        self.apps.of(app).router(domain)
     }
 }
 

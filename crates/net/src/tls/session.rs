@@ -8,6 +8,7 @@ use rustls::server::{Acceptor, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 use rustls::{Error, PeerIncompatible, ServerConfig};
 
+use super::hello::Hidden;
 use super::record::{Alert, HEADER, length_of, plain_alert};
 use super::traffic::{End, Opened, Traffic};
 use super::{DomainId, SILENCE, SealError};
@@ -37,12 +38,25 @@ pub(crate) struct Session {
 
 enum Stage {
     /// What the peer wants is not known yet.
-    Hello(Box<Acceptor>),
-    /// With how much of what is kept rustls has been shown.
-    Handshake(Box<UnbufferedServerConnection>, usize),
+    Hello(Box<Hello>),
+    Handshake(Box<Handshake>),
     Open(Traffic),
     /// Nothing can be sent or received any more.
     Failed,
+}
+
+#[derive(Default)]
+struct Hello {
+    acceptor: Acceptor,
+    /// What the peer has said, if rustls is not to know all of it.
+    hidden: Option<Box<Hidden>>,
+}
+
+struct Handshake {
+    connection: UnbufferedServerConnection,
+    /// How much rustls has been shown of what is kept.
+    shown: usize,
+    hidden: Option<Box<Hidden>>,
 }
 
 /// What has come of bytes from the peer. What is to be sent has been appended to the output.
@@ -141,14 +155,14 @@ impl Session {
 
     fn handle(&mut self, bytes: &mut [u8], known: usize, out: &mut Vec<u8>) -> Received {
         match &mut self.stage {
-            Stage::Hello(acceptor) => match hear(acceptor, &bytes[known..]) {
+            Stage::Hello(hello) => match hello.hear(bytes, known) {
                 Ok(heard) => self.keep(bytes, heard),
                 Err(alert) => {
                     out.extend_from_slice(&alert);
                     self.fail(0)
                 }
             },
-            Stage::Handshake(..) => self.shake(bytes, out),
+            Stage::Handshake(_) => self.shake(bytes, out),
             Stage::Open(_) => self.open(bytes, out),
             Stage::Failed => Received::Failed(0),
         }
@@ -163,8 +177,9 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Received {
         self.domain = domain;
+        let hidden = if let Stage::Hello(hello) = &mut self.stage { hello.hidden.take() } else { None };
         match UnbufferedServerConnection::new(config) {
-            Ok(connection) => self.stage = Stage::Handshake(Box::new(connection), 0),
+            Ok(connection) => self.stage = Stage::Handshake(Box::new(Handshake { connection, shown: 0, hidden })),
             Err(_) => return self.fail(0),
         }
         let length = self.take_partial(buffer);
@@ -173,17 +188,28 @@ impl Session {
 
     /// Has rustls take the next steps. It is shown one record more at a time, and none behind the end of the handshake.
     fn shake(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Received {
-        let Stage::Handshake(connection, shown) = &mut self.stage else { return self.fail(0) };
+        let Stage::Handshake(handshake) = &mut self.stage else { return self.fail(0) };
+        let Handshake { connection, shown, hidden } = &mut **handshake;
         let mut end = *shown;
         let mut used = 0;
         loop {
-            let UnbufferedStatus { discard, state } = connection.process_tls_records(&mut bytes[used..end]);
+            let UnbufferedStatus { discard, state } =
+                Hidden::during(hidden, || connection.process_tls_records(&mut bytes[used..end]));
             used += discard;
             match state {
                 Ok(ConnectionState::EncodeTlsData(mut message)) => encode(out, |room| message.encode(room)),
                 Ok(ConnectionState::TransmitTlsData(message)) => message.done(),
                 Ok(ConnectionState::BlockedHandshake) => match length_of(&bytes[end..]) {
-                    Ok(Some(length)) if end + HEADER + length <= bytes.len() => end += HEADER + length,
+                    Ok(Some(length)) if end + HEADER + length <= bytes.len() => {
+                        let next = end + HEADER + length;
+                        // A second ClientHello, with a share of the key that we can do with, asks for the same name.
+                        if hidden.is_some()
+                            && let Some(second) = Hidden::hide(&mut bytes[end..next])
+                        {
+                            *hidden = Some(second);
+                        }
+                        end = next;
+                    }
                     Ok(_) => {
                         // Parts of a message that is not complete are shown again.
                         *shown = end - used;
@@ -213,10 +239,10 @@ impl Session {
             .peer_certificates()
             .and_then(|certificates| certificates.first())
             .map(|certificate| certificate.as_ref().into());
-        let Stage::Handshake(connection, _) = std::mem::replace(&mut self.stage, Stage::Failed) else {
+        let Stage::Handshake(handshake) = std::mem::replace(&mut self.stage, Stage::Failed) else {
             return self.fail(0);
         };
-        let Ok(traffic) = Traffic::new(*connection) else { return self.fail(0) };
+        let Ok(traffic) = Traffic::new(handshake.connection) else { return self.fail(0) };
         self.stage = Stage::Open(traffic);
         bytes.copy_within(used.., 0);
         let rest = bytes.len() - used;
@@ -271,8 +297,23 @@ impl Session {
         match &mut self.stage {
             Stage::Open(traffic) => _ = traffic.seal_alert(Alert::CloseNotify, out),
             Stage::Hello(_) => out.extend_from_slice(&plain_alert(Alert::CloseNotify)),
-            Stage::Handshake(..) | Stage::Failed => {}
+            Stage::Handshake(_) | Stage::Failed => {}
         }
+    }
+}
+
+impl Hello {
+    /// Listens to the first message of a handshake, of which the first `known` bytes have been heard before.
+    fn hear(&mut self, bytes: &mut [u8], known: usize) -> Result<Received, Vec<u8>> {
+        hear(&mut self.acceptor, &bytes[known..]).or_else(|alert| {
+            // Of a name that is no host name it is better not to know.
+            self.hidden = Hidden::hide(bytes);
+            if self.hidden.is_none() {
+                return Err(alert);
+            }
+            self.acceptor = Acceptor::default();
+            hear(&mut self.acceptor, bytes)
+        })
     }
 }
 

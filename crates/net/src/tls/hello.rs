@@ -1,0 +1,365 @@
+//! Clients that ask for a server name that is no host name (RFC 6066 section 3): an underscore too many, bytes that are not
+//! ASCII, nothing at all.
+//!
+//! rustls ends such a handshake. OpenSSL goes on, and the client gets the certificate that is there for all, as do those who
+//! send an address, or no name. So do we: rustls is shown the `ClientHello` with its server name as an extension that nobody
+//! knows, by one byte that is another. What both sides sign and hash is the message as it was sent; that byte is put
+//! right again on its way into the hash, and before the signature of a client's certificate is checked.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::sync::{Arc, LazyLock};
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::hash::{Context, Hash, HashAlgorithm, Output};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CipherSuiteCommon, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme, SupportedCipherSuite,
+    Tls12CipherSuite, Tls13CipherSuite,
+};
+
+use super::record::HEADER;
+
+// RFC 8446 appendix B.1 and B.3.
+const HANDSHAKE: u8 = 22;
+const CLIENT_HELLO: u8 = 1;
+
+/// The type of the extension with the server name, and of a host name in it (RFC 6066 sections 1.1 and 3).
+const SERVER_NAME: [u8; 2] = [0, 0];
+const HOST_NAME: u8 = 0;
+
+/// Bytes of a handshake message's type and length.
+const MESSAGE_HEADER: usize = 4;
+
+/// A `ClientHello` whose server name is hidden from rustls.
+pub(super) struct Hidden {
+    /// As rustls is shown it.
+    message: Vec<u8>,
+    /// Where the byte is that was 0.
+    at: usize,
+}
+
+thread_local! {
+    /// That of the session which is being dealt with.
+    static CURRENT: RefCell<Option<Box<Hidden>>> = const { RefCell::new(None) };
+}
+
+impl Hidden {
+    /// Hides the server name of the `ClientHello` that `records` begin with, if it is there as a whole and its name is none that
+    /// rustls takes.
+    pub(super) fn hide(records: &mut [u8]) -> Option<Box<Self>> {
+        let mut message = payload(records)?;
+        let at = find_odd_name(&message)?;
+        let other = (1..=u8::MAX).rev().find(|first| !has_extension(&message, [*first, 0]))?;
+        message[at] = other;
+        // The same byte, in whichever record it is.
+        let (mut position, mut left) = (0, at);
+        loop {
+            let length = length_at(records, position)?;
+            if left < length {
+                records[position + HEADER + left] = other;
+                return Some(Box::new(Self { message, at }));
+            }
+            left -= length;
+            position += HEADER + length;
+        }
+    }
+
+    /// Has what rustls does meanwhile be about the message as it was sent.
+    pub(super) fn during<T>(hidden: &mut Option<Box<Self>>, run: impl FnOnce() -> T) -> T {
+        /// Gives it back, also after a panic.
+        struct Lent<'h>(&'h mut Option<Box<Hidden>>);
+
+        impl Drop for Lent<'_> {
+            fn drop(&mut self) {
+                *self.0 = CURRENT.take();
+            }
+        }
+
+        let Some(lent) = hidden.take() else { return run() };
+        CURRENT.set(Some(lent));
+        let _lent = Lent(hidden);
+        run()
+    }
+
+    /// Part of a transcript as it was sent.
+    fn restore<'d>(&self, data: &'d [u8]) -> Cow<'d, [u8]> {
+        let common = data.len().min(self.message.len());
+        if common <= self.at || data[..common] != self.message[..common] {
+            return Cow::Borrowed(data);
+        }
+        let mut data = data.to_vec();
+        data[self.at] = SERVER_NAME[0];
+        Cow::Owned(data)
+    }
+}
+
+fn as_sent<T>(data: &[u8], use_it: impl FnOnce(&[u8]) -> T) -> T {
+    CURRENT.with_borrow(|current| match current {
+        Some(hidden) => use_it(&hidden.restore(data)),
+        None => use_it(data),
+    })
+}
+
+/// The length of the handshake record at `position`, if all of it is there.
+fn length_at(records: &[u8], position: usize) -> Option<usize> {
+    let record = records.get(position..)?;
+    let (header, payload) = record.split_at_checked(HEADER)?;
+    let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
+    (header[0] == HANDSHAKE && payload.len() >= length).then_some(length)
+}
+
+/// The first handshake message, put together from records.
+fn payload(records: &[u8]) -> Option<Vec<u8>> {
+    let (mut message, mut position) = (Vec::new(), 0);
+    loop {
+        let length = length_at(records, position)?;
+        message.extend_from_slice(&records[position + HEADER..][..length]);
+        position += HEADER + length;
+        if let [CLIENT_HELLO, length @ ..] = &message[..] {
+            if length.len() >= 3 {
+                let whole = MESSAGE_HEADER + number(&length[..3]);
+                if message.len() >= whole {
+                    message.truncate(whole);
+                    return Some(message);
+                }
+            }
+        } else if !message.is_empty() {
+            return None;
+        }
+    }
+}
+
+/// Where the type of the extension is whose server name is no host name, and no address either.
+fn find_odd_name(message: &[u8]) -> Option<usize> {
+    let (at, mut list) = extensions(message)?.find(|(at, _)| message[*at..].starts_with(&SERVER_NAME))?;
+    // struct { NameType name_type; HostName<1..2^16-1> } in a list of one.
+    let mut names = take_vector(&mut list, 2)?;
+    let (&HOST_NAME, rest) = names.split_first()? else { return None };
+    names = rest;
+    let name = take_vector(&mut names, 2)?;
+    (list.is_empty() && names.is_empty() && ServerName::try_from(name).is_err()).then_some(at)
+}
+
+fn has_extension(message: &[u8], kind: [u8; 2]) -> bool {
+    extensions(message).is_some_and(|mut extensions| extensions.any(|(at, _)| message[at..].starts_with(&kind)))
+}
+
+/// The extensions of a `ClientHello` (RFC 8446 section 4.1.2): where each begins, and what is in it.
+fn extensions(message: &[u8]) -> Option<impl Iterator<Item = (usize, &[u8])>> {
+    const VERSION_AND_RANDOM: usize = 2 + 32;
+
+    let mut rest = message.get(MESSAGE_HEADER + VERSION_AND_RANDOM..)?;
+    take_vector(&mut rest, 1)?; // legacy_session_id
+    take_vector(&mut rest, 2)?; // cipher_suites
+    take_vector(&mut rest, 1)?; // legacy_compression_methods
+    let mut list = take_vector(&mut rest, 2)?;
+    let end = message.len() - rest.len();
+    Some(std::iter::from_fn(move || {
+        let at = end - list.len();
+        list = list.get(2..)?;
+        take_vector(&mut list, 2).map(|content| (at, content))
+    }))
+}
+
+/// Takes a vector off `bytes` whose length is in so many bytes before it (RFC 8446 section 3.4).
+fn take_vector<'b>(bytes: &mut &'b [u8], width: usize) -> Option<&'b [u8]> {
+    let (length, rest) = bytes.split_at_checked(width)?;
+    let (vector, rest) = rest.split_at_checked(number(length))?;
+    *bytes = rest;
+    Some(vector)
+}
+
+fn number(bytes: &[u8]) -> usize {
+    bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
+}
+
+/// The cipher suites of ring, with hashes that know of [`Hidden`].
+pub(super) fn cipher_suites() -> Vec<SupportedCipherSuite> {
+    static SUITES: LazyLock<Vec<SupportedCipherSuite>> =
+        LazyLock::new(|| rustls::crypto::ring::ALL_CIPHER_SUITES.iter().map(|suite| with_hash(*suite)).collect());
+
+    SUITES.clone()
+}
+
+/// A suite lives as long as the process: rustls wants a static one.
+fn with_hash(suite: SupportedCipherSuite) -> SupportedCipherSuite {
+    let wrap = |common: &CipherSuiteCommon| CipherSuiteCommon {
+        suite: common.suite,
+        hash_provider: Box::leak(Box::new(TranscriptHash(common.hash_provider))),
+        confidentiality_limit: common.confidentiality_limit,
+    };
+    match suite {
+        SupportedCipherSuite::Tls13(suite) => SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite {
+            common: wrap(&suite.common),
+            hkdf_provider: suite.hkdf_provider,
+            aead_alg: suite.aead_alg,
+            quic: suite.quic,
+        }))),
+        SupportedCipherSuite::Tls12(suite) => SupportedCipherSuite::Tls12(Box::leak(Box::new(Tls12CipherSuite {
+            common: wrap(&suite.common),
+            prf_provider: suite.prf_provider,
+            kx: suite.kx,
+            sign: suite.sign,
+            aead_alg: suite.aead_alg,
+        }))),
+    }
+}
+
+struct TranscriptHash(&'static dyn Hash);
+
+struct TranscriptContext(Box<dyn Context>);
+
+impl Hash for TranscriptHash {
+    fn start(&self) -> Box<dyn Context> {
+        Box::new(TranscriptContext(self.0.start()))
+    }
+
+    fn hash(&self, data: &[u8]) -> Output {
+        as_sent(data, |data| self.0.hash(data))
+    }
+
+    fn output_len(&self) -> usize {
+        self.0.output_len()
+    }
+
+    fn algorithm(&self) -> HashAlgorithm {
+        self.0.algorithm()
+    }
+
+    fn fips(&self) -> bool {
+        self.0.fips()
+    }
+}
+
+impl Context for TranscriptContext {
+    fn fork_finish(&self) -> Output {
+        self.0.fork_finish()
+    }
+
+    fn fork(&self) -> Box<dyn Context> {
+        Box::new(Self(self.0.fork()))
+    }
+
+    fn finish(self: Box<Self>) -> Output {
+        self.0.finish()
+    }
+
+    fn update(&mut self, data: &[u8]) {
+        as_sent(data, |data| self.0.update(data));
+    }
+}
+
+/// A verifier for which a transcript is what was sent: in TLS 1.2 a client signs that itself (RFC 5246 section 7.4.8).
+#[derive(Debug)]
+pub(super) struct TranscriptVerifier(pub(super) Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for TranscriptVerifier {
+    fn offer_client_auth(&self) -> bool {
+        self.0.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.0.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.0.verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        as_sent(message, |message| self.0.verify_tls12_signature(message, cert, signature))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, cert, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        self.0.requires_raw_public_keys()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+    use super::*;
+
+    /// The first record of a client, with other bytes in place of the name `placeholder`.
+    fn hello(name: &[u8; 11]) -> Vec<u8> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().expect("a version");
+        let config = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        let host = ServerName::try_from("placeholder").expect("a name");
+        let mut client = ClientConnection::new(Arc::new(config), host).expect("a client");
+        let mut record = Vec::new();
+        client.write_tls(&mut record).expect("memory");
+        let at = record.windows(name.len()).position(|part| part == b"placeholder").expect("its name");
+        record[at..at + name.len()].copy_from_slice(name);
+        record
+    }
+
+    fn record_of(part: &[u8]) -> Vec<u8> {
+        [&[HANDSHAKE, 3, 1][..], &(part.len() as u16).to_be_bytes(), part].concat()
+    }
+
+    #[test]
+    fn the_byte_is_changed_in_whichever_record_it_is_and_put_right_again() {
+        let message = hello(b"place older").split_off(HEADER);
+        for cut in 0..=message.len() {
+            let mut records = [record_of(&message[..cut]), record_of(&message[cut..])].concat();
+            let hidden = Hidden::hide(&mut records).expect("a name that is none");
+            assert_eq!(payload(&records).expect("a message"), hidden.message, "{cut}");
+            assert_ne!(hidden.message, message);
+            // The transcript may stop within the message, or go on.
+            for end in 0..=message.len() {
+                let expected = if end > hidden.at { &message[..end] } else { &hidden.message[..end] };
+                assert_eq!(hidden.restore(&hidden.message[..end]), expected);
+            }
+            let more = [&hidden.message[..], b"more"].concat();
+            assert_eq!(hidden.restore(&more), [&message[..], b"more"].concat());
+            assert_eq!(hidden.restore(b"anything else"), &b"anything else"[..]);
+            assert!(Hidden::hide(&mut records).is_none(), "once");
+        }
+    }
+
+    #[test]
+    fn what_is_not_complete_or_has_a_good_name_is_left_alone() {
+        let mut good = hello(b"placeholder");
+        assert!(Hidden::hide(&mut good).is_none());
+        let odd = hello(b"place older");
+        for end in 0..odd.len() {
+            assert!(Hidden::hide(&mut odd.clone()[..end]).is_none(), "{end}");
+        }
+        for at in 0..odd.len() {
+            let mut damaged = odd.clone();
+            damaged[at] ^= 0xFF;
+            let _ = Hidden::hide(&mut damaged);
+        }
+    }
+}
