@@ -190,6 +190,61 @@ describe('subscriptions', () => {
     assert.deepEqual(ws.getTopics(), []);
   });
 
+  it('cost the same for each, however many a WebSocket has', async (t) => {
+    const { sockets } = await subscribers(t, ['/', '/many']);
+    const [few, many] = [sockets.get('/'), sockets.get('/many')];
+    const topics = Array.from({ length: 100_000 }, (_, i) => `topic ${i}`);
+    for (const topic of topics) many.subscribe(topic);
+    for (const topic of topics.slice(0, 10)) few.subscribe(topic);
+    const shortest = (ws, of) => {
+      const times = Array.from({ length: 5 }, () => {
+        const began = process.hrtime.bigint();
+        for (let i = 0; i < 1000; i += 1) {
+          const topic = topics[(7919 * i) % of];
+          assert.equal(ws.isSubscribed(topic), true);
+          assert.equal(ws.unsubscribe(topic), true);
+          assert.equal(ws.isSubscribed(topic), false);
+          ws.subscribe(topic);
+        }
+        return Number(process.hrtime.bigint() - began);
+      });
+      return Math.min(...times);
+    };
+    const [one, other] = [shortest(few, 10), shortest(many, topics.length)];
+    // Going through all of them would be dozens of times as long.
+    assert.ok(other < 10 * one, `${other} ns with 100,000, ${one} ns with 10`);
+    // All at once, and in the least favourable order.
+    const count = many.getTopics().length;
+    for (const topic of topics.slice(0, 100)) assert.equal(many.unsubscribe(topic), true);
+    assert.equal(many.getTopics().length, count - 100);
+    many.unsubscribeAll();
+    assert.deepEqual(many.getTopics(), []);
+    assert.equal(few.getTopics().length, 10);
+  });
+
+  it('cost the same for each also where something published waits to be delivered', async (t) => {
+    const { app, clients, sockets } = await subscribers(t, ['/', '/many']);
+    const [few, many] = [sockets.get('/'), sockets.get('/many')];
+    const topics = Array.from({ length: 50_000 }, (_, i) => `topic ${i}`);
+    for (const topic of topics) many.subscribe(topic);
+    for (const topic of topics.slice(0, 100)) few.subscribe(topic);
+    const time = (ws, of) => {
+      const began = process.hrtime.bigint();
+      for (let i = 0; i < 500; i += 1) {
+        app.publish(topics[(7919 * i) % of], 'x');
+        ws.send('y');
+      }
+      return Number(process.hrtime.bigint() - began);
+    };
+    const [one, other] = [time(few, 100), time(many, topics.length)];
+    assert.ok(other < 20 * one, `${other} ns with 50,000, ${one} ns with 100`);
+    for (let i = 0; i < 500; i += 1) {
+      // Those of the first hundred were published for both.
+      assert.equal(await clients[0].readText(), 'x');
+      assert.equal(await clients[0].readText(), 'y');
+    }
+  });
+
   it('are counted for the subscription handler, whatever begins or ends them', async (t) => {
     const seen = [];
     const subscription = (ws, topic, newCount, oldCount) => {

@@ -28,6 +28,17 @@ function broadcast(subscribers) {
   };
 }
 
+/** For each message one topic of so many is left, asked for and joined again. */
+function topics(count) {
+  return {
+    name: `topics-${count}`,
+    title: `Leave and join a topic, of ${count.toLocaleString('en')}`,
+    kind: 'load',
+    contenders: [],
+    load: ['echo', '--path', `/topics/${count}`, '--connections', '4', '--depth', '16', '--size', '20'],
+  };
+}
+
 /** The same by TLS 1.3, with a certificate for a key on P-256. */
 function overTls(row) {
   const load = row.load && [...row.load, '--tls'];
@@ -66,6 +77,10 @@ const CLEAR_ROWS = [
   },
   broadcast(1000),
   broadcast(10_000),
+  topics(1),
+  topics(10),
+  topics(1000),
+  topics(100_000),
   {
     name: 'connections',
     title: 'Connect, upgrade, close; 100 at a time',

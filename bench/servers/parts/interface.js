@@ -6,6 +6,8 @@ const { HELLO, MAX_PAYLOAD, options, ready } = require('./process.js');
 
 /** More than all messages in flight of any row, so that nothing is ever dropped. */
 const MAX_BACKPRESSURE = 4 * 1024 * 1024;
+/** From one topic to the next; a prime, so that all have their turn. */
+const TOPIC_STEP = 7919;
 
 module.exports = function serve(uWS) {
   const { key, cert } = options;
@@ -30,6 +32,24 @@ module.exports = function serve(uWS) {
       },
       message: (ws, message, isBinary) => {
         ws.publish('topic', message, isBinary);
+      },
+    })
+    .ws('/topics/:count', {
+      ...limits,
+      upgrade: (res, req, context) => {
+        const count = Number(req.getParameter(0));
+        res.upgrade({ count, next: 0 }, req.getHeader('sec-websocket-key'), '', '', context);
+      },
+      open: (ws) => {
+        for (let i = 0; i < ws.count; i += 1) ws.subscribe(`topics/${i}`);
+      },
+      message: (ws, message, isBinary) => {
+        ws.next = (ws.next + TOPIC_STEP) % ws.count;
+        const topic = `topics/${ws.next}`;
+        ws.unsubscribe(topic);
+        if (ws.isSubscribed(topic)) throw new Error(`${topic} is still there`);
+        ws.subscribe(topic);
+        ws.send(message, isBinary);
       },
     })
     .ws('/deflate', {

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use milliways_proto::http::{DEFAULT_MAX_HEAD_SIZE, Marks, Method, Request, ResponseHead, header_slots};
 use milliways_proto::router::{RouteKind, Router};
 use milliways_proto::timer::TimerWheel;
+use milliways_proto::topics::Topics;
 use milliways_proto::ws::{
     Acceptance, Event, FrameHeader, Handshake, Limits, Opcode, Receiver, unmask, write_frame, write_frame_header,
 };
@@ -17,7 +18,7 @@ use milliways_proto::ws::{
 /// A name, and what does its work so many times.
 type Benchmark = (&'static str, fn(u32));
 
-const BENCHMARKS: [Benchmark; 13] = [
+const BENCHMARKS: [Benchmark; 17] = [
     ("frame_header", frame_header),
     ("receive_binary_20", |times| receive(times, Opcode::Binary, 20)),
     ("receive_text_20", |times| receive(times, Opcode::Text, 20)),
@@ -31,6 +32,10 @@ const BENCHMARKS: [Benchmark; 13] = [
     ("handshake", handshake),
     ("timer_reschedule", timer_reschedule),
     ("timer_tick", timer_tick),
+    ("topics_1", |times| topics(times, 1)),
+    ("topics_10", |times| topics(times, 10)),
+    ("topics_1000", |times| topics(times, 1000)),
+    ("topics_100000", |times| topics(times, 100_000)),
 ];
 
 /// What Chromium sends.
@@ -200,5 +205,24 @@ fn timer_tick(times: u32) {
         }
         assert_eq!(due, 10);
         black_box(wheel.next_expiry());
+    }
+}
+
+/// A socket of so many topics, which others have as well, leaves one, is asked whether it has, and joins it again.
+fn topics(times: u32, count: usize) {
+    /// A prime, so that all have their turn.
+    const STEP: usize = 7919;
+
+    let names: Vec<_> = (0..count).map(|number| format!("rooms/{number}").into_bytes()).collect();
+    let mut topics: Topics<()> = Topics::default();
+    for name in &names {
+        topics.subscribe(1, name);
+        topics.subscribe(2, name);
+    }
+    for time in 0..times as usize {
+        let name = black_box(&names[time * STEP % count]);
+        assert!(topics.unsubscribe(1, name).is_some());
+        assert!(!topics.is_subscribed(1, name));
+        assert!(topics.subscribe(1, name).is_some());
     }
 }

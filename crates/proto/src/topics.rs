@@ -30,6 +30,8 @@ pub struct Topics<T> {
     list: Slab<Topic>,
     keys: FxHashMap<u32, SubscriberKey>,
     subscribers: Slab<Subscriber>,
+    /// Of subscribers with many topics: where each of those is in the list. Others have none.
+    positions: FxHashMap<SubscriberKey, FxHashMap<TopicKey, usize>>,
     /// What has been published since the last delivery.
     log: Vec<Publication<T>>,
     /// The bytes of the log, one publication behind the other.
@@ -75,6 +77,8 @@ struct Subscription {
 }
 
 struct Publication<T> {
+    /// The topic, as long as it has not been removed since.
+    topic: TopicKey,
     sender: Option<u32>,
     range: Range<usize>,
     about: T,
@@ -108,6 +112,12 @@ struct Assembly {
     bytes: Vec<u8>,
 }
 
+/// From so many topics on a subscriber has them indexed. Going through fewer takes no longer than a look into an index.
+const MANY_TOPICS: usize = 64;
+
+/// With fewer than so many the index goes.
+const FEW_TOPICS: usize = MANY_TOPICS / 2;
+
 /// A subscriber keeps memory for so many places.
 const KEPT_PLACES: usize = 8;
 
@@ -121,6 +131,7 @@ impl<T> Default for Topics<T> {
             list: Slab::new(),
             keys: FxHashMap::default(),
             subscribers: Slab::new(),
+            positions: FxHashMap::default(),
             log: Vec::new(),
             bytes: Vec::new(),
             first: 0,
@@ -151,7 +162,9 @@ impl<T> Topics<T> {
         let subscriptions = &mut self.subscribers[key].subscriptions;
         members.push(Member { subscriber: key, position: subscriptions.len() });
         subscriptions.push(Subscription { topic, position: members.len() - 1, since });
-        Some(Change { new: members.len(), old: members.len() - 1 })
+        let change = Change { new: members.len(), old: members.len() - 1 };
+        self.index_last(key);
+        Some(change)
     }
 
     /// Ends a subscription; `None` when there is none. What has been published already and not been delivered is lost,
@@ -211,7 +224,7 @@ impl<T> Topics<T> {
             self.busy.push(key);
         }
         topic.log.push(self.log.len());
-        self.log.push(Publication { sender, range: start..self.bytes.len(), about });
+        self.log.push(Publication { topic: key, sender, range: start..self.bytes.len(), about });
         true
     }
 
@@ -229,8 +242,14 @@ impl<T> Topics<T> {
     pub fn deliver_to(&mut self, id: u32, deliver: impl FnOnce(Delivery<'_, T>)) {
         let Some(key) = self.keys.get(&id).copied().filter(|_| self.has_undelivered()) else { return };
         let mut places = mem::take(&mut self.subscribers[key].pending);
-        for subscription in &self.subscribers[key].subscriptions {
-            self.gather(key, subscription, &mut places);
+        let subscriber = &self.subscribers[key];
+        let news = subscriber.cursor.saturating_sub(self.first) as usize..self.log.len();
+        if news.len() < subscriber.subscriptions.len() {
+            places.extend(news.filter(|place| self.is_for(key, *place)));
+        } else {
+            for subscription in &subscriber.subscriptions {
+                self.gather(key, subscription, &mut places);
+            }
         }
         self.subscribers[key].cursor = self.next();
         self.hand_over(key, places, |_, delivery| deliver(delivery));
@@ -273,16 +292,59 @@ impl<T> Topics<T> {
     }
 
     fn position_of(&self, key: SubscriberKey, topic: TopicKey) -> Option<usize> {
-        self.subscribers[key].subscriptions.iter().rposition(|subscription| subscription.topic == topic)
+        let subscriptions = &self.subscribers[key].subscriptions;
+        // Most have few, and need not be looked for in vain.
+        if subscriptions.len() >= FEW_TOPICS
+            && let Some(positions) = self.positions.get(&key)
+        {
+            return positions.get(&topic).copied();
+        }
+        subscriptions.iter().rposition(|subscription| subscription.topic == topic)
+    }
+
+    /// Has the index, if there is to be one, know the last subscription of a subscriber.
+    fn index_last(&mut self, key: SubscriberKey) {
+        let subscriptions = &self.subscribers[key].subscriptions;
+        let (Some(last), count) = (subscriptions.last(), subscriptions.len()) else { return };
+        if count < FEW_TOPICS {
+            return;
+        }
+        if let Some(positions) = self.positions.get_mut(&key) {
+            positions.insert(last.topic, count - 1);
+        } else if count >= MANY_TOPICS {
+            let topics = subscriptions.iter().map(|subscription| subscription.topic);
+            self.positions.insert(key, topics.enumerate().map(|(position, topic)| (topic, position)).collect());
+        }
+    }
+
+    /// Whether a publication is for one of the subscribers of its topic.
+    fn is_for(&self, key: SubscriberKey, place: usize) -> bool {
+        let Publication { topic, sender, .. } = &self.log[place];
+        let subscriber = &self.subscribers[key];
+        // One of a topic that was removed, and whose key another has, was before all subscriptions of that.
+        let is_since = |position: usize| subscriber.subscriptions[position].since <= self.first + place as u64;
+        *sender != Some(subscriber.id) && self.position_of(key, *topic).is_some_and(is_since)
     }
 
     /// Ends a subscription, in time that does not depend on how many there are.
     fn leave(&mut self, key: SubscriberKey, position: usize) -> (Rc<[u8]>, Change) {
         let subscriptions = &mut self.subscribers[key].subscriptions;
+        let count = subscriptions.len();
         let Subscription { topic: topic_key, position: member, .. } = subscriptions.swap_remove(position);
         // Both lists have moved their last entry into the gap; the other side of each has to know.
-        if let Some(moved) = subscriptions.get(position) {
+        let moved = subscriptions.get(position);
+        if let Some(moved) = moved {
             self.list[moved.topic].members[moved.position].position = position;
+        }
+        if count == FEW_TOPICS {
+            self.positions.remove(&key);
+        } else if count > FEW_TOPICS
+            && let Some(positions) = self.positions.get_mut(&key)
+        {
+            positions.remove(&topic_key);
+            if let Some(moved) = moved {
+                positions.insert(moved.topic, position);
+            }
         }
         let topic = &mut self.list[topic_key];
         topic.members.swap_remove(member);
@@ -348,178 +410,4 @@ impl Assembly {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    type Received = HashMap<u32, Vec<String>>;
-
-    fn publish(topics: &mut Topics<u8>, sender: Option<u32>, name: &str, text: &str) -> bool {
-        topics.publish(sender, name.as_bytes(), 0, |output| output.extend_from_slice(text.as_bytes()))
-    }
-
-    fn note(received: &mut Received, id: u32, delivery: &Delivery<'_, u8>) {
-        let parts: Vec<_> =
-            delivery.publications().map(|(bytes, _)| String::from_utf8_lossy(bytes).into_owned()).collect();
-        assert_eq!(parts.concat().as_bytes(), delivery.bytes);
-        received.entry(id).or_default().extend(parts);
-    }
-
-    fn deliver(topics: &mut Topics<u8>) -> Received {
-        let mut received = Received::new();
-        topics.deliver(|id, delivery| note(&mut received, id, &delivery));
-        assert!(!topics.has_undelivered());
-        received
-    }
-
-    fn expect(received: &Received, expected: &[(u32, &[&str])]) {
-        let expected: Received =
-            expected.iter().map(|(id, texts)| (*id, texts.iter().map(|text| (*text).to_owned()).collect())).collect();
-        assert_eq!(*received, expected);
-    }
-
-    #[test]
-    fn subscribers_get_what_is_published_in_its_order() {
-        let mut topics = Topics::default();
-        assert_eq!(topics.subscribe(1, b"a"), Some(Change { new: 1, old: 0 }));
-        assert_eq!(topics.subscribe(2, b"a"), Some(Change { new: 2, old: 1 }));
-        assert_eq!(topics.subscribe(2, b"a"), None);
-        assert_eq!(topics.subscribe(2, b""), Some(Change { new: 1, old: 0 }));
-        for (name, text) in [("a", "1"), ("", "2"), ("a", "3")] {
-            assert!(publish(&mut topics, None, name, text));
-        }
-        assert!(!publish(&mut topics, None, "b", "nobody"));
-        expect(&deliver(&mut topics), &[(1, &["1", "3"]), (2, &["1", "2", "3"])]);
-        expect(&deliver(&mut topics), &[]);
-    }
-
-    #[test]
-    fn senders_do_not_get_their_own() {
-        let mut topics = Topics::default();
-        topics.subscribe(1, b"a");
-        assert!(!publish(&mut topics, Some(1), "a", "alone"));
-        assert!(publish(&mut topics, Some(9), "a", "from outside"));
-        topics.subscribe(2, b"a");
-        assert!(publish(&mut topics, Some(1), "a", "x"));
-        assert!(publish(&mut topics, Some(2), "a", "y"));
-        expect(&deliver(&mut topics), &[(1, &["from outside", "y"]), (2, &["x"])]);
-    }
-
-    #[test]
-    fn what_was_published_before_does_not_count_nor_what_has_been_delivered() {
-        let mut topics = Topics::default();
-        topics.subscribe(1, b"a");
-        publish(&mut topics, None, "a", "1");
-        topics.subscribe(2, b"a");
-        publish(&mut topics, None, "a", "2");
-        let mut received = Received::new();
-        topics.deliver_to(1, |delivery| note(&mut received, 1, &delivery));
-        topics.deliver_to(1, |_| panic!("there is nothing left"));
-        topics.deliver_to(3, |_| panic!("it has not subscribed"));
-        expect(&received, &[(1, &["1", "2"])]);
-        publish(&mut topics, None, "a", "3");
-        expect(&deliver(&mut topics), &[(1, &["3"]), (2, &["2", "3"])]);
-    }
-
-    #[test]
-    fn subscriptions_end_one_by_one_or_all() {
-        let mut topics: Topics<u8> = Topics::default();
-        for name in ["a", "b", "c"] {
-            topics.subscribe(1, name.as_bytes());
-            topics.subscribe(2, name.as_bytes());
-        }
-        assert_eq!(topics.unsubscribe(1, b"a"), Some(Change { new: 1, old: 2 }));
-        assert_eq!(topics.unsubscribe(1, b"a"), None);
-        assert_eq!(topics.unsubscribe(1, b"d"), None);
-        let mut names: Vec<_> = topics.topics_of(1).map(<[u8]>::to_vec).collect();
-        names.sort();
-        assert_eq!(names, [b"b", b"c"]);
-        assert_eq!((topics.subscribers_of(b"a"), topics.subscribers_of(b"b"), topics.subscribers_of(b"d")), (1, 2, 0));
-        let mut left = Vec::new();
-        while let Some((name, change)) = topics.leave_one(2) {
-            left.push((name[0], change.new, change.old));
-        }
-        left.sort_unstable();
-        assert_eq!(left, [(b'a', 0, 1), (b'b', 1, 2), (b'c', 1, 2)]);
-        assert_eq!(topics.topics_of(2).count(), 0);
-        while topics.leave_one(1).is_some() {}
-        assert!(topics.list.is_empty() && topics.names.is_empty() && topics.subscribers.is_empty());
-    }
-
-    #[test]
-    fn a_topic_may_go_and_come_again_while_something_is_to_be_delivered() {
-        let mut topics = Topics::default();
-        topics.subscribe(1, b"a");
-        publish(&mut topics, None, "a", "lost");
-        topics.leave_one(1);
-        topics.subscribe(1, b"b");
-        publish(&mut topics, None, "b", "seen");
-        expect(&deliver(&mut topics), &[(1, &["seen"])]);
-    }
-
-    #[test]
-    fn subscribers_who_get_the_same_get_the_same_bytes() {
-        let mut topics = Topics::default();
-        for id in 0..10 {
-            topics.subscribe(id, b"a");
-        }
-        topics.subscribe(10, b"b");
-        for (name, text) in [("a", "1"), ("b", "2"), ("a", "3")] {
-            publish(&mut topics, None, name, text);
-        }
-        let mut places = Vec::new();
-        topics.deliver(|id, delivery| {
-            if id < 10 {
-                places.push(delivery.bytes.as_ptr());
-            }
-        });
-        assert_eq!(places.len(), 10);
-        assert!(places.iter().all(|place| *place == places[0]));
-    }
-
-    /// Against a model that keeps a list of what each subscriber is to get.
-    #[test]
-    fn any_sequence_behaves_as_lists_would() {
-        let mut state = 1_u32;
-        let mut next = move |limit: u32| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) % limit
-        };
-        let (mut topics, mut model, mut expected, mut received) =
-            (Topics::default(), HashSet::<(u32, u32)>::new(), Received::new(), Received::new());
-        for step in 0..20_000 {
-            let (id, name) = (next(6), next(5));
-            let bytes = [b'a' + name as u8];
-            match next(8) {
-                0 | 1 => {
-                    let is_new = model.insert((id, name));
-                    assert_eq!(topics.subscribe(id, &bytes).is_some(), is_new);
-                }
-                2 => {
-                    topics.deliver_to(id, |delivery| note(&mut received, id, &delivery));
-                    let was = model.remove(&(id, name));
-                    assert_eq!(topics.unsubscribe(id, &bytes).is_some(), was);
-                }
-                3 => topics.deliver_to(id, |delivery| note(&mut received, id, &delivery)),
-                4 => topics.deliver(|id, delivery| note(&mut received, id, &delivery)),
-                _ => {
-                    let sender = (next(2) == 0).then_some(id);
-                    let to: Vec<u32> =
-                        (0..6).filter(|to| Some(*to) != sender && model.contains(&(*to, name))).collect();
-                    let text = format!("{step} ");
-                    for to in &to {
-                        expected.entry(*to).or_default().push(text.clone());
-                    }
-                    let published =
-                        topics.publish(sender, &bytes, 0, |output| output.extend_from_slice(text.as_bytes()));
-                    assert_eq!(published, !to.is_empty());
-                }
-            }
-            let count = model.iter().filter(|(_, other)| *other == name).count();
-            assert_eq!(topics.subscribers_of(&bytes), count);
-        }
-        topics.deliver(|id, delivery| note(&mut received, id, &delivery));
-        assert!(received.len() == 6 && received == expected);
-    }
-}
+mod tests;
