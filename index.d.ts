@@ -192,7 +192,7 @@ export interface TemplatedApp {
   /** Registers a handler of POST requests. */
   post(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
   post(pattern: TextOrBytes, handler: HttpHandler): TemplatedApp;
-  /** Registers a handler of OPTIONS requests. */
+  /** Registers a handler of OPTIONS requests. `OPTIONS *`, about the server as a whole, goes to the patterns `*` and `/*`. */
   options(pattern: TextOrBytes, handler: RouteHandler): TemplatedApp;
   options(pattern: TextOrBytes, handler: HttpHandler): TemplatedApp;
   /** Registers a handler of DELETE requests. */
@@ -742,13 +742,17 @@ export interface WebSocket<UserData = unknown> {
  * Later its methods throw an Error `ERR_MILLIWAYS_REQUEST_EXPIRED`. Copy what is needed longer.
  */
 export interface HttpRequest {
-  /** The path, as it was sent: not decoded, and without the query. */
+  /**
+   * The path, as it was sent: not decoded, and without the query. Of a target in absolute form (RFC 9112 section 3.2.2) it is
+   * the path, too, and of `OPTIONS *` it is `*`.
+   */
   getUrl(): string;
 
   /**
    * The value of a header, without white space around it, or `''` when there is none. Of several with one name it is
    * the first, but for `sec-websocket-protocol` and `sec-websocket-extensions`: theirs are one list (RFC 6455 section 11.3),
    * separated by commas.
+   * `host` is the one that the target names, if the target is in absolute form. A request of HTTP/1.0 need not have one.
    *
    * @param lowerCaseKey The name in lower case, whatever the client wrote. Nothing is found with a name in upper case.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the name is not {@link TextOrBytes}.
@@ -863,7 +867,8 @@ export interface HttpResponse {
 
   /**
    * Ends the headers of a response whose body comes in chunks, and sends them without waiting for the first. {@link
-   * write} does so by itself. Until then, or until the response is complete, the headers are not sent.
+   * write} does so by itself. Until then, or until the response is complete, the headers are not sent. To a client of
+   * HTTP/1.0, which knows no chunks, the body goes as it is, and the end of the connection ends it (RFC 9112 section 6.3).
    *
    * @throws Error `ERR_MILLIWAYS_RESPONSE_ORDER` after {@link tryEnd}.
    */

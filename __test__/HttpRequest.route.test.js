@@ -198,3 +198,57 @@ describe('setYield', () => {
     client.destroy();
   });
 });
+
+describe('a target in absolute form', ours, () => {
+  const ask = (req) => {
+    const all = [];
+    req.forEach((name, value) => all.push(`${name}: ${value}`));
+    return [req.getUrl(), req.getQuery(), req.getHeader('host'), req.getParameter('id'), all.join(', ')];
+  };
+
+  it('goes to the route of its path, and its host counts in place of the Host header', async (t) => {
+    const expected = ['/items/5', 'a=b?c', 'other.example:8080', '5', 'host: other.example:8080'];
+    const target = '://other.example:8080/items/5?a=b?c';
+    assert.deepEqual(await asked(t, '/items/:id', `http${target}`, ask), expected);
+    assert.deepEqual(await asked(t, '/items/:id', `HTTPS${target}`, ask), expected);
+  });
+
+  it('may have an empty path', async (t) => {
+    const expected = (query) => ['/', query, '[::1]', undefined, 'host: [::1]'];
+    assert.deepEqual(await asked(t, '/', 'http://[::1]', ask), expected(undefined));
+    assert.deepEqual(await asked(t, '/', 'http://[::1]/', ask), expected(undefined));
+    assert.deepEqual(await asked(t, '/', 'http://[::1]?a', ask), expected('a'));
+  });
+});
+
+describe('OPTIONS *', ours, () => {
+  const route = (name) => (res, req) => res.end(`${name} ${req.getUrl()} ${req.getMethod()}`);
+
+  for (const pattern of ['*', '/*']) {
+    it(`reaches options('${pattern}'), and no route of another method or path`, async (t) => {
+      const { port } = serve(t, (app) =>
+        app
+          .get(pattern, route('get'))
+          .options('/:a', route('parameter'))
+          .options('/', route('root'))
+          .any(pattern, route('any'))
+          .options(pattern, route('options')),
+      );
+      for (const target of ['*', 'http://h']) {
+        assert.equal((await fetch(port, target, { method: 'OPTIONS' })).body, 'options * options');
+      }
+    });
+
+    it(`reaches any('${pattern}') where there is no such route, also when one yields`, async (t) => {
+      const { port } = serve(t, (app) =>
+        app.options('/*', (res, req) => req.setYield(true)).any(pattern, route('any')),
+      );
+      assert.equal((await fetch(port, '*', { method: 'OPTIONS' })).body, 'any * options');
+    });
+  }
+
+  it('is not found where there is neither', async (t) => {
+    const { port } = serve(t, (app) => app.options('/:a', route('parameter')).options('/', route('root')));
+    assert.equal((await fetch(port, '*', { method: 'OPTIONS' })).status, 404);
+  });
+});

@@ -210,18 +210,28 @@ describe('a malformed request', () => {
     '110 headers': request('/', { headers: Array(110).fill('a: b') }),
   };
   const BAD_VERSIONS = {
-    'HTTP/1.0': 'GET / HTTP/1.0\r\nHost: a\r\n\r\n',
-    'HTTP/1.2': 'GET / HTTP/1.2\r\nHost: a\r\n\r\n',
+    'HTTP/0.9': 'GET / HTTP/0.9\r\nHost: a\r\n\r\n',
     'HTTP/2.0': 'GET / HTTP/2.0\r\nHost: a\r\n\r\n',
     'the preface of HTTP/2': 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
   };
-  /** Not a request line at all: a 400, and in uWebSockets.js a 505. */
+  /** Not a request line at all; in uWebSockets.js, that is another version. */
   const BAD_REQUEST_LINES = {
     'no target': 'GET HTTP/1.1\r\nHost: a\r\n\r\n',
     'two spaces': 'GET  / HTTP/1.1\r\nHost: a\r\n\r\n',
     'a space in the target': 'GET /a b HTTP/1.1\r\nHost: a\r\n\r\n',
     'a NUL in the target': 'GET /a\0b HTTP/1.1\r\nHost: a\r\n\r\n',
     'a bare LF after the request line': 'GET / HTTP/1.1\nHost: a\r\n\r\n',
+    'HTTP/0.9 without a version': 'GET /\r\nHost: a\r\n\r\n',
+    'a version without a minor one': 'GET / HTTP/2\r\nHost: a\r\n\r\n',
+    'a version of two digits': 'GET / HTTP/1.10\r\nHost: a\r\n\r\n',
+    'another protocol': 'GET / RTSP/1.0\r\nHost: a\r\n\r\n',
+    'a space behind the version': 'GET / HTTP/1.1 \r\nHost: a\r\n\r\n',
+    'a target without a slash': 'GET a HTTP/1.1\r\nHost: a\r\n\r\n',
+    'an asterisk as the target of a GET': 'GET * HTTP/1.1\r\nHost: a\r\n\r\n',
+    'an authority as the target': 'CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n',
+    'an absolute URI of another scheme': 'GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n',
+    'an absolute URI without a host': 'GET http:///a HTTP/1.1\r\nHost: a\r\n\r\n',
+    'an absolute URI with userinfo': 'GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n',
     'the hello of TLS': '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03abc\r\n\r\n',
   };
 
@@ -238,21 +248,14 @@ describe('a malformed request', () => {
   cases(BAD_REQUESTS_OF_OURS, BAD_REQUEST, ours);
   cases(TOO_LARGE, HEADERS_TOO_LARGE);
   cases(BAD_VERSIONS, VERSION_NOT_SUPPORTED);
-
-  for (const [name, bytes] of Object.entries(BAD_REQUEST_LINES)) {
-    it(`${name} gives 400 Bad Request, or 505`, async (t) => {
-      const { port } = serve(t, (app) => app.any('/*', (res) => res.end('handled')));
-      const response = await exchange(port, bytes);
-      assert.ok(response === BAD_REQUEST || response === VERSION_NOT_SUPPORTED, response);
-    });
-  }
+  cases(BAD_REQUEST_LINES, BAD_REQUEST, ours);
 
   it('is refused as soon as its head is complete, byte by byte', async (t) => {
     const { port } = serve(t, (app) => app.any('/*', (res) => res.end('handled')));
     for (const [bytes, expected] of [
       [BAD_REQUESTS['a folded header'], BAD_REQUEST],
       [BAD_REQUESTS['Content-Length and Transfer-Encoding'], BAD_REQUEST],
-      [BAD_VERSIONS['HTTP/1.0'], VERSION_NOT_SUPPORTED],
+      [BAD_VERSIONS['HTTP/2.0'], VERSION_NOT_SUPPORTED],
     ]) {
       const client = await RawSocket.connect(port);
       for (const byte of bytes) {

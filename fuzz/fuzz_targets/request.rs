@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use std::time::SystemTime;
 
-use milliways_proto::http::{Body, HttpError, MAX_HEADERS, Marks, Request, ResponseHead, header_slots};
+use milliways_proto::http::{Body, HttpError, MAX_HEADERS, Marks, Request, ResponseHead, header_slots, lower_minor_version};
 use milliways_proto::ws::{Acceptance, Handshake};
 
 #[derive(Arbitrary, Debug)]
@@ -28,7 +28,7 @@ enum Part<'a> {
     Raw(&'a [u8]),
 }
 
-const WORDS: [&str; 32] = [
+const WORDS: [&str; 36] = [
     "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: h\r\n",
     "POST /a?b=c HTTP/1.1\r\nHost: h\r\n",
@@ -57,6 +57,10 @@ const WORDS: [&str; 32] = [
     "?",
     "HTTP/1.1",
     "HTTP/1.0\r\n",
+    "HTTP/1.2\r\n",
+    "GET /a HTTP/1.0\r\n",
+    "GET http://u:80/a?b HTTP/1.1\r\n",
+    "OPTIONS * HTTP/1.1\r\n",
     "0\r\n\r\n",
     "0\r\nTrailer: t\r\n\r\n",
     "5;a=b\r\nhello\r\n",
@@ -100,6 +104,7 @@ struct Head {
     query: Option<String>,
     headers: Vec<(String, Vec<u8>)>,
     body: Option<Body>,
+    closes: bool,
 }
 
 fuzz_target!(|input: Input<'_>| {
@@ -143,11 +148,10 @@ impl Connection {
     fn feed(&mut self, bytes: &[u8]) -> Result<(), HttpError> {
         let mut all = std::mem::take(&mut self.kept);
         all.extend_from_slice(bytes);
-        let mut rest = &all[..];
+        let mut rest = &mut all[..];
         while !rest.is_empty() {
             if let Some(body) = &mut self.body {
                 let chunk = body.handle(rest)?;
-                rest = &rest[chunk.consumed..];
                 match self.seen.last_mut() {
                     _ if chunk.data.is_empty() => {}
                     Some(Seen::Data(data)) => data.extend_from_slice(chunk.data),
@@ -157,6 +161,13 @@ impl Connection {
                     self.body = None;
                     self.seen.push(Seen::End);
                 }
+                let consumed = chunk.consumed;
+                rest = &mut rest[consumed..];
+                continue;
+            }
+            let mut slots = header_slots();
+            let parsed = Request::parse(rest, &mut slots, self.max_head_size);
+            if parsed.as_ref().err() == Some(&HttpError::Version) && lower_minor_version(rest) {
                 continue;
             }
             let mut slots = header_slots();
@@ -174,8 +185,9 @@ impl Connection {
                 query: request.query().map(str::to_owned),
                 headers: request.headers().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
                 body: request.body(),
+                closes: request.asks_to_close(),
             }));
-            rest = &rest[length..];
+            rest = &mut rest[length..];
         }
         Ok(())
     }
@@ -200,27 +212,44 @@ fn check(request: &Request<'_>, head: &[u8]) {
         assert!(!line.is_empty() && !line.starts_with(b" ") && !line.starts_with(b"\t"), "{}", line.escape_ascii());
     }
 
-    let target = request.query().map_or(request.path().to_owned(), |query| format!("{}?{query}", request.path()));
-    let request_line = format!("{} {target} HTTP/1.1", request.method());
-    assert_eq!(lines[0].escape_ascii().to_string(), request_line.as_bytes().escape_ascii().to_string());
-    assert!(!request.path().contains('?'));
-    assert!(!target.contains(' ') && !target.is_empty() && !request.method().is_empty());
+    let line = std::str::from_utf8(lines[0]).expect("UTF-8");
+    let words: Vec<&str> = line.split(' ').collect();
+    let [method, target, version] = words[..] else { panic!("{line:?}") };
+    assert_eq!(method, request.method());
+    assert_eq!(version, if request.is_http_1_0() { "HTTP/1.0" } else { "HTTP/1.1" });
+    let origin = request.query().map_or(request.path().to_owned(), |query| format!("{}?{query}", request.path()));
+    let host = check_target(method, target, &origin);
+    assert!(!request.path().contains('?') && !request.method().is_empty());
 
     let headers: Vec<(&str, &[u8])> = request.headers().collect();
-    assert!(headers.len() <= MAX_HEADERS);
-    assert_eq!(headers.len(), lines.len() - 1);
+    assert!(headers.len() <= MAX_HEADERS + 1);
+    // The host of a target stands for a header that HTTP/1.0 may leave out.
+    assert!(headers.len() == lines.len() - 1 || (headers.len() == lines.len() && host.is_some()));
     for ((name, value), line) in headers.iter().zip(&lines[1..]) {
         let colon = line.iter().position(|byte| *byte == b':').expect("a colon");
         assert_eq!(name.as_bytes(), &line[..colon]);
         assert!(!name.is_empty() && !name.contains([' ', '\t']));
-        assert_eq!(value.escape_ascii().to_string(), trim(&line[colon + 1..]).escape_ascii().to_string());
+        let expected = match host {
+            Some(host) if name.eq_ignore_ascii_case("host") => host.as_bytes(),
+            _ => trim(&line[colon + 1..]),
+        };
+        assert_eq!(value.escape_ascii().to_string(), expected.escape_ascii().to_string());
         assert!(request.header(name.to_ascii_lowercase().as_bytes()).is_some());
     }
 
     let values = |name: &str| -> Vec<&[u8]> {
         headers.iter().filter(|header| header.0.eq_ignore_ascii_case(name)).map(|header| header.1).collect()
     };
-    assert_eq!(values("host").len(), 1);
+    assert!(values("host").len() == 1 || (request.is_http_1_0() && values("host").is_empty()));
+    assert_eq!(request.header(b"host"), values("host").first().copied());
+    assert!(host.is_none() || request.header(b"host") == host.map(str::as_bytes));
+    let options: Vec<String> = values("connection")
+        .iter()
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .map(|option| String::from_utf8_lossy(option).trim_ascii().to_ascii_lowercase())
+        .collect();
+    let has = |option: &str| options.iter().any(|sent| sent == option);
+    assert_eq!(request.asks_to_close(), has("close") || (request.is_http_1_0() && !has("keep-alive")));
     let (lengths, codings) = (values("content-length"), values("transfer-encoding"));
     assert!(lengths.len() + codings.len() <= 1, "two ways to tell where the body ends");
     let length = lengths.first().map(|length| {
@@ -231,7 +260,7 @@ fn check(request: &Request<'_>, head: &[u8]) {
         (None | Some(0), None) => None,
         (Some(length), _) => Some(Body::with_length(length)),
         (None, Some(coding)) => {
-            assert!(coding.eq_ignore_ascii_case(b"chunked"));
+            assert!(coding.eq_ignore_ascii_case(b"chunked") && !request.is_http_1_0());
             Some(Body::chunked())
         }
     };
@@ -247,6 +276,25 @@ fn check(request: &Request<'_>, head: &[u8]) {
         assert_eq!(response.windows(4).position(|bytes| bytes == b"\r\n\r\n"), Some(response.len() - 4));
         assert!(response.starts_with(b"HTTP/1.1 101 "));
     }
+}
+
+/// What the target comes to is `origin`; gives the host it names.
+fn check_target<'t>(method: &str, target: &'t str, origin: &str) -> Option<&'t str> {
+    assert!(!target.contains(' '));
+    let Some((scheme, rest)) = target.split_once("://").filter(|_| !target.starts_with('/')) else {
+        assert_eq!(origin, target);
+        assert!(target.starts_with('/') || (target == "*" && method == "OPTIONS"));
+        return None;
+    };
+    assert!(["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()));
+    let host = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+    assert!(!host.is_empty() && !host.contains(['@', '#']));
+    match &rest[host.len()..] {
+        "" if method == "OPTIONS" => assert_eq!(origin, "*"),
+        rest if rest.starts_with('/') => assert_eq!(origin, rest),
+        rest => assert_eq!(origin, format!("/{rest}")),
+    }
+    Some(host)
 }
 
 fn trim(mut value: &[u8]) -> &[u8] {

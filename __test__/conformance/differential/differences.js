@@ -19,6 +19,20 @@ const EXTENSIONS = /Sec-WebSocket-Extensions: [^\r]*\r\n/;
 
 const DIFFERENCES = [
   {
+    reason: 'HTTP/1.0 is served, and nobody sends chunks in it.',
+    holds: ({ bytes }, theirs, ours) =>
+      bytes.includes(' HTTP/1.0\r\n') && isOfVersion(theirs) && ours.at(-1) !== VERSION_NOT_SUPPORTED,
+  },
+  {
+    reason: 'HTTP/1.2 and what may follow it is read as HTTP/1.1.',
+    holds: ({ bytes }, theirs, ours) =>
+      / HTTP\/1\.[2-9]\r\n/.test(bytes) && isOfVersion(theirs) && ours.at(-1) !== VERSION_NOT_SUPPORTED,
+  },
+  {
+    reason: 'A target may be an absolute URI, whose host counts in place of the Host header.',
+    holds: ({ bytes }, theirs, ours) => /^\S+ https?:\/\//i.test(bytes) && isOfVersion(theirs) && isServed(ours),
+  },
+  {
     reason: 'A parameter that the route does not have is undefined, not an empty string.',
     holds: ({ bytes }, theirs, ours) => bytes.startsWith('GET /p/') && isServed(theirs) && isServed(ours),
   },
@@ -140,10 +154,9 @@ const DIFFERENCES = [
       ours.slice(0, -1).join('') === theirs.join(''),
   },
   {
-    reason: 'A method that is no token, and a target with DEL or with bytes that are not UTF-8, are refused with 505.',
+    reason: 'A method that is no token, and a target with DEL or with bytes that are not UTF-8, make a bad request.',
     holds: ({ bytes }, theirs, ours) =>
-      ours.at(-1) === VERSION_NOT_SUPPORTED &&
-      !theirs.some(isError) &&
+      isRefused(ours, theirs) &&
       (/^[^ ]*[^ A-Za-z0-9!#$%&'*+.^_`|~-]|^ /.test(bytes) ||
         /^\S+ \S*[\x7f-\xff]/.test(bytes) ||
         // The body has taken the method of the sentinel.
@@ -199,6 +212,10 @@ const DIFFERENCES = [
       valuesOf(bytes, 'connection').some((value) => /close/i.test(value)) &&
       ours.map(withoutClose).join('') === theirs.map(withoutClose).join(''),
   },
+  {
+    reason: 'A request line that is malformed is a bad request, and not one of another version.',
+    holds: (entry, theirs, ours) => isOfVersion(theirs) && ours.at(-1) === BAD_REQUEST,
+  },
 ];
 
 /** Why milliways answers otherwise, or nothing that is known. */
@@ -224,6 +241,11 @@ function isContinue(text) {
 
 function isError(text) {
   return ERRORS.includes(text);
+}
+
+/** It ends with an error that speaks of the version. */
+function isOfVersion(answers) {
+  return answers.at(-1) === VERSION_NOT_SUPPORTED;
 }
 
 /** Every answer is one of a handler, or that there is none. */

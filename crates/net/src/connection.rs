@@ -67,6 +67,8 @@ impl Flags {
     pub(crate) const HEAD: u32 = 1 << 8;
     /// The connection closes after the response, which says so.
     pub(crate) const CLOSE_AFTER: u32 = 1 << 9;
+    /// The request is one of HTTP/1.0.
+    pub(crate) const HTTP_1_0: u32 = 1 << 10;
     /// The response's status allows no body.
     pub(crate) const BODILESS: u32 = 1 << 12;
     /// The handler wants to answer later and to hear when it can't.
@@ -162,7 +164,7 @@ pub(crate) struct Side {
 pub(crate) struct Progress {
     /// Bytes of it that have been written.
     pub(crate) offset: u64,
-    /// Bytes that the head has announced; `None` when it comes in chunks.
+    /// Bytes that the head has announced; `None` when it comes in chunks, or until the connection ends.
     pub(crate) total: Option<u64>,
     pub(crate) way: Way,
 }

@@ -111,13 +111,18 @@ impl<T> Router<T> {
     /// The match number `skip`, counted from 0 in the order of precedence: upgrade routes if `upgrade`, routes of the
     /// exact method, `any` routes; in each, segment by segment, literal before `:name` before `*`.
     ///
-    /// `method` is `None` for one that no route can name; only `any` matches it.
+    /// `method` is `None` for one that no route can name; only `any` matches it. The path `*`, which is that of OPTIONS for
+    /// the server as a whole (RFC 9112 section 3.2.4), matches the patterns `/*` and `*`.
     pub fn find(&self, upgrade: bool, method: Option<Method>, path: &str, skip: usize) -> Option<Match<'_, T>> {
-        let path = path.strip_prefix('/')?;
         let exact = method.map(|method| &self.methods[method as usize]);
         let trees = [upgrade.then_some(&self.upgrade), exact, Some(&self.any)];
+        let mut trees = trees.into_iter().flatten();
         let mut skip = skip;
-        let leaf = trees.into_iter().flatten().find_map(|tree| tree.find(Some(path), &mut skip))?;
+        let leaf = match path.strip_prefix('/') {
+            Some(path) => trees.find_map(|tree| tree.find(Some(path), &mut skip)),
+            None if path == "*" => trees.find_map(|tree| take_unless_skipped(tree.wildcard.as_ref(), &mut skip)),
+            None => None,
+        }?;
         Some(Match { value: &leaf.value, parameters: &leaf.parameters })
     }
 
@@ -283,6 +288,14 @@ mod tests {
         assert_eq!(all(&router, false, Method::Get, "/hello"), ["*"]);
         assert_eq!(all(&router, false, Method::Get, "//hello"), ["*"]);
         assert_eq!(router.remove(GET, "hello"), Some("hello"));
+    }
+
+    #[test]
+    fn the_path_of_options_for_the_server_as_a_whole_matches_what_matches_everything() {
+        let options = RouteKind::Method(Method::Options);
+        let router = serving(&[(options, "/*"), (options, "/:a"), (options, "/"), (RouteKind::Any, "*"), (GET, "/*")]);
+        assert_eq!(all(&router, false, Method::Options, "*"), ["/*", "*"]);
+        assert!(all(&serving(&[(options, "/:a"), (options, "/")]), false, Method::Options, "*").is_empty());
     }
 
     #[test]

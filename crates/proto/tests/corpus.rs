@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-use milliways_proto::http::{Body, DEFAULT_MAX_HEAD_SIZE, HttpError, Request, header_slots};
+use milliways_proto::http::{Body, DEFAULT_MAX_HEAD_SIZE, HttpError, Request, header_slots, lower_minor_version};
 use milliways_proto::ws::Handshake;
 
 /// Longer entries are about limits; every split of them would take minutes. They are split around what limits them.
@@ -56,14 +56,15 @@ impl Reading {
     fn read(&mut self, bytes: &[u8]) {
         let mut all = std::mem::take(&mut self.kept);
         all.extend_from_slice(bytes);
-        let mut rest = &all[..];
+        let mut rest = &mut all[..];
         while !rest.is_empty() && self.error.is_none() && !self.has_ended {
             match self.step(rest) {
                 Ok(0) => {
                     self.kept = rest.to_vec();
                     return;
                 }
-                Ok(used) => rest = &rest[used..],
+                Ok(used) => rest = &mut rest[used..],
+                Err(HttpError::Version) if lower_minor_version(rest) => {}
                 Err(error) => self.error = Some(error),
             }
         }
@@ -94,7 +95,7 @@ impl Reading {
         );
         self.has_ended = closes(&head) && (self.body.is_none() || !waits_for_body(request.path()));
         self.requests.push((head, Vec::new()));
-        if Handshake::is_offered_by(&request) && request.path().starts_with("/ws") {
+        if !request.is_http_1_0() && Handshake::is_offered_by(&request) && request.path().starts_with("/ws") {
             let handshake = Handshake::parse(&request);
             if request.path() == "/ws-refuse" {
                 handshake?;

@@ -1,4 +1,4 @@
-//! HTTP/1.1: requests to their handlers.
+//! HTTP/1.1 and HTTP/1.0: requests to their handlers.
 //!
 //! What a handler answers is in `response`, what becomes of a request's body in `upload`, WebSockets begin in `upgrade`.
 
@@ -7,7 +7,7 @@ mod routed;
 mod upgrade;
 mod upload;
 
-use milliways_proto::http::{HttpError, Request, header_slots};
+use milliways_proto::http::{HttpError, Request, header_slots, lower_minor_version};
 use milliways_proto::proxy::{InvalidProxyHeader, ProxyPrefix};
 use milliways_proto::ws::Handshake;
 
@@ -49,7 +49,7 @@ impl Reactor {
     }
 
     /// Handles the next part of what an HTTP client sent: of a body, of a head. Gives the number of bytes used.
-    pub(crate) fn handle_http(&self, slot: u32, bytes: &[u8], handler: &impl Handler) -> usize {
+    pub(crate) fn handle_http(&self, slot: u32, bytes: &mut [u8], handler: &impl Handler) -> usize {
         let mut state = self.state();
         let State { table, pool, apps, .. } = &mut *state;
         let Some(connection) = table.at(slot) else { return bytes.len() };
@@ -88,6 +88,10 @@ impl Reactor {
                 bytes.len()
             }
             Err(error) => {
+                // It is handled as a request of HTTP/1.1 in the next call.
+                if error == HttpError::Version && lower_minor_version(bytes) {
+                    return 0;
+                }
                 drop(state);
                 self.refuse(slot, error, handler);
                 bytes.len()
@@ -105,6 +109,9 @@ impl Reactor {
         if request.method() == "HEAD" {
             connection.flags.add(Flags::HEAD);
         }
+        if request.is_http_1_0() {
+            connection.flags.add(Flags::HTTP_1_0);
+        }
         if request.asks_to_close() {
             connection.flags.add(Flags::CLOSE_AFTER);
         }
@@ -118,9 +125,11 @@ impl Reactor {
             pool.side_of(connection).upload = Some(Upload::new(body));
         }
         let id = table.renew(slot);
-        let is_upgrade = Handshake::is_offered_by(request);
-        // RFC 9110 section 10.1.1. Whatever the handler makes of it, the body will be read.
-        let expects_continue = request.body().is_some() && request.header_has_token(b"expect", b"100-continue");
+        // RFC 9110 sections 7.8 and 10.1.1: in a request of HTTP/1.0 neither Upgrade nor Expect counts.
+        let is_upgrade = !request.is_http_1_0() && Handshake::is_offered_by(request);
+        // Whatever the handler makes of it, the body will be read.
+        let expects_continue =
+            request.body().is_some() && !request.is_http_1_0() && request.header_has_token(b"expect", b"100-continue");
         drop(state);
         // One that yields passes the request on to the next.
         for skip in 0.. {

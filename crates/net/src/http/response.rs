@@ -129,7 +129,7 @@ impl Reactor {
     }
 
     /// Ends the head of a response whose body comes in chunks (RFC 9112 section 7.1), or as long as its own Content-Length
-    /// says, unless that has been done.
+    /// says, unless that has been done. To a client of HTTP/1.0 the end of the connection says where the body ends.
     pub fn begin_chunks(&self, id: ConnectionId) -> Result<(), ResponseError> {
         self.state().begin_write(id)
     }
@@ -140,8 +140,7 @@ impl Reactor {
         state.begin_write(id)?;
         let connection = state.response(id)?;
         let progress = connection.progress().copied();
-        // An empty chunk would be the last.
-        if !chunk.is_empty() && !connection.flags.has(Flags::BODILESS | Flags::HEAD) {
+        if !connection.flags.has(Flags::BODILESS | Flags::HEAD) {
             if let Some(Progress { offset, total: Some(announced), .. }) = progress {
                 let given = offset + chunk.len() as u64;
                 if given > announced {
@@ -150,7 +149,7 @@ impl Reactor {
                 state.write_payload(id.slot, chunk, |_| {}, b"");
                 state.advance(id.slot, chunk.len());
             } else {
-                state.write_payload(id.slot, chunk, |output| write_chunk(output, chunk.len()), b"\r\n");
+                state.write_piece(id.slot, chunk);
             }
         }
         Ok(state.response(id)?.keeps_up())
@@ -266,7 +265,17 @@ impl State {
         if !head.status().has_body() {
             connection.flags.add(Flags::BODILESS);
         }
-        if close || head.closes() {
+        let mut framing = framing;
+        let mut closes = close || head.closes();
+        if connection.flags.has(Flags::HTTP_1_0) {
+            // RFC 9112 section 6.3: where nothing else says where a body ends, the end of the connection does.
+            if framing == Framing::Chunks {
+                framing = Framing::Unsaid;
+            }
+            closes |= framing == Framing::Unsaid && !connection.flags.has(Flags::BODILESS | Flags::HEAD);
+            head.keep_alive();
+        }
+        if closes {
             connection.flags.add(Flags::CLOSE_AFTER);
         }
         connection.flags.add(Flags::HEAD_ENDED);
@@ -310,6 +319,17 @@ impl State {
         self.end_head(id.slot, total.map_or(Framing::Chunks, Framing::Length), false, &[]);
         self.begin_progress(id.slot, Progress { offset: 0, total, way: Way::Write });
         Ok(())
+    }
+
+    /// Writes a part of a body of which nobody has said how long it is.
+    fn write_piece(&mut self, slot: u32, piece: &[u8]) {
+        let Some(connection) = self.table.at(slot) else { return };
+        if connection.flags.has(Flags::HTTP_1_0) {
+            self.write_payload(slot, piece, |_| {}, b"");
+        } else if !piece.is_empty() {
+            // An empty chunk would be the last.
+            self.write_payload(slot, piece, |output| write_chunk(output, piece.len()), b"\r\n");
+        }
     }
 
     /// Gives how much of the body has been written and how long it is.
@@ -386,10 +406,11 @@ impl State {
             }
             Some(Progress { total: None, .. }) => {
                 if has_body {
-                    if !body.is_empty() {
-                        self.write_payload(slot, body, |output| write_chunk(output, body.len()), b"\r\n");
+                    let has_chunks = !connection.flags.has(Flags::HTTP_1_0);
+                    self.write_piece(slot, body);
+                    if has_chunks {
+                        self.write(slot, write_last_chunk);
                     }
-                    self.write(slot, write_last_chunk);
                 }
                 self.finish_response(slot, close);
             }

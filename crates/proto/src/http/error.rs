@@ -7,7 +7,7 @@ use std::fmt;
 pub enum HttpError {
     /// Not HTTP, or HTTP that two parties could read in two ways (RFC 9112 section 11.2: request smuggling).
     Syntax,
-    /// Anything but HTTP/1.1.
+    /// Another version than HTTP/1.0 and HTTP/1.1.
     Version,
     /// The head, or a chunked body's size lines and trailers, are over the limit.
     HeadTooLarge,
@@ -33,6 +33,7 @@ impl HttpError {
                 "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
                 "<h1>Bad Request</h1><hr><i>uWebSockets/20 Server</i>"
             ),
+            // uWebSockets.js's text, which clients may compare; that it is about HTTP/1.0 is not true here.
             Self::Version => concat!(
                 "HTTP/1.1 505 HTTP Version Not Supported\r\nConnection: close\r\n\r\n",
                 "<h1>HTTP Version Not Supported</h1><p>This server does not support HTTP/1.0.</p>",
@@ -62,7 +63,7 @@ impl fmt::Display for HttpError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Syntax => "the request is malformed or ambiguous",
-            Self::Version => "the request is not HTTP/1.1",
+            Self::Version => "the request's version of HTTP is not 1.0 or 1.1",
             Self::HeadTooLarge => "the request's header fields are over the limit",
             Self::BodyTooLarge => "the request's body is over the limit",
             Self::WebSocketVersion => "the upgrade is not for WebSocket version 13",

@@ -161,6 +161,13 @@ impl ResponseHead {
         self.persistence == Some(Persistence::Close)
     }
 
+    /// Has the head say that the connection is kept, unless it closes: clients of HTTP/1.0 that have asked for that do not
+    /// know otherwise (RFC 9112 section 9.3).
+    pub fn keep_alive(&mut self) {
+        self.has_begun = true;
+        self.persistence.get_or_insert(Persistence::KeepAlive);
+    }
+
     /// Whether nothing was written.
     pub fn is_empty(&self) -> bool {
         !self.has_begun

@@ -18,7 +18,7 @@ pub use head::{Framing, HeaderError, ResponseHead, StatusError};
 pub use method::Method;
 pub use multipart::{Part, Parts};
 pub use query::query_value;
-pub use request::{DEFAULT_MAX_HEAD_SIZE, HeaderSlots, MAX_HEADERS, Request, header_slots};
+pub use request::{DEFAULT_MAX_HEAD_SIZE, HeaderSlots, MAX_HEADERS, Request, header_slots, lower_minor_version};
 pub use response::{
     InvalidHeader, Marks, NOT_FOUND_BODY, NOT_FOUND_STATUS, check_header, write_chunk, write_last_chunk,
 };

@@ -26,14 +26,19 @@ pub struct Request<'b> {
     path: &'b str,
     query: Option<&'b str>,
     headers: &'b [httparse::Header<'b>],
+    /// The host that the target names, when there is no Host header that it could take the place of.
+    target_host: Option<&'b [u8]>,
     /// The body that follows, `None` when there is none.
     body: Option<Body>,
+    is_http_1_0: bool,
     asks_to_close: bool,
 }
 
 impl<'b> Request<'b> {
     /// Parses the head at the start of `input`: the request and the length of its head, or `None` while the head is
     /// incomplete, when the same bytes and more are to be given again.
+    ///
+    /// A version from HTTP/1.2 on is [`HttpError::Version`] too, and [`lower_minor_version`] is what to do about it.
     pub fn parse(
         input: &'b [u8],
         slots: &'b mut HeaderSlots<'b>,
@@ -48,26 +53,27 @@ impl<'b> Request<'b> {
             Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
                 return Err(HttpError::HeadTooLarge);
             }
-            Err(httparse::Error::Version | httparse::Error::Token) => return Err(HttpError::Version),
-            Err(_) => return Err(malformed(input)),
+            Err(httparse::Error::Version) => {
+                return match version_error(input) {
+                    Some(error) => Err(error),
+                    None if input.len() < max_head_size => Ok(None),
+                    None => Err(HttpError::HeadTooLarge),
+                };
+            }
+            Err(_) => return Err(HttpError::Syntax),
         };
         let (Some(method), Some(target)) = (parsed.method, parsed.path) else { return Err(HttpError::Syntax) };
-        // HTTP-name "/" "1.1": httparse also takes 1.0. Other targets than the origin-form (RFC 9112 section 3.2) are
-        // for proxies, and have no route.
-        if parsed.version != Some(1) || !target.starts_with('/') {
-            return Err(HttpError::Version);
-        }
-        let headers: &'b [httparse::Header<'b>] = parsed.headers;
-        // RFC 9112 section 2.2 lets a recipient take a bare LF for a line end; a proxy in front may not have.
-        if has_bare_line_feed(&input[..length], method, headers) {
-            return Err(malformed(input));
-        }
-        let (path, query) = match target.bytes().position(|byte| byte == b'?') {
-            Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
-            None => (target, None),
+        let headers: &'b mut [httparse::Header<'b>] = parsed.headers;
+        let Target { path, query, host: target_host } = if target.starts_with('/') {
+            let (path, query) = split_query(target);
+            Target { path, query, host: None }
+        } else {
+            Target::other(method, target, headers).ok_or(HttpError::Syntax)?
         };
-        let mut request = Self { method, path, query, headers, body: None, asks_to_close: false };
-        request.read_headers()?;
+        let is_http_1_0 = parsed.version == Some(0);
+        let mut request =
+            Self { method, path, query, headers, target_host, body: None, is_http_1_0, asks_to_close: false };
+        request.read_lines(&input[..length])?;
         Ok(Some((request, length)))
     }
 
@@ -81,7 +87,12 @@ impl<'b> Request<'b> {
         Method::parse(self.method)
     }
 
-    /// The target up to the question mark, not decoded.
+    /// Whether the version is HTTP/1.0, whose clients know neither chunks nor interim responses nor upgrades.
+    pub fn is_http_1_0(&self) -> bool {
+        self.is_http_1_0
+    }
+
+    /// The path of the target, not decoded: it starts with `/`, but for the `*` of OPTIONS (RFC 9112 section 3.2.4).
     pub fn path(&self) -> &'b str {
         self.path
     }
@@ -92,9 +103,9 @@ impl<'b> Request<'b> {
     }
 
     /// The value of the first header with this name, trimmed. `lower_name` must be in lower case: a name with a capital
-    /// letter finds nothing.
+    /// letter finds nothing. `host` is that of the target, where the target has one (RFC 9112 section 3.2.2).
     pub fn header(&self, lower_name: &[u8]) -> Option<&'b [u8]> {
-        self.values(lower_name).next()
+        self.values(lower_name).next().or_else(|| self.target_host.filter(|_| lower_name == b"host"))
     }
 
     /// The value of a header that is a comma-separated list, all lines of it put together (RFC 9110 section 5.3); empty
@@ -110,9 +121,10 @@ impl<'b> Request<'b> {
         list
     }
 
-    /// Names as they were sent and trimmed values, in order.
+    /// Names as they were sent and trimmed values, in order; Host as [`Request::header`] has it.
     pub fn headers(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
-        self.headers.iter().map(|header| (header.name, header.value))
+        let sent = self.headers.iter().map(|header| (header.name, header.value));
+        sent.chain(self.target_host.map(|host| ("Host", host)))
     }
 
     /// Whether a header that is a comma-separated list (RFC 9110 section 5.6.1) has this token, in any letter case.
@@ -120,7 +132,8 @@ impl<'b> Request<'b> {
         self.values(lower_name).any(|value| has_token(value, token))
     }
 
-    /// Whether the peer asked for the connection to be closed after the response (RFC 9112 section 9.6).
+    /// Whether the connection is to close after the response (RFC 9112 section 9.3): the peer asked for that, or its version
+    /// is HTTP/1.0 and it did not ask for the connection to be kept alive.
     pub fn asks_to_close(&self) -> bool {
         self.asks_to_close
     }
@@ -141,11 +154,22 @@ impl<'b> Request<'b> {
             .map(|header| header.value)
     }
 
-    /// Looks at the headers that say how the connection goes on, in one pass. RFC 9112 sections 3.2 and 6.3: exactly one
-    /// Host, and one way to tell where the body ends.
-    fn read_headers(&mut self) -> Result<(), HttpError> {
+    /// Looks at the ends of the lines of the head and at the headers that say how the connection goes on, in one pass.
+    ///
+    /// RFC 9112 section 2.2 lets a recipient take a bare LF for a line end; a proxy in front may not have. Sections 3.2 and
+    /// 6.3: exactly one Host, which HTTP/1.0 may leave out, and one way to tell where the body ends.
+    fn read_lines(&mut self, head: &[u8]) -> Result<(), HttpError> {
+        let start_of = |part: &str| part.as_ptr().addr() - head.as_ptr().addr();
+        // Empty lines in front of the request (section 2.2).
+        if !head[..start_of(self.method)].chunks(2).all(|line| line == b"\r\n") || !head.ends_with(b"\r\n\r\n") {
+            return Err(HttpError::Syntax);
+        }
         let (mut host, mut framing) = (None, None);
         for header in self.headers {
+            // Nothing but the ends of lines has an LF in it, so that in front of a name is where to look.
+            if !head[..start_of(header.name)].ends_with(b"\r\n") {
+                return Err(HttpError::Syntax);
+            }
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
             match header.name.len() {
                 4 if is("host") && host.replace(header.value).is_some() => return Err(HttpError::Syntax),
@@ -158,7 +182,8 @@ impl<'b> Request<'b> {
                     }
                 }
                 17 if is("transfer-encoding") => {
-                    let is_chunked = header.value.eq_ignore_ascii_case(b"chunked");
+                    // RFC 9112 section 6.1: in HTTP/1.0 "the framing is faulty".
+                    let is_chunked = header.value.eq_ignore_ascii_case(b"chunked") && !self.is_http_1_0;
                     if !is_chunked || framing.replace(Some(Body::chunked())).is_some() {
                         return Err(HttpError::Syntax);
                     }
@@ -166,8 +191,12 @@ impl<'b> Request<'b> {
                 _ => {}
             }
         }
-        if host.is_none_or(<[u8]>::is_empty) {
+        debug_assert!(head.split(|byte| *byte == b'\n').rev().skip(1).all(|line| line.ends_with(b"\r")));
+        if host.map_or(!self.is_http_1_0, <[u8]>::is_empty) {
             return Err(HttpError::Syntax);
+        }
+        if self.is_http_1_0 {
+            self.asks_to_close |= !self.header_has_token(b"connection", b"keep-alive");
         }
         self.body = framing.flatten();
         Ok(())
@@ -187,27 +216,112 @@ fn parse_digits(digits: &[u8]) -> Option<u64> {
     Some(digits.iter().fold(0, |value, digit| 10 * value + u64::from(digit - b'0')))
 }
 
-/// What is wrong with a head that cannot be read: its first line is that of no HTTP/1.1 request, or what follows is bad.
-fn malformed(input: &[u8]) -> HttpError {
-    let mut rest = input;
-    while let Some(behind) = rest.strip_prefix(b"\r\n") {
-        rest = behind;
+/// `path [ "?" query ]`
+fn split_query(target: &str) -> (&str, Option<&str>) {
+    match memchr::memchr(b'?', target.as_bytes()) {
+        Some(mark) => (&target[..mark], Some(&target[mark + 1..])),
+        None => (target, None),
     }
-    let line = rest.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
-    let mut parts = line.split(|byte| *byte == b' ').skip(2);
-    let is_request_line = parts.next() == Some(b"HTTP/1.1") && parts.next().is_none();
-    if is_request_line && rest[line.len()..].starts_with(b"\r\n") { HttpError::Syntax } else { HttpError::Version }
 }
 
-/// Whether a line of the head ends without CR. Nothing but the ends of lines has an LF in it, so that is where to look.
-fn has_bare_line_feed(head: &[u8], method: &str, headers: &[httparse::Header<'_>]) -> bool {
-    let start_of = |part: &str| part.as_ptr().addr() - head.as_ptr().addr();
-    // Empty lines in front of the request (RFC 9112 section 2.2).
-    let is_bare = !head[..start_of(method)].chunks(2).all(|line| line == b"\r\n")
-        || !headers.iter().all(|header| head[..start_of(header.name)].ends_with(b"\r\n"))
-        || !head.ends_with(b"\r\n\r\n");
-    debug_assert_eq!(is_bare, head.split(|byte| *byte == b'\n').rev().skip(1).any(|line| !line.ends_with(b"\r")));
-    is_bare
+/// What a target comes to.
+struct Target<'b> {
+    path: &'b str,
+    query: Option<&'b str>,
+    /// The host it names, unless that stands in the Host header now.
+    host: Option<&'b [u8]>,
+}
+
+impl<'b> Target<'b> {
+    /// Reads a target that is no origin-form (RFC 9112 section 3.2): `absolute-form = absolute-URI`, whose scheme is one of
+    /// those that are served, or `asterisk-form = "*"`. `None` for what is malformed, and for the authority-form: only a
+    /// proxy can do anything about CONNECT.
+    #[cold]
+    fn other(method: &str, target: &'b str, headers: &mut [httparse::Header<'b>]) -> Option<Self> {
+        let is_options = method == "OPTIONS";
+        if target == "*" && is_options {
+            return Some(Self { path: target, query: None, host: None });
+        }
+        // "http" "://" authority path-abempty [ "?" query ], RFC 9110 section 4.2
+        let (scheme, rest) = target.split_once("://")?;
+        if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+            return None;
+        }
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, origin) = rest.split_at(end);
+        if !is_authority(authority) || origin.starts_with('#') {
+            return None;
+        }
+        let (path, query) = split_query(origin);
+        let path = match path {
+            // The asterisk-form, as a client says it to a proxy (section 3.2.4).
+            "" if is_options && query.is_none() => "*",
+            "" => "/",
+            path => path,
+        };
+        // Section 3.2.2: the Host header is ignored, and the host of the target counts instead.
+        let host = match headers.iter_mut().find(|header| header.name.eq_ignore_ascii_case("host")) {
+            Some(header) => {
+                header.value = authority.as_bytes();
+                None
+            }
+            None => Some(authority.as_bytes()),
+        };
+        Some(Self { path, query, host })
+    }
+}
+
+/// `authority = uri-host [ ":" port ]` with a host that is not empty. One with userinfo is an error (RFC 9110 section 4.2.4).
+fn is_authority(authority: &str) -> bool {
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        // IP-literal = "[" ( IPv6address / IPvFuture ) "]"
+        Some((address, port)) if !address.is_empty() && !address.contains('[') => (address, port),
+        Some(_) => return false,
+        None => {
+            let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+            if host.contains(['[', ']']) {
+                return false;
+            }
+            (host, port)
+        }
+    };
+    // reg-name = *( unreserved / pct-encoded / sub-delims )
+    let is_host_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:".contains(&byte);
+    let is_port =
+        port.strip_prefix(':').map_or(port.is_empty(), |digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    !host.is_empty() && host.bytes().all(is_host_byte) && is_port
+}
+
+/// Where `HTTP-version = "HTTP/" DIGIT "." DIGIT` begins, behind a method and a target that are valid.
+fn version_start(input: &[u8]) -> Option<usize> {
+    let mut spaces = input.iter().enumerate().filter(|(_, byte)| **byte == b' ');
+    spaces.nth(1).map(|(position, _)| position + 1)
+}
+
+/// What is wrong with a request line whose version is not one of HTTP/1.0 and HTTP/1.1: it is another one, or none. `None`
+/// until that can be told.
+#[cold]
+fn version_error(input: &[u8]) -> Option<HttpError> {
+    const FORM: &[u8] = b"HTTP/d.d\r\n";
+
+    let version = &input[version_start(input)?..];
+    let fits = |(byte, form): (&u8, &u8)| if *form == b'd' { byte.is_ascii_digit() } else { byte == form };
+    if !version.iter().zip(FORM).all(fits) {
+        return Some(HttpError::Syntax);
+    }
+    (version.len() >= FORM.len()).then_some(HttpError::Version)
+}
+
+/// Makes a request of HTTP/1.2 or a later HTTP/1 that [`Request::parse`] has refused one of HTTP/1.1, which it is compatible
+/// with by definition (RFC 9110 section 2.5). Returns whether it was one; then it is to be parsed again.
+pub fn lower_minor_version(input: &mut [u8]) -> bool {
+    match version_start(input).and_then(|start| input[start..].first_chunk_mut()) {
+        Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9', b'\r', b'\n']) => {
+            *minor = b'1';
+            true
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -302,31 +416,194 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_line_of_this_version_is_refused() {
+    fn what_is_no_request_line_is_a_bad_request() {
         for line in [
-            "GET / HTTP/1.0",
-            "GET / HTTP/2.0",
             "GET  / HTTP/1.1",
             "GET / HTTP/1.1 ",
+            "GET /  HTTP/1.1",
             "GET / HTTP/1.1 GET / HTTP/1.1",
             "GET / HTTP/1.1\n",
             "GET / HTTP/1.1\r",
             "GET / HTTP/1.1\rX",
             "GET / HTTP/1.1\nX: HTTP/1.1",
             "GET / HTTP/1.1\rX HTTP/1.1",
+            "GET / HTTP/2",
+            "GET / HTTP/2.0x",
+            "GET / HTTP/2.0 ",
+            "GET / HTTP/2.0\n",
+            "GET / HTTP/2.0\rx",
+            "GET / HTTP/1.10",
+            "GET / HTTP/01.1",
+            "GET / HTTP/1,1",
+            "GET / HTTP/x.1",
+            "GET / http/1.1",
+            "GET / HTTPS/1.1",
+            "GET / JUNK",
+            "GET / ",
+            "GET /",
             "G=T\x01 / HTTP/1.1",
             "GET /\x01 HTTP/1.1",
             "GET /\0 HTTP/1.1",
             " GET / HTTP/1.1",
             "\nGET / HTTP/1.1",
             "GET * HTTP/1.1",
+            "OPTIONS *a HTTP/1.1",
             "GET x HTTP/1.1",
-            "GET http://h/ HTTP/1.1",
+            "CONNECT h:443 HTTP/1.1",
             "GET",
         ] {
             let input = format!("{line}\r\nHost: h\r\n\r\n");
-            assert_eq!(parse(input.as_bytes()).err(), Some(HttpError::Version), "{line:?}");
+            assert_eq!(parse(input.as_bytes()).err(), Some(HttpError::Syntax), "{line:?}");
         }
+    }
+
+    #[test]
+    fn another_version_is_refused_as_such_and_a_later_minor_one_is_read_as_1_1() {
+        for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/3.1", "HTTP/9.9"] {
+            let mut input = format!("PRI * {version}\r\nHost: h\r\n\r\n").into_bytes();
+            assert_eq!(parse(&input).err(), Some(HttpError::Version), "{version}");
+            assert!(!lower_minor_version(&mut input), "{version}");
+        }
+        for version in ["HTTP/1.2", "HTTP/1.9"] {
+            let mut input = format!("\r\nGET /a {version}\r\nHost: h\r\n\r\n").into_bytes();
+            assert_eq!(parse(&input).err(), Some(HttpError::Version), "{version}");
+            assert!(lower_minor_version(&mut input));
+            assert_eq!(parse(&input).expect("good").0, "GET /a None");
+        }
+        // What is not refused for its version is left as it is.
+        for input in
+            [&b"GET / HTTP/1.1\r\n"[..], b"GET / HTTP/1.0\r\n", b"GET / HTTP/1.2\r", b"GET / HTTP/1.23\r\n", b"GET /"]
+        {
+            assert!(!lower_minor_version(&mut input.to_vec()), "{}", input.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn http_1_0_needs_no_host_and_closes_unless_it_asks_not_to() {
+        for (headers, closes) in [
+            ("", true),
+            ("Host: h\r\n", true),
+            ("Connection: keep-alive\r\n", false),
+            ("Connection: x, Keep-Alive\r\n", false),
+            ("Connection: x\r\nConnection: keep-alive\r\n", false),
+            ("Connection: keep-alive, close\r\n", true),
+            ("Connection: close\r\nConnection: keep-alive\r\n", true),
+            ("Keep-Alive: timeout=5\r\n", true),
+        ] {
+            let input = format!("GET / HTTP/1.0\r\n{headers}\r\n");
+            parse(input.as_bytes()).expect("good");
+            let mut slots = header_slots();
+            let (request, _) = Request::parse(input.as_bytes(), &mut slots, 4096).expect("good").expect("complete");
+            assert_eq!((request.is_http_1_0(), request.asks_to_close()), (true, closes), "{headers:?}");
+        }
+        let length = parse(b"POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc").expect("good").1;
+        assert_eq!(length, Some(Body::with_length(3)));
+        for headers in
+            ["Host:\r\n", "Host: a\r\nHost: b\r\n", "Transfer-Encoding: chunked\r\n", "Transfer-Encoding: identity\r\n"]
+        {
+            let input = format!("POST / HTTP/1.0\r\n{headers}\r\n");
+            assert_eq!(parse(input.as_bytes()).err(), Some(HttpError::Syntax), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn http_1_1_is_kept_alive_whatever_else_it_asks_for() {
+        for (connection, closes) in [("keep-alive", false), ("close", true), ("keep-alive, close", true), ("x", false)]
+        {
+            let input = format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: {connection}\r\n\r\n");
+            let mut slots = header_slots();
+            let (request, _) = Request::parse(input.as_bytes(), &mut slots, 4096).expect("good").expect("complete");
+            assert_eq!((request.is_http_1_0(), request.asks_to_close()), (false, closes), "{connection}");
+        }
+    }
+
+    /// Method and target, and what they come to: path, query and host.
+    fn resolve(line: &str, version: &str, headers: &str) -> Option<(String, Option<String>, String)> {
+        let input = format!("{line} {version}\r\n{headers}\r\n");
+        parse(input.as_bytes()).ok()?;
+        let mut slots = header_slots();
+        let (request, _) = Request::parse(input.as_bytes(), &mut slots, 4096).ok()??;
+        let host = String::from_utf8_lossy(request.header(b"host").unwrap_or_default()).into_owned();
+        let hosts = request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("host")).count();
+        assert_eq!(hosts, usize::from(!host.is_empty()));
+        Some((request.path().to_owned(), request.query().map(str::to_owned), host))
+    }
+
+    #[test]
+    fn a_target_in_absolute_form_has_a_host_that_goes_before_the_header() {
+        for (target, path, query, host) in [
+            ("http://other/a/b?c=d?e", "/a/b", Some("c=d?e"), "other"),
+            ("HTTP://Other:8080/", "/", None, "Other:8080"),
+            ("https://other", "/", None, "other"),
+            ("http://other?q", "/", Some("q"), "other"),
+            ("http://other:/a:b@c", "/a:b@c", None, "other:"),
+            ("http://[2001:db8::1]:80/a", "/a", None, "[2001:db8::1]:80"),
+            ("http://[::1]", "/", None, "[::1]"),
+            ("http://127.0.0.1:80/x", "/x", None, "127.0.0.1:80"),
+            ("http://a%20b_c/x", "/x", None, "a%20b_c"),
+            ("http://other//x", "//x", None, "other"),
+        ] {
+            let expected = Some((path.to_owned(), query.map(str::to_owned), host.to_owned()));
+            let line = format!("GET {target}");
+            for headers in ["Host: h\r\nX: y\r\n", "X: y\r\nhost:\r\n"] {
+                assert_eq!(resolve(&line, "HTTP/1.1", headers), expected, "{target}");
+            }
+            for headers in ["Host: h\r\n", ""] {
+                assert_eq!(resolve(&line, "HTTP/1.0", headers), expected, "{target}");
+            }
+            assert_eq!(resolve(&line, "HTTP/1.1", ""), None, "HTTP/1.1 has a Host all the same");
+            assert_eq!(resolve(&line, "HTTP/1.1", "Host: a\r\nHost: b\r\n"), None);
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_no_uri_of_ours_is_a_bad_request() {
+        for target in [
+            "http:///a",
+            "http://:80/a",
+            "http://u@h/a",
+            "http://u:p@h/",
+            "http://h:8o/",
+            "http://h:80:80/",
+            "http://",
+            "http:/h/a",
+            "http:h",
+            "http",
+            "ftp://h/a",
+            "ws://h/a",
+            "httpx://h/a",
+            "://h/a",
+            "http://h#a",
+            "http://[::1/",
+            "http://::1]/",
+            "http://[]/",
+            "http://[[::1]]/",
+            "http://[::1]x/",
+            "http://h\"/",
+            "http://h\\/",
+            "h",
+            "h:80",
+            "#",
+            "?a",
+        ] {
+            for method in ["GET", "OPTIONS", "CONNECT"] {
+                assert_eq!(
+                    resolve(&format!("{method} {target}"), "HTTP/1.1", "Host: h\r\n"),
+                    None,
+                    "{method} {target}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn options_for_the_server_as_a_whole() {
+        let whole = Some(("*".to_owned(), None, "h".to_owned()));
+        assert_eq!(resolve("OPTIONS *", "HTTP/1.1", "Host: h\r\n"), whole);
+        assert_eq!(resolve("OPTIONS http://h", "HTTP/1.1", "Host: x\r\n"), whole);
+        let path = Some(("/".to_owned(), None, "h".to_owned()));
+        assert_eq!(resolve("OPTIONS http://h/", "HTTP/1.1", "Host: x\r\n"), path);
+        assert_eq!(resolve("options *", "HTTP/1.1", "Host: h\r\n"), None);
     }
 
     #[test]
