@@ -374,17 +374,12 @@ impl Reactor {
 
     fn tell_counted(&self, handler: &impl Handler) {
         loop {
-            // The oldest first.
-            let counted = std::mem::take(&mut self.state().counted);
-            if counted.is_empty() {
-                return;
-            }
-            for (app, id, count) in counted {
-                self.guard(id.slot, handler, || match count {
-                    Count::Up => handler.connected(self, app, id),
-                    Count::Down => handler.disconnected(self, app, id),
-                });
-            }
+            // One at a time, for a handler that runs the loop has the next told before this returns.
+            let Some((app, id, count)) = self.state().counted.pop_front() else { return };
+            self.guard(id.slot, handler, || match count {
+                Count::Up => handler.connected(self, app, id),
+                Count::Down => handler.disconnected(self, app, id),
+            });
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a reactor holds, and what can be done with a connection without telling anybody: writing, flushing, closing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::time::SystemTime;
 
@@ -54,7 +54,7 @@ pub(crate) struct State {
     /// Messages that were published and that a subscriber was too slow for, to be told.
     pub(crate) dropped: Vec<Dropped>,
     /// Connections that have come or gone, of apps that want to know.
-    pub(crate) counted: Vec<(AppId, ConnectionId, Count)>,
+    pub(crate) counted: VecDeque<(AppId, ConnectionId, Count)>,
     /// Whether responses name the interface.
     pub(crate) is_named: bool,
     /// What every response has, and the second for which that is so.
@@ -151,7 +151,7 @@ impl State {
             websockets: 0,
             undelivered: Vec::new(),
             dropped: Vec::new(),
-            counted: Vec::new(),
+            counted: VecDeque::new(),
             is_named: true,
             marks: None,
         }
@@ -173,7 +173,7 @@ impl State {
 
     pub(crate) fn count(&mut self, app: AppId, slot: u32, count: Count) {
         if self.apps.of(app).counts {
-            self.counted.push((app, self.table.id(slot), count));
+            self.counted.push_back((app, self.table.id(slot), count));
         }
     }
 
