@@ -237,7 +237,7 @@ export interface TemplatedApp {
   /**
    * Listens on a port of one address; else as without a host.
    *
-   * @param host An IP address, or a name. A name is looked up, for which the whole process waits.
+   * @param host An IP address, or a name. A name is looked up, for which the whole process waits. `''` is all addresses.
    */
   listen(host: TextOrBytes, port: number, callback: ListenHandler): TemplatedApp;
   /** Listens on a port of one address, with an option such as {@link LIBUS_LISTEN_EXCLUSIVE_PORT}. */
@@ -247,23 +247,29 @@ export interface TemplatedApp {
    * tells which.
    *
    * The callback is called before this returns, and what it throws comes out of here. It gets a token, which closes the
-   * port again with {@link us_listen_socket_close}, or `false` when the port or the host is not to be had.
+   * port again with {@link us_listen_socket_close}, or `false` and an Error when the port or the host is not to be had.
    *
    * An app may listen several times. While it does, or has connections, it keeps the process running.
    *
+   * @param port From 0 to 65535. Any other number is told to the callback as a RangeError.
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without at least a port and a callback.
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when the callback is no function.
    */
   listen(port: number, callback: ListenHandler): TemplatedApp;
-  /** Listens on a port of all addresses, with an option such as {@link LIBUS_LISTEN_EXCLUSIVE_PORT}. */
-  listen(port: number, options: ListenOptions, callback: ListenHandler): TemplatedApp;
+  // One signature for both: a class that stands for an app of uWebSockets.js has it for options.
+  /**
+   * Listens on a port of all addresses, with an option such as {@link LIBUS_LISTEN_EXCLUSIVE_PORT}; or, with a host in its
+   * place, on a port of one address. That is the order of node:http, which in uWebSockets.js is all addresses. An option may
+   * follow the host.
+   */
+  listen(port: number, optionsOrHost: ListenOptions | TextOrBytes, callback: ListenHandler): TemplatedApp;
 
   /**
    * Listens on a Unix socket. A socket that is at the path already is replaced, any other file is not. Only processes
    * of the same user may connect (mode 0700). The file stays when listening ends.
    *
-   * The callback is called before this returns, with a token as in {@link listen}, or `false` when the path is not to
-   * be had. {@link us_socket_local_port} gives -1 for the token.
+   * The callback is called before this returns, with a token as in {@link listen}, or `false` and an Error when the path
+   * is not to be had. {@link us_socket_local_port} gives -1 for the token.
    *
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without a callback and a path.
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when the callback is no function.
@@ -392,8 +398,30 @@ export type HttpHandler = (res: HttpResponse, req: HttpRequest) => HandlerResult
 export type RouteHandler =
   { handle(res: HttpResponse, req: HttpRequest): HandlerResult }['handle'] | ArrayBuffer | null;
 
-/** Gets a token of the listening socket, or `false` when listening failed. */
-export type ListenHandler = (listenSocket: us_listen_socket | false) => HandlerResult;
+/**
+ * Gets a token of the listening socket, or `false` when listening failed, and then why. The second argument is ours:
+ * uWebSockets.js tells `false` alone.
+ */
+export type ListenHandler = (listenSocket: us_listen_socket | false, error?: ListenError) => HandlerResult;
+
+/** Why listening failed. It is an Error as the servers of Node emit it, or a RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` of a port. */
+export interface ListenError extends Error {
+  /**
+   * The system's code, such as `EADDRINUSE`, `EACCES` or `EADDRNOTAVAIL`; `ENOTFOUND` or `EAI_AGAIN` of a host name;
+   * `ERR_MILLIWAYS_OUT_OF_RANGE` of a port.
+   */
+  code: string;
+  /** The system's number for it, negated as libuv has it. */
+  errno?: number;
+  /** `listen`, or `getaddrinfo` when the host was looked up. */
+  syscall?: string;
+  /** The host, `::` without one, or the path. */
+  address?: string;
+  /** The port, if it is not 0; -1 with a path. */
+  port?: number;
+  /** The host that was looked up. */
+  hostname?: string;
+}
 
 // Any type, so that `(ws, message) => ws.send(message)` and async functions both fit. `unknown` would do that as well,
 // but a handler read back from a behavior would no longer be assignable to one that is declared to return void.

@@ -212,6 +212,29 @@ describe('listen_unix', () => {
     App().listen_unix((token) => (given = token), '/no/such/folder/socket');
     assert.equal(given, false);
   });
+
+  it('tells why it failed', ours, (t) => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'milliways-'));
+    t.after(() => fs.rmSync(folder, { recursive: true }));
+    const file = path.join(folder, 'file');
+    fs.writeFileSync(file, '');
+    for (const [where, code] of [
+      ['/no/such/folder/socket', 'ENOENT'],
+      [file, 'EADDRINUSE'],
+      [path.join(folder, 'x'.repeat(200)), 'ENAMETOOLONG'],
+    ]) {
+      let given;
+      App().listen_unix((...parameters) => (given = parameters), where);
+      const [token, error] = given;
+      assert.equal(token, false);
+      const { syscall, address, port, message } = error;
+      assert.deepEqual(
+        { code: error.code, syscall, address, port },
+        { code, syscall: 'listen', address: where, port: -1 },
+      );
+      assert.ok(message.startsWith(`listen ${code}: `) && message.endsWith(where), message);
+    }
+  });
 });
 
 describe('a declarative response', () => {

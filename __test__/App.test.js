@@ -11,7 +11,7 @@ const frames = require('./support/frames.js');
 const { fetch, request, withoutDate } = require('./support/http.js');
 const { App, serve } = require('./support/server.js');
 const { oursOverTLS } = require('./support/tls.js');
-const { uWS, ours } = require('./support/uws.js');
+const { uWS, isReference, ours } = require('./support/uws.js');
 const { noConnectionLeft } = require('./support/wait.js');
 
 const NOT_FOUND = '<html><body><h1>File Not Found</h1><hr><i>uWebSockets/20 Server</i></body></html>';
@@ -228,8 +228,12 @@ describe('listen', () => {
       app,
     );
     assert.equal(calls.length, 1, 'the callback ran once, before listen returned');
-    const [token] = calls[0];
+    const [token, error] = calls[0];
     if (token) t.after(() => uWS.us_listen_socket_close(token));
+    if (!isReference) {
+      assert.equal(error instanceof Error, token === false, 'an Error with false, and with false only');
+      listen.error = error;
+    }
     return token;
   }
 
@@ -257,6 +261,72 @@ describe('listen', () => {
     const port = uWS.us_socket_local_port(token);
     assert.equal((await fetch(port, '/')).body, 'ok');
     await assert.rejects(RawSocket.connect(port, { host: '127.0.0.2' }), { code: 'ECONNREFUSED' });
+  });
+
+  it('takes a host behind the port, as node:http does', ours, async (t) => {
+    for (const args of [
+      [0, '127.0.0.1'],
+      ['0', '127.0.0.1'],
+      [0, Buffer.from('127.0.0.1')],
+      [0, '127.0.0.1', uWS.LIBUS_LISTEN_EXCLUSIVE_PORT],
+    ]) {
+      const port = uWS.us_socket_local_port(listen(t, App().any('/*', says('ok')), ...args));
+      assert.equal((await fetch(port, '/')).body, 'ok');
+      await assert.rejects(RawSocket.connect(port, { host: '127.0.0.2' }), { code: 'ECONNREFUSED' });
+    }
+    assert.throws(() => listen(t, App(), 0, {}), { code: 'ERR_MILLIWAYS_INVALID_DATA' });
+  });
+
+  it('takes the empty host as all addresses', ours, async (t) => {
+    for (const args of [
+      ['', 0],
+      [0, ''],
+      [0, undefined],
+      [0, null],
+      [undefined, 0],
+    ]) {
+      const port = uWS.us_socket_local_port(listen(t, App().any('/*', says('ok')), ...args));
+      const client = await RawSocket.connect(port, { host: '127.0.0.2' });
+      client.write(request('/'));
+      assert.equal((await client.readResponse()).body, 'ok');
+      client.destroy();
+    }
+  });
+
+  it('tells why it failed as the servers of Node do', ours, async (t) => {
+    const used = uWS.us_socket_local_port(listen(t, App(), '127.0.0.1', 0));
+    for (const [options, ...args] of [
+      [{ port: used, host: '127.0.0.1' }, '127.0.0.1', used, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT],
+      [{ port: used, host: '127.0.0.1' }, used, '127.0.0.1', uWS.LIBUS_LISTEN_EXCLUSIVE_PORT],
+      [{ port: 0, host: '192.0.2.1' }, '192.0.2.1', 0],
+    ]) {
+      assert.equal(listen(t, App(), ...args), false);
+      const { name, message, code, errno, syscall, address, port } = listen.error;
+      const theirs = await new Promise((resolve) => {
+        net.createServer().on('error', resolve).listen(options);
+      });
+      const expected = [theirs.name, theirs.message, theirs.code, theirs.errno, theirs.syscall];
+      assert.deepEqual([name, message, code, errno, syscall], expected);
+      assert.deepEqual([address, port], [theirs.address, theirs.port]);
+    }
+  });
+
+  it('tells that there is no such host', ours, (t) => {
+    assert.equal(listen(t, App(), 'not a host', 0), false);
+    const { message, code, syscall, hostname } = listen.error;
+    const expected = ['getaddrinfo ENOTFOUND not a host', 'ENOTFOUND', 'getaddrinfo', 'not a host'];
+    assert.deepEqual([message, code, syscall, hostname], expected);
+  });
+
+  it('refuses a port that is none, and listens nowhere else', ours, (t) => {
+    for (const port of [-1, 65_536, 1.5, NaN, '65536']) {
+      for (const args of [[port], ['127.0.0.1', port]]) {
+        assert.equal(listen(t, App(), ...args), false);
+        const { name, code, message } = listen.error;
+        assert.deepEqual([name, code], ['RangeError', 'ERR_MILLIWAYS_OUT_OF_RANGE']);
+        assert.ok(message.includes(String(port)), message);
+      }
+    }
   });
 
   it('takes a name as host', (t) => {

@@ -24,18 +24,18 @@ listen(ATTEMPTS);
 /** @param {number} attempts how many there are left */
 function listen(attempts) {
   // Without the option it would share the port with a server of the same user, and no port would ever seem to be taken.
-  app.listen(port, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
+  app.listen(port, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket, error) => {
     if (listenSocket) {
       // The way to know which it is after listening on port 0.
       port = uWS.us_socket_local_port(listenSocket);
       console.log(`Listening on port ${port}`);
-    } else if (port > 0 && port < LAST_PORT && attempts > 1) {
+    } else if (error?.code === 'EADDRINUSE' && port < LAST_PORT && attempts > 1) {
       console.log(`Port ${port} is taken`);
       port += 1;
       // Listening is all or nothing and done at once, so this is the place to try again.
       listen(attempts - 1);
     } else {
-      console.error(`Cannot listen on any port from ${wantedPort} to ${port}.`);
+      console.error(`No port from ${wantedPort} to ${port} is to be had: ${error?.message}`);
       process.exitCode = 1;
     }
   });

@@ -37,11 +37,11 @@ uWS
   .head('/film', (res) => {
     res.writeHeader('Content-Type', 'video/mp4').writeHeader('Accept-Ranges', 'bytes').endWithoutBody(size);
   })
-  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
+  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket, error) => {
     if (listenSocket) {
       console.log(`Listening on port ${uWS.us_socket_local_port(listenSocket)}`);
     } else {
-      console.error(`Cannot listen on port ${wantedPort}.`);
+      console.error(error?.message);
       process.exitCode = 1;
     }
   });

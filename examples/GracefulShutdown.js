@@ -49,12 +49,12 @@ const app = uWS
   .get('/*', (res) => {
     res.end('Here I am\n', isEnding);
   })
-  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
+  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket, error) => {
     if (listenSocket) {
       listening = listenSocket;
       console.log(`Listening on port ${uWS.us_socket_local_port(listenSocket)}`);
     } else {
-      console.error(`Cannot listen on port ${wantedPort}.`);
+      console.error(error?.message);
       process.exitCode = 1;
     }
   });

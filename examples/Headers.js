@@ -50,11 +50,11 @@ uWS
     if (isKnown) res.endWithoutBody();
     else res.writeHeader('Content-Type', 'text/html; charset=utf-8').end(page);
   })
-  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
+  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket, error) => {
     if (listenSocket) {
       console.log(`Listening on port ${uWS.us_socket_local_port(listenSocket)}`);
     } else {
-      console.error(`Cannot listen on port ${wantedPort}.`);
+      console.error(error?.message);
       process.exitCode = 1;
     }
   });

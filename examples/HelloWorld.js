@@ -13,11 +13,11 @@ uWS
     res.writeHeader('Content-Type', 'text/plain; charset=utf-8').end('Hello, world!\n');
   })
   // The callback is called at once, with false when the port is not to be had.
-  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
+  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket, error) => {
     if (listenSocket) {
       console.log(`Listening on port ${uWS.us_socket_local_port(listenSocket)}`);
     } else {
-      console.error(`Cannot listen on port ${wantedPort}.`);
+      console.error(error?.message);
       process.exitCode = 1;
     }
   });

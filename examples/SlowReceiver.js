@@ -58,11 +58,11 @@ app
   // The same, but that the first message to be dropped ends the connection. That is for clients that have no use for a
   // part, and for those that should rather connect again, to another server perhaps.
   .ws('/strict', { ...behavior, closeOnBackpressureLimit: true })
-  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
+  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket, error) => {
     if (listenSocket) {
       console.log(`Listening on port ${uWS.us_socket_local_port(listenSocket)}`);
     } else {
-      console.error(`Cannot listen on port ${wantedPort}.`);
+      console.error(error?.message);
       process.exitCode = 1;
       return;
     }

@@ -27,11 +27,11 @@ uWS
   })
   .get('/video', play)
   .head('/video', play)
-  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
+  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket, error) => {
     if (listenSocket) {
       console.log(`Listening on port ${uWS.us_socket_local_port(listenSocket)}`);
     } else {
-      console.error(`Cannot listen on port ${wantedPort}.`);
+      console.error(error?.message);
       process.exitCode = 1;
     }
   });

@@ -42,11 +42,10 @@ uWS
       .end(`This is ${req.getUrl()}, by ${req.getMethod().toUpperCase()}. There is a WebSocket here, too.\n`);
   })
   // Without the option a second server would share the port with the first, and get half of the connections.
-  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket) => {
+  .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket, error) => {
     if (!listenSocket) {
-      console.error(
-        `Cannot listen on port ${wantedPort}: another program may be using it. Set PORT to use another one.`,
-      );
+      console.error(error?.message);
+      if (error?.code === 'EADDRINUSE') console.error('Set PORT to use another port.');
       process.exitCode = 1;
       return;
     }

@@ -83,8 +83,8 @@ function serve(port, leader) {
       res.writeHeader('Content-Type', 'application/json').end(JSON.stringify({ thread: threadId, visits }));
     })
     // Without an option, as several listen on the port. So could another program of the same user, unnoticed.
-    .listen(port, (listenSocket) => {
-      if (!listenSocket) throw new Error(`Cannot listen on port ${port}.`);
+    .listen(port, (listenSocket, error) => {
+      if (!listenSocket) throw error;
       leader.postMessage(uWS.us_socket_local_port(listenSocket));
     });
 

@@ -6,7 +6,7 @@ const { fail, requireArguments, requireFunction } = require('./errors');
 const { toHostname, toKnownHostname } = require('./hostname');
 const HttpRequest = require('./HttpRequest');
 const { HttpResponse, SSLHttpResponse, responseAt } = require('./HttpResponse');
-const { listenToken } = require('./ListenSocket');
+const { listenAt, listenOnPath, listenOnPort } = require('./listen');
 const native = require('./native');
 const { makeNativeLike } = require('./nativeLike');
 const { SLOT, VALUE, noteAsync, registers } = require('./registers');
@@ -77,20 +77,16 @@ class TemplatedApp {
     requireArguments(2, parameters.length);
     const callback = parameters.pop();
     requireFunction(callback);
-    // The host is the first, if there is one. Digits alone are a port: that is what environment variables give.
-    const host = isPort(parameters[0]) ? undefined : parameters.shift();
-    const [port = 0, options = 0] = parameters;
+    const { host, port, options } = listenAt(parameters);
     const exclusive = (options & LIBUS_LISTEN_EXCLUSIVE_PORT) !== 0;
-    const listener = native.listen(this.#app, host, port >>> 0, exclusive);
-    callback(listener === false ? false : listenToken(listener));
+    listenOnPort(callback, { host, port }, (number) => native.listen(this.#app, host, number, exclusive));
     return this;
   }
 
   listen_unix(callback, path) {
     requireArguments(2, arguments.length);
     requireFunction(callback);
-    const listener = native.listenUnix(this.#app, path);
-    callback(listener === false ? false : listenToken(listener));
+    listenOnPath(callback, path, () => native.listenUnix(this.#app, path));
     return this;
   }
 
@@ -196,10 +192,6 @@ function handlersOf(behavior) {
     handlers[name] = handler;
   }
   return handlers;
-}
-
-function isPort(value) {
-  return typeof value === 'number' || (typeof value === 'string' && /^\d+$/.test(value));
 }
 
 /** A function, `null` to remove a route, or what a `DeclarativeResponse` ended with. */

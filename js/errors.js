@@ -2,11 +2,16 @@
 
 // Errors of the JavaScript half. All have a stable code; docs/ERRORS.md lists them.
 
-/** Throws an error with a code. */
-function fail(code, message, Constructor = Error, options = undefined) {
+/** An error with a code. */
+function errorOf(code, message, Constructor = Error, options = undefined) {
   const error = new Constructor(message, options);
   error.code = code;
-  throw error;
+  return error;
+}
+
+/** Throws an error with a code. */
+function fail(...parameters) {
+  throw errorOf(...parameters);
 }
 
 /** Throws unless at least `count` arguments were given. */

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use milliways_net::{AppId, BehaviorId, DomainId, ListenerId, Route, RouteId};
+use milliways_net::{AppId, BehaviorId, DomainId, ListenError, ListenerId, Route, RouteId};
 use milliways_proto::http::{Declared, Method};
 use milliways_proto::router::RouteKind;
 
 use crate::call::{Call, Returned};
 use crate::callback::Callback;
 use crate::environment::{BehaviorCallbacks, Environment, Scope};
+use crate::error::Error;
 use crate::options::{app_settings, websocket_settings};
 use crate::websocket::Kind;
 
@@ -144,32 +145,34 @@ pub(crate) fn set_response_handlers<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `listen(app, host | undefined, port, exclusive): listener | false`
+/// `listen(app, host | undefined, port, exclusive): listener`, or below 0 the number of an error as libuv has it. The empty
+/// host is all addresses, too.
 pub(crate) fn listen<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let environment = call.environment;
     let (app, port, exclusive) = (AppId(call.u32(0)?), call.u32(2)?, call.bool(3)?);
     let host = if call.js.is_undefined(call.arguments[1])? { None } else { Some(call.text(1)?) };
-    let listening = u16::try_from(port)
-        .ok()
-        .and_then(|port| environment.reactor.listen(app, host.as_deref(), port, exclusive).ok());
-    environment.update_liveness();
-    let js = call.js;
-    Ok(Some(match listening {
-        Some(listener) => js.number(listener.0)?,
-        None => js.boolean(false)?,
-    }))
+    let host = host.as_deref().filter(|host| !host.is_empty());
+    let port = u16::try_from(port).map_err(|_| Error::Internal(format!("a port of {port}")))?;
+    listened(call, environment.reactor.listen(app, host, port, exclusive))
 }
 
-/// `listenUnix(app, path): listener | false`
+/// `listenUnix(app, path): listener`, or a number below 0 as of `listen`.
 pub(crate) fn listen_unix<'s>(call: &Call<'s, 2>) -> Returned<'s> {
-    let environment = call.environment;
     let (app, path) = (AppId(call.u32(0)?), call.text(1)?);
-    let listening = environment.reactor.listen_unix(app, Path::new(&path)).ok();
-    environment.update_liveness();
-    let js = call.js;
+    listened(call, call.environment.reactor.listen_unix(app, Path::new(&path)))
+}
+
+fn listened<'s, const N: usize>(call: &Call<'s, N>, listening: Result<ListenerId, ListenError>) -> Returned<'s> {
+    /// libuv's `UV_EAI_AGAIN` and `UV_EAI_NONAME`. Its other numbers are those of the system, negated.
+    const EAI_AGAIN: i32 = -3001;
+    const EAI_NONAME: i32 = -3008;
+
+    call.environment.update_liveness();
     Ok(Some(match listening {
-        Some(listener) => js.number(listener.0)?,
-        None => js.boolean(false)?,
+        Ok(listener) => call.js.number(listener.0)?,
+        Err(ListenError::HostNotFound) => call.js.double(EAI_NONAME.into())?,
+        Err(ListenError::LookupFailed) => call.js.double(EAI_AGAIN.into())?,
+        Err(ListenError::System(number)) => call.js.double((-number).into())?,
     }))
 }
 

@@ -25,7 +25,7 @@ describe('HelloWorld', ours, () => {
   it('says so when its port is in use, and ends', async (t) => {
     const { port } = await Example.start(t, 'HelloWorld.js');
     const { code, stderr } = await Example.run('HelloWorld.js', { port });
-    assert.deepEqual([code, stderr], [1, `Cannot listen on port ${port}.\n`]);
+    assert.deepEqual([code, stderr], [1, `listen EADDRINUSE: address already in use :::${port}\n`]);
   });
 });
 

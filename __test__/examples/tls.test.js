@@ -45,7 +45,7 @@ describe('HelloWorldSSL', ours, () => {
     const { example, folder } = await start(t, 'HelloWorldSSL.js');
     const { port } = example;
     const { code, stderr } = await Example.run('HelloWorldSSL.js', { port, env: { CERTIFICATES: folder } });
-    assert.deepEqual([code, stderr], [1, `Cannot listen on port ${port}.\n`]);
+    assert.deepEqual([code, stderr], [1, `listen EADDRINUSE: address already in use :::${port}\n`]);
   });
 
   it('reads a renewed certificate on SIGHUP, and keeps the old one while the new one is wrong', async (t) => {

@@ -27,7 +27,7 @@ mod websocket;
 
 pub use handler::Handler;
 pub use http::{ResponseError, RoutedRequest, TryEnd, UpgradeError};
-pub use listener::ListenerId;
+pub use listener::{ListenError, ListenerId};
 pub use reactor::{AppId, Reactor, RouteError, Stats, panic_message};
 pub use settings::{AppSettings, BehaviorId, Route, RouteId, SettingsError, WebSocketSettings};
 pub use table::{ConnectionId, Stale};

@@ -1,5 +1,6 @@
 //! Listening sockets.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
@@ -19,6 +20,49 @@ const BACKLOG: i32 = 4096;
 /// Names a listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerId(pub u32);
+
+/// Why nothing listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenError {
+    /// The host is not an address, and a name that has none.
+    HostNotFound,
+    /// Whether the host's name has an address could not be found out just now.
+    LookupFailed,
+    /// The system refused with this error number (`errno`).
+    System(i32),
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HostNotFound => formatter.write_str("the host has no address"),
+            Self::LookupFailed => formatter.write_str("the host could not be looked up"),
+            Self::System(number) => io::Error::from_raw_os_error(*number).fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for ListenError {}
+
+impl From<io::Error> for ListenError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error.raw_os_error().unwrap_or(libc::EINVAL))
+    }
+}
+
+impl ListenError {
+    /// For an error of [`ToSocketAddrs`]. It has the error number of `getaddrinfo` in its text only.
+    fn of_lookup(error: &io::Error) -> Self {
+        /// `EAI_AGAIN` in the words of glibc and Apple's C library, and of musl.
+        const TRY_AGAIN: [&str; 2] = ["Temporary failure in name resolution", "Try again"];
+
+        if let Some(number) = error.raw_os_error() {
+            return Self::System(number);
+        }
+        let text = error.to_string();
+        if TRY_AGAIN.iter().any(|reason| text.ends_with(reason)) { Self::LookupFailed } else { Self::HostNotFound }
+    }
+}
 
 pub(crate) struct Listener {
     pub(crate) socket: Listening,
@@ -89,7 +133,9 @@ pub(crate) fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&SockAddr::unix(path)?)?;
+    // The one thing that can be wrong with it.
+    let address = SockAddr::unix(path).map_err(|_| io::Error::from_raw_os_error(libc::ENAMETOOLONG))?;
+    socket.bind(&address)?;
     // Before anyone can connect: that is only possible once it listens.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
     socket.listen(BACKLOG)?;
@@ -99,20 +145,21 @@ pub(crate) fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 /// Binds to the first address of `host` that works; without a host, to every address of IPv6 and IPv4.
 ///
 /// The lookup of a host name blocks.
-pub(crate) fn bind(host: Option<&str>, port: u16, exclusive: bool) -> io::Result<TcpListener> {
+pub(crate) fn bind(host: Option<&str>, port: u16, exclusive: bool) -> Result<TcpListener, ListenError> {
     let Some(host) = host else {
         let any = |address: IpAddr| SocketAddr::new(address, port);
-        return bind_to(any(Ipv6Addr::UNSPECIFIED.into()), exclusive).or_else(|error| match error.raw_os_error() {
+        let bound = bind_to(any(Ipv6Addr::UNSPECIFIED.into()), exclusive).or_else(|error| match error.raw_os_error() {
             // No IPv6 on this machine.
             Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL) => bind_to(any(Ipv4Addr::UNSPECIFIED.into()), exclusive),
             _ => Err(error),
         });
+        return Ok(bound?);
     };
-    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in (host, port).to_socket_addrs()? {
+    let mut last = ListenError::HostNotFound;
+    for address in (host, port).to_socket_addrs().map_err(|error| ListenError::of_lookup(&error))? {
         match bind_to(address, exclusive) {
             Ok(listener) => return Ok(listener),
-            Err(error) => last = error,
+            Err(error) => last = error.into(),
         }
     }
     Err(last)

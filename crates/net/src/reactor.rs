@@ -16,7 +16,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::connection::{Connection, Flags, Phase};
 use crate::input::Peer;
-use crate::listener::{self, Listener, Listening};
+use crate::listener::{self, ListenError, Listener, Listening};
 use crate::settings::Behavior;
 use crate::state::{App, Count, State};
 use crate::sys::retry;
@@ -139,17 +139,23 @@ impl Reactor {
 
     /// Listens on a port, 0 for one that is free. Without a host: on all addresses, IPv6 and IPv4. Unless `exclusive`,
     /// others may listen on the same port and share its connections (`SO_REUSEPORT`).
-    pub fn listen(&self, app: AppId, host: Option<&str>, port: u16, exclusive: bool) -> io::Result<ListenerId> {
+    pub fn listen(
+        &self,
+        app: AppId,
+        host: Option<&str>,
+        port: u16,
+        exclusive: bool,
+    ) -> Result<ListenerId, ListenError> {
         self.add_listener(app, Listening::Tcp(listener::bind(host, port, exclusive)?))
     }
 
     /// Listens on a Unix socket at `path`, in place of what is there. Only this user may connect.
     #[cfg(unix)]
-    pub fn listen_unix(&self, app: AppId, path: &std::path::Path) -> io::Result<ListenerId> {
+    pub fn listen_unix(&self, app: AppId, path: &std::path::Path) -> Result<ListenerId, ListenError> {
         self.add_listener(app, Listening::Unix(listener::bind_unix(path)?))
     }
 
-    fn add_listener(&self, app: AppId, mut socket: Listening) -> io::Result<ListenerId> {
+    fn add_listener(&self, app: AppId, mut socket: Listening) -> Result<ListenerId, ListenError> {
         let mut state = self.state();
         let number = state.next_listener;
         let token = Token(LISTENER | number as usize);

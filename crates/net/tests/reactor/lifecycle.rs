@@ -9,7 +9,7 @@ use std::net::{Ipv6Addr, TcpStream};
 use std::process::Command;
 use std::rc::Rc;
 
-use milliways_net::{Reactor, Stats, WebSocketSettings};
+use milliways_net::{ListenError, Reactor, Stats, WebSocketSettings};
 
 use crate::support::{
     CLOSE, Client, Event, GET_WAIT, NOTHING, Server, TEXT, UPGRADE, UPGRADED, frame, masked, ok, opcode,
@@ -260,20 +260,19 @@ const QUIET_HOST: &str = if cfg!(target_os = "linux") { "127.0.0.2" } else { "12
 fn a_port_can_be_shared_unless_it_is_exclusive() {
     let server = server();
     let reactor = &server.reactor;
-    let listen =
-        |port, exclusive| reactor.listen(server.app, Some(QUIET_HOST), port, exclusive).map_err(|error| error.kind());
+    let listen = |port, exclusive| reactor.listen(server.app, Some(QUIET_HOST), port, exclusive);
     let first = listen(0, false).expect("a free port");
     let port = reactor.local_port(first).expect("a listener");
     // Both sides have to agree to share.
     let second = listen(port, false).expect("shared");
     assert_eq!(reactor.local_port(second), Some(port));
-    assert_eq!(listen(port, true), Err(ErrorKind::AddrInUse));
+    assert_eq!(listen(port, true), Err(ListenError::System(libc::EADDRINUSE)));
     assert!(reactor.close_listener(second));
     assert!(reactor.close_listener(first));
 
     let exclusive = listen(port, true).expect("free");
-    assert_eq!(listen(port, true), Err(ErrorKind::AddrInUse));
-    assert_eq!(listen(port, false), Err(ErrorKind::AddrInUse));
+    assert_eq!(listen(port, true), Err(ListenError::System(libc::EADDRINUSE)));
+    assert_eq!(listen(port, false), Err(ListenError::System(libc::EADDRINUSE)));
     assert_eq!(reactor.stats().listeners, 2);
     assert!(reactor.close_listener(exclusive));
     assert!(listen(port, true).is_ok());

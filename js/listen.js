@@ -1,0 +1,92 @@
+'use strict';
+
+const { getSystemErrorMap } = require('node:util');
+
+const { errorOf } = require('./errors');
+const { listenToken } = require('./ListenSocket');
+
+// What `listen` and `listen_unix` are given, and what they tell their callbacks.
+
+const MAX_PORT = 0xffff;
+
+/** libuv's error numbers for a lookup that found nothing, which Node names ENOTFOUND, and for one that failed. */
+const UV_EAI_NONAME = -3008;
+const UV_EAI_AGAIN = -3001;
+
+/**
+ * What the arguments before the callback say: `([host,] port, [options])`, or, in the order of node:http,
+ * `(port, host, [options])`.
+ */
+function listenAt([first, ...others]) {
+  if (!isNumber(first)) {
+    const [port = 0, options = 0] = others;
+    return { host: first, port, options };
+  }
+  const host = isHost(others[0]) ? others.shift() : undefined;
+  return { host, port: first, options: others[0] ?? 0 };
+}
+
+/** Digits alone are a port: that is what environment variables have. */
+function isNumber(value) {
+  return typeof value === 'number' || (typeof value === 'string' && /^\d+$/.test(value));
+}
+
+/** Whether what follows a port is a host: anything that is not an option or the lack of one. */
+function isHost(value) {
+  return typeof value === 'object' ? value !== null : typeof value === 'string' && !isNumber(value);
+}
+
+/** Listens on a port, and tells the callback what came of it: a token, or false and an Error. */
+function listenOnPort(callback, { host, port }, listen) {
+  const number = Number(port);
+  if (!Number.isInteger(number) || number < 0 || number > MAX_PORT) {
+    const message = `port must be a whole number from 0 to ${MAX_PORT}, and is ${String(port)}.`;
+    callback(false, errorOf('ERR_MILLIWAYS_OUT_OF_RANGE', message, RangeError));
+    return;
+  }
+  const listener = listen(number);
+  if (listener >= 0) callback(listenToken(listener));
+  else if (isOfLookup(listener)) callback(false, lookupError(listener, textOf(host)));
+  else callback(false, listenError(listener, textOf(host) || '::', number));
+}
+
+/** The same for a path. */
+function listenOnPath(callback, path, listen) {
+  const listener = listen();
+  if (listener >= 0) callback(listenToken(listener));
+  // Node's servers have this port then.
+  else callback(false, listenError(listener, textOf(path), -1));
+}
+
+// Errors of the system, with the texts and properties that those of Node's servers have.
+
+function listenError(errno, address, port) {
+  const [code, reason] = nameOf(errno);
+  const error = new Error(`listen ${code}: ${reason} ${port > 0 ? `${address}:${port}` : address}`);
+  Object.assign(error, { code, errno, syscall: 'listen', address });
+  if (port !== 0) error.port = port;
+  return error;
+}
+
+function lookupError(errno, hostname) {
+  const code = errno === UV_EAI_NONAME ? 'ENOTFOUND' : nameOf(errno)[0];
+  const error = new Error(`getaddrinfo ${code} ${hostname}`);
+  return Object.assign(error, { errno, code, syscall: 'getaddrinfo', hostname });
+}
+
+function isOfLookup(errno) {
+  return errno === UV_EAI_NONAME || errno === UV_EAI_AGAIN;
+}
+
+/** The name and the description of an error number of libuv. */
+function nameOf(errno) {
+  return getSystemErrorMap().get(errno) ?? ['UNKNOWN', 'unknown error'];
+}
+
+/** Text or bytes, as text. */
+function textOf(value = '') {
+  if (typeof value === 'string') return value;
+  return Buffer.from(value.buffer ?? value, value.byteOffset, value.byteLength).toString();
+}
+
+module.exports = { listenAt, listenOnPath, listenOnPort };
