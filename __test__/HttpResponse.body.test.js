@@ -286,6 +286,41 @@ describe('collectBody', () => {
   });
 });
 
+describe('a body that has a handler already', ours, () => {
+  const TAKEN = { name: 'Error', code: 'ERR_MILLIWAYS_BODY_TAKEN' };
+  const ways = {
+    onData: (res, log) => res.onData((chunk, isLast) => log.add('data', text(chunk), isLast)),
+    onDataV2: (res, log) => res.onDataV2((chunk, remaining) => log.add('data', text(chunk), remaining === 0n)),
+    collectBody: (res, log) => res.collectBody(5, (body) => log.add('data', text(body), true)),
+  };
+  for (const [first, claim] of Object.entries(ways)) {
+    for (const [second, claimAgain] of Object.entries(ways)) {
+      it(`by ${first} gets none by ${second}, and loses nothing`, async (t) => {
+        const { client, log } = await connect(t, (res, events) => {
+          res.onAborted(() => {});
+          claim(res, events);
+          assert.throws(() => claimAgain(res, events), TAKEN);
+          setImmediate(() => {
+            assert.throws(() => claimAgain(res, events), TAKEN);
+            events.add('refused');
+          });
+          events.res = res;
+        });
+        client.write(put('hel', 5));
+        await log.next('refused');
+        client.write('lo');
+        let isLast = false;
+        while (!isLast) [, isLast] = await log.next('data');
+        const received = log.all.filter(([kind]) => kind === 'data').map(([, chunk]) => chunk);
+        assert.equal(received.join(''), 'hello');
+        assert.throws(() => claimAgain(log.res, log), TAKEN);
+        log.res.cork(() => log.res.end('done'));
+        assert.equal((await client.readResponse()).body, 'done');
+      });
+    }
+  }
+});
+
 describe('pause and resume', () => {
   it('stop and start the body, and with it its sender', ours, async (t) => {
     const length = 64 * MEBIBYTE;

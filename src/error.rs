@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use milliways_net::{
-    InvalidServerName, ResponseError, RouteError, SendError, SettingsError, Stale, TlsError, UpgradeError,
+    BodyError, InvalidServerName, ResponseError, RouteError, SendError, SettingsError, Stale, TlsError, UpgradeError,
     panic_message,
 };
 use milliways_proto::http::InvalidDeclaration;
@@ -29,6 +29,8 @@ pub(crate) enum Error {
     InvalidStatus(String),
     /// A status that only an upgrade can complete.
     Switching(ResponseError),
+    /// A body that another handler has.
+    BodyTaken(BodyError),
     /// A body of another length than its Content-Length says.
     ContentLength(ResponseError),
     /// Parts of a response in an order in which they cannot be sent.
@@ -65,6 +67,7 @@ impl Error {
             Self::InvalidPattern => "ERR_MILLIWAYS_INVALID_PATTERN",
             Self::InvalidServerName(_) => "ERR_MILLIWAYS_INVALID_SERVER_NAME",
             Self::InvalidHeader(_) => "ERR_MILLIWAYS_INVALID_HEADER",
+            Self::BodyTaken(_) => "ERR_MILLIWAYS_BODY_TAKEN",
             Self::ContentLength(_) => "ERR_MILLIWAYS_CONTENT_LENGTH",
             Self::ResponseOrder(_) => "ERR_MILLIWAYS_RESPONSE_ORDER",
             Self::InvalidUpgrade(_) => "ERR_MILLIWAYS_INVALID_UPGRADE",
@@ -103,6 +106,7 @@ impl Error {
                 "A status must be a number from 200 to 999 and, after a space, a reason phrase, such as '404 Not Found', \
                  and is '{status}'."
             ),
+            Self::BodyTaken(error) => capitalized(&error.to_string()),
             Self::InvalidUpgrade(error) => capitalized(&error.to_string()),
             Self::FragmentOrder(error) => capitalized(&error.to_string()),
             Self::InvalidDeclaration(error) => capitalized(&error.to_string()),
@@ -190,6 +194,15 @@ impl From<ResponseError> for Error {
             ResponseError::Switching => Self::Switching(error),
             ResponseError::LengthMismatch { .. } => Self::ContentLength(error),
             ResponseError::HeadEnded | ResponseError::Mixed => Self::ResponseOrder(error),
+        }
+    }
+}
+
+impl From<BodyError> for Error {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Stale => Self::ResponseDone,
+            BodyError::Taken => Self::BodyTaken(error),
         }
     }
 }

@@ -130,14 +130,14 @@ pub(crate) fn want_writable<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 
 /// `responseReceive(slot, generation)`
 pub(crate) fn receive<'s>(call: &Call<'s, 2>) -> Returned<'s> {
-    call.environment.reactor.receive_body(call.id()?).map_err(done)?;
+    call.environment.reactor.receive_body(call.id()?)?;
     Ok(None)
 }
 
 /// `responseCollect(slot, generation, max)`
 pub(crate) fn collect<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     let max = usize::try_from(size(call, 2, "maxSize")?).unwrap_or(usize::MAX);
-    call.environment.reactor.collect_body(call.id()?, max).map_err(done)?;
+    call.environment.reactor.collect_body(call.id()?, max)?;
     Ok(None)
 }
 

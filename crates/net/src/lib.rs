@@ -26,7 +26,7 @@ mod tls;
 mod websocket;
 
 pub use handler::Handler;
-pub use http::{ResponseError, RoutedRequest, TryEnd, UpgradeError};
+pub use http::{BodyError, ResponseError, RoutedRequest, TryEnd, UpgradeError};
 pub use listener::{ListenError, ListenerId};
 pub use reactor::{AppId, Reactor, RouteError, Stats, panic_message};
 pub use settings::{AppSettings, BehaviorId, Route, RouteId, SettingsError, WebSocketSettings};

@@ -14,6 +14,7 @@ use milliways_proto::ws::Handshake;
 pub use response::{ResponseError, TryEnd};
 pub use routed::RoutedRequest;
 pub use upgrade::UpgradeError;
+pub use upload::BodyError;
 pub(crate) use upload::{Upload, is_clients_turn};
 
 use crate::connection::{Connection, Flags, Phase, SidePool};

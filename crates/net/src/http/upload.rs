@@ -4,6 +4,8 @@
 //! sender down, until somebody asks or the response is complete. Then what is left of it is thrown away, for the next
 //! request stands behind it; so is all of it when nobody has asked for as long as a connection may stand still.
 
+use std::fmt;
+
 use milliways_proto::http::{Body, HttpError};
 
 use crate::connection::{Connection, Flags, Phase};
@@ -80,6 +82,32 @@ impl Upload {
     }
 }
 
+/// Why a request's body is not told. The API's user is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// The response is complete already, or the request was aborted, or the body has been thrown away.
+    Stale,
+    /// It was asked for before.
+    Taken,
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Stale => "the response is complete, or its request was aborted",
+            Self::Taken => "the request's body goes to the handler that was attached first, and to no other",
+        })
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+impl From<Stale> for BodyError {
+    fn from(Stale: Stale) -> Self {
+        Self::Stale
+    }
+}
+
 /// A part of a body, for its taker.
 enum Part<'b> {
     Nothing,
@@ -89,13 +117,13 @@ enum Part<'b> {
 
 impl Reactor {
     /// Has the request's body told by [`Handler::data`]; also the end of one that is empty. Too late for one that has
-    /// waited for as long as a connection may stand still.
-    pub fn receive_body(&self, id: ConnectionId) -> Result<(), Stale> {
+    /// waited for as long as a connection may stand still, and for one that was asked for before.
+    pub fn receive_body(&self, id: ConnectionId) -> Result<(), BodyError> {
         self.state().take_body(id, Taker::Chunks)
     }
 
     /// Has the request's body told by [`Handler::collected`] when it is complete, unless it is longer than `max` bytes.
-    pub fn collect_body(&self, id: ConnectionId, max: usize) -> Result<(), Stale> {
+    pub fn collect_body(&self, id: ConnectionId, max: usize) -> Result<(), BodyError> {
         self.state().take_body(id, Taker::Whole { bytes: Vec::new(), max })
     }
 
@@ -161,18 +189,21 @@ impl Reactor {
 }
 
 impl State {
-    fn take_body(&mut self, id: ConnectionId, taker: Taker) -> Result<(), Stale> {
+    fn take_body(&mut self, id: ConnectionId, taker: Taker) -> Result<(), BodyError> {
         let flags = self.response(id)?.flags;
         if flags.has(Flags::BODY_ABANDONED) {
-            return Err(Stale);
+            return Err(BodyError::Stale);
         }
         self.response(id)?.flags.add(Flags::ATTACHED);
         if flags.has(Flags::BODY_TOLD) {
-            return Ok(());
+            return Err(BodyError::Taken);
         }
         let Self { table, pool, .. } = self;
         let connection = table.get(id)?;
         let upload = pool.side_of(connection).upload.get_or_insert_with(Upload::empty);
+        if !matches!(upload.taker, Taker::Nobody) {
+            return Err(BodyError::Taken);
+        }
         upload.taker = taker;
         if upload.is_complete || !upload.kept.is_empty() {
             connection.flags.add(Flags::OWES_BODY);

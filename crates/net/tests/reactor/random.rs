@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use milliways_net::{ConnectionId, ResponseError, SendError, SendStatus, Stale, WebSocketSettings};
+use milliways_net::{BodyError, ConnectionId, ResponseError, SendError, SendStatus, Stale, WebSocketSettings};
 use milliways_proto::ws::Opcode;
 
 use crate::support::{CLOSE, Client, Event, PING, PONG, Server, TEXT, UPGRADE, masked};
@@ -178,8 +178,10 @@ fn use_topics(server: &Server, known: &RefCell<Known>, to: Key, what: usize, len
 fn handle_body(server: &Server, known: &RefCell<Known>, to: ConnectionId, what: usize, length: usize) {
     let reactor = &server.reactor;
     match what {
-        21 => reactor.receive_body(to).expect("a request"),
-        22 => reactor.collect_body(to, length).expect("a request"),
+        21 | 22 => {
+            let taken = if what == 21 { reactor.receive_body(to) } else { reactor.collect_body(to, length) };
+            assert_ne!(taken, Err(BodyError::Stale));
+        }
         23 => reactor.pause_body(to).expect("a request"),
         24 => {
             reactor.resume_body(to).expect("a request");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milliways_net::{AppSettings, Stale};
+use milliways_net::{AppSettings, BodyError, Stale};
 
 use crate::support::{Client, Event, Server, ok};
 
@@ -96,7 +96,7 @@ fn a_body_is_the_same_however_it_is_split() {
 }
 
 #[test]
-fn the_end_of_no_body_is_told_once_whoever_asks() {
+fn the_end_of_no_body_is_told_once() {
     let server = awaiting(|server, event| {
         if let Event::Request { id, line } = event {
             if line.ends_with("/whole") {
@@ -106,8 +106,8 @@ fn the_end_of_no_body_is_told_once_whoever_asks() {
             }
         }
         if let Event::Data { id, .. } | Event::Collected { id, .. } = event {
-            server.reactor.receive_body(*id).expect("a request");
-            server.reactor.collect_body(*id, 5).expect("a request");
+            assert_eq!(server.reactor.receive_body(*id), Err(BodyError::Taken));
+            assert_eq!(server.reactor.collect_body(*id, 5), Err(BodyError::Taken));
             server.respond(*id, "x");
         }
     });
@@ -115,6 +115,28 @@ fn the_end_of_no_body_is_told_once_whoever_asks() {
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /whole HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
     client.expect_response(&[ok("x"), ok("x")].concat());
     server.expect(&["request GET /", "data  0", "request GET /whole", "collected "]);
+}
+
+#[test]
+fn a_body_goes_whole_to_who_asked_for_it_first() {
+    for (is_whole, lines) in [(true, vec!["collected hello"]), (false, vec!["data hel 2", "data lo 0"])] {
+        let server = awaiting(move |server, event| {
+            if let Event::Request { id, .. } = event {
+                let reactor = &server.reactor;
+                if is_whole { reactor.collect_body(*id, 5) } else { reactor.receive_body(*id) }.expect("a request");
+                assert_eq!(reactor.receive_body(*id), Err(BodyError::Taken));
+            }
+        });
+        let client = server.connect();
+        client.send(put(5) + "hel");
+        server.turn();
+        server.take_log();
+        let id = server.last_id();
+        assert_eq!(server.reactor.receive_body(id), Err(BodyError::Taken));
+        assert_eq!(server.reactor.collect_body(id, 100), Err(BodyError::Taken));
+        client.send("lo");
+        server.expect(if is_whole { &lines } else { &lines[1..] });
+    }
 }
 
 #[test]
@@ -253,7 +275,7 @@ fn a_client_that_has_finished_in_the_middle_of_its_body_aborts_its_request() {
         server.take_log();
         client.finish();
         server.expect(&["aborted"]);
-        assert_eq!(server.reactor.receive_body(server.last_id()), Err(Stale));
+        assert_eq!(server.reactor.receive_body(server.last_id()), Err(BodyError::Stale));
         assert_eq!(server.reactor.pause_body(server.last_id()), Err(Stale));
     }
 }
@@ -377,7 +399,7 @@ fn a_body_can_be_asked_for_until_the_client_has_waited_too_long() {
         server.expect(&["request PUT /"]);
         let id = server.last_id();
         server.pass_seconds(seconds);
-        assert_eq!(server.reactor.collect_body(id, LENGTH), if is_early { Ok(()) } else { Err(Stale) });
+        assert_eq!(server.reactor.collect_body(id, LENGTH), if is_early { Ok(()) } else { Err(BodyError::Stale) });
         server.pump();
         while sent < LENGTH {
             sent += client.send_some(&vec![b'x'; (LENGTH - sent).min(1 << 20)]);
