@@ -388,7 +388,9 @@ export interface TemplatedApp {
  * request becomes an `uncaughtException`.
  *
  * Microtasks and `process.nextTick` callbacks still count as part of it, so an async function may answer after an
- * `await` that needs no input or output. What it throws becomes an `uncaughtException`.
+ * `await` that needs no input or output. When it throws, or the promise that it returns is rejected, also after
+ * {@link HttpResponse.onAborted}, the client gets a 500, or is disconnected in the middle of the response, `onAborted` is called,
+ * and the error becomes an `uncaughtException` or an `unhandledRejection`. Nothing happens to a response that is complete.
  */
 export type HttpHandler = (res: HttpResponse, req: HttpRequest) => HandlerResult;
 

@@ -116,6 +116,7 @@ describe('a handler that leaves a request unanswered', ours, () => {
   async function outcome(name) {
     const { code, signal, stderr, reports } = await Script.run(
       async ({ App, uWS: { us_socket_local_port: localPort }, RawSocket: Client, report }, which) => {
+        const vm = process.getBuiltinModule?.('node:vm') ?? require('node:vm');
         process.on('uncaughtException', (error) => report('uncaught', error.message, error.code));
         const handlers = {
           returns: () => {},
@@ -134,7 +135,60 @@ describe('a handler that leaves a request unanswered', ours, () => {
           'rejects after onAborted': async (res) => {
             res.onAborted(() => report('aborted'));
             await 0;
-            throw new Error('of the promise');
+            throw new Error('of the handler');
+          },
+          'rejects later': async (res) => {
+            res.onAborted(() => report('aborted'));
+            await new Promise(setImmediate);
+            throw new Error('of the handler');
+          },
+          'throws after onAborted': (res) => {
+            res.onAborted(() => report('aborted'));
+            throw new Error('of the handler');
+          },
+          'rejects in onData': (res) => {
+            res.onAborted(() => report('aborted'));
+            res.onData(async () => {
+              await 0;
+              throw new Error('of the handler');
+            });
+          },
+          'throws in onData': (res) => {
+            res.onAborted(() => report('aborted'));
+            res.onData(() => {
+              throw new Error('of the handler');
+            });
+          },
+          'rejects in collectBody': (res) => {
+            res.onAborted(() => report('aborted'));
+            res.collectBody(1, () => Promise.reject(new Error('of the handler')));
+          },
+          'throws in collectBody': (res) => {
+            res.onAborted(() => report('aborted'));
+            res.collectBody(1, () => {
+              throw new Error('of the handler');
+            });
+          },
+          'rejects behind a head': async (res) => {
+            res.onAborted(() => report('aborted'));
+            res.writeStatus('201 Created').writeHeader('Content-Type', 'text/html');
+            await new Promise(setImmediate);
+            throw new Error('of the handler');
+          },
+          'rejects with a promise of another realm': (res) => {
+            res.onAborted(() => report('aborted'));
+            return vm.runInNewContext('Promise.reject(error)', { error: new Error('of the handler') });
+          },
+          'rejects in the middle': async (res) => {
+            res.onAborted(() => report('aborted'));
+            res.write('begin');
+            await new Promise(setImmediate);
+            throw new Error('of the handler');
+          },
+          'rejects after its answer': async (res) => {
+            res.end('answered');
+            await 0;
+            throw new Error('of the handler');
           },
           'answers in a microtask': async (res) => {
             await 0;
@@ -157,9 +211,8 @@ describe('a handler that leaves a request unanswered', ours, () => {
         });
         const client = await Client.connect(port);
         client.write('GET /path?query HTTP/1.1\r\nHost: a\r\n\r\n');
-        if (which !== 'rejects after onAborted') {
-          report('status', (await client.readHead()).split('\r\n')[0]);
-        }
+        report('status', (await client.readHead()).split('\r\n')[0]);
+        if (which === 'rejects in the middle') report('rest', (await client.readToEnd()).toString());
         client.end();
         if (/^(returns|throws|answers too late)$/.test(which)) await client.readToEnd();
         const other = await Client.connect(port);
@@ -207,8 +260,39 @@ describe('a handler that leaves a request unanswered', ours, () => {
     assert.match(reports.find(([kind]) => kind === 'status')[1], /^HTTP\/1\.1 500 /);
   });
 
-  it('(rejects after onAborted) makes an unhandled rejection, and the request stays pending', async () => {
-    assert.deepEqual(await outcome('rejects after onAborted'), [['uncaught', 'of the promise', null], ['aborted']]);
+  for (const name of [
+    'rejects after onAborted',
+    'rejects later',
+    'throws after onAborted',
+    'rejects in onData',
+    'throws in onData',
+    'rejects in collectBody',
+    'throws in collectBody',
+    'rejects behind a head',
+    'rejects with a promise of another realm',
+  ]) {
+    it(`(${name}) makes a 500, an abort and one exception`, async () => {
+      const reports = await outcome(name);
+      const uncaught = ['uncaught', 'of the handler', null];
+      assert.deepEqual(
+        reports.sort(),
+        [['aborted'], ['status', 'HTTP/1.1 500 Internal Server Error'], uncaught].sort(),
+      );
+    });
+  }
+
+  it('(rejects in the middle) ends the connection, and makes one exception', async () => {
+    const reports = await outcome('rejects in the middle');
+    const expected = [['aborted'], ['rest', '5\r\nbegin\r\n'], ['status', 'HTTP/1.1 200 OK']];
+    assert.deepEqual(reports.sort(), [...expected, ['uncaught', 'of the handler', null]]);
+  });
+
+  it('(rejects after its answer) makes one exception, and the connection goes on', async () => {
+    const reports = await outcome('rejects after its answer');
+    assert.deepEqual(reports.sort(), [
+      ['status', 'HTTP/1.1 200 OK'],
+      ['uncaught', 'of the handler', null],
+    ]);
   });
 
   it('(answers in a microtask) does not leave it unanswered', async () => {

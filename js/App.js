@@ -2,7 +2,8 @@
 
 const connections = require('./connections');
 const { kindOf, toData } = require('./data');
-const { fail, requireArguments, requireFunction } = require('./errors');
+const { fail, refuseArguments, requireArguments, requireFunction } = require('./errors');
+const { watch } = require('./failure');
 const { toHostname, toKnownHostname } = require('./hostname');
 const HttpRequest = require('./HttpRequest');
 const { HttpResponse, SSLHttpResponse, responseAt } = require('./HttpResponse');
@@ -208,14 +209,15 @@ function toRoute(handler, Response) {
 function tellRequest(handler, Response) {
   const run = new Scope().bind(handler);
   return (slot, generation, serial) => {
-    run(responseAt(slot, generation, Response), new HttpRequest(serial));
+    watch(run(responseAt(slot, generation, Response), new HttpRequest(serial)), slot, generation);
   };
 }
 
 function tellUpgrade(scope, handler, Response) {
   const run = scope.bind(handler);
   return (slot, generation, serial, behavior) => {
-    run(responseAt(slot, generation, Response), new HttpRequest(serial), new SocketContext(behavior));
+    const res = responseAt(slot, generation, Response);
+    watch(run(res, new HttpRequest(serial), new SocketContext(behavior)), slot, generation);
   };
 }
 

@@ -4,6 +4,7 @@ const connections = require('./connections');
 const { runCorked } = require('./cork');
 const { toData } = require('./data');
 const { requireArguments, requireFunction } = require('./errors');
+const { watch } = require('./failure');
 const native = require('./native');
 const { makeNativeLike } = require('./nativeLike');
 const { bind } = require('./scope');
@@ -22,6 +23,8 @@ const UNKNOWN_LENGTH = 2n ** 64n - 1n;
 
 /** Gives the handlers of a response. */
 let handlersOf;
+/** Tells a body's last piece, or all of it; when the handler fails, now or later, so does the response. */
+let callLast;
 /** Gives the response of a request: the one to which a handler that has yielded attached something, or a new one. */
 let responseAt;
 /** Gives the certificate of a response's client. */
@@ -203,6 +206,18 @@ class HttpResponse {
   static {
     certificateOf = (response) => native.responseCertificate(response.#slot, response.#generation);
     handlersOf = (response) => response.#handlers;
+    callLast = (slot, name, ...parameters) => {
+      const response = connections[slot];
+      const generation = response.#generation;
+      let hasReturned = false;
+      try {
+        const returned = response.#handlers[name](...parameters);
+        hasReturned = true;
+        watch(returned, slot, generation);
+      } finally {
+        if (!hasReturned) native.responseAbandon(slot, generation);
+      }
+    };
     responseAt = (slot, generation, Response) => {
       const known = connections[slot];
       const isIt = known !== undefined && #generation in known && known.#generation === generation;
@@ -228,10 +243,12 @@ native.setResponseHandlers(
     aborted?.();
   },
   (slot, chunk, remaining) => {
-    handlersOf(connections[slot]).data(chunk, remaining);
+    // What fails before the last is the handler's affair: it is called again.
+    if (remaining === 0) callLast(slot, 'data', chunk, remaining);
+    else handlersOf(connections[slot]).data(chunk, remaining);
   },
   (slot, body) => {
-    handlersOf(connections[slot]).collected(body);
+    callLast(slot, 'collected', body);
   },
   (slot, offset) => {
     if (typeof handlersOf(connections[slot]).writable(offset) !== 'boolean') warnWritable();

@@ -221,6 +221,7 @@ fn export_functions(js: Js<'_>, exports: Value<'_>, environment: *const Environm
         c"responseResume" => http_response::resume,
         c"responseUpgrade" => http_response::upgrade,
         c"responseClose" => http_response::close,
+        c"responseAbandon" => http_response::abandon,
         c"responseAddress" => http_response::address,
         c"responsePort" => http_response::port,
         c"webSocketAddress" => websocket::address,

@@ -238,7 +238,7 @@ impl Environment {
     /// What was thrown has been reported. That there is no response follows from it and needs no second report.
     fn after_request(&self, reactor: &Reactor, id: ConnectionId, told: Option<()>) {
         if told.is_none() {
-            reactor.fail_response(id, self);
+            reactor.abandon_response(id, self);
         }
     }
 

@@ -178,6 +178,12 @@ pub(crate) fn close<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     Ok(None)
 }
 
+/// `responseAbandon(slot, generation)`: its handler has failed. Nothing happens when it is complete.
+pub(crate) fn abandon<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    call.environment.reactor.abandon_response(call.id()?, call.environment);
+    Ok(None)
+}
+
 /// The generation of no connection, for one that has gone.
 const GONE: u32 = u32::MAX;
 

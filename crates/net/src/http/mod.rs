@@ -32,6 +32,14 @@ impl Reactor {
         is_unanswered
     }
 
+    /// Answers with 500 and closes, also when the response is awaited, or closes in the middle of a response: for a handler
+    /// that nothing more is to be expected of. Nothing happens when the response is complete.
+    pub fn abandon_response(&self, id: ConnectionId, handler: &impl Handler) {
+        if self.state().response(id).is_ok() {
+            self.refuse(id.slot, HttpError::NoResponse, handler);
+        }
+    }
+
     /// Declares that a request will be answered after its handler has returned; [`Handler::aborted`] tells when that
     /// has become impossible.
     pub fn await_response(&self, id: ConnectionId) -> Result<(), Stale> {
