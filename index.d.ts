@@ -181,7 +181,9 @@ export interface AppOptions {
  *  - `ERR_MILLIWAYS_INVALID_DATA` when the pattern is not {@link TextOrBytes},
  *  - `ERR_MILLIWAYS_INVALID_PATTERN` when the pattern cannot be one,
  *  - `ERR_MILLIWAYS_INVALID_DECLARATION` when an ArrayBuffer is not what {@link DeclarativeResponse.end} returned,
- *  - `ERR_MILLIWAYS_INVALID_HANDLER` when the handler is none of these.
+ *  - `ERR_MILLIWAYS_INVALID_HANDLER` when the handler is none of these,
+ *  - `ERR_MILLIWAYS_NOT_SUPPORTED` when there is an argument more than it takes, as of every method here that is not called
+ *    for a message: what is passed is not ignored.
  */
 export interface TemplatedApp {
   // The second of each two is for `Parameters<TemplatedApp['get']>[1]`, which programs call, or ask for its parameters: it

@@ -205,6 +205,25 @@ describe('a wrong argument', () => {
     app.get('/x'.repeat(100), handler);
   });
 
+  it('one more than a method takes throws, and is not ignored', ours, () => {
+    const { message } = { message: /takes .*, and argument \d is of type/ };
+    const refused = { name: 'Error', code: 'ERR_MILLIWAYS_NOT_SUPPORTED', message };
+    for (const name of ['get', 'post', 'options', 'del', 'patch', 'put', 'head', 'connect', 'trace', 'any']) {
+      assert.throws(() => app[name]('/extra', handler, 5), refused, name);
+      assert.throws(() => app[name]('/extra', handler, handler), refused, name);
+      app[name]('/extra', handler, undefined);
+    }
+    assert.throws(() => app.ws('/extra', {}, {}), refused);
+    assert.throws(() => app.listen('127.0.0.1', 0, 0, 511, handler), refused);
+    assert.throws(() => app.listen_unix(handler, '/nowhere', handler), refused);
+    assert.throws(() => app.close(handler), refused);
+    assert.throws(() => app.filter(handler, handler), refused);
+    for (const name of ['addServerName', 'removeServerName', 'domain']) {
+      assert.throws(() => app[name]('a.example', {}, {}), refused, name);
+    }
+    assert.throws(() => app.missingServerName(handler, {}), refused);
+  });
+
   it('a method taken off its object throws', ours, () => {
     const { get, listen, ws, close } = app;
     assert.throws(() => get.call({}, '/x', handler));

@@ -43,6 +43,7 @@ class TemplatedApp {
 
   ws(pattern, behavior) {
     requireArguments(2, arguments.length);
+    refuseArguments('ws', 2, arguments);
     const { upgrade, open, message, dropped, drain, close, ping, pong, subscription } = handlersOf(behavior);
     const scope = new Scope();
     native.addWebSocketRoute(
@@ -76,6 +77,7 @@ class TemplatedApp {
 
   listen(...parameters) {
     requireArguments(2, parameters.length);
+    refuseArguments('listen', 4, parameters);
     const callback = parameters.pop();
     requireFunction(callback);
     const { host, port, options } = listenAt(parameters);
@@ -86,12 +88,14 @@ class TemplatedApp {
 
   listen_unix(callback, path) {
     requireArguments(2, arguments.length);
+    refuseArguments('listen_unix', 2, arguments);
     requireFunction(callback);
     listenOnPath(callback, path, () => native.listenUnix(this.#app, path));
     return this;
   }
 
   filter(handler) {
+    refuseArguments('filter', 1, arguments);
     requireFunction(handler);
     this.#filters.push(new Scope().bind(handler));
     if (this.#filters.length === 1) {
@@ -106,6 +110,7 @@ class TemplatedApp {
   }
 
   addServerName(hostname, options) {
+    refuseArguments('addServerName', 2, arguments);
     requireArguments(1, arguments.length);
     if (this.#isSecure) {
       const name = toHostname(hostname);
@@ -115,18 +120,21 @@ class TemplatedApp {
   }
 
   removeServerName(hostname) {
+    refuseArguments('removeServerName', 1, arguments);
     requireArguments(1, arguments.length);
     if (this.#isSecure) native.removeServerName(this.#app, toKnownHostname(hostname));
     return this;
   }
 
   missingServerName(handler) {
+    refuseArguments('missingServerName', 1, arguments);
     requireFunction(handler);
     if (this.#isSecure) native.setMissingServerName(this.#app, new Scope().bind(handler));
     return this;
   }
 
   domain(hostname) {
+    refuseArguments('domain', 1, arguments);
     requireArguments(1, arguments.length);
     if (this.#isSecure) this.#domain = native.findDomain(this.#app, toKnownHostname(hostname));
     else warnDomain(hostname);
@@ -134,11 +142,13 @@ class TemplatedApp {
   }
 
   reloadCertificates() {
+    refuseArguments('reloadCertificates', 0, arguments);
     if (this.#isSecure) secure(undefined, () => native.reloadCertificates(this.#app));
     return this;
   }
 
   close() {
+    refuseArguments('close', 0, arguments);
     native.closeApp(this.#app);
     return this;
   }
@@ -148,6 +158,7 @@ class TemplatedApp {
       const method = {
         [name](pattern, handler) {
           requireArguments(2, arguments.length);
+          refuseArguments(name, 2, arguments);
           const response = this.#isSecure ? SSLHttpResponse : HttpResponse;
           native.addRoute(this.#app, this.#domain, number, pattern, toRoute(handler, response));
           return this;

@@ -21,6 +21,22 @@ function requireArguments(count, given) {
   }
 }
 
+/**
+ * Throws for a further argument than `most`, which would otherwise have no effect. Not for functions that may be called
+ * for each element of an array, as `topics.forEach(ws.subscribe, ws)` does it.
+ */
+function refuseArguments(name, most, given) {
+  for (let i = most; i < given.length; i += 1) {
+    if (given[i] !== undefined) {
+      const count = most === 0 ? 'no arguments' : `at most ${most} argument${most === 1 ? '' : 's'}`;
+      fail(
+        'ERR_MILLIWAYS_NOT_SUPPORTED',
+        `${name} takes ${count}, and argument ${i + 1} is of type ${typeof given[i]}.`,
+      );
+    }
+  }
+}
+
 /** Throws unless `callback` is a function. */
 function requireFunction(callback) {
   if (typeof callback !== 'function') {
@@ -28,4 +44,4 @@ function requireFunction(callback) {
   }
 }
 
-module.exports = { fail, requireArguments, requireFunction };
+module.exports = { errorOf, fail, refuseArguments, requireArguments, requireFunction };
