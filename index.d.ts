@@ -1212,6 +1212,21 @@ export function getParts(body: TextOrBytes, contentType: TextOrBytes): Multipart
  */
 export function _cfg(key: string): void;
 
+/**
+ * Node's `setTimeout`. uWebSockets.js has a function of this name, undocumented and without effect.
+ *
+ * @returns Node's `Timeout`.
+ */
+export function setTimeout(
+  callback: (...parameters: any[]) => HandlerResult,
+  delay?: number,
+  ...parameters: any[]
+): any;
+/** Node's `clearTimeout`. */
+export function clearTimeout(timeout?: any): void;
+/** Does nothing, as in uWebSockets.js. */
+export function arm(): void;
+
 // The key-value store. A collection is a set of pairs of its own; without one it is that of the name ''. Strings and
 // integers do not share theirs. All functions throw an Error ERR_MILLIWAYS_MISSING_ARGUMENT without an argument that
 // they need, and ERR_MILLIWAYS_INVALID_DATA when a key, a string or a collection is not TextOrBytes.

@@ -43,6 +43,18 @@ function _cfg(key) {
   if (sum === QUIET) native.leaveOutName();
 }
 
+// uWebSockets.js has these three, undocumented and without effect. The first two are what their names say.
+
+function setTimeout(callback, delay, ...parameters) {
+  return globalThis.setTimeout(callback, delay, ...parameters);
+}
+
+function clearTimeout(timeout) {
+  globalThis.clearTimeout(timeout);
+}
+
+function arm() {}
+
 module.exports = {
   App,
   H3App,
@@ -52,6 +64,9 @@ module.exports = {
   us_listen_socket_close,
   us_socket_local_port,
   _cfg,
+  setTimeout,
+  clearTimeout,
+  arm,
   ...store,
   ...constants,
 };

@@ -106,7 +106,8 @@ const ENDINGS = ['end', 'endWithoutBody', 'tryEnd', 'upgrade', 'close'];
 describe('whatever a program passes', ours, () => {
   it('the functions of the module live through it', () => {
     for (const [name, member] of Object.entries(uWS)) {
-      if (typeof member === 'function') callWithEverything(member, name);
+      // What a timer calls throws when nobody catches it.
+      if (typeof member === 'function' && name !== 'setTimeout') callWithEverything(member, name);
     }
   });
 
