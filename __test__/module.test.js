@@ -6,6 +6,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { describe, it, test } = require('node:test');
 const { pathToFileURL } = require('node:url');
+const vm = require('node:vm');
 const { RawSocket } = require('./support/RawSocket.js');
 const { Script } = require('./support/Script.js');
 const { fetch } = require('./support/http.js');
@@ -198,6 +199,50 @@ describe('us_listen_socket_close', () => {
   });
 });
 
+describe('another realm', ours, () => {
+  const run = (code) => vm.runInNewContext(code);
+
+  it('makes declarative responses, handlers, behaviors and data', async (t) => {
+    const bytes = new Uint8Array(new uWS.DeclarativeResponse().end('declared'));
+    const { port } = serve(t, (app) =>
+      app
+        .get('/declared', vm.runInNewContext('Uint8Array.from(bytes).buffer', { bytes: [...bytes] }))
+        .get('/function', run("(res) => res.end('function')"))
+        .get('/async', run("async (res) => { await 0; res.end('async'); }"))
+        .get('/shared', (res) => res.end(run('new SharedArrayBuffer(6)')))
+        .get('/view', (res) => res.end(run('new Uint8Array(new SharedArrayBuffer(4)).fill(97)')))
+        .get('/buffer', (res) => res.end(run('Uint8Array.of(98, 99).buffer')))
+        .ws('/ws', run('({ open(ws) { ws.send(new SharedArrayBuffer(2), true); } })')),
+    );
+    for (const [target, body] of [
+      ['/declared', 'declared'],
+      ['/function', 'function'],
+      ['/async', 'async'],
+      ['/shared', '\0\0\0\0\0\0'],
+      ['/view', 'aaaa'],
+      ['/buffer', 'bc'],
+    ]) {
+      assert.equal((await fetch(port, target)).body, body);
+    }
+    const client = await RawSocket.upgrade(port, '/ws');
+    assert.equal((await client.readFrame()).payload.toString('hex'), '0000');
+    client.destroy();
+  });
+});
+
+describe('setTimeout, clearTimeout and arm', () => {
+  it('are there', ours, async () => {
+    assert.deepEqual(await new Promise((resolve) => uWS.setTimeout((...given) => resolve(given), 1, 'a', 'b')), [
+      'a',
+      'b',
+    ]);
+    uWS.clearTimeout(uWS.setTimeout(() => assert.fail('cleared'), 1));
+    uWS.clearTimeout(undefined);
+    assert.equal(uWS.arm(), undefined);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  });
+});
+
 describe('us_socket_local_port', () => {
   it('is the port that listen was given, or chose for 0', async (t) => {
     const { port } = serve(t, (app) => app.any('/*', (res) => res.end('here')));
@@ -265,7 +310,22 @@ describe('the package', ours, () => {
     });
     assert.equal((await fetch(other.us_socket_local_port(token), '/')).body, 'second');
     assert.equal((await fetch(port, '/')).body, 'first');
-    assert.throws(() => uWS.us_listen_socket_close(token), { code: 'ERR_MILLIWAYS_INVALID_TOKEN' });
+  });
+
+  it('may be there twice: each knows the tokens of the other', async (t) => {
+    const folder = await temporaryFolder(t);
+    await fs.cp(dist, path.join(folder, 'dist'), { recursive: true });
+    const other = require(path.join(folder, 'dist', 'uws.js'));
+    const { port, token } = serve(t, (app) => app.any('/*', (res) => res.end('here')));
+    assert.equal(other.us_socket_local_port(token), port);
+    for (const value of [{}, Object.create(token), Object.getPrototypeOf(token)]) {
+      assert.throws(() => other.us_listen_socket_close(value), { code: 'ERR_MILLIWAYS_INVALID_TOKEN' });
+    }
+    assert.equal((await fetch(port, '/')).body, 'here');
+    other.us_listen_socket_close(token);
+    other.us_listen_socket_close(token);
+    assert.equal(uWS.us_socket_local_port(token), -1);
+    await assert.rejects(RawSocket.connect(port), { code: 'ECONNREFUSED' });
   });
 
   async function temporaryFolder(t) {

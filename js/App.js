@@ -1,5 +1,7 @@
 'use strict';
 
+const { isArrayBuffer } = require('node:util/types');
+
 const connections = require('./connections');
 const { kindOf, toData } = require('./data');
 const { fail, refuseArguments, requireArguments, requireFunction } = require('./errors');
@@ -209,7 +211,8 @@ function handlersOf(behavior) {
 /** A function, `null` to remove a route, or what a `DeclarativeResponse` ended with. */
 function toRoute(handler, Response) {
   if (handler === null) return undefined;
-  if (handler instanceof ArrayBuffer) return handler;
+  // Of any realm.
+  if (isArrayBuffer(handler)) return handler;
   requireFunction(handler);
   return tellRequest(handler, Response);
 }
