@@ -278,6 +278,15 @@ describe('a malformed request', () => {
     ['an empty size', chunked('\r\nhello\r\n0\r\n\r\n'), ours],
     ['more bytes than its size says', chunked('5\r\nhelloXX0\r\n\r\n'), ours],
     ['a bare LF after its size', chunked('5\nhello\r\n0\r\n\r\n'), ours],
+    ['an empty extension', chunked('5;\r\nhello\r\n0\r\n\r\n'), ours],
+    ['an extension without a name', chunked('5;;a\r\nhello\r\n0\r\n\r\n'), ours],
+    ['an extension without its value', chunked('5;a=\r\nhello\r\n0\r\n\r\n'), ours],
+    ['an extension whose name is no token', chunked('5;b/ad\r\nhello\r\n0\r\n\r\n'), ours],
+    ['an extension with an open quote', chunked('5;a="open\r\nhello\r\n0\r\n\r\n'), ours],
+    ['an extension on the last of them that is none', chunked('5\r\nhello\r\n0;\r\n\r\n'), ours],
+    ['a trailer without a colon', chunked('5\r\nhello\r\n0\r\nname\r\n\r\n'), ours],
+    ['a trailer with a space before the colon', chunked('5\r\nhello\r\n0\r\nname : value\r\n\r\n'), ours],
+    ['a trailer without a name', chunked('5\r\nhello\r\n0\r\n: value\r\n\r\n'), ours],
   ]) {
     it(`with a chunk of ${name} ends the connection`, options, async (t) => {
       const { port } = serve(t, (app) => app.post('/*', (res) => res.end('ok')).get('/*', (res) => res.end('next')));

@@ -23,10 +23,14 @@ enum Part<'a> {
     Raw(&'a [u8]),
 }
 
-const WORDS: [&str; 16] = [
+const WORDS: [&str; 20] = [
     "0\r\n\r\n",
     "0\r\n",
     "000;x\r\n",
+    "3 ; a = \"b;\\\"c\"\r\nabc\r\n",
+    "1;a=b;c\r\nx\r\n",
+    ";a=\"",
+    "T:\r\n",
     "Trailer: t\r\n",
     "\r\n",
     "\r",

@@ -7,7 +7,9 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use std::time::SystemTime;
 
-use milliways_proto::http::{Body, HttpError, MAX_HEADERS, Marks, Request, ResponseHead, header_slots, lower_minor_version};
+use milliways_proto::http::{
+    Body, HttpError, MAX_HEADERS, Marks, Request, ResponseHead, header_slots, lower_minor_version,
+};
 use milliways_proto::ws::{Acceptance, Handshake};
 
 #[derive(Arbitrary, Debug)]
