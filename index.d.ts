@@ -727,8 +727,14 @@ export interface WebSocket<UserData = unknown> {
   /** Whether it has subscribed to a topic. */
   isSubscribed(topic: TextOrBytes): boolean;
 
-  /** The topics that it has subscribed to, in no particular order, decoded as UTF-8. */
+  // uWebSockets.js declares strings alone, and so programs expect them.
+  /** The topics that it has subscribed to, in no particular order. */
   getTopics(): string[];
+  /**
+   * The same where topics may be bytes that are not UTF-8, which come as an ArrayBuffer: `getTopics<string | ArrayBuffer>()`.
+   * Each is what {@link unsubscribe} and {@link isSubscribed} take.
+   */
+  getTopics<Topic extends string | ArrayBuffer>(): Topic[];
 
   /**
    * Publishes as {@link TemplatedApp.publish} does, to all subscribers but this WebSocket, whether it has subscribed
@@ -1251,8 +1257,12 @@ export function setInteger(key: TextOrBytes, value: number, collection?: TextOrB
 export function incInteger(key: TextOrBytes, value: number, collection?: TextOrBytes): number;
 /** The keys of all strings of a collection, in the order of their bytes. */
 export function getStringKeys(collection?: TextOrBytes): string[];
+/** The same where keys may be bytes that are not UTF-8, which come as an ArrayBuffer. */
+export function getStringKeys<Key extends string | ArrayBuffer>(collection?: TextOrBytes): Key[];
 /** The keys of all integers of a collection, in the order of their bytes. */
 export function getIntegerKeys(collection?: TextOrBytes): string[];
+/** The same where keys may be bytes that are not UTF-8, which come as an ArrayBuffer. */
+export function getIntegerKeys<Key extends string | ArrayBuffer>(collection?: TextOrBytes): Key[];
 /** Removes a string, if it is there. */
 export function deleteString(key: TextOrBytes, collection?: TextOrBytes): void;
 /** Removes an integer, if it is there. */

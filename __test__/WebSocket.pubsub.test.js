@@ -182,6 +182,27 @@ describe('subscriptions', () => {
     assert.deepEqual(ws.getTopics().sort(), ['', 'b']);
   });
 
+  it('have names that can be given back, whatever their bytes', ours, async (t) => {
+    const { app, sockets } = await subscribers(t, ['/']);
+    const ws = sockets.get('/');
+    const names = ['', 'plain', 'h\u00e9 \u{1f42c}', '\0', '\ufeffx', '\ud800', '\ufffd'];
+    const binary = ['ff', '00ff', 'c3', 'eda080', 'c080', 'f4908080', '61ff62', 'c328'].map((hex) => Buffer.from(hex, 'hex'));
+    for (const name of names) ws.subscribe(name);
+    for (const name of binary) ws.subscribe(name);
+    const topics = ws.getTopics();
+    // A lone surrogate is written as U+FFFD.
+    const strings = topics.filter((topic) => typeof topic === 'string');
+    assert.deepEqual(strings.sort(), names.filter((name) => name !== '\ud800').sort());
+    const buffers = topics.filter((topic) => topic instanceof ArrayBuffer).map((topic) => Buffer.from(topic));
+    assert.deepEqual(buffers.sort(Buffer.compare), [...binary].sort(Buffer.compare));
+    for (const topic of topics) {
+      assert.equal(app.numSubscribers(topic), 1);
+      assert.equal(ws.isSubscribed(topic), true);
+      assert.equal(ws.unsubscribe(topic), true);
+    }
+    assert.deepEqual(ws.getTopics(), []);
+  });
+
   it('end all at once, as in 2019', ours, async (t) => {
     const { sockets } = await subscribers(t, ['/a,b,c']);
     const ws = sockets.get('/a,b,c');

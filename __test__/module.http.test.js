@@ -72,6 +72,20 @@ describe('key-value pairs', ours, () => {
     assert.throws(() => uWS.setString({}, 'v'), { code: 'ERR_MILLIWAYS_INVALID_DATA' });
   });
 
+  it('have keys that can be given back, whatever their bytes', ours, () => {
+    const binary = Buffer.from('ff00', 'hex');
+    for (const key of ['text', binary]) {
+      uWS.setString(key, 'value', 'keys');
+      uWS.setInteger(key, 1, 'keys');
+    }
+    for (const keys of [uWS.getStringKeys('keys'), uWS.getIntegerKeys('keys')]) {
+      assert.deepEqual([keys[0], Buffer.from(keys[1])], ['text', binary]);
+    }
+    for (const key of uWS.getStringKeys('keys')) uWS.deleteString(key, 'keys');
+    for (const key of uWS.getIntegerKeys('keys')) uWS.deleteInteger(key, 'keys');
+    assert.deepEqual([uWS.getStringKeys('keys'), uWS.getIntegerKeys('keys')], [[], []]);
+  });
+
   it('belong to all threads, which add to them without losing any, and can lock the others out', async () => {
     const { code, stderr, reports } = await Script.run(
       async ({ uWS, report, startWorker }) => {

@@ -101,14 +101,14 @@ pub(crate) fn inc_integer<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     Ok(Some(call.js.double(sum.into())?))
 }
 
-/// `getStringKeys(collection): string[]`
+/// `getStringKeys(collection): (string | ArrayBuffer)[]`
 pub(crate) fn string_keys<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let collection = call.bytes(0)?;
     let keys = store().strings.get(&collection).map(|pairs| pairs.keys().cloned().collect::<Vec<_>>());
     array_of(call, &keys.unwrap_or_default())
 }
 
-/// `getIntegerKeys(collection): string[]`
+/// `getIntegerKeys(collection): (string | ArrayBuffer)[]`
 pub(crate) fn integer_keys<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let collection = call.bytes(0)?;
     let keys = store().integers.get(&collection).map(|pairs| pairs.keys().cloned().collect::<Vec<_>>());
@@ -155,6 +155,6 @@ fn names(call: &Call<'_, 2>) -> Result<(Vec<u8>, Vec<u8>), Error> {
 }
 
 fn array_of<'s>(call: &Call<'s, 1>, keys: &[Vec<u8>]) -> Returned<'s> {
-    let keys: Result<Vec<_>, _> = keys.iter().map(|key| call.js.string(&String::from_utf8_lossy(key))).collect();
+    let keys: Result<Vec<_>, _> = keys.iter().map(|key| call.js.text_or_bytes(key)).collect();
     Ok(Some(call.js.array(&keys?)?))
 }

@@ -128,6 +128,14 @@ impl<'s> Js<'s> {
         if text.is_ascii() { self.latin1_string(text) } else { self.utf8_string(text) }
     }
 
+    /// What is text or data where a program gives it: a string, or an `ArrayBuffer` of bytes that are not UTF-8.
+    pub(crate) fn text_or_bytes(self, bytes: &[u8]) -> Result<Value<'s>, Failed> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.string(text),
+            Err(_) => self.copied_buffer(bytes),
+        }
+    }
+
     pub(crate) fn object(self) -> Result<Value<'s>, Failed> {
         // SAFETY: `Js` says that the call is allowed.
         self.make(|env, result| unsafe { sys::napi_create_object(env, result) })

@@ -162,10 +162,10 @@ pub(crate) fn is_subscribed<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     Ok(Some(call.js.boolean(is_subscribed)?))
 }
 
-/// `webSocketTopics(slot, generation): string[]`
+/// `webSocketTopics(slot, generation): (string | ArrayBuffer)[]`
 pub(crate) fn topics<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let (js, topics) = (call.js, call.environment.reactor.topics(call.id()?)?);
-    let names: Result<Vec<_>, _> = topics.iter().map(|topic| js.string(&String::from_utf8_lossy(topic))).collect();
+    let names: Result<Vec<_>, _> = topics.iter().map(|topic| js.text_or_bytes(topic)).collect();
     Ok(Some(js.array(&names?)?))
 }
 

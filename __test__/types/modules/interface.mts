@@ -175,6 +175,8 @@ const behavior: uWS.WebSocketBehavior<User> = {
     is<boolean>()(ws.unsubscribeAll());
     is<boolean>()(ws.isSubscribed('topic'));
     is<string[]>()(ws.getTopics());
+    is<(string | ArrayBuffer)[]>()(ws.getTopics<string | ArrayBuffer>());
+    for (const topic of ws.getTopics<string | ArrayBuffer>()) ws.unsubscribe(topic);
     is<boolean>()(ws.publish('topic', 'message'));
     is<boolean>()(ws.publish('topic', new Uint8Array(1), true, true));
     is<uWS.WebSocket<User>>()(ws.pause().resume());
