@@ -35,9 +35,10 @@ function toKnownHostname(hostname) {
   return name === undefined ? toData(hostname) : (convert(name) ?? name);
 }
 
-/** `undefined` for what is neither text nor bytes. */
+/** `undefined` for what is neither text nor bytes, or has none. */
 function textOf(value) {
   if (typeof value === 'string') return value;
+  if (value?.byteLength === 0) return undefined;
   if (types.isAnyArrayBuffer(value)) return Buffer.from(value).toString();
   if (types.isTypedArray(value)) return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString();
   return undefined;

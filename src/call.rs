@@ -48,7 +48,7 @@ impl<'s, const N: usize> Call<'s, N> {
         use_bytes: impl FnOnce(&Reactor, &[u8]) -> R + Send,
     ) -> Result<R, Error> {
         match self.js.memory(self.arguments[index]) {
-            Some(memory) => Ok(self.with_memory(memory, use_bytes)),
+            Some(memory) => self.with_memory(memory, use_bytes),
             None => self.with_bytes(index, use_bytes),
         }
     }
@@ -84,16 +84,20 @@ impl<'s, const N: usize> Call<'s, N> {
                     Some(memory) => memory,
                     None => self.environment.view_of(self.js, value)?.ok_or(Error::InvalidData)?,
                 };
-                Ok(self.with_memory(memory, use_bytes))
+                self.with_memory(memory, use_bytes)
             }
             _ => Err(Error::InvalidData),
         }
     }
 
-    fn with_memory<R>(&self, memory: Memory<'s>, use_bytes: impl FnOnce(&Reactor, &[u8]) -> R + Send) -> R {
+    fn with_memory<R>(
+        &self,
+        memory: Memory<'s>,
+        use_bytes: impl FnOnce(&Reactor, &[u8]) -> R + Send,
+    ) -> Result<R, Error> {
         // SAFETY: whoever calls this has just asked for the memory. `use_bytes` is `Send`, so that it has nothing to call
         // JavaScript with; the reactor calls JavaScript by a handler alone, and is given none.
-        unsafe { memory.with(|bytes| use_bytes(&self.environment.reactor, bytes)) }
+        Ok(unsafe { memory.with(|bytes| use_bytes(&self.environment.reactor, bytes)) }?)
     }
 
     /// A copy of text or data.

@@ -10,7 +10,7 @@ use milliways_proto::http::InvalidDeclaration;
 use milliways_proto::router::MAX_SEGMENTS;
 
 use crate::events::MAX_CALLS;
-use crate::value::{ErrorKind, Failed, Js, Value};
+use crate::value::{Detached, ErrorKind, Failed, Js, Value};
 
 /// Why a function throws.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,7 @@ pub(crate) enum Error {
     ResponseDone,
     RequestExpired,
     InvalidData,
+    DetachedBuffer,
     InvalidPattern,
     /// A server name that no client asks for, or that has been removed; what is wrong.
     InvalidServerName(String),
@@ -64,6 +65,7 @@ impl Error {
             Self::ResponseDone => "ERR_MILLIWAYS_RESPONSE_DONE",
             Self::RequestExpired => "ERR_MILLIWAYS_REQUEST_EXPIRED",
             Self::InvalidData => "ERR_MILLIWAYS_INVALID_DATA",
+            Self::DetachedBuffer => "ERR_MILLIWAYS_DETACHED_BUFFER",
             Self::InvalidPattern => "ERR_MILLIWAYS_INVALID_PATTERN",
             Self::InvalidServerName(_) => "ERR_MILLIWAYS_INVALID_SERVER_NAME",
             Self::InvalidHeader(_) => "ERR_MILLIWAYS_INVALID_HEADER",
@@ -96,6 +98,12 @@ impl Error {
                                      documentation for uWS.HttpRequest and consult the user manual."
                 .to_owned(),
             Self::InvalidData => "Text and data can only be passed by String, ArrayBuffer or TypedArray.".to_owned(),
+            Self::DetachedBuffer => {
+                "The ArrayBuffer is detached: its bytes were transferred, by postMessage, structuredClone or \
+                                     transfer, and are not there any more. Pass them on before, or transfer a copy: \
+                                     buffer.slice(0)."
+                    .to_owned()
+            }
             Self::InvalidPattern => format!("A pattern must not have more than {MAX_SEGMENTS} segments."),
             Self::InvalidServerName(reason) => capitalized(reason),
             Self::InvalidHeader(error)
@@ -166,6 +174,12 @@ impl Error {
 impl From<Failed> for Error {
     fn from(Failed: Failed) -> Self {
         Self::Pending
+    }
+}
+
+impl From<Detached> for Error {
+    fn from(Detached: Detached) -> Self {
+        Self::DetachedBuffer
     }
 }
 

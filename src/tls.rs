@@ -97,7 +97,7 @@ fn bytes(js: Js<'_>, value: Value<'_>) -> Result<Option<Vec<u8>>, Error> {
             js.append_string(value, &mut text)?;
             Ok(Some(text))
         }
-        ValueType::napi_object => js.copy_of(value).map(Some).ok_or(Error::InvalidData),
+        ValueType::napi_object => Ok(Some(js.copy_of(value).ok_or(Error::InvalidData)??)),
         _ => Err(Error::InvalidData),
     }
 }

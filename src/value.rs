@@ -363,7 +363,8 @@ impl<'s> Js<'s> {
             let status =
                 unsafe { sys::napi_get_arraybuffer_info(self.env, value.raw, &raw mut start, &raw mut length) };
             check(status).ok()?;
-            return Some(Memory { start: start.cast(), length, is_shared: false, scope: PhantomData });
+            let is_detached = length == 0 && self.is_detached(value.raw)?;
+            return Some(Memory { start: start.cast(), length, is_shared: false, is_detached, scope: PhantomData });
         }
         let (mut kind, mut buffer) = (UNKNOWN_KIND, ptr::null_mut());
         // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive; of another type it is refused.
@@ -380,11 +381,12 @@ impl<'s> Js<'s> {
         };
         check(status).ok()?;
         let (length, is_shared) = (length.checked_mul(element_size(kind)?)?, !self.is_array_buffer(buffer)?);
-        Some(Memory { start: start.cast(), length, is_shared, scope: PhantomData })
+        let is_detached = length == 0 && !is_shared && self.is_detached(buffer)?;
+        Some(Memory { start: start.cast(), length, is_shared, is_detached, scope: PhantomData })
     }
 
     /// A copy of the bytes of an `ArrayBuffer` or a typed array; `None` for anything else.
-    pub(crate) fn copy_of(self, value: Value<'s>) -> Option<Vec<u8>> {
+    pub(crate) fn copy_of(self, value: Value<'s>) -> Option<Result<Vec<u8>, Detached>> {
         // SAFETY: copying calls no JavaScript.
         self.memory(value).map(|memory| unsafe { memory.with(<[u8]>::to_vec) })
     }
@@ -394,6 +396,14 @@ impl<'s> Js<'s> {
         let mut is_it = false;
         // SAFETY: `Js` says that the call is allowed; the value is alive.
         check(unsafe { sys::napi_is_arraybuffer(self.env, raw, &raw mut is_it) }).ok()?;
+        Some(is_it)
+    }
+
+    /// Whether an `ArrayBuffer` has lost its memory.
+    fn is_detached(self, raw: sys::napi_value) -> Option<bool> {
+        let mut is_it = false;
+        // SAFETY: `Js` says that the call is allowed; the value is alive.
+        check(unsafe { sys::napi_is_detached_arraybuffer(self.env, raw, &raw mut is_it) }).ok()?;
         Some(is_it)
     }
 
@@ -453,8 +463,14 @@ pub(crate) struct Memory<'s> {
     length: usize,
     /// Whether other threads may be writing to it.
     is_shared: bool,
+    /// Whether there was some, which is somebody else's now.
+    is_detached: bool,
     scope: PhantomData<&'s ()>,
 }
+
+/// The memory of an `ArrayBuffer` was transferred: it seems to be empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Detached;
 
 impl Memory<'_> {
     /// Calls `use_bytes` with the bytes. Those that other threads may be changing meanwhile are copied first.
@@ -464,20 +480,23 @@ impl Memory<'_> {
     /// No JavaScript has run since this was made, and `use_bytes` calls none: it could detach, resize or write to the
     /// memory. Much of Node-API does: assigning and reading properties (setters, getters, proxies), converting values,
     /// calling functions.
-    pub(crate) unsafe fn with<R>(self, use_bytes: impl FnOnce(&[u8]) -> R) -> R {
+    pub(crate) unsafe fn with<R>(self, use_bytes: impl FnOnce(&[u8]) -> R) -> Result<R, Detached> {
+        if self.is_detached {
+            return Err(Detached);
+        }
         if self.length == 0 || self.start.is_null() {
-            return use_bytes(&[]);
+            return Ok(use_bytes(&[]));
         }
         if self.is_shared {
             // SAFETY: Node-API says that these bytes are the value's. Shared memory is neither moved nor made smaller, and
             // is freed after the last value that has it; other threads write to it as to atomics.
             let bytes = unsafe { std::slice::from_raw_parts(self.start.cast::<AtomicU8>(), self.length) };
             let copy: Vec<u8> = bytes.iter().map(|byte| byte.load(Ordering::Relaxed)).collect();
-            return use_bytes(&copy);
+            return Ok(use_bytes(&copy));
         }
         // SAFETY: Node-API says that these bytes are the value's. They belong to this thread, and no JavaScript runs on
         // it before `use_bytes` returns: they are not written to, detached, resized or collected meanwhile.
-        use_bytes(unsafe { std::slice::from_raw_parts(self.start, self.length) })
+        Ok(use_bytes(unsafe { std::slice::from_raw_parts(self.start, self.length) }))
     }
 }
 
