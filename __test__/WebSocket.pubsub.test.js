@@ -186,7 +186,9 @@ describe('subscriptions', () => {
     const { app, sockets } = await subscribers(t, ['/']);
     const ws = sockets.get('/');
     const names = ['', 'plain', 'h\u00e9 \u{1f42c}', '\0', '\ufeffx', '\ud800', '\ufffd'];
-    const binary = ['ff', '00ff', 'c3', 'eda080', 'c080', 'f4908080', '61ff62', 'c328'].map((hex) => Buffer.from(hex, 'hex'));
+    const binary = ['ff', '00ff', 'c3', 'eda080', 'c080', 'f4908080', '61ff62', 'c328'].map((hex) =>
+      Buffer.from(hex, 'hex'),
+    );
     for (const name of names) ws.subscribe(name);
     for (const name of binary) ws.subscribe(name);
     const topics = ws.getTopics();

@@ -12,6 +12,7 @@ const { HttpResponse, SSLHttpResponse, responseAt } = require('./HttpResponse');
 const { listenAt, listenOnPath, listenOnPort } = require('./listen');
 const native = require('./native');
 const { makeNativeLike } = require('./nativeLike');
+const { failReceiver } = require('./receiver');
 const { SLOT, VALUE, noteAsync, registers } = require('./registers');
 const { Scope, define } = require('./scope');
 const { SocketContext } = require('./SocketContext');
@@ -25,6 +26,9 @@ const LIBUS_LISTEN_EXCLUSIVE_PORT = 1;
 
 /** The generation of no connection: it comes from nowhere. */
 const GONE = 0xffffffff;
+
+/** Throws for a method that is called on anything else. */
+let requireApp;
 
 class TemplatedApp {
   #app;
@@ -44,6 +48,7 @@ class TemplatedApp {
   }
 
   ws(pattern, behavior) {
+    requireApp(this);
     requireArguments(2, arguments.length);
     refuseArguments('ws', 2, arguments);
     const { upgrade, open, message, dropped, drain, close, ping, pong, subscription } = handlersOf(behavior);
@@ -68,16 +73,19 @@ class TemplatedApp {
   }
 
   publish(topic, message, isBinary, compress) {
+    requireApp(this);
     requireArguments(2, arguments.length);
     return native.publish(this.#app, toData(topic), toData(message), kindOf(isBinary, compress));
   }
 
   numSubscribers(topic) {
+    requireApp(this);
     requireArguments(1, arguments.length);
     return native.numSubscribers(this.#app, toData(topic));
   }
 
   listen(...parameters) {
+    requireApp(this);
     requireArguments(2, parameters.length);
     refuseArguments('listen', 4, parameters);
     const callback = parameters.pop();
@@ -89,6 +97,7 @@ class TemplatedApp {
   }
 
   listen_unix(callback, path) {
+    requireApp(this);
     requireArguments(2, arguments.length);
     refuseArguments('listen_unix', 2, arguments);
     requireFunction(callback);
@@ -97,6 +106,7 @@ class TemplatedApp {
   }
 
   filter(handler) {
+    requireApp(this);
     refuseArguments('filter', 1, arguments);
     requireFunction(handler);
     this.#filters.push(new Scope().bind(handler));
@@ -112,6 +122,7 @@ class TemplatedApp {
   }
 
   addServerName(hostname, options) {
+    requireApp(this);
     refuseArguments('addServerName', 2, arguments);
     requireArguments(1, arguments.length);
     if (this.#isSecure) {
@@ -122,6 +133,7 @@ class TemplatedApp {
   }
 
   removeServerName(hostname) {
+    requireApp(this);
     refuseArguments('removeServerName', 1, arguments);
     requireArguments(1, arguments.length);
     if (this.#isSecure) native.removeServerName(this.#app, toKnownHostname(hostname));
@@ -129,6 +141,7 @@ class TemplatedApp {
   }
 
   missingServerName(handler) {
+    requireApp(this);
     refuseArguments('missingServerName', 1, arguments);
     requireFunction(handler);
     if (this.#isSecure) native.setMissingServerName(this.#app, new Scope().bind(handler));
@@ -136,6 +149,7 @@ class TemplatedApp {
   }
 
   domain(hostname) {
+    requireApp(this);
     refuseArguments('domain', 1, arguments);
     requireArguments(1, arguments.length);
     if (this.#isSecure) this.#domain = native.findDomain(this.#app, toKnownHostname(hostname));
@@ -144,21 +158,29 @@ class TemplatedApp {
   }
 
   reloadCertificates() {
+    requireApp(this);
     refuseArguments('reloadCertificates', 0, arguments);
     if (this.#isSecure) secure(undefined, () => native.reloadCertificates(this.#app));
     return this;
   }
 
   close() {
+    requireApp(this);
     refuseArguments('close', 0, arguments);
     native.closeApp(this.#app);
     return this;
   }
 
   static {
+    requireApp = (value) => {
+      if (typeof value !== 'object' || value === null || !(#app in value)) {
+        failReceiver(value, 'uWS.App', 'app.get(pattern, handler)');
+      }
+    };
     METHODS.forEach((name, number) => {
       const method = {
         [name](pattern, handler) {
+          requireApp(this);
           requireArguments(2, arguments.length);
           refuseArguments(name, 2, arguments);
           const response = this.#isSecure ? SSLHttpResponse : HttpResponse;

@@ -1,6 +1,7 @@
 'use strict';
 
 const { fail, requireArguments } = require('./errors');
+const { failReceiver } = require('./receiver');
 
 // The steps of a response in binary form: an opcode of a byte, and operands with their length before them.
 const END = 0;
@@ -12,45 +13,56 @@ const WRITE = 5;
 const PARAMETER_VALUE = 6;
 const STATUS = 7;
 
+/** Throws for a method that is called on anything else. */
+let requireDeclaration;
+
 /** Builds a response that is the same for every request but for what it quotes of it. */
 class DeclarativeResponse {
   #parts = [];
 
   writeStatus(status) {
+    requireDeclaration(this);
     requireArguments(1, arguments.length);
     return this.#add(STATUS, short(status));
   }
 
   writeHeader(key, value) {
+    requireDeclaration(this);
     requireArguments(2, arguments.length);
     return this.#add(HEADER, short(key), short(value));
   }
 
   writeBody() {
+    requireDeclaration(this);
     return this.#add(BODY);
   }
 
   writeQueryValue(key) {
+    requireDeclaration(this);
     requireArguments(1, arguments.length);
     return this.#add(QUERY_VALUE, short(key));
   }
 
   writeHeaderValue(lowerCaseKey) {
+    requireDeclaration(this);
     requireArguments(1, arguments.length);
     return this.#add(HEADER_VALUE, short(lowerCaseKey));
   }
 
   writeParameterValue(name) {
+    requireDeclaration(this);
     requireArguments(1, arguments.length);
     return this.#add(PARAMETER_VALUE, short(name));
   }
 
   write(value) {
+    requireDeclaration(this);
     requireArguments(1, arguments.length);
     return this.#add(WRITE, long(value));
   }
 
   end(value = '') {
+    requireDeclaration(this);
     const bytes = Buffer.concat([...this.#parts, Buffer.of(END), long(value)]);
     return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
   }
@@ -58,6 +70,14 @@ class DeclarativeResponse {
   #add(opcode, ...operands) {
     this.#parts.push(Buffer.of(opcode), ...operands);
     return this;
+  }
+
+  static {
+    requireDeclaration = (value) => {
+      if (typeof value !== 'object' || value === null || !(#parts in value)) {
+        failReceiver(value, 'DeclarativeResponse', 'response.write(value)');
+      }
+    };
   }
 }
 

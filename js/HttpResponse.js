@@ -7,6 +7,7 @@ const { requireArguments, requireFunction } = require('./errors');
 const { watch } = require('./failure');
 const native = require('./native');
 const { makeNativeLike } = require('./nativeLike');
+const { failReceiver } = require('./receiver');
 const { bind } = require('./scope');
 const { contextOf } = require('./SocketContext');
 const { warnUncorked, warnWritable } = require('./warnings');
@@ -30,6 +31,9 @@ let responseAt;
 /** Gives the certificate of a response's client. */
 let certificateOf;
 
+/** Throws for a method that is called on anything else. */
+let requireResponse;
+
 class HttpResponse {
   #slot;
   #generation;
@@ -42,71 +46,84 @@ class HttpResponse {
   }
 
   writeStatus(status) {
-    this.#note(native.responseStatus(this.#slot, this.#generation, toData(status)));
+    requireResponse(this);
+    note(native.responseStatus(this.#slot, this.#generation, toData(status)));
     return this;
   }
 
   writeHeader(key, value) {
-    this.#note(native.responseHeader(this.#slot, this.#generation, toData(key), toData(value)));
+    requireResponse(this);
+    note(native.responseHeader(this.#slot, this.#generation, toData(key), toData(value)));
     return this;
   }
 
   beginWrite() {
-    this.#note(native.responseBeginWrite(this.#slot, this.#generation));
+    requireResponse(this);
+    note(native.responseBeginWrite(this.#slot, this.#generation));
     return this;
   }
 
   write(chunk) {
-    return (this.#note(native.responseWrite(this.#slot, this.#generation, toData(chunk))) & IS_TAKEN) !== 0;
+    requireResponse(this);
+    return (note(native.responseWrite(this.#slot, this.#generation, toData(chunk))) & IS_TAKEN) !== 0;
   }
 
   end(body, closeConnection) {
-    this.#note(native.responseEnd(this.#slot, this.#generation, toData(body), closeConnection));
+    requireResponse(this);
+    note(native.responseEnd(this.#slot, this.#generation, toData(body), closeConnection));
     this.#forget();
     return this;
   }
 
   endWithoutBody(reportedContentLength, closeConnection) {
-    this.#note(native.responseEndWithoutBody(this.#slot, this.#generation, reportedContentLength, closeConnection));
+    requireResponse(this);
+    note(native.responseEndWithoutBody(this.#slot, this.#generation, reportedContentLength, closeConnection));
     this.#forget();
     return this;
   }
 
   tryEnd(fullBodyOrChunk, totalSize, closeConnection) {
+    requireResponse(this);
     const data = toData(fullBodyOrChunk);
-    const flags = this.#note(native.responseTryEnd(this.#slot, this.#generation, data, totalSize, closeConnection));
+    const flags = note(native.responseTryEnd(this.#slot, this.#generation, data, totalSize, closeConnection));
     const isComplete = (flags & IS_COMPLETE) !== 0;
     if (isComplete) this.#forget();
     return [(flags & IS_TAKEN) !== 0, isComplete];
   }
 
   getWriteOffset() {
+    requireResponse(this);
     return native.responseWriteOffset(this.#slot, this.#generation);
   }
 
   close() {
+    requireResponse(this);
     // Runs the abort handlers before it returns.
     native.responseClose(this.#slot, this.#generation);
     return this;
   }
 
   pause() {
+    requireResponse(this);
     native.responsePause(this.#slot, this.#generation);
     return this;
   }
 
   resume() {
+    requireResponse(this);
     native.responseResume(this.#slot, this.#generation);
     return this;
   }
 
   cork(callback) {
+    requireResponse(this);
     requireFunction(callback);
     runCorked(this.#slot, native.responseCork(this.#slot, this.#generation), callback);
     return this;
   }
 
   upgrade(userData, secWebSocketKey, secWebSocketProtocol, secWebSocketExtensions, context) {
+    requireResponse(this);
     // Of a response that is done nothing else matters.
     native.responseWriteOffset(this.#slot, this.#generation);
     requireArguments(5, arguments.length);
@@ -125,6 +142,7 @@ class HttpResponse {
   }
 
   onAborted(handler) {
+    requireResponse(this);
     requireFunction(handler);
     native.responseAwait(this.#slot, this.#generation);
     this.#attach({ aborted: bind(handler) });
@@ -132,6 +150,7 @@ class HttpResponse {
   }
 
   onWritable(handler) {
+    requireResponse(this);
     requireFunction(handler);
     native.responseWantWritable(this.#slot, this.#generation);
     this.#attach({ writable: bind(handler) });
@@ -139,6 +158,7 @@ class HttpResponse {
   }
 
   onData(handler) {
+    requireResponse(this);
     requireFunction(handler);
     native.responseReceive(this.#slot, this.#generation);
     const run = bind(handler);
@@ -147,6 +167,7 @@ class HttpResponse {
   }
 
   onDataV2(handler) {
+    requireResponse(this);
     requireFunction(handler);
     native.responseReceive(this.#slot, this.#generation);
     const run = bind(handler);
@@ -155,6 +176,7 @@ class HttpResponse {
   }
 
   collectBody(maxSize, handler) {
+    requireResponse(this);
     requireArguments(2, arguments.length);
     requireFunction(handler);
     native.responseCollect(this.#slot, this.#generation, maxSize);
@@ -163,32 +185,33 @@ class HttpResponse {
   }
 
   getRemoteAddress() {
+    requireResponse(this);
     return native.responseAddress(this.#slot, this.#generation, false, false);
   }
 
   getRemoteAddressAsText() {
+    requireResponse(this);
     return native.responseAddress(this.#slot, this.#generation, false, true);
   }
 
   getRemotePort() {
+    requireResponse(this);
     return native.responsePort(this.#slot, this.#generation, false);
   }
 
   getProxiedRemoteAddress() {
+    requireResponse(this);
     return native.responseAddress(this.#slot, this.#generation, true, false);
   }
 
   getProxiedRemoteAddressAsText() {
+    requireResponse(this);
     return native.responseAddress(this.#slot, this.#generation, true, true);
   }
 
   getProxiedRemotePort() {
+    requireResponse(this);
     return native.responsePort(this.#slot, this.#generation, true);
-  }
-
-  #note(flags) {
-    if ((flags & UNCORKED) !== 0) warnUncorked();
-    return flags;
   }
 
   #attach(handlers) {
@@ -204,6 +227,11 @@ class HttpResponse {
   }
 
   static {
+    requireResponse = (value) => {
+      if (typeof value !== 'object' || value === null || !(#slot in value)) {
+        failReceiver(value, 'uWS.HttpResponse', 'res.end(body)');
+      }
+    };
     certificateOf = (response) => native.responseCertificate(response.#slot, response.#generation);
     handlersOf = (response) => response.#handlers;
     callLast = (slot, name, ...parameters) => {
@@ -224,6 +252,12 @@ class HttpResponse {
       return isIt ? known : new Response(slot, generation);
     };
   }
+}
+
+/** Warns of a write outside of a cork. */
+function note(flags) {
+  if ((flags & UNCORKED) !== 0) warnUncorked();
+  return flags;
 }
 
 /** The strings and symbols that are an object's own, with their values; what is no object has none. */
@@ -257,6 +291,7 @@ native.setResponseHandlers(
 
 class SSLHttpResponse extends HttpResponse {
   getX509Certificate() {
+    requireResponse(this);
     return certificateOf(this);
   }
 }

@@ -5,12 +5,18 @@ const { COMPRESS, kindOf, toData } = require('./data');
 const { requireArguments, requireFunction } = require('./errors');
 const native = require('./native');
 const { makeNativeLike } = require('./nativeLike');
+const { failReceiver } = require('./receiver');
 const { GENERATION, SLOT, VALUE, registers } = require('./registers');
 
 // What a message is sent as. Of whole messages the number is whether they are binary.
 const FIRST = 2;
 const MIDDLE = 4;
 const LAST = 5;
+
+/** Throws for a method that is called on anything else. */
+let requireWebSocket;
+/** Sends a message as one of a kind, and gives what became of it. No private method, which each WebSocket would know. */
+let sendAs;
 
 class WebSocket {
   // Two small integers and nothing else: the memory of an idle WebSocket is what this project exists for.
@@ -23,108 +29,136 @@ class WebSocket {
   }
 
   send(message, isBinary, compress) {
+    requireWebSocket(this);
     requireArguments(1, arguments.length);
-    return this.#send(message, kindOf(isBinary, compress));
+    return sendAs(this, message, kindOf(isBinary, compress));
   }
 
   sendFirstFragment(message, isBinary, _compress) {
+    requireWebSocket(this);
     requireArguments(1, arguments.length);
-    return this.#send(message, FIRST + (isBinary ? 1 : 0));
+    return sendAs(this, message, FIRST + (isBinary ? 1 : 0));
   }
 
   sendFragment(message, _compress) {
+    requireWebSocket(this);
     requireArguments(1, arguments.length);
-    return this.#send(message, MIDDLE);
+    return sendAs(this, message, MIDDLE);
   }
 
   sendLastFragment(message, _compress) {
+    requireWebSocket(this);
     requireArguments(1, arguments.length);
-    return this.#send(message, LAST);
+    return sendAs(this, message, LAST);
   }
 
   ping(message) {
+    requireWebSocket(this);
     return native.webSocketPing(this.#slot, this.#generation, toData(message));
   }
 
   end(code, shortMessage) {
+    requireWebSocket(this);
     native.webSocketEnd(this.#slot, this.#generation, code, toData(shortMessage));
   }
 
   close() {
+    requireWebSocket(this);
     native.webSocketClose(this.#slot, this.#generation);
   }
 
   getBufferedAmount() {
+    requireWebSocket(this);
     return native.webSocketBufferedAmount(this.#slot, this.#generation);
   }
 
   getRemoteAddress() {
+    requireWebSocket(this);
     return native.webSocketAddress(this.#slot, this.#generation, false, false);
   }
 
   getRemoteAddressAsText() {
+    requireWebSocket(this);
     return native.webSocketAddress(this.#slot, this.#generation, false, true);
   }
 
   getRemotePort() {
+    requireWebSocket(this);
     return native.webSocketPort(this.#slot, this.#generation, false);
   }
 
   getUserData() {
+    requireWebSocket(this);
     return this;
   }
 
   subscribe(topic) {
+    requireWebSocket(this);
     native.webSocketSubscribe(this.#slot, this.#generation, toData(topic));
     return true;
   }
 
   unsubscribe(topic) {
+    requireWebSocket(this);
     return native.webSocketUnsubscribe(this.#slot, this.#generation, toData(topic));
   }
 
   unsubscribeAll() {
+    requireWebSocket(this);
     native.webSocketUnsubscribeAll(this.#slot, this.#generation);
     return true;
   }
 
   isSubscribed(topic) {
+    requireWebSocket(this);
     return native.webSocketIsSubscribed(this.#slot, this.#generation, toData(topic));
   }
 
   getTopics() {
+    requireWebSocket(this);
     return native.webSocketTopics(this.#slot, this.#generation);
   }
 
   publish(topic, message, isBinary, compress) {
+    requireWebSocket(this);
     requireArguments(2, arguments.length);
     const [name, data] = [toData(topic), toData(message)];
     return native.webSocketPublish(this.#slot, this.#generation, name, data, kindOf(isBinary, compress));
   }
 
   pause() {
+    requireWebSocket(this);
     native.webSocketPause(this.#slot, this.#generation);
     return this;
   }
 
   resume() {
+    requireWebSocket(this);
     native.webSocketResume(this.#slot, this.#generation);
     return this;
   }
 
   cork(callback) {
+    requireWebSocket(this);
     requireFunction(callback);
     runCorked(this.#slot, native.webSocketCork(this.#slot, this.#generation), callback);
     return this;
   }
 
-  #send(message, kind) {
-    registers[SLOT] = this.#slot;
-    registers[GENERATION] = this.#generation;
-    registers[VALUE] = kind;
-    if (typeof message === 'string' && kind < COMPRESS) native.webSocketSendText(message);
-    else native.webSocketSend(toData(message));
-    return registers[VALUE];
+  static {
+    sendAs = (ws, message, kind) => {
+      registers[SLOT] = ws.#slot;
+      registers[GENERATION] = ws.#generation;
+      registers[VALUE] = kind;
+      if (typeof message === 'string' && kind < COMPRESS) native.webSocketSendText(message);
+      else native.webSocketSend(toData(message));
+      return registers[VALUE];
+    };
+    requireWebSocket = (value) => {
+      if (typeof value !== 'object' || value === null || !(#slot in value)) {
+        failReceiver(value, 'uWS.WebSocket', 'ws.send(message)');
+      }
+    };
   }
 }
 
