@@ -22,7 +22,8 @@ const { size } = fs.fstatSync(film);
 uWS
   .App()
   .get('/film', (res, req) => {
-    const range = parseRange(req.getHeader('range'));
+    // A range of what the client knows by a tag or a time is none of ours, for we give neither (RFC 9110 section 13.1.5).
+    const range = req.getHeader('if-range') === '' ? parseRange(req.getHeader('range')) : undefined;
     if (range === null) {
       res.writeStatus('416 Range Not Satisfiable').writeHeader('Content-Range', `bytes */${size}`).end();
       return;
@@ -96,7 +97,7 @@ function send(res, first, length) {
  * @param {string} header
  */
 function parseRange(header) {
-  const [, from = '', to = ''] = /^bytes=(\d*)-(\d*)$/.exec(header) ?? [];
+  const [, from = '', to = ''] = /^bytes=(\d*)-(\d*)$/i.exec(header) ?? [];
   if (from === '' && to === '') return undefined;
   // Without a beginning it is the last so many bytes.
   const first = from === '' ? Math.max(size - Number(to), 0) : Number(from);

@@ -14,8 +14,9 @@ uWS
   .App()
   // All headers of the request. The request is valid only until the handler returns: copy what you need later.
   .get('/', (res, req) => {
+    // Without a prototype, since a client may name a header `constructor` or `__proto__`.
     /** @type {Record<string, string>} */
-    const headers = {};
+    const headers = Object.create(null);
     req.forEach((name, value) => {
       // Names are in lower case. One that comes several times is several calls.
       headers[name] = name in headers ? `${headers[name]}, ${value}` : value;

@@ -6,7 +6,7 @@
 //   400 Bad Request                      what cannot be read; no Host; a length that is none, or two
 //   413 Content Too Large                a longer body than maxBodySize
 //   431 Request Header Fields Too Large  more of them than maxHeaderSize, or more than 100
-//   505 HTTP Version Not Supported       what does not begin as HTTP/1.1 does
+//   505 HTTP Version Not Supported       a version other than HTTP/1.1 and 1.0
 //
 // The others get to a route, and how to refuse them is the program's affair. Here that is a problem in JSON (RFC 9457).
 //

@@ -42,7 +42,7 @@ app
     const name = users.get(req.getParameter('id') ?? '');
     // Passes the request on to the next route that matches, which is the one for 404 below.
     if (name === undefined) req.setYield(true);
-    else res.end(`${name}\n`);
+    else send(res, name);
   })
   .del('/users/:id', (res, req) => {
     if (users.delete(req.getParameter('id') ?? '')) res.writeStatus('204 No Content').endWithoutBody();
@@ -50,11 +50,11 @@ app
   })
   // Parameters can be had by name or by number.
   .get('/flights/:from/:to', (res, req) => {
-    res.end(`From ${req.getParameter(0)} to ${req.getParameter('to')}\n`);
+    send(res, `From ${req.getParameter(0)} to ${req.getParameter('to')}`);
   })
   // A * stands for the rest of the path, however many segments that has.
   .get('/archive/*', (res, req) => {
-    res.end(`In the archive: ${req.getUrl().slice('/archive/'.length)}\n`);
+    send(res, `In the archive: ${req.getUrl().slice('/archive/'.length)}`);
   })
   // Works once: null removes the route, also from within its own handler.
   .get('/invitation', (res) => {
@@ -62,7 +62,7 @@ app
     res.end('You are the one.\n');
   })
   .any('/*', (res, req) => {
-    res.writeStatus('404 Not Found').end(`There is no ${req.getUrl()} for ${req.getMethod().toUpperCase()}.\n`);
+    send(res.writeStatus('404 Not Found'), `There is no ${req.getUrl()} for ${req.getMethod().toUpperCase()}.`);
   })
   .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket, error) => {
     if (listenSocket) {
@@ -72,3 +72,16 @@ app
       process.exitCode = 1;
     }
   });
+
+/**
+ * Answers with what somebody has sent. Without its type a browser guesses, and might find a page with scripts.
+ *
+ * @param {import('../dist/uws.js').HttpResponse} res
+ * @param {string} text
+ */
+function send(res, text) {
+  res
+    .writeHeader('Content-Type', 'text/plain; charset=utf-8')
+    .writeHeader('X-Content-Type-Options', 'nosniff')
+    .end(`${text}\n`);
+}

@@ -36,7 +36,7 @@ const TYPES = new Map(
 const ABSENT = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EACCES'];
 
 /** @typedef {import('../dist/uws.js').HttpResponse} HttpResponse */
-/** @typedef {{ address: string, names: string[], isHead: boolean, knownTag: string, knownTime: string }} Wanted */
+/** @typedef {{ address: string, query: string, names: string[], isHead: boolean, knownTag: string, knownTime: string }} Wanted */
 
 uWS
   .App()
@@ -64,6 +64,8 @@ async function handle(res, req) {
   res.onAborted(() => leaving.abort());
   const wanted = {
     address: req.getUrl(),
+    // With its question mark; undefined without one, whatever the type says.
+    query: req.getQuery() === undefined ? '' : `?${req.getQuery()}`,
     names: parse(req.getUrl()),
     isHead: req.getMethod() === 'head',
     knownTag: req.getHeader('if-none-match'),
@@ -132,12 +134,13 @@ async function open(names) {
  * @param {fs.promises.FileHandle} file
  * @param {AbortSignal} signal
  */
-async function answer(res, { address, names, isHead, knownTag, knownTime }, file, signal) {
+async function answer(res, { address, query, names, isHead, knownTag, knownTime }, file, signal) {
   const stats = await file.stat();
   if (signal.aborted) return;
   if (!stats.isFile()) {
-    // With a slash at the end, so that relative links of its page lead into the folder.
-    if (stats.isDirectory()) refuse(res, '301 Moved Permanently', { Location: `${address}/` });
+    // With a slash at the end, so that relative links of its page lead into the folder. (No name is empty, so the address
+    // cannot begin with two slashes, which would lead to another host.)
+    if (stats.isDirectory()) refuse(res, '301 Moved Permanently', { Location: `${address}/${query}` });
     else refuse(res, '404 Not Found');
     return;
   }

@@ -69,6 +69,13 @@ describe('StaticFileServer', ours, () => {
     const { example } = await start(t, { 'docs/index.html': '', 'other/a.txt': '' });
     const { status, headers } = await get(`${example.url}/docs`);
     assert.deepEqual([status, headers.get('location')], [301, '/docs/']);
+    for (const query of ['?', '?a=b&c=%2F', '?a=//x?y']) {
+      const { head } = await fetchRaw(example.port, `/docs${query}`);
+      assert.match(head, new RegExp(`\r\nLocation: /docs/${query.replaceAll('?', '\\?')}\r\n`));
+    }
+    for (const address of ['//docs', '/%2Fdocs', '/docs//', '//evil.example/docs']) {
+      assert.equal((await fetchRaw(example.port, address)).status, 404, address);
+    }
     assert.equal((await get(`${example.url}/other/`)).status, 404, 'there is no list of files');
     // To a browser this would be another host.
     assert.equal((await fetchRaw(example.port, '//docs')).status, 404);

@@ -5,7 +5,7 @@
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
 const { RawSocket } = require('../support/RawSocket.js');
-const { request } = require('../support/http.js');
+const { fetch: fetchRaw, request } = require('../support/http.js');
 const { ours } = require('../support/uws.js');
 const { Example } = require('./Example.js');
 
@@ -61,6 +61,17 @@ describe('Router', ours, () => {
     }
   });
 
+  it('gives what others have sent as text, which is no page to a browser', async (t) => {
+    const { url, port } = await Example.start(t, 'Router.js');
+    await answer(`${url}/users?name=%3Cscript%3E`, { method: 'POST' });
+    for (const target of ['/users/3', '/flights/<b>/<i>', '/archive/<b>', '/<script>']) {
+      const { body, headers } = await fetchRaw(port, target);
+      assert.match(body, /</, target);
+      assert.equal(headers['content-type'], 'text/plain; charset=utf-8');
+      assert.equal(headers['x-content-type-options'], 'nosniff');
+    }
+  });
+
   it('has an invitation for one', async (t) => {
     const { url } = await Example.start(t, 'Router.js');
     assert.equal((await answer(`${url}/invitation`)).body, 'You are the one.\n');
@@ -75,6 +86,9 @@ describe('Headers', ours, () => {
     client.write(request('/', { headers: ['X-One: 1', 'X-TWO: 2', 'x-two: 3'] }));
     const { body } = await client.readResponse();
     assert.deepEqual(JSON.parse(body), { host: 'localhost', 'x-one': '1', 'x-two': '2, 3' });
+    client.write(request('/', { headers: ['constructor: a', '__proto__: b'] }));
+    const odd = (await client.readResponse()).body.replace(/\s/g, '');
+    assert.equal(odd, '{"host":"localhost","constructor":"a","__proto__":"b"}');
     client.destroy();
   });
 

@@ -146,6 +146,7 @@ describe('FileStreaming', ours, () => {
     for (const [range, first, end] of [
       ['bytes=0-0', 0, 1],
       ['bytes=1-70000', 1, 70001],
+      ['BYTES=5-6', 5, 7],
       ['bytes=65536-', 65536, SIZE],
       [`bytes=${SIZE - 1}-`, SIZE - 1, SIZE],
       [`bytes=10-${SIZE * 2}`, 10, SIZE],
@@ -165,6 +166,9 @@ describe('FileStreaming', ours, () => {
       const { response } = await get(example, range);
       assert.deepEqual([response.status, response.headers.get('content-range')], [416, 'bytes */1000'], range);
     }
+    const known = await fetch(`${example.url}/film`, { headers: { Range: 'bytes=0-0', 'If-Range': '"another"' } });
+    assert.equal(known.status, 200, 'a range of another film');
+    assert.ok(film.equals(Buffer.from(await known.arrayBuffer())));
     for (const range of ['bytes=-', 'bytes=9-1', 'bytes=x-y', 'lines=1-2', 'bytes=0-1,5-6']) {
       const { response, body } = await get(example, range);
       assert.equal(response.status, 200, range);
