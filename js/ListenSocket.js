@@ -1,5 +1,6 @@
 'use strict';
 
+const { noteClosed } = require('./cluster');
 const { fail } = require('./errors');
 const native = require('./native');
 
@@ -20,7 +21,9 @@ class ListenSocket {
   }
 
   [CLOSE]() {
-    native.closeListener(numberOf(this));
+    const listener = numberOf(this);
+    native.closeListener(listener);
+    noteClosed(listener);
   }
 
   [LOCAL_PORT]() {

@@ -2,8 +2,10 @@
 
 const { getSystemErrorMap } = require('node:util');
 
+const { noteListening } = require('./cluster');
 const { errorOf } = require('./errors');
 const { listenToken } = require('./ListenSocket');
+const native = require('./native');
 
 // What `listen` and `listen_unix` are given, and what they tell their callbacks.
 
@@ -45,17 +47,22 @@ function listenOnPort(callback, { host, port }, listen) {
     return;
   }
   const listener = listen(number);
-  if (listener >= 0) callback(listenToken(listener));
-  else if (isOfLookup(listener)) callback(false, lookupError(listener, textOf(host)));
+  if (listener >= 0) {
+    noteListening(listener, textOf(host), native.localPort(listener));
+    callback(listenToken(listener));
+  } else if (isOfLookup(listener)) callback(false, lookupError(listener, textOf(host)));
   else callback(false, listenError(listener, textOf(host) || '::', number));
 }
 
 /** The same for a path. */
 function listenOnPath(callback, path, listen) {
-  const listener = listen();
-  if (listener >= 0) callback(listenToken(listener));
   // Node's servers have this port then.
-  else callback(false, listenError(listener, textOf(path), -1));
+  const port = -1;
+  const listener = listen();
+  if (listener >= 0) {
+    noteListening(listener, textOf(path), port);
+    callback(listenToken(listener));
+  } else callback(false, listenError(listener, textOf(path), port));
 }
 
 // Errors of the system, with the texts and properties that those of Node's servers have.

@@ -1,0 +1,42 @@
+'use strict';
+
+// What Node's own servers do in a worker process of node:cluster: its primary hears that it listens, and a worker that is
+// disconnected listens no longer. Workers share a port by the system, as threads do, and not by the primary.
+
+const { isIP } = require('node:net');
+const { isMainThread } = require('node:worker_threads');
+
+const native = require('./native');
+
+/** By number, the sockets that listen in a worker process. */
+const listeners = new Set();
+
+/** This process as a worker of a cluster that can still talk to its primary, or undefined. */
+function workerOf() {
+  // Without a channel to a parent there is no need to load the module.
+  if (!isMainThread || !process.connected) return undefined;
+  return require('node:cluster').worker;
+}
+
+function noteListening(listener, address, port) {
+  const worker = workerOf();
+  if (worker === undefined) return;
+  if (listeners.size === 0) worker.once('disconnect', closeAll);
+  listeners.add(listener);
+  const addressType = port < 0 ? -1 : isIP(address) || 4;
+  const info = { addressType, address: address === '' ? null : address, port, fd: undefined };
+  // The message with which Node's servers tell the primary; should there be another one day, this one has no effect.
+  process.send({ cmd: 'NODE_CLUSTER', act: 'listening', ...info });
+  worker.emit('listening', info);
+}
+
+function noteClosed(listener) {
+  listeners.delete(listener);
+}
+
+function closeAll() {
+  for (const listener of listeners) native.closeListener(listener);
+  listeners.clear();
+}
+
+module.exports = { noteClosed, noteListening };
