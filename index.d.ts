@@ -87,7 +87,7 @@ export interface AppOptions {
   idleTimeout?: number;
 
   /**
-   * Whether connections may begin with a header of the PROXY protocol, version 2, which says where they come from; see
+   * Whether connections may begin with a header of the PROXY protocol, version 1 or 2, which says where they come from; see
    * {@link HttpResponse.getProxiedRemoteAddress}. Connections without the header are taken too, so anybody who can
    * connect can claim any address: turn it on where only the proxy can.
    *

@@ -425,17 +425,20 @@ describe('options that have no effect here', () => {
 
 describe('proxyProtocol of an SSLApp', ours, () => {
   const header = Buffer.from('0d0a0d0a000d0a515549540a2111000cc0000201c63364071f9001bb', 'hex');
+  const line = Buffer.from('PROXY TCP4 192.0.2.1 198.51.100.7 8080 443\r\n');
   const source = (res) =>
     res.end(Buffer.concat([Buffer.from(res.getProxiedRemoteAddressAsText()), Buffer.from(' ok')]));
 
   it('has the header of a proxy before the handshake, wherever it is cut, or none', async (t) => {
     const { port } = serveSecure(t, (app) => app.get('/*', source), { ...ORDINARY, proxyProtocol: true });
-    for (let cut = 0; cut <= header.length; cut += 1) {
-      const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
-      socket.write(header.subarray(0, cut));
-      await turn();
-      socket.write(header.subarray(cut));
-      assert.equal((await getSecure(port, { socket })).body, '192.0.2.1 ok');
+    for (const bytes of [header, line]) {
+      for (let cut = 0; cut <= bytes.length; cut += 1) {
+        const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
+        socket.write(bytes.subarray(0, cut));
+        await turn();
+        socket.write(bytes.subarray(cut));
+        assert.equal((await getSecure(port, { socket })).body, '192.0.2.1 ok');
+      }
     }
     assert.equal((await getSecure(port)).body, ' ok');
   });
@@ -445,7 +448,9 @@ describe('proxyProtocol of an SSLApp', ours, () => {
     bad[12] = 0x51;
     for (const [proxyProtocol, bytes] of [
       [true, bad],
+      [true, Buffer.from('PROXY TCP4 192.0.2.1 198.51.100.7 8080\r\n')],
       [false, header],
+      [false, line],
     ]) {
       const { port } = serveSecure(t, ok, { ...ORDINARY, proxyProtocol });
       const socket = net.connect({ port, host: '127.0.0.1' });

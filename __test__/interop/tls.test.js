@@ -92,6 +92,14 @@ describe('curl', { skip: reasonToSkip('curl') }, () => {
     assert.match(stderr, /ALPN: server accepted http\/1\.1/);
   });
 
+  it('says like a proxy where it comes from, before the handshake', ours, async (t) => {
+    const source = (res) => res.end(res.getProxiedRemoteAddressAsText());
+    const options = { ...files(ordinary), proxyProtocol: true };
+    const proxied = serveSecure(t, (app) => app.get('/', source), options);
+    const { stdout } = await curl('--haproxy-protocol', '--ipv4', `https://localhost:${proxied.port}/`);
+    assert.equal(stdout, '127.0.0.1');
+  });
+
   it('uses a connection again', async () => {
     const url = `https://localhost:${port}/certificate`;
     const { stdout } = await curl('--write-out', '%{num_connects}\n', url, url, url);

@@ -1,7 +1,15 @@
-//! The header that a proxy puts before a connection to say who is at its other end: version 2 of the PROXY
-//! protocol that comes from `HAProxy`. Version 1, which is text, is not read.
+//! The header that a proxy puts before a connection to say who is at its other end: the PROXY protocol that comes from
+//! `HAProxy`, version 1, which is a line of text, and version 2.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+/// What a header of version 1 begins with (section 2.1). A request may have such a method; where proxies are allowed, it has
+/// not.
+const START: &[u8] = b"PROXY ";
+
+/// Bytes of the longest line that section 2.1 allows, CRLF included.
+const MAX_LINE: usize = 107;
 
 /// `\r\n\r\n\0\r\nQUIT\n`: no HTTP request begins so (section 2.2).
 const SIGNATURE: &[u8; 12] = b"\x0D\x0A\x0D\x0A\x00\x0D\x0A\x51\x55\x49\x54\x0A";
@@ -40,6 +48,9 @@ pub enum ProxyPrefix {
 impl ProxyPrefix {
     /// Looks for a header at the start of `input`.
     pub fn parse(input: &[u8]) -> Result<Self, InvalidProxyHeader> {
+        if input.first() == START.first() {
+            return parse_line(input);
+        }
         let common = input.len().min(SIGNATURE.len());
         if input[..common] != SIGNATURE[..common] {
             return Ok(Self::Absent);
@@ -59,6 +70,50 @@ impl ProxyPrefix {
         };
         Ok(Self::Complete(ProxyHeader { source, length: FIXED_LEN + length }))
     }
+}
+
+/// Looks for a header of version 1: `"PROXY " ( "TCP4" / "TCP6" ) SP source SP destination SP port SP port CRLF`, or
+/// `"PROXY UNKNOWN" *OCTET CRLF`.
+fn parse_line(input: &[u8]) -> Result<ProxyPrefix, InvalidProxyHeader> {
+    let common = input.len().min(START.len());
+    if input[..common] != START[..common] {
+        return Ok(ProxyPrefix::Absent);
+    }
+    let line = &input[..input.len().min(MAX_LINE)];
+    let Some(end) = line.iter().position(|byte| *byte == b'\n') else {
+        // What has no end within the limit has none.
+        return if line.len() < MAX_LINE { Ok(ProxyPrefix::Incomplete) } else { Err(InvalidProxyHeader) };
+    };
+    let text = line[..end].strip_suffix(b"\r").and_then(|line| line.strip_prefix(START)).ok_or(InvalidProxyHeader)?;
+    let mut words = text.split(|byte| *byte == b' ');
+    let source = match words.next() {
+        // "The receiver must ignore anything presented before the CRLF" behind it.
+        Some(b"UNKNOWN") => None,
+        Some(b"TCP4") => Some(addresses::<Ipv4Addr>(words)?),
+        Some(b"TCP6") => Some(addresses::<Ipv6Addr>(words)?),
+        _ => return Err(InvalidProxyHeader),
+    };
+    Ok(ProxyPrefix::Complete(ProxyHeader { source, length: end + 1 }))
+}
+
+/// The source among `source SP destination SP source-port SP destination-port`, all of which have to be valid.
+fn addresses<'l, A: FromStr + Into<IpAddr>>(
+    mut words: impl Iterator<Item = &'l [u8]>,
+) -> Result<SocketAddr, InvalidProxyHeader> {
+    let mut word = || words.next().and_then(|word| str::from_utf8(word).ok()).ok_or(InvalidProxyHeader);
+    let mut address = || word()?.parse::<A>().map_err(|_| InvalidProxyHeader);
+    let (source, _destination) = (address()?, address()?);
+    let mut port = || {
+        let digits = word()?;
+        // "Heading zeroes are not permitted", nor is the sign that `parse` takes.
+        let is_plain = digits == "0" || digits.starts_with(|digit| matches!(digit, '1'..='9'));
+        digits.parse::<u16>().ok().filter(|_| is_plain).ok_or(InvalidProxyHeader)
+    };
+    let (source_port, _destination_port) = (port()?, port()?);
+    if words.next().is_some() {
+        return Err(InvalidProxyHeader);
+    }
+    Ok(SocketAddr::new(source.into(), source_port))
 }
 
 /// The first of the two addresses. What follows them is not for us.
@@ -139,8 +194,69 @@ mod tests {
     #[test]
     fn what_does_not_begin_so_is_none() {
         assert_eq!(parse(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"), Ok(ProxyPrefix::Absent));
-        assert_eq!(parse(b"PROXY TCP4 192.0.2.1 198.51.100.7 1 2\r\n"), Ok(ProxyPrefix::Absent));
+        assert_eq!(parse(b"POST / HTTP/1.1\r\nHost: h\r\n\r\n"), Ok(ProxyPrefix::Absent));
+        assert_eq!(parse(b"PROPFIND / HTTP/1.1\r\nHost: h\r\n\r\n"), Ok(ProxyPrefix::Absent));
+        assert_eq!(ProxyPrefix::parse(b"PROXY\r\n"), Ok(ProxyPrefix::Absent));
         assert_eq!(ProxyPrefix::parse(b"\r\n\r\nGET"), Ok(ProxyPrefix::Absent));
+    }
+
+    #[test]
+    fn the_source_in_a_line_of_text() {
+        for (line, source) in [
+            ("TCP4 192.0.2.1 198.51.100.7 8080 443", Some("192.0.2.1:8080")),
+            ("TCP4 255.255.255.255 255.255.255.255 65535 65535", Some("255.255.255.255:65535")),
+            ("TCP4 0.0.0.0 0.0.0.0 0 0", Some("0.0.0.0:0")),
+            ("TCP6 2001:db8::1 ::1 8080 443", Some("[2001:db8::1]:8080")),
+            (
+                "TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:FFFF ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535",
+                Some("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"),
+            ),
+            ("TCP6 ::ffff:192.0.2.1 :: 1 2", Some("[::ffff:192.0.2.1]:1")),
+            ("UNKNOWN", None),
+            ("UNKNOWN ffff::1 \u{e9} what ever", None),
+        ] {
+            let source = source.map(|source| source.parse().expect("an address"));
+            assert_eq!(source_of(format!("PROXY {line}\r\n").as_bytes()), source, "{line}");
+        }
+    }
+
+    #[test]
+    fn malformed_lines_are_refused() {
+        for line in [
+            "TCP4 192.0.2.1 198.51.100.7 8080\r\n",
+            "TCP4 192.0.2.1 198.51.100.7 8080 443 1\r\n",
+            "TCP4 192.0.2.1 198.51.100.7 8080 443 \r\n",
+            "TCP4  192.0.2.1 198.51.100.7 8080 443\r\n",
+            "TCP4\t192.0.2.1 198.51.100.7 8080 443\r\n",
+            "TCP4 192.0.2.1 198.51.100.7 8080 443\n",
+            "TCP4 192.0.2.1 198.51.100.7 8080 443\r \r\n",
+            "TCP4 192.0.2.01 198.51.100.7 8080 443\r\n",
+            "TCP4 192.0.2.256 198.51.100.7 8080 443\r\n",
+            "TCP4 192.0.2.1 198.51.100 8080 443\r\n",
+            "TCP4 192.0.2.1 198.51.100.7 08080 443\r\n",
+            "TCP4 192.0.2.1 198.51.100.7 +8080 443\r\n",
+            "TCP4 192.0.2.1 198.51.100.7 -1 443\r\n",
+            "TCP4 192.0.2.1 198.51.100.7 65536 443\r\n",
+            "TCP4 192.0.2.1 198.51.100.7 8080 00\r\n",
+            "TCP4 2001:db8::1 ::1 8080 443\r\n",
+            "TCP6 192.0.2.1 198.51.100.7 8080 443\r\n",
+            "TCP6 2001:db8::1::2 ::1 8080 443\r\n",
+            "TCP6 [::1] ::1 8080 443\r\n",
+            "TCP5 192.0.2.1 198.51.100.7 8080 443\r\n",
+            "tcp4 192.0.2.1 198.51.100.7 8080 443\r\n",
+            "UNKNOWNX\r\n",
+            "UDP4 192.0.2.1 198.51.100.7 8080 443\r\n",
+            "\r\n",
+            "/ HTTP/1.1\r\n",
+        ] {
+            assert_eq!(parse(format!("PROXY {line}").as_bytes()), Err(InvalidProxyHeader), "{line:?}");
+        }
+        // The longest line, and what is longer, or never ends.
+        let unknown = |length: usize| format!("PROXY UNKNOWN {}\r\n", "x".repeat(length - "PROXY UNKNOWN \r\n".len()));
+        assert_eq!(source_of(unknown(MAX_LINE).as_bytes()), None);
+        assert_eq!(parse(unknown(MAX_LINE + 1).as_bytes()), Err(InvalidProxyHeader));
+        assert_eq!(ProxyPrefix::parse(&unknown(2 * MAX_LINE).as_bytes()[..MAX_LINE - 1]), Ok(ProxyPrefix::Incomplete));
+        assert_eq!(ProxyPrefix::parse(&unknown(2 * MAX_LINE).as_bytes()[..MAX_LINE]), Err(InvalidProxyHeader));
     }
 
     #[test]
