@@ -109,7 +109,7 @@ class TemplatedApp {
     requireApp(this);
     refuseArguments('filter', 1, arguments);
     requireFunction(handler);
-    this.#filters.push(new Scope().bind(handler));
+    this.#filters.push(new Scope().bindAlone(handler));
     if (this.#filters.length === 1) {
       native.setFilter(this.#app, (slot, generation, count) => {
         // Of a connection that has gone there is nothing to ask, and no reason to fail whoever asks.
@@ -144,7 +144,7 @@ class TemplatedApp {
     requireApp(this);
     refuseArguments('missingServerName', 1, arguments);
     requireFunction(handler);
-    if (this.#isSecure) native.setMissingServerName(this.#app, new Scope().bind(handler));
+    if (this.#isSecure) native.setMissingServerName(this.#app, new Scope().bindAlone(handler));
     return this;
   }
 
@@ -243,14 +243,14 @@ function toRoute(handler, Response) {
 // were registered.
 
 function tellRequest(handler, Response) {
-  const run = new Scope().bind(handler);
+  const run = new Scope().bindAlone(handler);
   return (slot, generation, serial) => {
     watch(run(responseAt(slot, generation, Response), new HttpRequest(serial)), slot, generation);
   };
 }
 
 function tellUpgrade(scope, handler, Response) {
-  const run = scope.bind(handler);
+  const run = scope.bindAlone(handler);
   return (slot, generation, serial, behavior) => {
     const res = responseAt(slot, generation, Response);
     watch(run(res, new HttpRequest(serial), new SocketContext(behavior)), slot, generation);
@@ -260,13 +260,16 @@ function tellUpgrade(scope, handler, Response) {
 function tellOpen(scope, handler, Socket) {
   // The form of 2019, when there was no upgrade handler: the request is valid in `open`.
   const wantsRequest = handler !== undefined && handler.length >= 2;
-  const run = handler && scope.bind(handler);
+  const run = handler && scope.bindAlone(handler);
+  // By `upgrade` it is told inside of another handler.
+  const runInside = handler && scope.bind(handler);
   // Without a serial it was `upgrade` that opened it, with data of the user's.
   return (slot, generation, serial, properties) => {
     const ws = new Socket(slot, generation);
     connections[slot] = ws;
     if (properties !== undefined) addProperties(ws, properties);
-    if (wantsRequest && serial !== null) run(ws, new HttpRequest(serial));
+    if (serial === null) runInside?.(ws);
+    else if (wantsRequest) run(ws, new HttpRequest(serial));
     else run?.(ws);
   };
 }

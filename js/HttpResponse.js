@@ -8,7 +8,7 @@ const { watch } = require('./failure');
 const native = require('./native');
 const { makeNativeLike } = require('./nativeLike');
 const { failReceiver } = require('./receiver');
-const { bind } = require('./scope');
+const { attach, attachAlone } = require('./scope');
 const { contextOf } = require('./SocketContext');
 const { warnUncorked, warnWritable } = require('./warnings');
 
@@ -145,7 +145,7 @@ class HttpResponse {
     requireResponse(this);
     requireFunction(handler);
     native.responseAwait(this.#slot, this.#generation);
-    this.#attach({ aborted: bind(handler) });
+    this.#attach({ aborted: attach(handler) });
     return this;
   }
 
@@ -153,7 +153,7 @@ class HttpResponse {
     requireResponse(this);
     requireFunction(handler);
     native.responseWantWritable(this.#slot, this.#generation);
-    this.#attach({ writable: bind(handler) });
+    this.#attach({ writable: attachAlone(handler) });
     return this;
   }
 
@@ -161,7 +161,7 @@ class HttpResponse {
     requireResponse(this);
     requireFunction(handler);
     native.responseReceive(this.#slot, this.#generation);
-    const run = bind(handler);
+    const run = attachAlone(handler);
     this.#attach({ data: (chunk, remaining) => run(chunk, remaining === 0) });
     return this;
   }
@@ -170,7 +170,7 @@ class HttpResponse {
     requireResponse(this);
     requireFunction(handler);
     native.responseReceive(this.#slot, this.#generation);
-    const run = bind(handler);
+    const run = attachAlone(handler);
     this.#attach({ data: (chunk, remaining) => run(chunk, remaining < 0 ? UNKNOWN_LENGTH : BigInt(remaining)) });
     return this;
   }
@@ -180,7 +180,7 @@ class HttpResponse {
     requireArguments(2, arguments.length);
     requireFunction(handler);
     native.responseCollect(this.#slot, this.#generation, maxSize);
-    this.#attach({ collected: bind(handler) });
+    this.#attach({ collected: attachAlone(handler) });
     return this;
   }
 

@@ -134,10 +134,12 @@ pub(crate) fn register(env: sys::napi_env, exports: sys::napi_value) -> Result<(
     // SAFETY: the exports object belongs to the initializer's scope.
     let exports = unsafe { Value::from_raw(exports) };
     let failed = |Failed| "a Node-API call failed".to_owned();
+    let async_context = AsyncContext::new(js, "milliways").map_err(failed)?;
+    async_context.resource(js).and_then(|resource| js.define(exports, c"asyncResource", resource)).map_err(failed)?;
     let environment = Box::new(Environment {
         reactor: Reactor::new(Instant::now()).map_err(|error| format!("no epoll instance: {error}"))?,
         env,
-        async_context: AsyncContext::new(js, "milliways").map_err(failed)?,
+        async_context,
         callbacks: RefCell::default(),
         batch: Cell::default(),
         is_running: Cell::new(false),

@@ -622,6 +622,11 @@ impl AsyncContext {
         Ok(Self { env: js.env, raw, resource: Reference::new(js, resource)? })
     }
 
+    /// The resource that executes in its scopes.
+    pub(crate) fn resource<'s>(&self, js: Js<'s>) -> Result<Value<'s>, Failed> {
+        self.resource.value(js)
+    }
+
     /// Opens a callback scope; it must be closed before the handle scope of `js` is.
     pub(crate) fn open(&self, js: Js<'_>) -> Result<CallbackScope, Failed> {
         let resource = self.resource.value(js)?;
