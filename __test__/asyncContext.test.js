@@ -87,6 +87,12 @@ for (const kind of Object.keys(KINDS)) {
             client.write(Buffer.concat([frames.text('a'), frames.ping('b'), frames.pong('c'), frames.text('d')]));
             await client.readFrame();
           }
+          storage.run('outside', () => {
+            sockets[1].send(Buffer.alloc(1 << 24));
+            sockets[1].send('dropped');
+            sockets[1].subscribe('another');
+            if (storage.getStore() !== 'outside') report('lost', 'outside');
+          });
           clients[0].write(frames.text('end'));
           while ((await clients[0].readFrame()).payload.length < 1 << 24);
           for (const client of [http, ...clients]) client.destroy();

@@ -60,7 +60,7 @@ class TemplatedApp {
       behavior,
       tellOpen(scope, open, this.#isSecure ? SSLWebSocket : WebSocket),
       message && tellMessage(scope, message),
-      dropped && tellMessage(scope, dropped),
+      dropped && tellDropped(scope, dropped),
       drain && tellDrain(scope, drain),
       tellClose(scope, close),
       ping && tellControl(scope, ping),
@@ -286,9 +286,13 @@ function addProperties(ws, properties) {
 }
 
 function tellMessage(scope, handler) {
-  return (message) => {
-    noteAsync(scope.run(handler, connections[registers[SLOT]], message, registers[VALUE] !== 0));
-  };
+  const run = scope.bindMessage(handler);
+  return (message) => noteAsync(run(connections[registers[SLOT]], message, registers[VALUE] !== 0));
+}
+
+function tellDropped(scope, handler) {
+  const run = scope.bind(handler);
+  return (message) => noteAsync(run(connections[registers[SLOT]], message, registers[VALUE] !== 0));
 }
 
 function tellDrain(scope, handler) {
