@@ -563,7 +563,8 @@ export interface WebSocketBehavior<UserData = unknown> {
   /**
    * A message to this client was dropped, because more than {@link maxBackpressure} bytes were waiting; `send` has not
    * returned yet, or it was published. The ArrayBuffer is the handler's own, as in {@link message}. Of a message in
-   * parts this is told for each, and `isBinary` counts for the first.
+   * parts this is told for each, and `isBinary` counts for the first. Without this handler nobody looks at what is
+   * dropped, and dropping a long message takes no longer than dropping a short one.
    *
    * While a handler of this runs, none is called for what is dropped: `send` returns 2 in it, and that is all.
    */

@@ -6,7 +6,7 @@ const { EventLog } = require('./support/EventLog.js');
 const { RawSocket } = require('./support/RawSocket.js');
 const frames = require('./support/frames.js');
 const { serve } = require('./support/server.js');
-const { ours } = require('./support/uws.js');
+const { ours, uWS } = require('./support/uws.js');
 const { noConnectionLeft, until } = require('./support/wait.js');
 const { CLOSED, INVALID_DATA, KIBIBYTE, MEBIBYTE, ECHO, connectLogged } = require('./support/websocket.js');
 
@@ -236,6 +236,38 @@ describe('back pressure', () => {
     assert.equal(ws.getBufferedAmount(), 0);
     assert.equal(ws.send('again'), 1);
     assert.equal(await client.readText(), 'again');
+  });
+
+  it('has a message that is dropped cost the same whatever its length', ours, async (t) => {
+    const { app, client, ws } = await connectLogged(t, {
+      maxBackpressure: KIBIBYTE,
+      compression: uWS.SHARED_COMPRESSOR,
+    });
+    client.pause();
+    ws.subscribe('topic');
+    while (ws.send(Buffer.alloc(MEBIBYTE), true) !== 2);
+    assert.equal(ws.sendFirstFragment('dropped'), 2);
+    const binary = new Uint8Array(64 * MEBIBYTE);
+    const text = '\u20ac'.repeat(32 * MEBIBYTE);
+    const began = performance.now();
+    for (let i = 0; i < 100; i += 1) {
+      for (const message of [binary, text]) {
+        assert.equal(ws.sendFragment(message), 2);
+        assert.equal(ws.ping(message), 2);
+        assert.equal(app.publish('topic', message, true), true);
+      }
+    }
+    assert.equal(ws.sendLastFragment(binary), 2);
+    for (let i = 0; i < 100; i += 1) {
+      for (const message of [binary, text]) {
+        assert.equal(ws.send(message, true), 2);
+        assert.equal(ws.send(message, true, true), 2);
+        assert.equal(ws.send(message), 2);
+      }
+    }
+    // To copy or to encode one of them takes some hundredths of a second.
+    assert.ok(performance.now() - began < 5000);
+    client.reset();
   });
 
   it('above maxBackpressure makes send give 2 and dropped run, and the rest arrives', async (t) => {

@@ -1,7 +1,7 @@
 'use strict';
 
 const { runCorked } = require('./cork');
-const { COMPRESS, kindOf, toData } = require('./data');
+const { kindOf, toData } = require('./data');
 const { requireArguments, requireFunction } = require('./errors');
 const native = require('./native');
 const { makeNativeLike } = require('./nativeLike');
@@ -150,7 +150,7 @@ class WebSocket {
       registers[SLOT] = ws.#slot;
       registers[GENERATION] = ws.#generation;
       registers[VALUE] = kind;
-      if (typeof message === 'string' && kind < COMPRESS) native.webSocketSendText(message);
+      if (typeof message === 'string') native.webSocketSendText(message);
       else native.webSocketSend(toData(message));
       return registers[VALUE];
     };

@@ -90,7 +90,11 @@ pub(crate) fn publish<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (app, environment) = (AppId(call.u32(0)?), call.environment);
     let topic = call.bytes(1)?;
     let Kind { opcode, compress, .. } = Kind::of(call.u32(3)?);
-    let published = call.with_bytes(2, |reactor, message| reactor.publish(app, &topic, opcode, message, compress))?;
+    let published = if call.is_long_text(2)? && environment.reactor.drops_published(app, &topic) {
+        true
+    } else {
+        call.with_bytes(2, |reactor, message| reactor.publish(app, &topic, opcode, message, compress))?
+    };
     environment.tell_dropped();
     Ok(Some(call.js.boolean(published)?))
 }
@@ -107,7 +111,7 @@ pub(crate) fn num_subscribers<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 14>) -> Returned<'s> {
     let environment = call.environment;
     let (app, domain, pattern) = (AppId(call.u32(0)?), DomainId(call.u32(1)?), call.text(2)?);
-    let settings = websocket_settings(call.js, call.arguments[3])?;
+    let mut settings = websocket_settings(call.js, call.arguments[3])?;
     let text_as_string = call.js.to_bool(call.js.get(call.arguments[3], c"textAsString")?)?;
     let callback = |index: usize| Callback::new(call.js, call.arguments[index]);
     let callbacks = BehaviorCallbacks {
@@ -123,6 +127,7 @@ pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 14>) -> Returned<'s> {
         scope: if call.bool(13)? { Scope::Own } else { Scope::Batch },
         text_as_string,
     };
+    settings.tells_dropped = callbacks.dropped.is_some();
     let behavior = environment.reactor.add_behavior(app, settings, callbacks.upgrade.is_some());
     let behaviors = &mut environment.callbacks.borrow_mut().behaviors;
     debug_assert_eq!(behaviors.len(), behavior.0 as usize);

@@ -105,6 +105,13 @@ impl<'s, const N: usize> Call<'s, N> {
         self.with_bytes(index, |_, bytes| bytes.to_vec())
     }
 
+    /// Whether it is a string that takes longer to encode than it takes to find out whether that is needed.
+    pub(crate) fn is_long_text(&self, index: usize) -> Result<bool, Error> {
+        const LONG: usize = 16 * 1024;
+
+        Ok(self.js.string_length(self.arguments[index])?.is_some_and(|length| length >= LONG))
+    }
+
     /// Text or data that must be there, as text.
     pub(crate) fn text(&self, index: usize) -> Result<String, Error> {
         if self.js.is_undefined(self.arguments[index])? {

@@ -202,6 +202,12 @@ impl Environment {
         }
     }
 
+    /// The behavior, if it has a handler that is to be told of a message that was dropped.
+    pub(crate) fn told_of_dropped(&self, behavior: BehaviorId) -> Option<BehaviorId> {
+        let has_handler = self.callbacks.borrow().behaviors[behavior.0 as usize].dropped.is_some();
+        (has_handler && !self.is_telling_dropped.get()).then_some(behavior)
+    }
+
     /// A message that was not sent because too much waits already. What a handler of this sends in turn and is dropped,
     /// it is not told by another call: it would do the same again, without end.
     pub(crate) fn dropped(&self, behavior: BehaviorId, id: ConnectionId, message: &[u8], binary: bool) {

@@ -99,6 +99,7 @@ pub(crate) fn websocket_settings(js: Js<'_>, options: Value<'_>) -> Result<WebSo
         max_lifetime: time(c"maxLifetime", default.max_lifetime, "a number of minutes from 0 to 240")?,
         deflate: deflate_settings(compression).unwrap_or_default(),
         compression_threshold: bytes(c"compressionThreshold", default.compression_threshold, u64::MAX)?,
+        tells_dropped: default.tells_dropped,
     };
     settings.check()?;
     Ok(settings)

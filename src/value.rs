@@ -354,6 +354,29 @@ impl<'s> Js<'s> {
         check(status).map(|()| Some(written))
     }
 
+    /// The length of a string, in UTF-16 code units; `None` if it is no string. It takes the same time for any.
+    pub(crate) fn string_length(self, value: Value<'s>) -> Result<Option<usize>, Failed> {
+        let mut length = 0;
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive; no buffer asks for the length.
+        let status =
+            unsafe { sys::napi_get_value_string_utf16(self.env, value.raw, ptr::null_mut(), 0, &raw mut length) };
+        if status == sys::Status::napi_string_expected {
+            return Ok(None);
+        }
+        check(status).map(|()| Some(length))
+    }
+
+    /// Appends as much of a string, as UTF-8, as there is room for in `N` bytes with the NUL that is written behind it.
+    pub(crate) fn append_prefix<const N: usize>(self, text: Value<'s>, output: &mut Vec<u8>) -> Result<(), Failed> {
+        let mut bytes = [0; N];
+        let mut written = 0;
+        let start = bytes.as_mut_ptr().cast::<c_char>();
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive. No more than the room is written.
+        check(unsafe { sys::napi_get_value_string_utf8(self.env, text.raw, start, N, &raw mut written) })?;
+        output.extend_from_slice(&bytes[..written]);
+        Ok(())
+    }
+
     /// The memory of an `ArrayBuffer` or a typed array; `None` for anything else. Of shared memory only typed arrays are
     /// known to every version of Node-API.
     pub(crate) fn memory(self, value: Value<'s>) -> Option<Memory<'s>> {

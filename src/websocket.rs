@@ -1,7 +1,7 @@
 //! `WebSocket`.
 
 use milliways_net::{ConnectionId, Reactor, SendStatus};
-use milliways_proto::ws::Opcode;
+use milliways_proto::ws::{MAX_CONTROL_PAYLOAD, Opcode};
 
 use crate::call::{Call, Returned};
 use crate::environment::Environment;
@@ -37,13 +37,24 @@ impl Kind {
     }
 }
 
-/// `webSocketSendText(message)` with the kind in, and the status out, for strings that are not to be compressed.
+/// `webSocketSendText(message)` with the kind in, and the status out, for strings. One that is dropped is not looked at.
 pub(crate) fn send_text<'s>(call: &Call<'s, 1>) -> Returned<'s> {
-    let (id, Kind { opcode, fin, .. }) = registered(call);
-    let (js, message) = (call.js, call.arguments[0]);
-    let mut appended = Ok(false);
-    let append = |output: &mut Vec<u8>| appended = js.append_string(message, output);
-    let status = call.environment.reactor.send_with(id, opcode, fin, append)?;
+    let (id, Kind { opcode, fin, compress }) = registered(call);
+    let (js, message, environment) = (call.js, call.arguments[0], call.environment);
+    let mut appended = Ok(true);
+    let status = if compress {
+        let mut text = environment.scratch.take();
+        text.clear();
+        let status = environment.reactor.send_compressed(id, opcode, || {
+            appended = js.append_string(message, &mut text);
+            &text
+        });
+        environment.scratch.set(text);
+        status
+    } else {
+        let append = |output: &mut Vec<u8>| appended = js.append_string(message, output);
+        environment.reactor.send_with(id, opcode, fin, append)
+    }?;
     appended?;
     finish_send(call, id, opcode, status)
 }
@@ -54,7 +65,7 @@ pub(crate) fn send<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     // Fragments are not compressed: the context that all share could not wait for the next one.
     let send = |reactor: &Reactor, message: &[u8]| {
         if compress && fin && opcode != Opcode::Continuation {
-            reactor.send_compressed(id, opcode, message)
+            reactor.send_compressed(id, opcode, || message)
         } else {
             reactor.send(id, opcode, fin, message)
         }
@@ -74,8 +85,10 @@ fn finish_send<'s>(call: &Call<'s, 1>, id: ConnectionId, opcode: Opcode, status:
     let environment = call.environment;
     // What was published and is delivered first may have been too much already.
     environment.tell_dropped();
-    if status == SendStatus::Dropped {
-        let behavior = environment.reactor.check_websocket(id)?;
+    // Nobody else wants to know what the message was.
+    if status == SendStatus::Dropped
+        && let Some(behavior) = environment.told_of_dropped(environment.reactor.check_websocket(id)?)
+    {
         let message = call.bytes(0)?;
         environment.dropped(behavior, id, &message, opcode == Opcode::Binary);
     }
@@ -85,8 +98,20 @@ fn finish_send<'s>(call: &Call<'s, 1>, id: ConnectionId, opcode: Opcode, status:
 
 /// `webSocketPing(slot, generation, message): status`
 pub(crate) fn ping<'s>(call: &Call<'s, 3>) -> Returned<'s> {
-    let id = call.id()?;
-    let status = call.with_bytes(2, |reactor, message| reactor.ping(id, message))??;
+    /// A ping carries no more of a string, however long that is.
+    const ROOM: usize = MAX_CONTROL_PAYLOAD + 1;
+
+    let (id, reactor) = (call.id()?, &call.environment.reactor);
+    let (js, message) = (call.js, call.arguments[2]);
+    let status = if js.string_length(message)?.is_some() {
+        let mut appended = Ok(());
+        let append = |output: &mut Vec<u8>| appended = js.append_prefix::<ROOM>(message, output);
+        let status = reactor.send_with(id, Opcode::Ping, true, append)?;
+        appended?;
+        status
+    } else {
+        call.with_buffer(2, |reactor, message| reactor.ping(id, message))??
+    };
     Ok(Some(call.js.number(status as u32)?))
 }
 
@@ -175,8 +200,11 @@ pub(crate) fn publish<'s>(call: &Call<'s, 5>) -> Returned<'s> {
     environment.reactor.check_websocket(id)?;
     let topic = call.bytes(2)?;
     let Kind { opcode, compress, .. } = Kind::of(call.u32(4)?);
-    let published =
-        call.with_bytes(3, |reactor, message| reactor.publish_from(id, &topic, opcode, message, compress))??;
+    let published = if call.is_long_text(3)? && environment.reactor.drops_published_from(id, &topic)? {
+        true
+    } else {
+        call.with_bytes(3, |reactor, message| reactor.publish_from(id, &topic, opcode, message, compress))??
+    };
     environment.tell_dropped();
     Ok(Some(call.js.boolean(published)?))
 }

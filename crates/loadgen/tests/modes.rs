@@ -61,7 +61,7 @@ impl Handler for Service {
         let members: Vec<_> = self.members.borrow().iter().copied().filter(is_addressed).collect();
         for member in members {
             if self.answer == Answer::Deflate {
-                reactor.send_compressed(member, opcode, payload.bytes()).expect("an open WebSocket");
+                reactor.send_compressed(member, opcode, || payload.bytes()).expect("an open WebSocket");
             } else {
                 reactor.send(member, opcode, true, payload.bytes()).expect("an open WebSocket");
             }

@@ -117,6 +117,20 @@ impl Reactor {
         Ok(state.publish(app, Some(id.slot), topic, opcode, message, compress))
     }
 
+    /// Whether a message would be dropped for all who have subscribed, and nobody be told: then it need not be made, for
+    /// [`Reactor::publish`] would do nothing with a long one, and return true. False when nobody has subscribed.
+    pub fn drops_published(&self, app: AppId, topic: &[u8]) -> bool {
+        self.state().is_published_in_vain(app, None, topic)
+    }
+
+    /// The same of [`Reactor::publish_from`].
+    pub fn drops_published_from(&self, id: ConnectionId, topic: &[u8]) -> Result<bool, Stale> {
+        let mut state = self.state();
+        let behavior = state.websocket(id)?.behavior();
+        let app = state.behaviors.get(behavior).app;
+        Ok(state.is_published_in_vain(app, Some(id.slot), topic))
+    }
+
     /// Tells of messages that were published and that somebody was too slow for. That happens at the end of the turn if
     /// not before, where a handler can be called. What is dropped meanwhile is told the next time: a handler that
     /// publishes what is dropped again must not keep everything else waiting.
@@ -150,6 +164,10 @@ impl State {
         message: &[u8],
         compress: bool,
     ) -> bool {
+        // Below that, copying it takes no longer than finding out.
+        if message.len() >= DIRECT_FROM && self.is_published_in_vain(app, sender, topic) {
+            return true;
+        }
         let topics = &mut self.apps.of_mut(app).topics;
         let had_undelivered = topics.has_undelivered();
         let is_binary = opcode == Opcode::Binary;
@@ -166,6 +184,25 @@ impl State {
             self.deliver(app);
         }
         true
+    }
+
+    /// Whether there are those who would get a message, and all have so much waiting that they don't. It is found out with the
+    /// first that can take it.
+    fn is_published_in_vain(&mut self, app: AppId, sender: Option<u32>, topic: &[u8]) -> bool {
+        let topics = std::mem::take(&mut self.apps.of_mut(app).topics);
+        let mut receivers = topics.receivers_of(sender, topic).peekable();
+        let is_in_vain = receivers.peek().is_some() && receivers.all(|slot| self.drops_unseen(slot));
+        drop(receivers);
+        self.apps.of_mut(app).topics = topics;
+        is_in_vain
+    }
+
+    /// Whether so much waits for a connection that a message to it is dropped, and nobody is told of it.
+    fn drops_unseen(&mut self, slot: u32) -> bool {
+        let id = self.table.id(slot);
+        let Some(connection) = self.table.at(slot) else { return true };
+        let is_told = self.behaviors.settings_of(connection).is_some_and(|settings| settings.tells_dropped);
+        !is_told && self.check_limit(id) == Ok(true)
     }
 
     /// Delivers what has been published, in this turn, for a connection to which something else is about to be sent.
@@ -296,7 +333,11 @@ impl State {
     fn drops_published(&mut self, slot: u32, message: &[u8], about: &About) -> bool {
         let id = self.table.id(slot);
         let is_dropped = self.check_limit(id) == Ok(true);
-        if is_dropped && let Some(connection) = self.table.at(slot) {
+        let Self { table, behaviors, .. } = self;
+        if is_dropped
+            && let Some(connection) = table.at(slot)
+            && behaviors.settings_of(connection).is_some_and(|settings| settings.tells_dropped)
+        {
             let message = Rc::clone(about.dropped.get_or_init(|| message.into()));
             let behavior = connection.behavior();
             self.dropped.push(Dropped { behavior, id, message, is_binary: about.is_binary });

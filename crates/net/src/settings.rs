@@ -67,6 +67,8 @@ pub struct WebSocketSettings {
     pub deflate: Option<DeflateSettings>,
     /// Bytes from which on messages are compressed.
     pub compression_threshold: usize,
+    /// Whether [`crate::Handler::dropped`] wants to be called. Without it the bytes of what is dropped need not be looked at.
+    pub tells_dropped: bool,
 }
 
 impl Default for WebSocketSettings {
@@ -80,6 +82,7 @@ impl Default for WebSocketSettings {
             max_lifetime: 0,
             deflate: None,
             compression_threshold: 0,
+            tells_dropped: true,
         }
     }
 }

@@ -91,18 +91,26 @@ impl Reactor {
     }
 
     /// Sends a whole message as [`Reactor::send`] does, compressed if that was agreed on and the message is long enough.
-    pub fn send_compressed(&self, id: ConnectionId, opcode: Opcode, message: &[u8]) -> Result<SendStatus, SendError> {
+    /// `message` is only called if it is not dropped.
+    pub fn send_compressed<'m>(
+        &self,
+        id: ConnectionId,
+        opcode: Opcode,
+        message: impl FnOnce() -> &'m [u8],
+    ) -> Result<SendStatus, SendError> {
         let mut state = self.state();
-        if !state.is_compressed(id.slot, message.len()) {
-            drop(state);
-            return self.send(id, opcode, true, message);
-        }
         state.deliver_before(id.slot);
         if !state.admits(id, opcode, true)? {
             return Ok(SendStatus::Dropped);
         }
-        let frame = state.compress(id.slot, opcode, message);
-        state.write(id.slot, |output| output.extend_from_slice(&frame));
+        let message = message();
+        if state.is_compressed(id.slot, message.len()) {
+            let frame = state.compress(id.slot, opcode, message);
+            state.write(id.slot, |output| output.extend_from_slice(&frame));
+        } else {
+            let append_head = |output: &mut Vec<u8>| write_frame_header(output, opcode, true, message.len());
+            state.write_payload(id.slot, message, append_head, b"");
+        }
         state.send_status(id)
     }
 

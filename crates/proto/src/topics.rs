@@ -208,6 +208,12 @@ impl<T> Topics<T> {
         self.names.get(name).map_or(0, |topic| self.list[*topic].members.len())
     }
 
+    /// Those who get what a sender publishes.
+    pub fn receivers_of(&self, sender: Option<u32>, name: &[u8]) -> impl Iterator<Item = u32> {
+        let members = self.names.get(name).into_iter().flat_map(|topic| &self.list[*topic].members);
+        members.map(|member| self.subscribers[member.subscriber].id).filter(move |id| Some(*id) != sender)
+    }
+
     /// Publishes what `append` appends, which must not touch what is there, to all who have subscribed but the sender.
     /// False when that is nobody; then `append` is not called.
     pub fn publish(&mut self, sender: Option<u32>, name: &[u8], about: T, append: impl FnOnce(&mut Vec<u8>)) -> bool {

@@ -82,6 +82,10 @@ fn a_message_is_dropped_only_when_more_than_the_limit_waits_already() {
         server.reactor.send_with(id, Opcode::Text, true, |_| unreachable!("it is dropped")),
         Ok(SendStatus::Dropped)
     );
+    assert_eq!(
+        server.reactor.send_compressed(id, Opcode::Text, || unreachable!("it is dropped")),
+        Ok(SendStatus::Dropped)
+    );
     assert_eq!(server.reactor.ping(id, b""), Ok(SendStatus::Dropped));
     assert_eq!(buffered(), before);
     server.pump();

@@ -223,6 +223,44 @@ fn a_subscriber_over_the_limit_is_closed_where_that_is_asked_for() {
 }
 
 #[test]
+fn what_no_subscriber_takes_and_nobody_wants_to_see_is_not_kept() {
+    let settings = WebSocketSettings { max_backpressure: 1000, tells_dropped: false, ..WebSocketSettings::default() };
+    let server = Server::websocket(settings, |_, _| {});
+    let slow = server.connect_with_small_buffer();
+    slow.upgrade();
+    let slow_id = server.last_id();
+    server.subscribe(slow_id, "x");
+    let (quick, quick_id) = open(&server, &[]);
+    assert!(!server.reactor.drops_published(server.app, b"x"));
+    assert!(!server.reactor.drops_published(server.app, b"nobody has subscribed"));
+    while server.send(slow_id, Opcode::Binary, &vec![0; 10_000]) != SendStatus::Dropped {
+        server.pump();
+    }
+    let waiting = server.reactor.buffered_amount(slow_id);
+
+    assert!(server.reactor.drops_published(server.app, b"x"));
+    assert_eq!(server.reactor.drops_published_from(quick_id, b"x"), Ok(true));
+    // To nobody but itself.
+    assert_eq!(server.reactor.drops_published_from(slow_id, b"x"), Ok(false));
+    let message = vec![1; 100_000];
+    assert!(server.publish("x", &message));
+    assert!(!server.reactor.has_work(), "there is nothing to be delivered");
+    assert!(!server.publish_from(slow_id, "x", &message));
+    assert!(server.publish("x", b"short"));
+    server.pump();
+    assert_eq!(server.reactor.buffered_amount(slow_id), waiting);
+    server.expect_nothing();
+
+    // As soon as somebody takes it, it is made.
+    server.subscribe(quick_id, "x");
+    assert!(!server.reactor.drops_published(server.app, b"x"));
+    assert!(server.publish("x", &message));
+    quick.expect(frame(BINARY, &message));
+    assert_eq!(server.reactor.buffered_amount(slow_id), waiting);
+    server.expect_nothing();
+}
+
+#[test]
 fn much_is_delivered_before_the_end_of_the_turn() {
     let server = server();
     let (client, _) = open(&server, &["x"]);
