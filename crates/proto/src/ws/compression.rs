@@ -126,6 +126,9 @@ impl Codecs {
     }
 
     /// Decompresses a message of at most `max` bytes into memory that is to be given back. No memory is spent on more.
+    ///
+    /// A message that is empty, one that has kept what its flush ended with, and one that ends with a block that is the last
+    /// are none of what RFC 7692 section 7.2.1 has; they mean only one thing, and others take them.
     pub fn inflate(
         &mut self,
         contexts: Option<&mut Contexts>,
@@ -138,11 +141,17 @@ impl Codecs {
         let window = contexts.and_then(|contexts| contexts.received.as_mut());
         let inflate = self.inflate.get_or_insert_with(|| Inflate::new(false, MAX_WINDOW));
         let mut inflating = Inflating { inflate, window: window.as_deref(), message: &mut message, max, restarts: 0 };
-        inflating.restart()?;
-        inflating.feed(compressed)?;
-        inflating.feed(&TAIL)?;
-        if !inflating.feed(&LAST_BLOCK)? {
-            return Err(Violation::InvalidDeflate);
+        if !compressed.is_empty() {
+            inflating.restart()?;
+            if !inflating.feed(compressed)? {
+                // Without its tail a flush does not end with a byte of ones: an empty block begins there, with zeros.
+                if !compressed.ends_with(&TAIL) {
+                    inflating.feed(&TAIL)?;
+                }
+                if !inflating.feed(&LAST_BLOCK)? {
+                    return Err(Violation::InvalidDeflate);
+                }
+            }
         }
         if !binary && !is_valid_utf8(&message) {
             return Err(Violation::InvalidUtf8);
@@ -414,7 +423,7 @@ mod tests {
         let payload = payload_of(&frame).to_vec();
         let mut inflate = |bytes: &[u8]| codecs.inflate(None, bytes, 1000, true);
         assert_eq!(inflate(&payload).as_ref(), Ok(&text));
-        for length in 0..payload.len() {
+        for length in 1..payload.len() {
             assert_eq!(inflate(&payload[..length]), Err(Violation::InvalidDeflate), "{length}");
         }
         assert_eq!(inflate(&[0xFF; 10]), Err(Violation::InvalidDeflate));
@@ -445,6 +454,46 @@ mod tests {
         // Each of them takes time, more than its length says.
         let many = [&hello[..7].repeat(MAX_RESTARTS), &hello[..]].concat();
         assert_eq!(codecs.inflate(None, &many, 1000, false), Err(Violation::InvalidDeflate));
+    }
+
+    #[test]
+    fn what_has_kept_the_end_of_its_flush_is_taken_and_so_is_nothing() {
+        for context in [None, Some(9), Some(15)] {
+            for max in [0, 200_000] {
+                let mut contexts = Codecs::default().contexts(agreement(None, context));
+                assert_eq!(Codecs::default().inflate(contexts.as_mut(), b"", max, false), Ok(Vec::new()));
+            }
+            let (mut sender, mut receiver) = (Codecs::default(), Codecs::default());
+            let mut sent = sender.contexts(agreement(context, None));
+            let mut received = receiver.contexts(agreement(None, context));
+            for message in messages().iter().chain(&messages()) {
+                for kept in [true, false] {
+                    let mut frame = Vec::new();
+                    sender.write_frame(sent.as_mut(), Opcode::Binary, message, &mut frame);
+                    let mut payload = payload_of(&frame).to_vec();
+                    if kept {
+                        payload.extend(TAIL);
+                    }
+                    let back = receiver.inflate(received.as_mut(), &payload, message.len(), true);
+                    assert!(back.as_ref() == Ok(message), "{context:?} {kept} {}", message.len());
+                    assert_eq!(receiver.inflate(received.as_mut(), b"", 0, true), Ok(Vec::new()));
+                }
+                if message.len() > 1 {
+                    let mut frame = Vec::new();
+                    Codecs::default().write_frame(None, Opcode::Binary, message, &mut frame);
+                    let cut = &[payload_of(&frame), &TAIL[..]].concat()[..payload_of(&frame).len() + 3];
+                    let max = message.len();
+                    assert_eq!(Codecs::default().inflate(None, cut, max, true), Err(Violation::InvalidDeflate));
+                }
+            }
+        }
+        // An empty message whose flush is there as a whole, and one of stored bytes that look like that.
+        let mut codecs = Codecs::default();
+        assert_eq!(codecs.inflate(None, b"\0\0\0\xff\xff", 10, false), Ok(Vec::new()));
+        assert_eq!(codecs.inflate(None, b"\0", 10, false), Ok(Vec::new()));
+        let stored = b"\x01\x04\0\xfb\xff\0\0\xff\xff";
+        assert_eq!(codecs.inflate(None, stored, 10, true), Ok(TAIL.to_vec()));
+        assert_eq!(codecs.inflate(None, &[&stored[..], b"\0"].concat(), 10, true), Ok(TAIL.to_vec()));
     }
 
     #[test]
