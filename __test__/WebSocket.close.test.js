@@ -350,3 +350,18 @@ describe('close', () => {
 });
 
 after(noConnectionLeft);
+  it('tells the client what was wrong, for people to read', ours, async (t) => {
+    const cases = {
+      'message over maxPayloadLength of 100 bytes': [1009, frames.text('x'.repeat(101))],
+      'text that is not UTF-8': [1007, frames.text(Buffer.of(0xff))],
+      'frame with the reserved opcode 3': [1002, frames.frame(3, 'x')],
+      'frame without a mask': [1002, frames.text('x', { mask: null })],
+      'close frame with the code 1006': [1002, frames.close(1006)],
+    };
+    for (const [reason, [code, bytes]] of Object.entries(cases)) {
+      const { client } = await connectLogged(t, { maxPayloadLength: 100 });
+      client.write(bytes);
+      assert.deepEqual(await client.readClose(), { code, reason });
+    }
+  });
+

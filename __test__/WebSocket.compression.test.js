@@ -202,6 +202,30 @@ describe('on the wire', () => {
     assert.equal((await client.read(1)).toString('hex'), 'c1');
   });
 
+  it('a message that is empty, or has kept the end of its flush, is taken', ours, async (t) => {
+    for (const compression of [
+      uWS.SHARED_COMPRESSOR,
+      uWS.SHARED_COMPRESSOR | uWS.SHARED_DECOMPRESSOR,
+      uWS.DEDICATED_COMPRESSOR | uWS.DEDICATED_DECOMPRESSOR,
+    ]) {
+      const { port } = serveEcho(t, compression, { message: (ws, message, isBinary) => ws.send(message, isBinary) });
+      const client = await connectRaw(t, port);
+      const kept = Buffer.concat([deflated('kept'), Buffer.from([0, 0, 0xff, 0xff])]);
+      for (let i = 0; i < 2; i += 1) {
+        client.write(compressed(frames.OPCODE.TEXT, ''));
+        client.write(compressed(frames.OPCODE.TEXT, kept));
+        client.write(compressed(frames.OPCODE.TEXT, kept.subarray(0, 3), false));
+        client.write(frames.continuation(kept.subarray(3)));
+        client.write(compressed(frames.OPCODE.TEXT, '', false));
+        client.write(frames.continuation(''));
+        client.write(compressed(frames.OPCODE.TEXT, deflated('as it should be')));
+        for (const expected of ['', 'kept', 'kept', '', 'as it should be']) {
+          assert.equal(await client.readText(), expected);
+        }
+      }
+    }
+  });
+
   it('fragments of a compressed message are put together', async (t) => {
     const { port } = serveEcho(t, uWS.DEDICATED_COMPRESSOR | uWS.DEDICATED_DECOMPRESSOR, {
       message: (ws, message) => ws.send(message),

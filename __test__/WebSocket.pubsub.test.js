@@ -1,13 +1,14 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { constants } = require('node:buffer');
 const { after, describe, it } = require('node:test');
 const { RawSocket } = require('./support/RawSocket.js');
 const frames = require('./support/frames.js');
 const { serve } = require('./support/server.js');
 const { ours } = require('./support/uws.js');
 const { noConnectionLeft, turn, until } = require('./support/wait.js');
-const { CLOSED, INVALID_DATA, connectLogged } = require('./support/websocket.js');
+const { CLOSED, INVALID_DATA, MEBIBYTE, connectLogged } = require('./support/websocket.js');
 
 const MISSING = (count) => ({ message: `Function requires at least ${count} arguments.` });
 
@@ -397,6 +398,34 @@ describe('textAsString', () => {
       [long, false],
       [4, true],
     ]);
+  });
+
+  it('refuses a text that no string can hold, and gives one that just fits', ours, async (t) => {
+    const longest = constants.MAX_STRING_LENGTH;
+    const seen = [];
+    const { port } = serve(t, (app) =>
+      app.ws('/*', {
+        textAsString: true,
+        maxPayloadLength: 2 * longest,
+        message: (ws, message) => seen.push(message.length),
+        close: (ws, code, message) => seen.push([code, Buffer.from(message).toString()]),
+      }),
+    );
+    const client = await RawSocket.upgrade(port, '/');
+    t.after(() => client.destroy());
+    const part = Buffer.alloc(16 * MEBIBYTE, 'a');
+    const send = (length) => {
+      const head = Buffer.from('81ff0000000000000000' + '00000000', 'hex');
+      head.writeBigUInt64BE(BigInt(length), 2);
+      client.write(head);
+      for (let left = length; left > 0; left -= part.length) client.write(part.subarray(0, left));
+    };
+    send(longest);
+    send(longest + 1);
+    await until(() => seen.length === 2, 'the end', 60_000);
+    assert.deepEqual(seen, [longest, [1006, 'Received too big message']]);
+    const reason = `text over the longest string of ${longest} UTF-16 code units`;
+    assert.deepEqual(await client.readClose(), { code: 1009, reason });
   });
 });
 

@@ -1,5 +1,6 @@
 'use strict';
 
+const { constants } = require('node:buffer');
 const { isArrayBuffer } = require('node:util/types');
 
 const connections = require('./connections');
@@ -68,6 +69,7 @@ class TemplatedApp {
       upgrade && tellUpgrade(scope, upgrade, this.#isSecure ? SSLHttpResponse : HttpResponse),
       subscription && tellSubscription(scope, subscription),
       this.#drains,
+      constants.MAX_STRING_LENGTH,
     );
     return this;
   }

@@ -20,4 +20,4 @@ function kindOf(isBinary, compress) {
   return (isBinary ? 1 : 0) + (compress ? COMPRESS : 0);
 }
 
-module.exports = { COMPRESS, kindOf, toData };
+module.exports = { kindOf, toData };

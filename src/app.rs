@@ -107,8 +107,9 @@ pub(crate) fn num_subscribers<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 }
 
 /// `addWebSocketRoute(app, domain, pattern, options, open, message, dropped, drain, close, ping, pong, upgrade, subscription,
-/// drains)`; `drains`: microtasks and nextTicks run before an event is over.
-pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 14>) -> Returned<'s> {
+/// drains, longestString)`; `drains`: microtasks and nextTicks run before an event is over; `longestString`: UTF-16 code units
+/// of the longest string that there can be.
+pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 15>) -> Returned<'s> {
     let environment = call.environment;
     let (app, domain, pattern) = (AppId(call.u32(0)?), DomainId(call.u32(1)?), call.text(2)?);
     let mut settings = websocket_settings(call.js, call.arguments[3])?;
@@ -128,6 +129,9 @@ pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 14>) -> Returned<'s> {
         text_as_string,
     };
     settings.tells_dropped = callbacks.dropped.is_some();
+    if text_as_string {
+        settings.max_text = call.u32(14)? as usize;
+    }
     let behavior = environment.reactor.add_behavior(app, settings, callbacks.upgrade.is_some());
     let behaviors = &mut environment.callbacks.borrow_mut().behaviors;
     debug_assert_eq!(behaviors.len(), behavior.0 as usize);

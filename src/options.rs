@@ -92,6 +92,7 @@ pub(crate) fn websocket_settings(js: Js<'_>, options: Value<'_>) -> Result<WebSo
     })?;
     let settings = WebSocketSettings {
         max_payload: bytes(c"maxPayloadLength", default.max_payload, LONGEST_MESSAGE)?,
+        max_text: default.max_text,
         idle_timeout: time(c"idleTimeout", default.idle_timeout, "0 or a number of seconds from 8 to 960")?,
         max_backpressure: bytes(c"maxBackpressure", default.max_backpressure, u64::MAX)?,
         close_on_backpressure_limit: switch(c"closeOnBackpressureLimit", default.close_on_backpressure_limit)?,

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::http_response::{address_of, port_of};
 use crate::registers::Register;
 
+use crate::value::{Js, Value};
 /// Says that nothing was corked before.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 

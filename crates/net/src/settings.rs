@@ -53,6 +53,8 @@ impl Default for AppSettings {
 pub struct WebSocketSettings {
     /// Bytes of the longest message that is accepted.
     pub max_payload: usize,
+    /// UTF-16 code units of the longest text that is accepted.
+    pub max_text: usize,
     /// Seconds without anything received after which a WebSocket is closed; 0: never, or 8 to 960.
     pub idle_timeout: u32,
     /// Buffered bytes above which messages are dropped; 0: none are.
@@ -75,6 +77,7 @@ impl Default for WebSocketSettings {
     fn default() -> Self {
         Self {
             max_payload: 16 * 1024,
+            max_text: usize::MAX,
             idle_timeout: 120,
             max_backpressure: 64 * 1024,
             close_on_backpressure_limit: false,

@@ -1,6 +1,6 @@
 //! WebSockets: frames in, frames out, and the ways one ends.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::rc::Rc;
 
 use milliways_proto::topics::Change;
@@ -12,7 +12,7 @@ use milliways_proto::ws::{
 use crate::connection::{Connection, Flags, Phase};
 use crate::output::Output;
 use crate::state::State;
-use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale};
+use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale, WebSocketSettings};
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,7 +213,7 @@ impl Reactor {
             return length;
         }
         let behavior = connection.behavior();
-        let max_payload = behaviors.get(behavior).settings.max_payload;
+        let &WebSocketSettings { max_payload, max_text, .. } = &behaviors.get(behavior).settings;
         let limits = limits(max_payload, connection.flags.has(Flags::DEFLATE));
         let mut receiver = connection.take_receiver();
         let step = receiver.handle(bytes, limits);
@@ -238,7 +238,13 @@ impl Reactor {
                 self.refuse_message(slot, Violation::TooBig, handler);
                 return length;
             }
-            Some(Event::Message { payload, binary, .. }) => handler.message(self, behavior, id, payload, binary),
+            Some(Event::Message { mut payload, binary, .. }) => {
+                if !binary && is_too_long(&mut payload, max_text) {
+                    self.refuse_message(slot, Violation::TextTooLong, handler);
+                    return length;
+                }
+                handler.message(self, behavior, id, payload, binary);
+            }
             Some(Event::Ping(mut payload)) => {
                 self.state().write_pong(slot, payload.bytes());
                 handler.ping(self, behavior, id, payload);
@@ -265,11 +271,15 @@ impl Reactor {
         let State { table, behaviors, codecs, .. } = &mut *state;
         let Some(connection) = table.at(id.slot) else { return false };
         let behavior = connection.behavior();
-        let max_payload = behaviors.get(behavior).settings.max_payload;
+        let &WebSocketSettings { max_payload, max_text, .. } = &behaviors.get(behavior).settings;
         match codecs.inflate(connection.contexts(), payload.bytes(), max_payload, binary) {
             Ok(mut message) => {
                 drop(state);
-                let payload = Payload::Borrowed { bytes: &mut message, mask: [0; 4] };
+                let mut payload = Payload::Borrowed { bytes: &mut message, mask: [0; 4] };
+                if !binary && is_too_long(&mut payload, max_text) {
+                    self.refuse_message(id.slot, Violation::TextTooLong, handler);
+                    return false;
+                }
                 handler.message(self, behavior, id, payload, binary);
                 self.state().codecs.recycle(message);
                 true
@@ -284,7 +294,19 @@ impl Reactor {
 
     /// RFC 6455 section 7.1.7, Fail the WebSocket Connection.
     fn refuse_message(&self, slot: u32, violation: Violation, handler: &impl Handler) {
-        let frame = CloseFrame { code: violation.close_code(), reason: &[] };
+        let mut explanation = violation.to_string();
+        if let Some(limits) = self.websocket_settings(slot) {
+            match violation {
+                Violation::TooBig | Violation::InflatedTooBig => {
+                    let _ = write!(explanation, " of {} bytes", limits.max_payload);
+                }
+                Violation::TextTooLong => {
+                    let _ = write!(explanation, " of {} UTF-16 code units", limits.max_text);
+                }
+                _ => {}
+            }
+        }
+        let frame = CloseFrame { code: violation.close_code(), reason: explanation.as_bytes() };
         let reason = violation.reason().as_bytes();
         self.finish_websocket(slot, frame, Fin::AtOnce, CloseFrame::ABNORMAL, reason, handler);
     }
@@ -296,7 +318,9 @@ impl Reactor {
         if is_blocked {
             self.lose_websocket(slot, CloseFrame::ABNORMAL, reason, handler);
         } else {
-            let frame = CloseFrame { code: 1001, reason: &[] };
+            let timeout = self.websocket_settings(slot).map_or(0, |settings| settings.idle_timeout);
+            let explanation = format!("nothing received for {timeout} seconds");
+            let frame = CloseFrame { code: 1001, reason: explanation.as_bytes() };
             self.finish_websocket(slot, frame, Fin::Now, CloseFrame::ABNORMAL, reason.as_bytes(), handler);
         }
     }
@@ -323,6 +347,12 @@ impl Reactor {
         state.write(slot, |output| frame.write(output));
         if let Some(side) = state.table.at(slot).and_then(|connection| connection.side.as_mut()) {
             side.output.end_frames();
+    fn websocket_settings(&self, slot: u32) -> Option<WebSocketSettings> {
+        let mut state = self.state();
+        let State { table, behaviors, .. } = &mut *state;
+        table.at(slot).and_then(|connection| behaviors.settings_of(connection)).copied()
+    }
+
         }
         state.websockets -= 1;
         let left = state.leave_topics(slot);
@@ -429,6 +459,15 @@ impl State {
             _ => Err(Stale),
         })
     }
+
+/// Whether text has more than so many UTF-16 code units, of which there are no more than bytes.
+fn is_too_long(text: &mut Payload<'_>, max: usize) -> bool {
+    // Each character has one byte that is no continuation, 10xxxxxx, and those of four bytes, 11110xxx, are two units.
+    let units = |bytes: &[u8]| {
+        bytes.iter().map(|byte| usize::from(byte & 0xC0 != 0x80) + usize::from(*byte >= 0xF0)).sum::<usize>()
+    };
+    text.len() > max && units(text.bytes()) > max
+}
 
     /// Whether a frame is to be sent, or dropped.
     fn admits(&mut self, id: ConnectionId, opcode: Opcode, fin: bool) -> Result<bool, SendError> {

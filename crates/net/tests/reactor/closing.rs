@@ -94,33 +94,45 @@ fn the_server_drops_the_connection() {
 fn each_violation_has_its_code_on_the_wire_and_its_reason() {
     let server = Server::echo(WebSocketSettings { max_payload: 100, ..WebSocketSettings::default() });
     let frame_reason = "Received invalid WebSocket frame";
-    for (input, code, reason) in [
-        (b"\x81\x01a".to_vec(), 1002_u16, frame_reason),
-        (masked(0xC1, b"a"), 1002, frame_reason),
-        (masked(0xA1, b"a"), 1002, frame_reason),
-        (masked(0x91, b"a"), 1002, frame_reason),
-        (masked(0x83, b"a"), 1002, frame_reason),
-        (masked(0x8B, b"a"), 1002, frame_reason),
-        (masked(0x09, b"a"), 1002, frame_reason),
-        (masked(PING, &[0; 126]), 1002, frame_reason),
-        (masked(CLOSE, &[0; 126]), 1002, frame_reason),
-        (masked(0x80, b"a"), 1002, frame_reason),
-        ([masked(0x01, b"a"), masked(TEXT, b"b")].concat(), 1002, frame_reason),
-        (b"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00".to_vec(), 1002, frame_reason),
-        (b"\x82\xfe\x00\x01".to_vec(), 1002, frame_reason),
-        (masked(BINARY, &[0; 101])[..6].to_vec(), 1009, "Received too big message"),
-        (b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04".to_vec(), 1009, "Received too big message"),
-        (masked(TEXT, b"a\xffb"), 1007, "Received invalid UTF-8"),
-        (masked(0x01, b"\xed\xa0")[..8].to_vec(), 1007, "Received invalid UTF-8"),
-        (masked(TEXT, b"\xe2\x82"), 1007, "Received invalid UTF-8"),
-        (masked(CLOSE, b"\x03"), 1002, "Received invalid close payload"),
-        (masked(CLOSE, b"\x03\xed"), 1002, "Received invalid close payload"),
-        (masked(CLOSE, b"\x03\xe8\xff"), 1002, "Received invalid close payload"),
+    let (reserved, opcode) = ("frame with RSV2 or RSV3 set", "frame with the reserved opcode");
+    let rsv1 = "RSV1 set without permessage-deflate, or not in a message's first frame";
+    let length = "payload length in more bytes than needed, or of more than 63 bits";
+    let (too_big, over) = ("Received too big message", "message over maxPayloadLength of 100 bytes");
+    let (utf8, not_utf8) = ("Received invalid UTF-8", "text that is not UTF-8");
+    let close_reason = "Received invalid close payload";
+    for (input, code, reason, told) in [
+        (b"\x81\x01a".to_vec(), 1002_u16, frame_reason, "frame without a mask"),
+        (masked(0xC1, b"a"), 1002, frame_reason, rsv1),
+        (masked(0xA1, b"a"), 1002, frame_reason, reserved),
+        (masked(0x91, b"a"), 1002, frame_reason, reserved),
+        (masked(0x83, b"a"), 1002, frame_reason, &format!("{opcode} 3")),
+        (masked(0x8B, b"a"), 1002, frame_reason, &format!("{opcode} 11")),
+        (masked(0x09, b"a"), 1002, frame_reason, "control frame in fragments"),
+        (masked(PING, &[0; 126]), 1002, frame_reason, "control frame of more than 125 bytes"),
+        (masked(CLOSE, &[0; 126]), 1002, frame_reason, "control frame of more than 125 bytes"),
+        (masked(0x80, b"a"), 1002, frame_reason, "continuation frame without a message to continue"),
+        (
+            [masked(0x01, b"a"), masked(TEXT, b"b")].concat(),
+            1002,
+            frame_reason,
+            "message between the fragments of another",
+        ),
+        (b"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00".to_vec(), 1002, frame_reason, length),
+        (b"\x82\xfe\x00\x01".to_vec(), 1002, frame_reason, length),
+        (masked(BINARY, &[0; 101])[..6].to_vec(), 1009, too_big, over),
+        (b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04".to_vec(), 1009, too_big, over),
+        (masked(TEXT, b"a\xffb"), 1007, utf8, not_utf8),
+        (masked(0x01, b"\xed\xa0")[..8].to_vec(), 1007, utf8, not_utf8),
+        (masked(TEXT, b"\xe2\x82"), 1007, utf8, not_utf8),
+        (masked(CLOSE, b"\x03"), 1002, close_reason, "close frame with a payload of one byte"),
+        (masked(CLOSE, b"\x03\xed"), 1002, close_reason, "close frame with the code 1005"),
+        (masked(CLOSE, b"\x03\xe8\xff"), 1002, close_reason, "close frame with a reason that is not UTF-8"),
     ] {
         // A good message before it is answered all the same.
         let client = server.open();
         client.send([masked(TEXT, b"good"), input.clone()].concat());
-        client.expect([frame(TEXT, b"good"), frame(CLOSE, &code.to_be_bytes())].concat());
+        let close = [&code.to_be_bytes(), told.as_bytes()].concat();
+        client.expect([frame(TEXT, b"good"), frame(CLOSE, &close)].concat());
         client.expect_end();
         server.expect(&["text good", &format!("close 1006 {reason}")]);
         assert_eq!(server.stats().websockets, 0, "{}", input.escape_ascii());

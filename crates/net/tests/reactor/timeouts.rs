@@ -6,14 +6,18 @@ use std::time::Duration;
 use milliways_net::{SendStatus, WebSocketSettings};
 use milliways_proto::ws::Opcode;
 
-use crate::support::{Client, Event, GET, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, frame, masked, ok};
+use crate::support::{CLOSE, Client, Event, GET, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, frame, masked, ok};
 
 const PING_FRAME: &[u8] = b"\x89\x00";
-const AWAY: &[u8] = b"\x88\x02\x03\xe9";
 const TIMED_OUT: &str = "close 1006 WebSocket timed out from inactivity";
 
 fn idle_after(idle_timeout: u32) -> WebSocketSettings {
     WebSocketSettings { idle_timeout, ..WebSocketSettings::default() }
+}
+
+/// The Close frame for a WebSocket that has been silent for so many seconds.
+fn away(seconds: u32) -> Vec<u8> {
+    frame(CLOSE, &[b"\x03\xe9", format!("nothing received for {seconds} seconds").as_bytes()].concat())
 }
 
 fn almost(seconds: u64) -> Duration {
@@ -36,7 +40,7 @@ fn a_silent_websocket_is_pinged_a_margin_before_its_timeout_and_then_closed() {
         server.pass(almost(margin - 2));
         client.expect_silence();
         server.pass_seconds(2);
-        client.expect(AWAY);
+        client.expect(away(idle_timeout));
         client.expect_end();
         server.expect(&[TIMED_OUT]);
         client.finish();
@@ -100,7 +104,7 @@ fn what_is_sent_does_not_keep_a_websocket_open() {
     server.pass_seconds(2);
     server.expect(&[TIMED_OUT]);
     let received = client.read_rest().expect("FIN, not a reset");
-    assert!(received.ends_with(AWAY), "{}", received.escape_ascii());
+    assert!(received.ends_with(&away(30)), "{}", received.escape_ascii());
 }
 
 #[test]
@@ -114,7 +118,7 @@ fn without_pings_a_silent_websocket_is_closed_all_the_same() {
     server.pass(almost(30));
     client.expect_silence();
     server.pass_seconds(2);
-    client.expect(AWAY);
+    client.expect(away(30));
     client.expect_end();
     server.expect(&["text x", TIMED_OUT]);
 }
@@ -472,7 +476,7 @@ fn many_deadlines_at_once() {
         client.expect_silence();
     }
     for client in &clients[50..] {
-        client.expect(AWAY);
+        client.expect(away(30));
         client.expect_end();
     }
 }
@@ -491,7 +495,7 @@ fn a_websocket_that_could_not_be_pinged_in_time_is_pinged_late() {
     client.expect_silence();
     silent.expect_silence();
     server.pass_seconds(2);
-    silent.expect(AWAY);
+    silent.expect(away(30));
     client.expect_silence();
     server.expect(&["pong ", TIMED_OUT]);
 }

@@ -92,8 +92,34 @@ fn a_message_may_be_as_long_as_the_limit() {
     client.send([masked(0x02, &[7; 999]), masked(PING, &[7; 125]), masked(0x80, b"7")].concat());
     client.expect([frame(PONG, &[7; 125]), frame(BINARY, &[&[7; 999][..], b"7"].concat())].concat());
     client.send([masked(0x02, &[7; 999]), masked(0x80, b"78")].concat());
-    client.expect(b"\x88\x02\x03\xf1");
+    client.expect(frame(CLOSE, b"\x03\xf1message over maxPayloadLength of 1000 bytes"));
     client.expect_end();
+}
+
+#[test]
+fn a_text_may_have_as_many_utf_16_code_units_as_the_limit() {
+    let settings = WebSocketSettings { max_text: 10, ..large() };
+    let server = Server::echo(settings);
+    for (fits, is_over) in [
+        ("0123456789", "0123456789a"),
+        ("éééééééééé", "ééééééééééé"),
+        ("€€€€€€€€€€", "€€€€€€€€€€a"),
+        ("😀😀😀😀😀", "😀😀😀😀😀a"),
+    ] {
+        let (first, last) = is_over.as_bytes().split_at(4);
+        for message in [masked(TEXT, is_over.as_bytes()), [masked(0x01, first), masked(0x80, last)].concat()] {
+            let client = server.open();
+            client.send([masked(BINARY, is_over.as_bytes()), masked(TEXT, fits.as_bytes())].concat());
+            client.expect([frame(BINARY, is_over.as_bytes()), frame(TEXT, fits.as_bytes())].concat());
+            server.take_log();
+            client.send(message);
+            client.expect(frame(CLOSE, b"\x03\xf1text over the longest string of 10 UTF-16 code units"));
+            client.expect_end();
+            server.expect(&["close 1006 Received too big message"]);
+            client.finish();
+            server.expect_empty();
+        }
+    }
 }
 
 /// Frames of every kind, what they are told as, and the echo of a server that sends messages back.

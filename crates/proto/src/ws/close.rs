@@ -21,19 +21,27 @@ impl<'b> CloseFrame<'b> {
     /// The connection ended without a Close frame (section 7.4.1); never on the wire.
     pub const ABNORMAL: u16 = 1006;
 
+    /// Whether a code may stand in a frame (sections 7.4.1 and 7.4.2). 1004, 1005, 1006 and 1015 must not; what else is below
+    /// 3000 must be defined (1012 to 1014: IANA's registry), and the rest is for libraries and applications.
+    pub fn allows(code: u16) -> bool {
+        matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    }
+
     /// Reads the payload of a Close frame; its code is 0 when the payload is empty.
     pub fn parse(payload: &'b [u8]) -> Result<Self, Violation> {
         match payload {
             [] => Ok(Self { code: 0, reason: &[] }),
             [high, low, reason @ ..] => {
                 let code = u16::from_be_bytes([*high, *low]);
-                if is_valid_on_wire(code) && utf8::is_valid(reason) {
-                    Ok(Self { code, reason })
+                if !Self::allows(code) {
+                    Err(Violation::InvalidClosePayload(InvalidClose::Code(code)))
+                } else if !utf8::is_valid(reason) {
+                    Err(Violation::InvalidClosePayload(InvalidClose::Reason))
                 } else {
-                    Err(Violation::InvalidClosePayload)
+                    Ok(Self { code, reason })
                 }
             }
-            [_] => Err(Violation::InvalidClosePayload),
+            [_] => Err(Violation::InvalidClosePayload(InvalidClose::OneByte)),
         }
     }
 
@@ -64,23 +72,72 @@ pub fn truncate_reason(reason: &[u8]) -> &[u8] {
     &reason[..end]
 }
 
-/// Sections 7.4.1 and 7.4.2: 1004, 1005, 1006 and 1015 never stand in a frame, what else is below 3000 must be defined
-/// (1012 to 1014: IANA's registry), and the rest is for libraries and applications.
-fn is_valid_on_wire(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+/// What is wrong with a frame (sections 5.2, 5.4 and 5.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "Display says it all")]
+pub enum InvalidFrame {
+    Opcode(u8),
+    ReservedBits,
+    /// RSV1 (RFC 7692 section 6.1).
+    Compressed,
+    Unmasked,
+    FragmentedControl,
+    LongControl,
+    Length,
+    NothingToContinue,
+    Interrupts,
+}
+
+impl fmt::Display for InvalidFrame {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Opcode(opcode) => write!(formatter, "frame with the reserved opcode {opcode}"),
+            Self::ReservedBits => formatter.write_str("frame with RSV2 or RSV3 set"),
+            Self::Compressed => {
+                formatter.write_str("RSV1 set without permessage-deflate, or not in a message's first frame")
+            }
+            Self::Unmasked => formatter.write_str("frame without a mask"),
+            Self::FragmentedControl => formatter.write_str("control frame in fragments"),
+            Self::LongControl => write!(formatter, "control frame of more than {MAX_CONTROL_PAYLOAD} bytes"),
+            Self::Length => formatter.write_str("payload length in more bytes than needed, or of more than 63 bits"),
+            Self::NothingToContinue => formatter.write_str("continuation frame without a message to continue"),
+            Self::Interrupts => formatter.write_str("message between the fragments of another"),
+        }
+    }
+}
+
+/// What is wrong with the payload of a Close frame (section 5.5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "Display says it all")]
+pub enum InvalidClose {
+    OneByte,
+    Code(u16),
+    Reason,
+}
+
+impl fmt::Display for InvalidClose {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OneByte => formatter.write_str("close frame with a payload of one byte"),
+            Self::Code(code) => write!(formatter, "close frame with the code {code}"),
+            Self::Reason => formatter.write_str("close frame with a reason that is not UTF-8"),
+        }
+    }
 }
 
 /// How a peer broke the protocol or a limit; its connection is failed (section 7.1.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// A frame the RFC forbids: opcode, reserved bits, mask, length, fragmentation.
-    InvalidFrame,
+    /// A frame the RFC forbids.
+    InvalidFrame(InvalidFrame),
     /// A message longer than the limit.
     TooBig,
+    /// A text message longer than the longest string.
+    TextTooLong,
     /// A text message that is not UTF-8.
     InvalidUtf8,
-    /// A Close frame with a code that must not be sent, half a code, or a reason that is not UTF-8.
-    InvalidClosePayload,
+    /// A Close frame the RFC forbids.
+    InvalidClosePayload(InvalidClose),
     /// A compressed message that is longer than the limit.
     InflatedTooBig,
     /// A message that cannot be decompressed (RFC 7692 section 7.2.2).
@@ -91,27 +148,35 @@ impl Violation {
     /// The code of the Close frame the peer gets.
     pub fn close_code(self) -> u16 {
         match self {
-            Self::InvalidFrame | Self::InvalidClosePayload => 1002,
+            Self::InvalidFrame(_) | Self::InvalidClosePayload(_) => 1002,
             Self::InvalidUtf8 | Self::InvalidDeflate => 1007,
-            Self::TooBig | Self::InflatedTooBig => 1009,
+            Self::TooBig | Self::TextTooLong | Self::InflatedTooBig => 1009,
         }
     }
 
     /// What the close handler is told, with code 1006.
     pub fn reason(self) -> &'static str {
         match self {
-            Self::InvalidFrame => "Received invalid WebSocket frame",
-            Self::TooBig => "Received too big message",
+            Self::InvalidFrame(_) => "Received invalid WebSocket frame",
+            Self::TooBig | Self::TextTooLong => "Received too big message",
             Self::InvalidUtf8 => "Received invalid UTF-8",
-            Self::InvalidClosePayload => "Received invalid close payload",
+            Self::InvalidClosePayload(_) => "Received invalid close payload",
             Self::InflatedTooBig | Self::InvalidDeflate => "Received too big message, or other inflation error",
         }
     }
 }
 
+/// What the peer is told, for whoever looks for the mistake; it is short enough for a Close frame.
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.reason())
+        match self {
+            Self::InvalidFrame(what) => what.fmt(formatter),
+            Self::InvalidClosePayload(what) => what.fmt(formatter),
+            Self::TooBig | Self::InflatedTooBig => formatter.write_str("message over maxPayloadLength"),
+            Self::TextTooLong => formatter.write_str("text over the longest string"),
+            Self::InvalidUtf8 => formatter.write_str("text that is not UTF-8"),
+            Self::InvalidDeflate => formatter.write_str("message that cannot be decompressed"),
+        }
     }
 }
 
@@ -125,20 +190,12 @@ mod tests {
     fn payloads() {
         assert_eq!(CloseFrame::parse(b""), Ok(CloseFrame { code: 0, reason: b"" }));
         assert_eq!(CloseFrame::parse(b"\x03\xe8bye"), Ok(CloseFrame { code: 1000, reason: b"bye" }));
-        for bad in [
-            &b"\x03"[..],
-            b"\x00\x00",
-            b"\x03\xe7",
-            b"\x03\xec",
-            b"\x03\xed",
-            b"\x03\xee",
-            b"\x03\xf7",
-            b"\x0b\xb7",
-            b"\x13\x88",
-            b"\xff\xff",
-            b"\x03\xe8\xff",
-        ] {
-            assert_eq!(CloseFrame::parse(bad), Err(Violation::InvalidClosePayload), "{}", bad.escape_ascii());
+        for code in [0_u16, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535] {
+            let invalid = Violation::InvalidClosePayload(InvalidClose::Code(code));
+            assert_eq!(CloseFrame::parse(&code.to_be_bytes()), Err(invalid));
+        }
+        for (bad, what) in [(&b"\x03"[..], InvalidClose::OneByte), (b"\x03\xe8\xff", InvalidClose::Reason)] {
+            assert_eq!(CloseFrame::parse(bad), Err(Violation::InvalidClosePayload(what)), "{}", bad.escape_ascii());
         }
         for good in [1000_u16, 1001, 1002, 1003, 1007, 1011, 1014, 3000, 3999, 4000, 4999] {
             assert!(CloseFrame::parse(&good.to_be_bytes()).is_ok(), "{good}");
@@ -155,6 +212,29 @@ mod tests {
         assert_eq!(bytes(0, b"lost"), b"\x88\x00");
         assert_eq!(bytes(4001, b"bye"), b"\x88\x05\x0f\xa1bye");
         assert_eq!(bytes(1000, &[b'x'; 200])[..4], *b"\x88\x7d\x03\xe8");
+    }
+
+    #[test]
+    fn what_is_wrong_fits_into_a_close_frame() {
+        use InvalidFrame::{
+            Compressed, FragmentedControl, Interrupts, Length, LongControl, NothingToContinue, ReservedBits, Unmasked,
+        };
+        let frames = [
+            InvalidFrame::Opcode(15),
+            ReservedBits,
+            Compressed,
+            Unmasked,
+            FragmentedControl,
+            LongControl,
+            Length,
+            NothingToContinue,
+            Interrupts,
+        ];
+        let closes = [InvalidClose::OneByte, InvalidClose::Code(65535), InvalidClose::Reason];
+        let texts = frames.map(|what| what.to_string()).into_iter().chain(closes.map(|what| what.to_string()));
+        for text in texts {
+            assert!(text.len() <= MAX_CONTROL_PAYLOAD - 2, "{text}");
+        }
     }
 
     #[test]

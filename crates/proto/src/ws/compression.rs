@@ -463,20 +463,20 @@ mod tests {
                 let mut contexts = Codecs::default().contexts(agreement(None, context));
                 assert_eq!(Codecs::default().inflate(contexts.as_mut(), b"", max, false), Ok(Vec::new()));
             }
-            let (mut sender, mut receiver) = (Codecs::default(), Codecs::default());
-            let mut sent = sender.contexts(agreement(context, None));
-            let mut received = receiver.contexts(agreement(None, context));
+            let (mut server, mut client) = (Codecs::default(), Codecs::default());
+            let mut sent = server.contexts(agreement(context, None));
+            let mut received = client.contexts(agreement(None, context));
             for message in messages().iter().chain(&messages()) {
                 for kept in [true, false] {
                     let mut frame = Vec::new();
-                    sender.write_frame(sent.as_mut(), Opcode::Binary, message, &mut frame);
+                    server.write_frame(sent.as_mut(), Opcode::Binary, message, &mut frame);
                     let mut payload = payload_of(&frame).to_vec();
                     if kept {
                         payload.extend(TAIL);
                     }
-                    let back = receiver.inflate(received.as_mut(), &payload, message.len(), true);
+                    let back = client.inflate(received.as_mut(), &payload, message.len(), true);
                     assert!(back.as_ref() == Ok(message), "{context:?} {kept} {}", message.len());
-                    assert_eq!(receiver.inflate(received.as_mut(), b"", 0, true), Ok(Vec::new()));
+                    assert_eq!(client.inflate(received.as_mut(), b"", 0, true), Ok(Vec::new()));
                 }
                 if message.len() > 1 {
                     let mut frame = Vec::new();

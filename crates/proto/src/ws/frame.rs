@@ -1,6 +1,6 @@
 //! Frame headers (RFC 6455 section 5.2).
 
-use super::Violation;
+use super::{InvalidFrame, Violation};
 
 /// The longest header a peer may send: 2 bytes, 8 of extended length, 4 of masking key.
 pub const MAX_FRAME_HEADER: usize = 14;
@@ -63,17 +63,24 @@ impl FrameHeader {
         let [first, second, ..] = *input else { return Ok(None) };
         // RSV2 and RSV3 MUST be 0. MASK: all frames from a client have it.
         let (Some(opcode), 0, 0x80) = (Opcode::parse(first & 0x0F), first & 0x30, second & 0x80) else {
-            return Err(Violation::InvalidFrame);
+            return Err(Violation::InvalidFrame(if first & 0x30 != 0 {
+                InvalidFrame::ReservedBits
+            } else if Opcode::parse(first & 0x0F).is_none() {
+                InvalidFrame::Opcode(first & 0x0F)
+            } else {
+                InvalidFrame::Unmasked
+            }));
         };
         let (fin, compressed) = (first & 0x80 != 0, first & 0x40 != 0);
         // RSV1: only where an extension has been negotiated, and on the first frame of a message (RFC 7692 section 6.1).
         if compressed && !(compression && matches!(opcode, Opcode::Text | Opcode::Binary)) {
-            return Err(Violation::InvalidFrame);
+            return Err(Violation::InvalidFrame(InvalidFrame::Compressed));
         }
         let short = second & 0x7F;
         // Section 5.5: control frames have short payloads and are not fragmented.
         if opcode.is_control() && (!fin || usize::from(short) > MAX_CONTROL_PAYLOAD) {
-            return Err(Violation::InvalidFrame);
+            let what = if fin { InvalidFrame::LongControl } else { InvalidFrame::FragmentedControl };
+            return Err(Violation::InvalidFrame(what));
         }
         let (payload_len, rest) = match short {
             126 => match input[2..].split_first_chunk() {
@@ -88,7 +95,7 @@ impl FrameHeader {
         };
         // "the most significant bit MUST be 0" and "the minimal number of bytes MUST be used"
         if payload_len >> 63 != 0 || short == 126 && payload_len < 126 || short == 127 && payload_len <= 0xFFFF {
-            return Err(Violation::InvalidFrame);
+            return Err(Violation::InvalidFrame(InvalidFrame::Length));
         }
         let Some((mask, rest)) = rest.split_first_chunk() else { return Ok(None) };
         Ok(Some(Self { fin, compressed, opcode, mask: *mask, payload_len, header_len: input.len() - rest.len() }))
@@ -176,21 +183,22 @@ mod tests {
 
     #[test]
     fn forbidden_headers() {
-        for input in [
-            &b"\xc1\x80"[..],
-            b"\xa1\x80",
-            b"\x91\x80",
-            b"\x83\x80",
-            b"\x8b\x80",
-            b"\x81\x00",
-            b"\x09\x80",
-            b"\x89\xfe",
-            b"\x88\xff",
-            b"\x82\xfe\x00\x7d",
-            b"\x82\xff\x00\x00\x00\x00\x00\x00\xff\xff",
-            b"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00",
+        for (input, what) in [
+            (&b"\xc1\x80"[..], InvalidFrame::Compressed),
+            (b"\xa1\x80", InvalidFrame::ReservedBits),
+            (b"\x91\x80", InvalidFrame::ReservedBits),
+            (b"\x83\x80", InvalidFrame::Opcode(3)),
+            (b"\x8b\x80", InvalidFrame::Opcode(11)),
+            (b"\x81\x00", InvalidFrame::Unmasked),
+            (b"\x09\x80", InvalidFrame::FragmentedControl),
+            (b"\x89\xfe", InvalidFrame::LongControl),
+            (b"\x88\xff", InvalidFrame::LongControl),
+            (b"\x82\xfe\x00\x7d", InvalidFrame::Length),
+            (b"\x82\xff\x00\x00\x00\x00\x00\x00\xff\xff", InvalidFrame::Length),
+            (b"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00", InvalidFrame::Length),
         ] {
-            assert_eq!(FrameHeader::parse(input, false), Err(Violation::InvalidFrame), "{}", input.escape_ascii());
+            let invalid = Violation::InvalidFrame(what);
+            assert_eq!(FrameHeader::parse(input, false), Err(invalid), "{}", input.escape_ascii());
         }
     }
 

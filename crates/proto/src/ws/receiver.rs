@@ -3,7 +3,7 @@
 //! A connection that stands between two messages has no state here: `Receiver` is one null pointer. What lies between
 //! two reads is kept in a box that exists only as long as there is something to keep.
 
-use super::close::{CloseFrame, Violation};
+use super::close::{CloseFrame, InvalidFrame, Violation};
 use super::frame::{FrameHeader, MAX_FRAME_HEADER, Opcode};
 use super::mask::{advance, unmask, unmask_into};
 use super::utf8::{self, Utf8Stream};
@@ -212,8 +212,11 @@ impl Receiver {
     fn check(&self, header: &FrameHeader, limits: Limits) -> Result<Frame, Violation> {
         let message = self.partial.as_ref().and_then(|partial| partial.message.as_ref());
         if !header.opcode.is_control() {
-            if message.is_some() != (header.opcode == Opcode::Continuation) {
-                return Err(Violation::InvalidFrame);
+            match (message, header.opcode) {
+                (Some(_), Opcode::Continuation) => {}
+                (Some(_), _) => return Err(Violation::InvalidFrame(InvalidFrame::Interrupts)),
+                (None, Opcode::Continuation) => return Err(Violation::InvalidFrame(InvalidFrame::NothingToContinue)),
+                (None, _) => {}
             }
             let so_far = message.map_or(0, |message| message.bytes.len()) as u64;
             if so_far + header.payload_len > limits.max_payload as u64 {
@@ -428,25 +431,25 @@ mod tests {
         for split in 0..=input.len() {
             assert_eq!(feed_with(limits, &[&input[..split], &input[split..]]), expected, "split at {split}");
         }
-        assert_eq!(events(&frame(0xC1, b"x")), ["InvalidFrame"]);
+        assert_eq!(events(&frame(0xC1, b"x")), ["InvalidFrame(Compressed)"]);
         let later = [frame(0x01, b"a"), frame(0xC0, b"b")].concat();
-        assert_eq!(feed_with(limits, &[&later]), ["InvalidFrame"]);
-        assert_eq!(feed_with(limits, &[&frame(0xC9, b"")]), ["InvalidFrame"]);
+        assert_eq!(feed_with(limits, &[&later]), ["InvalidFrame(Compressed)"]);
+        assert_eq!(feed_with(limits, &[&frame(0xC9, b"")]), ["InvalidFrame(Compressed)"]);
     }
 
     #[test]
     fn closing() {
         assert_eq!(events(&frame(0x88, b"")), ["close ", "idle"]);
         assert_eq!(events(&frame(0x88, b"\x03\xe8bye")), ["close \\x03\\xe8bye", "idle"]);
-        assert_eq!(events(&frame(0x88, b"\x03\xee")), ["InvalidClosePayload"]);
+        assert_eq!(events(&frame(0x88, b"\x03\xee")), ["InvalidClosePayload(Code(1006))"]);
     }
 
     #[test]
     fn sequences_that_are_forbidden() {
-        assert_eq!(events(&frame(0x80, b"a")), ["InvalidFrame"]);
-        assert_eq!(events(&[frame(0x01, b"a"), frame(0x81, b"b")].concat()), ["InvalidFrame"]);
-        assert_eq!(events(&[frame(0x81, b"a"), frame(0x83, b"b")].concat()), ["text a", "InvalidFrame"]);
-        assert_eq!(events(b"\x81\x01a"), ["InvalidFrame"]);
+        assert_eq!(events(&frame(0x80, b"a")), ["InvalidFrame(NothingToContinue)"]);
+        assert_eq!(events(&[frame(0x01, b"a"), frame(0x81, b"b")].concat()), ["InvalidFrame(Interrupts)"]);
+        assert_eq!(events(&[frame(0x81, b"a"), frame(0x83, b"b")].concat()), ["text a", "InvalidFrame(Opcode(3))"]);
+        assert_eq!(events(b"\x81\x01a"), ["InvalidFrame(Unmasked)"]);
     }
 
     #[test]
