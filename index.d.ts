@@ -612,7 +612,10 @@ export interface TextAsStringBehavior<UserData = unknown> extends Omit<
   'textAsString' | 'message'
 > {
   textAsString: true;
-  /** As {@link WebSocketBehavior.message}. The message is a string when `isBinary` is false. */
+  /**
+   * As {@link WebSocketBehavior.message}. The message is a string when `isBinary` is false. A client that sends a text which
+   * no string can hold (`buffer.constants.MAX_STRING_LENGTH`) is disconnected with close code 1009.
+   */
   message?: (ws: WebSocket<UserData>, message: string | ArrayBuffer, isBinary: boolean) => HandlerResult;
 }
 
@@ -673,10 +676,11 @@ export interface WebSocket<UserData = unknown> {
    * The TCP connection ends once the client has answered with its own, or after 10 seconds in which it has neither done so
    * nor taken any of what was still to be sent. The `close` handler runs before this returns, with the same code and reason.
    *
-   * @param code 1000, or 3000 to 4999 for reasons of your own. Without one the frame is empty, and the handler gets 0.
-   * Others are sent as they are (16 bits of them), as uWebSockets.js does; a client takes most of them for an error.
+   * @param code 1000, or 3000 to 4999 for reasons of your own; also 1001 to 1003 and 1007 to 1014, which have a meaning (RFC
+   * 6455 section 7.4.1). Without one the frame is empty, and the handler gets 0.
    * @param shortMessage The reason. A close frame has room for 123 bytes of UTF-8; a longer one is cut between two
    * characters. It is sent only with a code.
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` for a code that must not be sent: the WebSocket is still open.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the reason is not {@link TextOrBytes}.
    */
   end(code?: number, shortMessage?: TextOrBytes): void;

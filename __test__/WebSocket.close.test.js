@@ -228,6 +228,43 @@ describe('close', () => {
     }
   });
 
+  it('is not caused by a code that must not be sent', ours, async (t) => {
+    const { client, ws, log } = await connectLogged(t);
+    const codes = [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535, 65_536 + 1000, 2 ** 32 + 1000];
+    for (const code of [
+      ...codes,
+      -1,
+      1000.5,
+      NaN,
+      Infinity,
+      null,
+      'x',
+      '',
+      {},
+      [],
+      [1000],
+      true,
+      4000n,
+      Symbol('4000'),
+    ]) {
+      assert.throws(() => ws.end(code, 'bye'), {
+        name: 'RangeError',
+        code: 'ERR_MILLIWAYS_OUT_OF_RANGE',
+        message: /^code must be 1000 to 1003, 1007 to 1014, or 3000 to 4999 \(RFC 6455 section 7\.4\), and is ./,
+      });
+    }
+    assert.throws(() => ws.end(1015), /, and is 1015\.$/);
+    assert.equal(log.count('close'), 0);
+    ws.send('still open');
+    assert.equal(await client.readText(), 'still open');
+    for (const code of [1000, 1003, 1007, 1011, 1014, 3000, 4999, '4000']) {
+      const connected = await connectLogged(t);
+      connected.ws.end(code, 'bye');
+      assert.deepEqual(await connected.client.readClose(), { code: Number(code), reason: 'bye' });
+      assert.deepEqual(await connected.log.next('close'), [Number(code), 'bye']);
+    }
+  });
+
   it('runs once, and nothing after it, when the rest of a batch is still there', async (t) => {
     for (const act of [(ws) => ws.end(), (ws) => ws.close()]) {
       const { client, log } = await connectLogged(t, { message: act });
@@ -331,6 +368,21 @@ describe('close', () => {
     client.destroy();
   });
 
+  it('tells the client what was wrong, for people to read', ours, async (t) => {
+    const cases = {
+      'message over maxPayloadLength of 100 bytes': [1009, frames.text('x'.repeat(101))],
+      'text that is not UTF-8': [1007, frames.text(Buffer.of(0xff))],
+      'frame with the reserved opcode 3': [1002, frames.frame(3, 'x')],
+      'frame without a mask': [1002, frames.text('x', { mask: null })],
+      'close frame with the code 1006': [1002, frames.close(1006)],
+    };
+    for (const [reason, [code, bytes]] of Object.entries(cases)) {
+      const { client } = await connectLogged(t, { maxPayloadLength: 100 });
+      client.write(bytes);
+      assert.deepEqual(await client.readClose(), { code, reason });
+    }
+  });
+
   it('works with the close handshake of a standard client, from either side', async (t) => {
     const { port, log } = serveLogged(t, { message: (ws) => ws.end(4002, 'server') });
     const first = new WebSocket(webSocketUrl(port), clientOptions);
@@ -350,18 +402,3 @@ describe('close', () => {
 });
 
 after(noConnectionLeft);
-  it('tells the client what was wrong, for people to read', ours, async (t) => {
-    const cases = {
-      'message over maxPayloadLength of 100 bytes': [1009, frames.text('x'.repeat(101))],
-      'text that is not UTF-8': [1007, frames.text(Buffer.of(0xff))],
-      'frame with the reserved opcode 3': [1002, frames.frame(3, 'x')],
-      'frame without a mask': [1002, frames.text('x', { mask: null })],
-      'close frame with the code 1006': [1002, frames.close(1006)],
-    };
-    for (const [reason, [code, bytes]] of Object.entries(cases)) {
-      const { client } = await connectLogged(t, { maxPayloadLength: 100 });
-      client.write(bytes);
-      assert.deepEqual(await client.readClose(), { code, reason });
-    }
-  });
-

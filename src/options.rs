@@ -132,7 +132,7 @@ fn deflate_settings(compression: u64) -> Result<Option<DeflateSettings>, Unknown
 
 /// What ECMAScript's `ToNumber` makes of a value, but NaN where nobody means a number by it, and where `ToNumber` would
 /// throw. It may call JavaScript (`valueOf`).
-fn number_of(js: Js<'_>, value: Value<'_>) -> Result<f64, Failed> {
+pub(crate) fn number_of(js: Js<'_>, value: Value<'_>) -> Result<f64, Failed> {
     match js.type_of(value)? {
         // Blank text, such as a variable of the environment that is empty, would be 0, and so would an empty array.
         ValueType::napi_string if js.text(value)?.trim().is_empty() => Ok(f64::NAN),

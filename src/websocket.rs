@@ -1,15 +1,16 @@
 //! `WebSocket`.
 
-use milliways_net::{ConnectionId, Reactor, SendStatus};
+use milliways_net::{ConnectionId, EndError, Reactor, SendStatus};
 use milliways_proto::ws::{MAX_CONTROL_PAYLOAD, Opcode};
 
 use crate::call::{Call, Returned};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::http_response::{address_of, port_of};
+use crate::options::{invalid_number, number_of};
 use crate::registers::Register;
-
 use crate::value::{Js, Value};
+
 /// Says that nothing was corked before.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 
@@ -120,16 +121,30 @@ pub(crate) fn ping<'s>(call: &Call<'s, 3>) -> Returned<'s> {
 pub(crate) fn end<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (id, environment) = (call.id()?, call.environment);
     environment.reactor.check_websocket(id)?;
-    // The code is a number of 16 bits; what is above is cut off, as it would be on the wire.
-    let code = if call.js.is_undefined(call.arguments[2])? {
-        0
-    } else {
-        call.js.to_i32(call.arguments[2])?.cast_unsigned() as u16
-    };
+    let code = close_code(call.js, call.arguments[2])?;
     // Copied: the close handler runs inside and is given its own.
     let reason = call.bytes(3)?;
-    environment.reactor.end(id, code, &reason, environment)?;
-    Ok(None)
+    match environment.reactor.end(id, code, &reason, environment) {
+        Ok(()) => Ok(None),
+        Err(EndError::Stale) => Err(Error::WebSocketClosed),
+        Err(EndError::InvalidCode(_)) => Err(invalid_number(call.js, "code", CLOSE_CODES, call.arguments[2])?),
+    }
+}
+
+/// What a close code must be.
+const CLOSE_CODES: &str = "1000 to 1003, 1007 to 1014, or 3000 to 4999 (RFC 6455 section 7.4)";
+
+/// A number that a Close frame has room for; `None` for `undefined`.
+fn close_code(js: Js<'_>, value: Value<'_>) -> Result<Option<u16>, Error> {
+    if js.is_undefined(value)? {
+        return Ok(None);
+    }
+    let number = number_of(js, value)?;
+    if !(number.fract() == 0.0 && (0.0..=f64::from(u16::MAX)).contains(&number)) {
+        return Err(invalid_number(js, "code", CLOSE_CODES, value)?);
+    }
+    #[expect(clippy::cast_sign_loss, reason = "checked not to be below 0")]
+    Ok(Some(number as u16))
 }
 
 /// `webSocketClose(slot, generation)`

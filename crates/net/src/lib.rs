@@ -32,4 +32,4 @@ pub use reactor::{AppId, Reactor, RouteError, Stats, panic_message};
 pub use settings::{AppSettings, BehaviorId, Route, RouteId, SettingsError, WebSocketSettings};
 pub use table::{ConnectionId, Stale};
 pub use tls::{CIPHERS, DomainId, InvalidServerName, Pem, TlsConfig, TlsError, TlsSettings};
-pub use websocket::{SendError, SendStatus};
+pub use websocket::{EndError, SendError, SendStatus};

@@ -70,6 +70,32 @@ impl From<Stale> for SendError {
     }
 }
 
+/// Why a WebSocket was not ended. The API's user is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndError {
+    /// It has closed.
+    Stale,
+    /// A code that must not be sent (RFC 6455 section 7.4): 1000 to 1003, 1007 to 1014 and 3000 to 4999 may.
+    InvalidCode(u16),
+}
+
+impl fmt::Display for EndError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stale => formatter.write_str("the WebSocket has closed"),
+            Self::InvalidCode(code) => write!(formatter, "the close code {code} must not be sent"),
+        }
+    }
+}
+
+impl std::error::Error for EndError {}
+
+impl From<Stale> for EndError {
+    fn from(Stale: Stale) -> Self {
+        Self::Stale
+    }
+}
+
 /// The header of a frame with 126 to 65,535 bytes (RFC 6455 section 5.2).
 const MEDIUM_HEADER: usize = 4;
 
@@ -183,13 +209,21 @@ impl Reactor {
         self.send(id, Opcode::Ping, true, &payload[..payload.len().min(MAX_CONTROL_PAYLOAD)])
     }
 
-    /// Closes with a Close frame; code 0 is a frame without one, as are 1005 and 1006, which must not be sent. The
-    /// handler's close event is delivered before this returns.
-    pub fn end(&self, id: ConnectionId, code: u16, reason: &[u8], handler: &impl Handler) -> Result<(), Stale> {
+    /// Closes with a Close frame, which without a code is empty. The handler's close event, with 0 for none, is delivered
+    /// before this returns.
+    pub fn end(
+        &self,
+        id: ConnectionId,
+        code: Option<u16>,
+        reason: &[u8],
+        handler: &impl Handler,
+    ) -> Result<(), EndError> {
         self.state().websocket(id)?;
-        let wire_code = if code == CloseFrame::NO_STATUS || code == CloseFrame::ABNORMAL { 0 } else { code };
-        let frame = CloseFrame { code: wire_code, reason };
-        self.finish_websocket(id.slot, frame, Fin::AfterPeer, code, reason, handler);
+        if let Some(code) = code.filter(|code| !CloseFrame::allows(*code)) {
+            return Err(EndError::InvalidCode(code));
+        }
+        let code = code.unwrap_or_default();
+        self.finish_websocket(id.slot, CloseFrame { code, reason }, Fin::AfterPeer, code, reason, handler);
         Ok(())
     }
 
@@ -311,6 +345,12 @@ impl Reactor {
         self.finish_websocket(slot, frame, Fin::AtOnce, CloseFrame::ABNORMAL, reason, handler);
     }
 
+    fn websocket_settings(&self, slot: u32) -> Option<WebSocketSettings> {
+        let mut state = self.state();
+        let State { table, behaviors, .. } = &mut *state;
+        table.at(slot).and_then(|connection| behaviors.settings_of(connection)).copied()
+    }
+
     /// Ends a WebSocket that has been silent for too long; with a Close frame, unless the peer takes nothing either.
     pub(crate) fn end_silent(&self, slot: u32, handler: &impl Handler) {
         let reason = "WebSocket timed out from inactivity";
@@ -347,12 +387,6 @@ impl Reactor {
         state.write(slot, |output| frame.write(output));
         if let Some(side) = state.table.at(slot).and_then(|connection| connection.side.as_mut()) {
             side.output.end_frames();
-    fn websocket_settings(&self, slot: u32) -> Option<WebSocketSettings> {
-        let mut state = self.state();
-        let State { table, behaviors, .. } = &mut *state;
-        table.at(slot).and_then(|connection| behaviors.settings_of(connection)).copied()
-    }
-
         }
         state.websockets -= 1;
         let left = state.leave_topics(slot);
@@ -426,6 +460,15 @@ fn limits(max_payload: usize, compression: bool) -> Limits {
     Limits { max_payload: max_payload.saturating_add(slack), compression }
 }
 
+/// Whether text has more than so many UTF-16 code units, of which there are no more than bytes.
+fn is_too_long(text: &mut Payload<'_>, max: usize) -> bool {
+    // Each character has one byte that is no continuation, 10xxxxxx, and those of four bytes, 11110xxx, are two units.
+    let units = |bytes: &[u8]| {
+        bytes.iter().map(|byte| usize::from(byte & 0xC0 != 0x80) + usize::from(*byte >= 0xF0)).sum::<usize>()
+    };
+    text.len() > max && units(text.bytes()) > max
+}
+
 impl State {
     /// Whether a message of that length goes out compressed.
     pub(crate) fn is_compressed(&mut self, slot: u32, length: usize) -> bool {
@@ -459,15 +502,6 @@ impl State {
             _ => Err(Stale),
         })
     }
-
-/// Whether text has more than so many UTF-16 code units, of which there are no more than bytes.
-fn is_too_long(text: &mut Payload<'_>, max: usize) -> bool {
-    // Each character has one byte that is no continuation, 10xxxxxx, and those of four bytes, 11110xxx, are two units.
-    let units = |bytes: &[u8]| {
-        bytes.iter().map(|byte| usize::from(byte & 0xC0 != 0x80) + usize::from(*byte >= 0xF0)).sum::<usize>()
-    };
-    text.len() > max && units(text.bytes()) > max
-}
 
     /// Whether a frame is to be sent, or dropped.
     fn admits(&mut self, id: ConnectionId, opcode: Opcode, fin: bool) -> Result<bool, SendError> {

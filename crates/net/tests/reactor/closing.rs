@@ -3,7 +3,9 @@
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 
-use milliways_net::{AppSettings, ConnectionId, ResponseError, SendError, SendStatus, Stale, WebSocketSettings};
+use milliways_net::{
+    AppSettings, ConnectionId, EndError, ResponseError, SendError, SendStatus, Stale, WebSocketSettings,
+};
 use milliways_proto::ws::Opcode;
 
 use crate::support::{BINARY, CLOSE, Event, GET, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, frame, masked, ok};
@@ -50,10 +52,9 @@ fn the_server_closes() {
     for (code, reason, wire, told) in [
         (4001, "bye", frame(CLOSE, b"\x0f\xa1bye"), "close 4001 bye".to_owned()),
         (1000, "", frame(CLOSE, b"\x03\xe8"), "close 1000 ".to_owned()),
-        // Codes that must not be sent, and no code.
+        // No code.
         (0, "", frame(CLOSE, b""), "close 0 ".to_owned()),
-        (1005, "", frame(CLOSE, b""), "close 1005 ".to_owned()),
-        (1006, "gone", frame(CLOSE, b""), "close 1006 gone".to_owned()),
+        (0, "lost", frame(CLOSE, b""), "close 0 lost".to_owned()),
         (
             4000,
             &long,
@@ -67,7 +68,7 @@ fn the_server_closes() {
         // The handler has been told before `end` returned.
         assert_eq!(server.take_log(), [told]);
         assert_eq!(server.stats().websockets, 0);
-        assert_eq!(server.reactor.end(id, 1000, b"", &server), Err(Stale));
+        assert_eq!(server.reactor.end(id, Some(1000), b"", &server), Err(EndError::Stale));
         server.pump();
         client.expect(wire);
         // The peer may go on for a while; nobody is told.
@@ -77,6 +78,32 @@ fn the_server_closes() {
         server.expect_nothing();
         client.finish();
         server.expect_empty();
+    }
+}
+
+#[test]
+fn a_code_that_must_not_be_sent_is_not_and_nothing_is_closed() {
+    let server = Server::echo(WebSocketSettings::default());
+    let client = server.open();
+    let id = server.last_id();
+    for code in (0..1000).chain(1004..1007).chain(1015..3000).chain([5000, 5001, u16::MAX]) {
+        assert_eq!(server.reactor.end(id, Some(code), b"", &server), Err(EndError::InvalidCode(code)));
+    }
+    server.pump();
+    client.expect_silence();
+    server.expect_nothing();
+    client.send(masked(TEXT, b"still open"));
+    client.expect(frame(TEXT, b"still open"));
+    server.expect(&["text still open"]);
+    for code in (1000..1004).chain(1007..1015).chain([3000, 3999, 4000, 4999]) {
+        let client = server.open();
+        server.end(server.last_id(), code, "");
+        server.pump();
+        client.expect(frame(CLOSE, &code.to_be_bytes()));
+        client.answer_close();
+        client.finish();
+        server.expect(&[&format!("close {code} ")]);
+        server.until("the end of the connection", || server.stats().connections == 1);
     }
 }
 
@@ -322,7 +349,7 @@ fn check_stale(server: &Server, id: ConnectionId) {
     assert_eq!(reactor.ping(id, b""), Err(SendError::Stale));
     assert_eq!(reactor.buffered_amount(id), Err(Stale));
     assert_eq!(reactor.check_websocket(id), Err(Stale));
-    assert_eq!(reactor.end(id, 1000, b"", server), Err(Stale));
+    assert_eq!(reactor.end(id, Some(1000), b"", server), Err(EndError::Stale));
     assert_eq!(reactor.close(id, server), Err(Stale));
     // And a WebSocket is no response.
     assert_eq!(reactor.respond(id, b"", false), Err(ResponseError::Stale));
@@ -352,7 +379,7 @@ fn an_id_of_the_one_kind_is_stale_for_the_other() {
 
 fn check_websocket_stale(server: &Server, id: ConnectionId) {
     assert_eq!(server.reactor.send(id, Opcode::Text, true, b""), Err(SendError::Stale));
-    assert_eq!(server.reactor.end(id, 1000, b"", server), Err(Stale));
+    assert_eq!(server.reactor.end(id, Some(1000), b"", server), Err(EndError::Stale));
     assert_eq!(server.reactor.close(id, server), Err(Stale));
     assert_eq!(server.reactor.buffered_amount(id), Err(Stale));
     for id in [ConnectionId { slot: u32::MAX, ..id }, ConnectionId { generation: id.generation + 1, ..id }] {

@@ -225,7 +225,7 @@ impl Server {
     }
 
     pub(crate) fn end(&self, id: ConnectionId, code: u16, reason: &str) {
-        self.reactor.end(id, code, reason.as_bytes(), self).expect("an open WebSocket");
+        self.reactor.end(id, (code > 0).then_some(code), reason.as_bytes(), self).expect("an open WebSocket");
     }
 
     pub(crate) fn close(&self, id: ConnectionId) {
