@@ -870,8 +870,8 @@ export interface HttpRequest {
  * 15.4.5): the bytes that are given for it are left out.
  *
  * **The body of a request** is given to the handler that {@link onData}, {@link onDataV2} or {@link collectBody}
- * attaches first; to attach another throws an Error `ERR_MILLIWAYS_BODY_TAKEN`. When it fails with the last piece, the response
- * fails as that of an {@link HttpHandler} does. Until one is attached, which may be after an `await`,
+ * attaches. Another one throws an Error `ERR_MILLIWAYS_BODY_TAKEN`, but that a handler of pieces may take the place of one that
+ * has not been called yet. When it fails with the last piece, the response fails as that of an {@link HttpHandler} does. Until one is attached, which may be after an `await`,
  * the body stays in the kernel's buffer and slows its sender down. When the response is complete, what is left of the
  * body is read and discarded, since the next request stands behind it. Uploads slower than 16 KB/s, averaged over
  * {@link AppOptions.idleTimeout}, are cut off. To receive a body takes time, so {@link onAborted} is needed as well.

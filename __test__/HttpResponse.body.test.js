@@ -295,19 +295,19 @@ describe('a body that has a handler already', ours, () => {
   };
   for (const [first, claim] of Object.entries(ways)) {
     for (const [second, claimAgain] of Object.entries(ways)) {
+      const isReplaced = first !== 'collectBody' && second !== 'collectBody';
       it(`by ${first} gets none by ${second}, and loses nothing`, async (t) => {
         const { client, log } = await connect(t, (res, events) => {
           res.onAborted(() => {});
           claim(res, events);
-          assert.throws(() => claimAgain(res, events), TAKEN);
-          setImmediate(() => {
-            assert.throws(() => claimAgain(res, events), TAKEN);
-            events.add('refused');
-          });
+          // One that is called for each piece may take the place of another that was not called yet.
+          if (isReplaced) claimAgain(res, events);
+          else assert.throws(() => claimAgain(res, events), TAKEN);
           events.res = res;
         });
-        client.write(put('hel', 5));
-        await log.next('refused');
+        await client.writeAndTurn(put('hel', 5));
+        await until(() => log.res !== undefined, 'the request');
+        assert.throws(() => claimAgain(log.res, log), TAKEN);
         client.write('lo');
         let isLast = false;
         while (!isLast) [, isLast] = await log.next('data');

@@ -39,7 +39,10 @@ pub(crate) enum Taker {
     /// Nobody has asked so far.
     Nobody,
     /// The handler, as it comes.
-    Chunks,
+    Chunks {
+        /// Whether some of it, or its end, has been told.
+        is_told: bool,
+    },
     /// The handler, as a whole of at most `max` bytes.
     Whole {
         /// What has come.
@@ -87,7 +90,7 @@ impl Upload {
 pub enum BodyError {
     /// The response is complete already, or the request was aborted, or the body has been thrown away.
     Stale,
-    /// It was asked for before.
+    /// It was asked for before, as a whole, or by somebody who has got some of it.
     Taken,
 }
 
@@ -95,7 +98,7 @@ impl fmt::Display for BodyError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Stale => "the response is complete, or its request was aborted",
-            Self::Taken => "the request's body goes to the handler that was attached first, and to no other",
+            Self::Taken => "another handler has begun to receive the request's body",
         })
     }
 }
@@ -117,9 +120,9 @@ enum Part<'b> {
 
 impl Reactor {
     /// Has the request's body told by [`Handler::data`]; also the end of one that is empty. Too late for one that has
-    /// waited for as long as a connection may stand still, and for one that was asked for before.
+    /// waited for as long as a connection may stand still, and for one that is told already or is asked for as a whole.
     pub fn receive_body(&self, id: ConnectionId) -> Result<(), BodyError> {
-        self.state().take_body(id, Taker::Chunks)
+        self.state().take_body(id, Taker::Chunks { is_told: false })
     }
 
     /// Has the request's body told by [`Handler::collected`] when it is complete, unless it is longer than `max` bytes.
@@ -201,8 +204,10 @@ impl State {
         let Self { table, pool, .. } = self;
         let connection = table.get(id)?;
         let upload = pool.side_of(connection).upload.get_or_insert_with(Upload::empty);
-        if !matches!(upload.taker, Taker::Nobody) {
-            return Err(BodyError::Taken);
+        match (&upload.taker, &taker) {
+            // What has heard nothing so far may give way to another of its kind: ultimate-express does that.
+            (Taker::Nobody, _) | (Taker::Chunks { is_told: false }, Taker::Chunks { .. }) => {}
+            _ => return Err(BodyError::Taken),
         }
         upload.taker = taker;
         if upload.is_complete || !upload.kept.is_empty() {
@@ -288,7 +293,10 @@ impl State {
 impl Taker {
     fn take<'b>(&mut self, data: &'b [u8], is_last: bool) -> Part<'b> {
         match self {
-            Self::Chunks if is_last || !data.is_empty() => Part::Chunk(data),
+            Self::Chunks { is_told } if is_last || !data.is_empty() => {
+                *is_told = true;
+                Part::Chunk(data)
+            }
             Self::Whole { bytes, max } => {
                 if data.len() > *max - bytes.len() {
                     *self = Self::Bin;
@@ -297,7 +305,7 @@ impl Taker {
                 bytes.extend_from_slice(data);
                 if is_last { Part::Whole(Some(std::mem::take(bytes))) } else { Part::Nothing }
             }
-            Self::Chunks | Self::Bin | Self::Nobody => Part::Nothing,
+            Self::Chunks { .. } | Self::Bin | Self::Nobody => Part::Nothing,
         }
     }
 }
