@@ -4,7 +4,7 @@ const { constants } = require('node:buffer');
 const { isArrayBuffer } = require('node:util/types');
 
 const connections = require('./connections');
-const { kindOf, toData } = require('./data');
+const { kindOf } = require('./data');
 const { fail, refuseArguments, requireArguments, requireFunction } = require('./errors');
 const { watch } = require('./failure');
 const { toHostname, toKnownHostname } = require('./hostname');
@@ -77,13 +77,13 @@ class TemplatedApp {
   publish(topic, message, isBinary, compress) {
     requireApp(this);
     requireArguments(2, arguments.length);
-    return native.publish(this.#app, toData(topic), toData(message), kindOf(isBinary, compress));
+    return native.publish(this.#app, topic, message, kindOf(isBinary, compress));
   }
 
   numSubscribers(topic) {
     requireApp(this);
     requireArguments(1, arguments.length);
-    return native.numSubscribers(this.#app, toData(topic));
+    return native.numSubscribers(this.#app, topic);
   }
 
   listen(...parameters) {

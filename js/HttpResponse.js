@@ -2,7 +2,6 @@
 
 const connections = require('./connections');
 const { runCorked } = require('./cork');
-const { toData } = require('./data');
 const { requireArguments, requireFunction } = require('./errors');
 const { watch } = require('./failure');
 const native = require('./native');
@@ -47,13 +46,13 @@ class HttpResponse {
 
   writeStatus(status) {
     requireResponse(this);
-    note(native.responseStatus(this.#slot, this.#generation, toData(status)));
+    note(native.responseStatus(this.#slot, this.#generation, status));
     return this;
   }
 
   writeHeader(key, value) {
     requireResponse(this);
-    note(native.responseHeader(this.#slot, this.#generation, toData(key), toData(value)));
+    note(native.responseHeader(this.#slot, this.#generation, key, value));
     return this;
   }
 
@@ -65,12 +64,12 @@ class HttpResponse {
 
   write(chunk) {
     requireResponse(this);
-    return (note(native.responseWrite(this.#slot, this.#generation, toData(chunk))) & IS_TAKEN) !== 0;
+    return (note(native.responseWrite(this.#slot, this.#generation, chunk)) & IS_TAKEN) !== 0;
   }
 
   end(body, closeConnection) {
     requireResponse(this);
-    note(native.responseEnd(this.#slot, this.#generation, toData(body), closeConnection));
+    note(native.responseEnd(this.#slot, this.#generation, body, closeConnection));
     this.#forget();
     return this;
   }
@@ -84,8 +83,9 @@ class HttpResponse {
 
   tryEnd(fullBodyOrChunk, totalSize, closeConnection) {
     requireResponse(this);
-    const data = toData(fullBodyOrChunk);
-    const flags = note(native.responseTryEnd(this.#slot, this.#generation, data, totalSize, closeConnection));
+    const flags = note(
+      native.responseTryEnd(this.#slot, this.#generation, fullBodyOrChunk, totalSize, closeConnection),
+    );
     const isComplete = (flags & IS_COMPLETE) !== 0;
     if (isComplete) this.#forget();
     return [(flags & IS_TAKEN) !== 0, isComplete];
@@ -127,14 +127,21 @@ class HttpResponse {
     // Of a response that is done nothing else matters.
     native.responseWriteOffset(this.#slot, this.#generation);
     requireArguments(5, arguments.length);
-    const [key, protocol, extensions] = [secWebSocketKey, secWebSocketProtocol, secWebSocketExtensions].map(toData);
     // What reading them throws has to be thrown before anything is sent.
     const properties = propertiesOf(userData);
     const [slot, generation, handlers] = [this.#slot, this.#generation, this.#handlers];
     // The slot is the WebSocket's from now on.
     this.#forget();
     try {
-      native.responseUpgrade(slot, generation, contextOf(context), key, protocol, extensions, properties);
+      native.responseUpgrade(
+        slot,
+        generation,
+        contextOf(context),
+        secWebSocketKey,
+        secWebSocketProtocol,
+        secWebSocketExtensions,
+        properties,
+      );
     } catch (error) {
       if (handlers !== undefined) this.#attach(handlers);
       throw error;

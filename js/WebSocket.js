@@ -1,7 +1,7 @@
 'use strict';
 
 const { runCorked } = require('./cork');
-const { kindOf, toData } = require('./data');
+const { kindOf } = require('./data');
 const { requireArguments, requireFunction } = require('./errors');
 const native = require('./native');
 const { makeNativeLike } = require('./nativeLike');
@@ -54,12 +54,12 @@ class WebSocket {
 
   ping(message) {
     requireWebSocket(this);
-    return native.webSocketPing(this.#slot, this.#generation, toData(message));
+    return native.webSocketPing(this.#slot, this.#generation, message);
   }
 
   end(code, shortMessage) {
     requireWebSocket(this);
-    native.webSocketEnd(this.#slot, this.#generation, code, toData(shortMessage));
+    native.webSocketEnd(this.#slot, this.#generation, code, shortMessage);
   }
 
   close() {
@@ -94,13 +94,13 @@ class WebSocket {
 
   subscribe(topic) {
     requireWebSocket(this);
-    native.webSocketSubscribe(this.#slot, this.#generation, toData(topic));
+    native.webSocketSubscribe(this.#slot, this.#generation, topic);
     return true;
   }
 
   unsubscribe(topic) {
     requireWebSocket(this);
-    return native.webSocketUnsubscribe(this.#slot, this.#generation, toData(topic));
+    return native.webSocketUnsubscribe(this.#slot, this.#generation, topic);
   }
 
   unsubscribeAll() {
@@ -111,7 +111,7 @@ class WebSocket {
 
   isSubscribed(topic) {
     requireWebSocket(this);
-    return native.webSocketIsSubscribed(this.#slot, this.#generation, toData(topic));
+    return native.webSocketIsSubscribed(this.#slot, this.#generation, topic);
   }
 
   getTopics() {
@@ -122,8 +122,7 @@ class WebSocket {
   publish(topic, message, isBinary, compress) {
     requireWebSocket(this);
     requireArguments(2, arguments.length);
-    const [name, data] = [toData(topic), toData(message)];
-    return native.webSocketPublish(this.#slot, this.#generation, name, data, kindOf(isBinary, compress));
+    return native.webSocketPublish(this.#slot, this.#generation, topic, message, kindOf(isBinary, compress));
   }
 
   pause() {
@@ -151,7 +150,7 @@ class WebSocket {
       registers[GENERATION] = ws.#generation;
       registers[VALUE] = kind;
       if (typeof message === 'string') native.webSocketSendText(message);
-      else native.webSocketSend(toData(message));
+      else native.webSocketSend(message);
       return registers[VALUE];
     };
     requireWebSocket = (value) => {

@@ -7,11 +7,6 @@ const native = require('./native');
 // Node-API 8 knows no shared memory but that of typed arrays.
 native.setSharedView((value) => (isSharedArrayBuffer(value) ? new Uint8Array(value) : undefined));
 
-/** Text or data as the addon takes it. */
-function toData(data) {
-  return data;
-}
-
 /** Added to what says whether a message is binary. */
 const COMPRESS = 8;
 
@@ -20,4 +15,4 @@ function kindOf(isBinary, compress) {
   return (isBinary ? 1 : 0) + (compress ? COMPRESS : 0);
 }
 
-module.exports = { kindOf, toData };
+module.exports = { kindOf };

@@ -2,7 +2,6 @@
 
 const { domainToASCII, domainToUnicode } = require('node:url');
 const { types } = require('node:util');
-const { toData } = require('./data');
 const { fail } = require('./errors');
 
 /** A name that can be in a host name of IDNA before it is in its form of ASCII (RFC 5890): nothing that has a meaning in URLs. */
@@ -19,7 +18,7 @@ const LONGEST_NAME = 253;
  */
 function toHostname(hostname) {
   const name = textOf(hostname);
-  if (name === undefined) return toData(hostname);
+  if (name === undefined) return hostname;
   const ascii = convert(name);
   if (ascii !== undefined) return ascii;
   const shown = name.length <= LONGEST_NAME ? ` ${JSON.stringify(name)}` : '';
@@ -32,7 +31,7 @@ function toHostname(hostname) {
 /** The same for a name that is only looked for: one that cannot be is not there. */
 function toKnownHostname(hostname) {
   const name = textOf(hostname);
-  return name === undefined ? toData(hostname) : (convert(name) ?? name);
+  return name === undefined ? hostname : (convert(name) ?? name);
 }
 
 /** `undefined` for what is neither text nor bytes, or has none. */

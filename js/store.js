@@ -2,7 +2,6 @@
 
 // Key-value pairs that all threads of the process share.
 
-const { toData } = require('./data');
 const { requireArguments } = require('./errors');
 const native = require('./native');
 
@@ -28,7 +27,7 @@ for (const [name, count] of Object.entries(FUNCTIONS)) {
   module.exports[name] = {
     [name](...parameters) {
       requireArguments(count, parameters.length);
-      return call(...parameters.map(toData));
+      return call(...parameters);
     },
   }[name];
 }

@@ -3,7 +3,6 @@
 // The module's exports. `_stats`, not enumerable, is for tests: what it gives may change at any time.
 
 const constants = require('./constants');
-const { toData } = require('./data');
 const DeclarativeResponse = require('./DeclarativeResponse');
 const { fail } = require('./errors');
 const { us_listen_socket_close, us_socket_local_port } = require('./ListenSocket');
@@ -31,7 +30,7 @@ function H3App() {
 }
 
 function getParts(body, contentType) {
-  return native.getParts(toData(body), toData(contentType));
+  return native.getParts(body, contentType);
 }
 
 /** The sum of a secret that keeps responses from naming the interface. */
