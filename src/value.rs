@@ -141,18 +141,46 @@ impl<'s> Js<'s> {
         self.make(|env, result| unsafe { sys::napi_create_object(env, result) })
     }
 
-    /// A new `ArrayBuffer` whose bytes `fill` writes.
+    /// A new `ArrayBuffer`, all of whose bytes `fill` writes.
     pub(crate) fn array_buffer(self, length: usize, fill: impl FnOnce(&mut [u8])) -> Result<Value<'s>, Failed> {
+        /// From so many bytes on, memory that is not zeroed first is worth the detour by way of a `Buffer`, the only thing
+        /// that Node-API has such memory for: 12.9 in place of 17.5 us for a message of 16 KiB that is echoed.
+        const NOT_ZEROED_FROM: usize = 4096;
+
         let mut data: *mut c_void = ptr::null_mut();
         let data_pointer = &raw mut data;
-        // SAFETY: `Js` says that the call is allowed.
-        let value =
-            self.make(|env, result| unsafe { sys::napi_create_arraybuffer(env, length, data_pointer, result) })?;
+        let value = if length < NOT_ZEROED_FROM {
+            // SAFETY: `Js` says that the call is allowed.
+            self.make(|env, result| unsafe { sys::napi_create_arraybuffer(env, length, data_pointer, result) })?
+        } else {
+            // SAFETY: as above. The memory is no part of a pool: it is as long as was asked for, and has no other view.
+            let view =
+                self.make(|env, result| unsafe { sys::napi_create_buffer(env, length, data_pointer, result) })?;
+            self.buffer_of(view)?
+        };
         if length > 0 && !data.is_null() {
-            // SAFETY: the memory is `length` initialized (zeroed) bytes that JavaScript does not know yet.
+            // SAFETY: the memory is of `length` bytes that JavaScript does not know yet. V8 has allocated them, so that they
+            // have some value, zero or not, and `fill` writes them before anybody reads them.
             fill(unsafe { std::slice::from_raw_parts_mut(data.cast(), length) });
         }
         Ok(value)
+    }
+
+    /// The `ArrayBuffer` of a typed array.
+    fn buffer_of(self, view: Value<'s>) -> Result<Value<'s>, Failed> {
+        let nothing = ptr::null_mut();
+        // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive; what is not asked for has no place.
+        self.make(|env, result| unsafe {
+            sys::napi_get_typedarray_info(
+                env,
+                view.raw,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                nothing,
+                result,
+                ptr::null_mut(),
+            )
+        })
     }
 
     /// An `ArrayBuffer` of memory that becomes JavaScript's: whatever is done with it, also when it is transferred to
