@@ -1202,7 +1202,12 @@ export interface MultipartField {
   name: string;
   /** The part's Content-Type, if it has one. */
   type?: string;
-  /** The name of the file, if it is one, as the client gave it. Do not use it as a path. */
+  /**
+   * The name of the file, if it is one, as the client gave it. Do not use it as a path.
+   *
+   * A `filename*` (RFC 8187) is decoded, and goes before a `filename`. Of the latter, `\"` is a quote; other backslashes and the
+   * `%22` that browsers write for a quote stay, since a file may have such a name.
+   */
   filename?: string;
 }
 

@@ -38,6 +38,22 @@ describe('getParts', () => {
     ]);
   });
 
+  for (const [parameters, expected] of [
+    ["name=f; filename=plain; filename*=UTF-8''%e2%82%ac%20rates.txt", { name: 'f', filename: '€ rates.txt' }],
+    ["name=f; filename*=iso-8859-1'de'%DCbung", { name: 'f', filename: 'Übung' }],
+    ["name=f; filename=plain; filename*=UTF-8''%ff", { name: 'f', filename: 'plain' }],
+    ['name="f"; filename="a\\"', { name: 'f', filename: 'a\\' }],
+    ['name="f\\"g"; filename="C:\\a \\"b\\".txt"', { name: 'f"g', filename: 'C:\\a "b".txt' }],
+    ['name=f; filename=a b.txt', { name: 'f', filename: 'a b.txt' }],
+    ['flag; name="f" word; filename="a"', { name: 'f', filename: 'a' }],
+    ['\r\n name="f";\r\n filename="a"', { name: 'f', filename: 'a' }],
+  ]) {
+    it(`gives all names of: ${JSON.stringify(parameters)}`, ours, () => {
+      const form = `--X\r\nContent-Disposition: form-data; ${parameters}\r\n\r\nx\r\n--X--\r\n`;
+      assert.deepEqual(read(form, 'multipart/form-data; boundary=X'), [{ data: 'x', ...expected }]);
+    });
+  }
+
   it('is undefined for what is no form', () => {
     assert.equal(uWS.getParts(body, 'text/plain'), undefined);
     assert.equal(uWS.getParts(body, 'multipart/form-data'), undefined);

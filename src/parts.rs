@@ -31,9 +31,9 @@ impl OwnedPart {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self {
             data: part.data.to_vec(),
-            name: part.name.map(text),
-            media_type: part.media_type.map(text),
-            filename: part.filename.map(text),
+            name: part.name.as_deref().map(text),
+            media_type: part.media_type.as_deref().map(text),
+            filename: part.filename.as_deref().map(text),
         }
     }
 

@@ -34,7 +34,7 @@ fn decode(text: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// `"%" HEXDIG HEXDIG`, behind the percent sign.
-fn escaped(digits: &[u8]) -> Option<u8> {
+pub(super) fn escaped(digits: &[u8]) -> Option<u8> {
     let digit = |index: usize| char::from(*digits.get(index)?).to_digit(16);
     u8::try_from(digit(0)? * 16 + digit(1)?).ok()
 }
