@@ -25,9 +25,11 @@ impl Environment {
         // SAFETY: the caller's promise.
         let this = unsafe { environment.as_ref() };
         // SAFETY: the caller's promise.
-        let handles = unsafe { Handles::start(uv_loop, this.reactor.as_raw_fd(), environment) }?;
+        let handles = unsafe { Handles::new(uv_loop, this.reactor.as_raw_fd(), environment) }?;
+        // Closed at the end of the environment, also if they cannot start.
+        let started = handles.start::<Self>();
         this.handles.replace(Some(handles));
-        Ok(())
+        started
     }
 
     /// Lets the loop end when nothing listens and nobody is connected, and go on otherwise.

@@ -50,22 +50,28 @@ pub(crate) struct Handles {
 }
 
 impl Handles {
-    /// Starts to watch `descriptor` and the loop.
+    /// Puts handles into the loop that are to watch `descriptor` and it. They do from [`Handles::start`] on. If this fails
+    /// nothing of them is left.
     ///
     /// # Safety
     ///
     /// `uv_loop` is the loop of this thread. `watcher` is valid until the function given to [`Handles::close`] is
     /// called, which is the only way to end this: it must not be dropped otherwise.
-    pub(crate) unsafe fn start<W: Watcher>(
+    pub(crate) unsafe fn new<W: Watcher>(
         uv_loop: NonNull<Loop>,
         descriptor: c_int,
         watcher: NonNull<W>,
     ) -> Result<Self, UvError> {
         let data = watcher.cast();
-        let (poll, prepare, timer) =
-            (Handle::allocate(ffi::UV_POLL), Handle::allocate(ffi::UV_PREPARE), Handle::allocate(ffi::UV_TIMER));
+        let poll = Handle::allocate(ffi::UV_POLL);
         // SAFETY: the memory is as large as libuv asks for a handle of this type; the loop is the caller's promise.
-        check(unsafe { ffi::uv_poll_init(uv_loop.as_ptr(), poll.as_ptr(), descriptor) })?;
+        let initialized = check(unsafe { ffi::uv_poll_init(uv_loop.as_ptr(), poll.as_ptr(), descriptor) });
+        if let Err(error) = initialized {
+            // SAFETY: a descriptor that libuv refuses is refused before the loop gets to know the handle.
+            unsafe { poll.free(ffi::UV_POLL) };
+            return Err(error);
+        }
+        let (prepare, timer) = (Handle::allocate(ffi::UV_PREPARE), Handle::allocate(ffi::UV_TIMER));
         // SAFETY: as above. Neither this nor the next can fail (they always return 0).
         unsafe { ffi::uv_prepare_init(uv_loop.as_ptr(), prepare.as_ptr()) };
         // SAFETY: as above.
@@ -74,16 +80,15 @@ impl Handles {
             handle.set_data(data);
             handle.unreference();
         }
-        let handles = Self { poll, prepare, timer, is_referenced: Cell::new(false) };
+        Ok(Self { poll, prepare, timer, is_referenced: Cell::new(false) })
+    }
+
+    /// Has the watcher be called from now on. Also when this fails the handles are to be closed.
+    pub(crate) fn start<W: Watcher>(&self) -> Result<(), UvError> {
         // SAFETY: the handle has been initialized, and its data is a `W`.
-        unsafe { ffi::uv_prepare_start(handles.prepare.as_ptr(), Some(prepare_callback::<W>)) };
+        unsafe { ffi::uv_prepare_start(self.prepare.as_ptr(), Some(prepare_callback::<W>)) };
         // SAFETY: as above.
-        let started = unsafe { ffi::uv_poll_start(handles.poll.as_ptr(), ffi::UV_READABLE, Some(poll_callback::<W>)) };
-        if let Err(error) = check(started) {
-            handles.close(Box::new(|| {}));
-            return Err(error);
-        }
-        Ok(handles)
+        check(unsafe { ffi::uv_poll_start(self.poll.as_ptr(), ffi::UV_READABLE, Some(poll_callback::<W>)) })
     }
 
     /// Whether the loop goes on for the sake of the descriptor.
@@ -141,6 +146,14 @@ impl Handle {
         Self(memory.cast())
     }
 
+    /// # Safety
+    ///
+    /// It was allocated for this kind, and the loop does not know it, or not any more.
+    unsafe fn free(self, kind: c_int) {
+        // SAFETY: allocated with this layout; the rest is the caller's promise.
+        unsafe { dealloc(self.into_raw().cast(), Self::layout(kind)) };
+    }
+
     fn layout(kind: c_int) -> Layout {
         // SAFETY: no conditions but a known type.
         let size = unsafe { ffi::uv_handle_size(kind) };
@@ -186,7 +199,7 @@ impl Handle {
 unsafe fn watcher<'w, W>(handle: *mut ffi::uv_handle_t) -> &'w W {
     // SAFETY: the caller's promise.
     let data = unsafe { ffi::uv_handle_get_data(handle) };
-    // SAFETY: `Handles::start` was promised that the watcher is valid as long as callbacks come.
+    // SAFETY: `Handles::new` was promised that the watcher is valid as long as callbacks come.
     unsafe { &*data.cast::<W>() }
 }
 
