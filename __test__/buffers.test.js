@@ -344,7 +344,7 @@ describe('setters and getters that run in the middle of a call', ours, () => {
     assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
     assert.deepEqual(reports, [
       ['keys', 'k', 'i'],
-      ['stats', 'connections,websockets,listeners'],
+      ['stats', 'connections,websockets,listeners,apps,domains,behaviors,routes'],
       ['headers', 'localhost', 'websocket'],
       ['topics', 'topic'],
       ['error', 'ERR_MILLIWAYS_INVALID_DATA', 'code'],

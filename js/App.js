@@ -28,11 +28,19 @@ const LIBUS_LISTEN_EXCLUSIVE_PORT = 1;
 /** The generation of no connection: it comes from nowhere. */
 const GONE = 0xffffffff;
 
+/** Tells the addon that an app can be named no more: what it has is removed when nothing listens and nobody is connected. */
+const apps = new FinalizationRegistry((app) => native.releaseApp(app));
+
+/** And that there is none of the contexts any more by which requests could become WebSockets of a behavior. */
+const contexts = new FinalizationRegistry((behavior) => native.releaseContexts(behavior));
+
 /** Throws for a method that is called on anything else. */
 let requireApp;
 
 class TemplatedApp {
   #app;
+  /** Has what the addon puts there: the handlers, while it does not hold them itself. */
+  #holder = {};
   /** Whose routes the next ones are: those of a server name, or of all others. */
   #domain = 0;
   /** Whether it speaks TLS. */
@@ -42,7 +50,8 @@ class TemplatedApp {
   #drains;
 
   constructor(options, isSecure = false) {
-    this.#app = native.createApp(options);
+    this.#app = native.createApp(options, this.#holder);
+    apps.register(this, this.#app);
     this.#isSecure = isSecure;
     if (isSecure) secure(options, () => native.secureApp(this.#app, options ?? {}));
     this.#drains = Boolean(options?.drainEachMessage);
@@ -66,7 +75,7 @@ class TemplatedApp {
       tellClose(scope, close),
       ping && tellControl(scope, ping),
       pong && tellControl(scope, pong),
-      upgrade && tellUpgrade(scope, upgrade, this.#isSecure ? SSLHttpResponse : HttpResponse),
+      upgrade && tellUpgrade(scope, upgrade, this.#isSecure ? SSLHttpResponse : HttpResponse, this),
       subscription && tellSubscription(scope, subscription),
       this.#drains,
       constants.MAX_STRING_LENGTH,
@@ -251,11 +260,17 @@ function tellRequest(handler, Response) {
   };
 }
 
-function tellUpgrade(scope, handler, Response) {
+function tellUpgrade(scope, handler, Response, app) {
   const run = scope.bindAlone(handler);
+  // What all contexts of the behavior share. They keep the app, too, whose WebSockets they make.
+  let token;
   return (slot, generation, serial, behavior) => {
+    if (token === undefined) {
+      token = { behavior, app };
+      contexts.register(token, behavior);
+    }
     const res = responseAt(slot, generation, Response);
-    watch(run(res, new HttpRequest(serial), new SocketContext(behavior)), slot, generation);
+    watch(run(res, new HttpRequest(serial), new SocketContext(token)), slot, generation);
   };
 }
 

@@ -6,22 +6,23 @@ const { fail } = require('./errors');
 let behaviorOf;
 
 class SocketContext {
-  #behavior;
+  /** What all contexts of the route share: as long as there is one, the addon keeps the behavior. */
+  #token;
 
-  constructor(behavior) {
-    this.#behavior = behavior;
+  constructor(token) {
+    this.#token = token;
   }
 
   static {
     behaviorOf = (context) => {
-      if (context === null || typeof context !== 'object' || !(#behavior in context)) {
+      if (context === null || typeof context !== 'object' || !(#token in context)) {
         fail(
           'ERR_MILLIWAYS_INVALID_UPGRADE',
           'The last argument of upgrade must be the context that the upgrade handler was called with.',
           TypeError,
         );
       }
-      return context.#behavior;
+      return context.#token.behavior;
     };
   }
 }

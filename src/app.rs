@@ -1,16 +1,18 @@
 //! Apps: routes, listening, closing.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
 
-use milliways_net::{AppId, BehaviorId, DomainId, ListenError, ListenerId, Route, RouteId};
+use milliways_net::{AppId, DomainId, ListenError, ListenerId, Route, RouteId};
 use milliways_proto::http::{Declared, Method};
 use milliways_proto::router::RouteKind;
 
 use crate::call::{Call, Returned};
 use crate::callback::Callback;
-use crate::environment::{BehaviorCallbacks, Environment, Scope};
+use crate::environment::{BehaviorCallbacks, Scope};
 use crate::error::Error;
+use crate::lifetime::Holder;
 use crate::options::{app_settings, websocket_settings};
 use crate::websocket::Kind;
 
@@ -27,10 +29,12 @@ const METHODS: [Method; Method::COUNT] = [
     Method::Trace,
 ];
 
-/// `createApp(options): app`
-pub(crate) fn create<'s>(call: &Call<'s, 1>) -> Returned<'s> {
+/// `createApp(options, holder): app`; the holder is an object that the app's alone holds.
+pub(crate) fn create<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let settings = app_settings(call.js, call.arguments[0])?;
+    let holder = Holder::new(call.js, call.arguments[1])?;
     let app = call.environment.reactor.add_app(settings);
+    call.environment.callbacks.borrow_mut().holders.insert(app.0, holder);
     Ok(Some(call.js.number(app.0)?))
 }
 
@@ -57,6 +61,7 @@ pub(crate) fn add_route<'s>(call: &Call<'s, 5>) -> Returned<'s> {
         None if call.js.is_undefined(call.arguments[4])? => None,
         None => Some(Route::Declared(Rc::new(call.with_bytes(4, |_, bytes| Declared::parse(bytes))??))),
     };
+    environment.reactor.note_quiet(app);
     match environment.reactor.route(app, domain, kind, &pattern, route.clone()) {
         Ok(replaced) => environment.forget(replaced.as_ref()),
         Err(error) => {
@@ -72,6 +77,7 @@ pub(crate) fn set_filter<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let (environment, app) = (call.environment, AppId(call.u32(0)?));
     if let Some(callback) = Callback::new(call.js, call.arguments[1])? {
         environment.callbacks.borrow_mut().filters.insert(app.0, callback);
+        environment.reactor.note_quiet(app);
         environment.reactor.count_connections(app);
     }
     Ok(None)
@@ -116,6 +122,8 @@ pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 15>) -> Returned<'s> {
     let text_as_string = call.js.to_bool(call.js.get(call.arguments[3], c"textAsString")?)?;
     let callback = |index: usize| Callback::new(call.js, call.arguments[index]);
     let callbacks = BehaviorCallbacks {
+        app: Some(app),
+        has_contexts: Cell::new(false),
         open: callback(4)?,
         message: callback(5)?,
         dropped: callback(6)?,
@@ -133,12 +141,16 @@ pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 15>) -> Returned<'s> {
         settings.max_text = call.u32(14)? as usize;
     }
     let behavior = environment.reactor.add_behavior(app, settings, callbacks.upgrade.is_some());
-    let behaviors = &mut environment.callbacks.borrow_mut().behaviors;
-    debug_assert_eq!(behaviors.len(), behavior.0 as usize);
-    behaviors.push(callbacks);
-    // Of a route that is replaced nothing is freed: its WebSockets go on.
-    let route = Route::WebSocket(BehaviorId(behavior.0));
-    environment.reactor.route(app, domain, RouteKind::Upgrade, &pattern, Some(route))?;
+    environment.callbacks.borrow_mut().behaviors.insert(behavior, callbacks);
+    environment.reactor.note_quiet(app);
+    let route = Route::WebSocket(behavior);
+    match environment.reactor.route(app, domain, RouteKind::Upgrade, &pattern, Some(route.clone())) {
+        Ok(replaced) => environment.forget(replaced.as_ref()),
+        Err(error) => {
+            environment.forget(Some(&route));
+            return Err(error.into());
+        }
+    }
     Ok(None)
 }
 
@@ -162,20 +174,31 @@ pub(crate) fn listen<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let host = if call.js.is_undefined(call.arguments[1])? { None } else { Some(call.text(1)?) };
     let host = host.as_deref().filter(|host| !host.is_empty());
     let port = u16::try_from(port).map_err(|_| Error::Internal(format!("a port of {port}")))?;
-    listened(call, environment.reactor.listen(app, host, port, exclusive))
+    environment.hold(call.js, app)?;
+    let listening = environment.reactor.listen(app, host, port, exclusive);
+    listened(call, app, listening)
 }
 
 /// `listenUnix(app, path): listener`, or a number below 0 as of `listen`.
 pub(crate) fn listen_unix<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let (app, path) = (AppId(call.u32(0)?), call.text(1)?);
-    listened(call, call.environment.reactor.listen_unix(app, Path::new(&path)))
+    let environment = call.environment;
+    environment.hold(call.js, app)?;
+    let listening = environment.reactor.listen_unix(app, Path::new(&path));
+    listened(call, app, listening)
 }
 
-fn listened<'s, const N: usize>(call: &Call<'s, N>, listening: Result<ListenerId, ListenError>) -> Returned<'s> {
+fn listened<'s, const N: usize>(
+    call: &Call<'s, N>,
+    app: AppId,
+    listening: Result<ListenerId, ListenError>,
+) -> Returned<'s> {
     /// libuv's `UV_EAI_AGAIN` and `UV_EAI_NONAME`. Its other numbers are those of the system, negated.
     const EAI_AGAIN: i32 = -3001;
     const EAI_NONAME: i32 = -3008;
 
+    // Without a listener it is as quiet as before.
+    call.environment.reactor.note_quiet(app);
     call.environment.update_liveness();
     Ok(Some(match listening {
         Ok(listener) => call.js.number(listener.0)?,
@@ -198,20 +221,17 @@ pub(crate) fn local_port<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     Ok(Some(call.js.number(port.map_or(1 << 16, u32::from))?))
 }
 
-/// `stats(): { connections, websockets, listeners }`
+/// `stats(): { connections, websockets, listeners, apps, domains, behaviors, routes }`
 pub(crate) fn stats<'s>(call: &Call<'s, 0>) -> Returned<'s> {
-    let (js, stats) = (call.js, call.environment.reactor.stats());
+    let (js, stats, kept) = (call.js, call.environment.reactor.stats(), call.environment.reactor.kept());
+    let routes = call.environment.callbacks.borrow().routes.len();
     let object = js.object()?;
     js.define(object, c"connections", js.size(stats.connections)?)?;
     js.define(object, c"websockets", js.size(stats.websockets)?)?;
     js.define(object, c"listeners", js.size(stats.listeners)?)?;
+    js.define(object, c"apps", js.size(kept.apps)?)?;
+    js.define(object, c"domains", js.size(kept.domains)?)?;
+    js.define(object, c"behaviors", js.size(kept.behaviors)?)?;
+    js.define(object, c"routes", js.size(routes)?)?;
     Ok(Some(object))
-}
-
-impl Environment {
-    pub(crate) fn forget(&self, route: Option<&Route>) {
-        if let Some(Route::Http(RouteId(key))) = route {
-            self.callbacks.borrow_mut().routes.try_remove(*key as usize);
-        }
-    }
 }

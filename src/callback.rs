@@ -7,9 +7,10 @@ use napi_sys as sys;
 
 use crate::value::{Failed, Js, Reference, Value};
 
-/// A function, kept as long as this.
+/// A function, kept as long as this, unless it has been left to somebody else.
 pub(crate) struct Callback {
     function: Reference,
+    is_left: Cell<bool>,
     /// The number of a scope that events share, and the function's handle in it.
     shared: Cell<(u64, sys::napi_value)>,
 }
@@ -20,12 +21,32 @@ impl Callback {
         if !js.is_function(value)? {
             return Ok(None);
         }
-        Ok(Some(Self { function: Reference::new(js, value)?, shared: Cell::new((0, ptr::null_mut())) }))
+        Ok(Some(Self {
+            function: Reference::new(js, value)?,
+            is_left: Cell::new(false),
+            shared: Cell::new((0, ptr::null_mut())),
+        }))
     }
 
     /// The function, to be called when no borrow of what holds the callback is alive any more: it may change that.
     pub(crate) fn function<'s>(&self, js: Js<'s>) -> Result<Value<'s>, Failed> {
         self.function.value(js)
+    }
+
+    /// Leaves the function to somebody else. It is not to be called until it is held again.
+    pub(crate) fn leave(&self, js: Js<'_>) -> Result<(), Failed> {
+        if !self.is_left.replace(true) {
+            self.function.weaken(js)?;
+        }
+        Ok(())
+    }
+
+    /// Holds the function again, which has not been collected.
+    pub(crate) fn hold(&self, js: Js<'_>) -> Result<(), Failed> {
+        if self.is_left.replace(false) {
+            self.function.strengthen(js)?;
+        }
+        Ok(())
     }
 
     /// The function, asked for once in a scope.

@@ -96,6 +96,9 @@ impl Watcher for Environment {
                 self.reactor.pump(Instant::now(), self);
             });
         }
+        if self.has_quiet() && !self.is_running.get() && self.calls.get() == 0 {
+            self.run(|| self.sweep());
+        }
         self.update_liveness();
         self.update_timer();
     }

@@ -6,7 +6,7 @@ use std::os::raw::c_void;
 use std::ptr::{self, NonNull};
 use std::time::Instant;
 
-use milliways_net::Reactor;
+use milliways_net::{AppId, Reactor};
 use napi_sys as sys;
 use slab::Slab;
 
@@ -15,10 +15,11 @@ use crate::callback::Callback;
 use crate::error::Error;
 use crate::events::Ended;
 use crate::http_request::CurrentRequest;
+use crate::lifetime::{Behaviors, Holder};
 use crate::registers::Registers;
 use crate::uv::{Handles, Loop};
 use crate::value::{AsyncContext, CallbackScope, Failed, HandleScope, Js, Memory, Reference, Value};
-use crate::{app, http_request, http_response, parts, store, tls, websocket};
+use crate::{app, http_request, http_response, lifetime, parts, store, tls, websocket};
 
 /// State of one Node environment. Lives from the loading of the addon until the environment's loop has closed our
 /// handles.
@@ -66,8 +67,8 @@ pub(crate) struct Environment {
 pub(crate) struct Callbacks {
     /// By route.
     pub(crate) routes: Slab<Callback>,
-    /// By behavior. Never removed: a WebSocket keeps its behavior when the route is gone.
-    pub(crate) behaviors: Vec<BehaviorCallbacks>,
+    /// By behavior. A WebSocket keeps its behavior when the route is gone.
+    pub(crate) behaviors: Behaviors,
     /// Told that a response is not wanted any more.
     pub(crate) aborted: Option<Callback>,
     /// Told a piece of a request's body.
@@ -80,10 +81,16 @@ pub(crate) struct Callbacks {
     pub(crate) filters: HashMap<u32, Callback>,
     /// Told of server names that an app does not have, by app.
     pub(crate) missing_names: HashMap<u32, Callback>,
+    /// Who holds the handlers of an app that is quiet, by app.
+    pub(crate) holders: HashMap<u32, Holder>,
 }
 
 /// The handlers of a WebSocket route.
 pub(crate) struct BehaviorCallbacks {
+    /// Whose they are, until that has been removed.
+    pub(crate) app: Option<AppId>,
+    /// Whether there may be contexts that `upgrade` was called with.
+    pub(crate) has_contexts: Cell<bool>,
     pub(crate) upgrade: Option<Callback>,
     pub(crate) open: Option<Callback>,
     pub(crate) message: Option<Callback>,
@@ -178,6 +185,8 @@ pub(crate) fn register(env: sys::napi_env, exports: sys::napi_value) -> Result<(
 fn export_functions(js: Js<'_>, exports: Value<'_>, environment: *const Environment) -> Result<(), Failed> {
     export!(js, exports, environment;
         c"createApp" => app::create,
+        c"releaseApp" => lifetime::release_app,
+        c"releaseContexts" => lifetime::release_contexts,
         c"closeApp" => app::close,
         c"addRoute" => app::add_route,
         c"setFilter" => app::set_filter,

@@ -46,6 +46,7 @@ impl Handler for Environment {
     }
 
     fn upgrade(&self, reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, request: &RoutedRequest<'_>) {
+        self.callbacks.borrow().behaviors[behavior].has_contexts.set(true);
         let told = self.request.lend(request, |serial| {
             self.tell(
                 Scope::Own,
@@ -133,7 +134,7 @@ impl Handler for Environment {
     }
 
     fn message(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, payload: Payload<'_>, binary: bool) {
-        if !binary && self.callbacks.borrow().behaviors[behavior.0 as usize].text_as_string {
+        if !binary && self.callbacks.borrow().behaviors[behavior].text_as_string {
             return self.tell_text(behavior, id, payload);
         }
         self.tell_payload(behavior, |callbacks| callbacks.message.as_ref(), id, payload, binary.into());
@@ -204,7 +205,7 @@ impl Environment {
 
     /// The behavior, if it has a handler that is to be told of a message that was dropped.
     pub(crate) fn told_of_dropped(&self, behavior: BehaviorId) -> Option<BehaviorId> {
-        let has_handler = self.callbacks.borrow().behaviors[behavior.0 as usize].dropped.is_some();
+        let has_handler = self.callbacks.borrow().behaviors[behavior].dropped.is_some();
         (has_handler && !self.is_telling_dropped.get()).then_some(behavior)
     }
 
@@ -256,14 +257,12 @@ impl Environment {
         which: Which,
         call: impl for<'s> FnOnce(Js<'s>, Value<'s>) -> Result<(), Failed>,
     ) -> Option<()> {
-        if which(&self.callbacks.borrow().behaviors[behavior.0 as usize]).is_none() {
+        if which(&self.callbacks.borrow().behaviors[behavior]).is_none() {
             return Some(());
         }
-        self.event(scope, |js| {
-            match self.function(js, |callbacks| which(&callbacks.behaviors[behavior.0 as usize]))? {
-                Some(function) => call(js, function),
-                None => Ok(()),
-            }
+        self.event(scope, |js| match self.function(js, |callbacks| which(&callbacks.behaviors[behavior]))? {
+            Some(function) => call(js, function),
+            None => Ok(()),
         })
     }
 
@@ -359,7 +358,7 @@ impl Environment {
     }
 
     fn scope_of(&self, behavior: BehaviorId) -> Scope {
-        self.callbacks.borrow().behaviors[behavior.0 as usize].scope
+        self.callbacks.borrow().behaviors[behavior].scope
     }
 
     /// Has an async function, which says that it is one, go on before the next event, as if that were not there already.

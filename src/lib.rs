@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod http_request;
 mod http_response;
+mod lifetime;
 mod options;
 mod parts;
 mod registers;

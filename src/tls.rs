@@ -27,10 +27,11 @@ pub(crate) fn add_server_name<'s>(call: &Call<'s, 3>) -> Returned<'s> {
 
 /// `removeServerName(app, name)`
 pub(crate) fn remove_server_name<'s>(call: &Call<'s, 2>) -> Returned<'s> {
-    let environment = call.environment;
-    for route in environment.reactor.remove_server_name(AppId(call.u32(0)?), &call.text(1)?) {
+    let (environment, app) = (call.environment, AppId(call.u32(0)?));
+    for route in environment.reactor.remove_server_name(app, &call.text(1)?) {
         environment.forget(Some(&route));
     }
+    environment.reactor.note_quiet(app);
     Ok(None)
 }
 
@@ -45,6 +46,7 @@ pub(crate) fn set_missing_server_name<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let (environment, app) = (call.environment, AppId(call.u32(0)?));
     if let Some(callback) = Callback::new(call.js, call.arguments[1])? {
         environment.callbacks.borrow_mut().missing_names.insert(app.0, callback);
+        environment.reactor.note_quiet(app);
         environment.reactor.ask_for_names(app);
     }
     Ok(None)

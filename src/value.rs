@@ -595,7 +595,7 @@ fn data_property(value: Value<'_>) -> sys::napi_property_descriptor {
     }
 }
 
-/// A strong reference to a value, kept between calls.
+/// A reference to a value, kept between calls. It is strong until it is weakened.
 pub(crate) struct Reference {
     env: sys::napi_env,
     raw: sys::napi_ref,
@@ -612,6 +612,23 @@ impl Reference {
     pub(crate) fn value<'s>(&self, js: Js<'s>) -> Result<Value<'s>, Failed> {
         // SAFETY: `Js` says that the call is allowed; the reference is alive as long as this is.
         js.make(|env, result| unsafe { sys::napi_get_reference_value(env, self.raw, result) })
+    }
+
+    /// The value of a weak reference, unless it has been collected.
+    pub(crate) fn weak_value<'s>(&self, js: Js<'s>) -> Result<Option<Value<'s>>, Failed> {
+        self.value(js).map(|value| (!value.raw.is_null()).then_some(value))
+    }
+
+    /// Lets a strong reference's value be collected.
+    pub(crate) fn weaken(&self, js: Js<'_>) -> Result<(), Failed> {
+        // SAFETY: `Js` says that the call is allowed; the reference is alive as long as this is.
+        check(unsafe { sys::napi_reference_unref(js.env, self.raw, ptr::null_mut()) })
+    }
+
+    /// Makes a weak reference strong, whose value has not been collected.
+    pub(crate) fn strengthen(&self, js: Js<'_>) -> Result<(), Failed> {
+        // SAFETY: `Js` says that the call is allowed; the reference is alive as long as this is.
+        check(unsafe { sys::napi_reference_ref(js.env, self.raw, ptr::null_mut()) })
     }
 }
 

@@ -13,6 +13,7 @@ mod connection;
 mod handler;
 mod http;
 mod input;
+mod lifetime;
 mod listener;
 mod output;
 mod pubsub;
@@ -27,6 +28,7 @@ mod websocket;
 
 pub use handler::Handler;
 pub use http::{BodyError, ResponseError, RoutedRequest, TryEnd, UpgradeError};
+pub use lifetime::Kept;
 pub use listener::{ListenError, ListenerId};
 pub use reactor::{AppId, Reactor, RouteError, Stats, panic_message};
 pub use settings::{AppSettings, BehaviorId, Route, RouteId, SettingsError, WebSocketSettings};

@@ -2,26 +2,23 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use milliways_proto::router::{PatternTooDeep, RouteKind, Router};
+use milliways_proto::router::{PatternTooDeep, RouteKind};
 use milliways_proto::timer::Tick;
-use milliways_proto::topics::Topics;
 use milliways_proto::ws::CloseFrame;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::connection::{Connection, Flags, Phase};
 use crate::input::Peer;
 use crate::listener::{self, ListenError, Listener, Listening};
-use crate::settings::Behavior;
-use crate::state::{App, Count, State};
+use crate::state::{Count, State};
 use crate::sys::retry;
 use crate::table::{ConnectionId, Stale};
-use crate::{AppSettings, BehaviorId, DomainId, Handler, ListenerId, Route, WebSocketSettings};
+use crate::{DomainId, Handler, ListenerId, Route};
 
 /// Events taken from the kernel at once. What is left is taken in the next turn, after whatever else the thread does.
 const EVENTS: usize = 1024;
@@ -85,21 +82,6 @@ impl Reactor {
         })
     }
 
-    /// A new router.
-    pub fn add_app(&self, settings: AppSettings) -> AppId {
-        let mut state = self.state();
-        state.apps.0.push(App {
-            router: Router::default(),
-            domains: HashMap::new(),
-            last_domain: 0,
-            names: None,
-            settings,
-            topics: Topics::default(),
-            counts: false,
-        });
-        AppId(state.apps.0.len() as u32 - 1)
-    }
-
     /// Has [`Handler::connected`] and [`Handler::disconnected`] called for the app's connections from now on.
     pub fn count_connections(&self, app: AppId) {
         self.state().apps.of_mut(app).counts = true;
@@ -110,14 +92,6 @@ impl Reactor {
         let mut state = self.state();
         state.is_named = false;
         state.marks = None;
-    }
-
-    /// Settings for a route of WebSockets, to be named in [`Route::WebSocket`]. `asks`: what becomes of a request is
-    /// decided in [`Handler::upgrade`].
-    pub fn add_behavior(&self, app: AppId, settings: WebSocketSettings, asks: bool) -> BehaviorId {
-        let mut state = self.state();
-        state.behaviors.0.push(Behavior { app, settings, asks });
-        BehaviorId(state.behaviors.0.len() as u32 - 1)
     }
 
     /// Registers a route, or with `None` removes it, and gives back what was there.
@@ -167,7 +141,10 @@ impl Reactor {
 
     /// Closes a listening socket; its connections stay. False when it was closed before.
     pub fn close_listener(&self, id: ListenerId) -> bool {
-        self.state().listeners.remove(&id.0).is_some()
+        let mut state = self.state();
+        let Some(listener) = state.listeners.remove(&id.0) else { return false };
+        state.quiet.push(listener.app);
+        true
     }
 
     /// The port a socket listens on, `None` when it is closed or has none.
@@ -181,6 +158,7 @@ impl Reactor {
         let slots = {
             let mut state = self.state();
             state.listeners.retain(|_, listener| listener.app != app);
+            state.quiet.push(app);
             state.table.slots()
         };
         for slot in slots {
@@ -476,6 +454,7 @@ impl Reactor {
                 }
                 let inserted = state.table.insert(connection);
                 debug_assert_eq!(inserted, slot);
+                state.note_connection(app);
                 state.arm(slot);
                 state.count(app, slot, Count::Up);
             }

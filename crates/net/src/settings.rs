@@ -154,4 +154,6 @@ pub(crate) struct Behavior {
     pub(crate) settings: WebSocketSettings,
     /// Whether [`crate::Handler::upgrade`] decides what becomes of a request.
     pub(crate) asks: bool,
+    /// How many routes and WebSockets have it.
+    pub(crate) uses: u32,
 }

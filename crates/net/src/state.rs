@@ -11,6 +11,7 @@ use milliways_proto::topics::Topics;
 use milliways_proto::ws::Codecs;
 
 use crate::connection::{Connection, Flags, Phase, SidePool};
+use crate::lifetime::Numbered;
 use crate::listener::Listener;
 use crate::output::{DIRECT_FROM, Output, Wire};
 use crate::pubsub::{About, Dropped};
@@ -26,6 +27,10 @@ pub(crate) struct State {
     pub(crate) keyed: Keyed,
     pub(crate) wheel: TimerWheel,
     pub(crate) behaviors: Behaviors,
+    /// Those that may be removed.
+    pub(crate) unused: Vec<BehaviorId>,
+    /// Apps that may be removed.
+    pub(crate) quiet: Vec<AppId>,
     pub(crate) pool: SidePool,
     pub(crate) codecs: Codecs,
     pub(crate) apps: Apps,
@@ -74,6 +79,8 @@ pub(crate) struct App {
     pub(crate) topics: Topics<About>,
     /// Whether its connections are told when they come and go.
     pub(crate) counts: bool,
+    /// How many it has.
+    pub(crate) connections: u32,
 }
 
 impl App {
@@ -88,15 +95,31 @@ impl App {
 }
 
 #[derive(Default)]
-pub(crate) struct Apps(pub(crate) Vec<App>);
+pub(crate) struct Apps(Numbered<App>);
 
 impl Apps {
+    pub(crate) fn insert(&mut self, app: App) -> AppId {
+        AppId(self.0.insert(app))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &App> {
+        self.0.iter()
+    }
+
+    pub(crate) fn has(&self, id: AppId) -> bool {
+        self.0.get(id.0).is_some()
+    }
+
     pub(crate) fn of(&self, id: AppId) -> &App {
-        &self.0[id.0 as usize]
+        self.0.get(id.0).expect("removed when nobody names it any more")
     }
 
     pub(crate) fn of_mut(&mut self, id: AppId) -> &mut App {
-        &mut self.0[id.0 as usize]
+        self.0.get_mut(id.0).expect("removed when nobody names it any more")
+    }
+
+    pub(crate) fn remove(&mut self, id: AppId) {
+        self.0.remove(id.0);
     }
 }
 
@@ -108,11 +131,31 @@ pub(crate) enum Count {
 }
 
 #[derive(Default)]
-pub(crate) struct Behaviors(pub(crate) Vec<Behavior>);
+pub(crate) struct Behaviors(Numbered<Behavior>);
 
 impl Behaviors {
+    pub(crate) fn insert(&mut self, behavior: Behavior) -> BehaviorId {
+        BehaviorId(self.0.insert(behavior))
+    }
+
     pub(crate) fn get(&self, id: BehaviorId) -> &Behavior {
-        &self.0[id.0 as usize]
+        self.0.get(id.0).expect("removed when nobody names it any more")
+    }
+
+    pub(crate) fn get_mut(&mut self, id: BehaviorId) -> &mut Behavior {
+        self.0.get_mut(id.0).expect("removed when nobody names it any more")
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.iter().count()
+    }
+
+    pub(crate) fn is_unused(&self, id: BehaviorId) -> bool {
+        self.0.get(id.0).is_some_and(|behavior| behavior.uses == 0)
+    }
+
+    pub(crate) fn remove(&mut self, id: BehaviorId) {
+        self.0.remove(id.0);
     }
 
     pub(crate) fn settings_of(&self, connection: &Connection) -> Option<&WebSocketSettings> {
@@ -135,6 +178,8 @@ impl State {
             keyed: Keyed::default(),
             wheel: TimerWheel::new(0),
             behaviors: Behaviors::default(),
+            unused: Vec::new(),
+            quiet: Vec::new(),
             pool: SidePool::default(),
             codecs: Codecs::default(),
             apps: Apps::default(),
@@ -358,6 +403,7 @@ impl State {
         self.count(app, slot, Count::Down);
         self.leave_topics(slot);
         let Some(mut connection) = self.table.remove(slot) else { return };
+        self.forget_connection(app);
         self.wheel.cancel(slot);
         if connection.flags.has(Flags::TLS) {
             self.sessions.remove(slot);

@@ -389,6 +389,7 @@ impl Reactor {
             side.output.end_frames();
         }
         state.websockets -= 1;
+        state.release_behavior(behavior);
         let left = state.leave_topics(slot);
         let receiver = state.table.at(slot).map(Connection::take_receiver).unwrap_or_default();
         state.begin_closing(slot);
@@ -432,6 +433,7 @@ impl Reactor {
         let id = state.table.id(slot);
         let Some(behavior) = state.table.at(slot).map(|connection| connection.behavior()) else { return };
         state.websockets -= 1;
+        state.release_behavior(behavior);
         let left = state.leave_topics(slot);
         state.remove(slot);
         drop(state);

@@ -97,6 +97,7 @@ impl Reactor {
             state.resumed.push(id.slot);
         }
         state.websockets += 1;
+        state.behaviors.get_mut(behavior).uses += 1;
         state.arm(id.slot);
         Ok(state.table.renew(id.slot))
     }
