@@ -35,7 +35,6 @@ const BENCHMARKS: [Benchmark; 17] = [
     ("topics_1", |times| topics(times, 1)),
     ("topics_10", |times| topics(times, 10)),
     ("topics_1000", |times| topics(times, 1000)),
-    ("topics_100000", |times| topics(times, 100_000)),
 ];
 
 /// What Chromium sends.
