@@ -45,8 +45,8 @@ describe('HttpParsingErrorHandling', ours, () => {
       [request('/', { headers: ['Content-Length: x'] }), BAD_REQUEST],
       [request('/', { headers: [`A: ${'a'.repeat(8 * KIBIBYTE)}`] }), HEADERS_TOO_LARGE],
       [request('/', { headers: Array(101).fill('A: a') }), HEADERS_TOO_LARGE],
-      ['GET / HTTP/1.0\r\nHost: a\r\n\r\n', VERSION_NOT_SUPPORTED],
-      ['hello\r\n\r\n', VERSION_NOT_SUPPORTED],
+      ['GET / HTTP/2.0\r\nHost: a\r\n\r\n', VERSION_NOT_SUPPORTED],
+      ['hello\r\n\r\n', BAD_REQUEST],
     ]) {
       assert.equal(await exchange(example.port, wrong), expected, wrong.slice(0, 50));
     }
