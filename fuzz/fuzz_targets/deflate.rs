@@ -61,6 +61,7 @@ fuzz_target!(|input: Input<'_>| {
             contexts: codecs.contexts(Agreement {
                 server_context,
                 server_window: server_context.unwrap_or(9 + server.0 % 7),
+                names_server_window: true,
                 client_context,
             }),
             is_for_itself: server_context.is_none() && client_context.is_none(),

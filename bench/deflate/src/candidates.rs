@@ -232,9 +232,11 @@ fn compress(deflate: &mut Deflate, message: &[u8], output: &mut [u8]) -> usize {
 }
 
 fn sending(window: Option<u8>) -> Agreement {
-    Agreement { server_context: window, server_window: window.unwrap_or(MAX_WINDOW), client_context: None }
+    let server_window = window.unwrap_or(MAX_WINDOW);
+    Agreement { server_context: window, server_window, names_server_window: true, client_context: None }
 }
 
 fn receiving(window: Option<u8>) -> Agreement {
-    Agreement { server_context: None, server_window: MAX_WINDOW, client_context: window }
+    let server_window = MAX_WINDOW;
+    Agreement { server_context: None, server_window, names_server_window: true, client_context: window }
 }
