@@ -18,7 +18,7 @@ use milliways_proto::ws::{
 /// A name, and what does its work so many times.
 type Benchmark = (&'static str, fn(u32));
 
-const BENCHMARKS: [Benchmark; 17] = [
+const BENCHMARKS: [Benchmark; 16] = [
     ("frame_header", frame_header),
     ("receive_binary_20", |times| receive(times, Opcode::Binary, 20)),
     ("receive_text_20", |times| receive(times, Opcode::Text, 20)),
