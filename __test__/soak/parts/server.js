@@ -32,7 +32,7 @@ let dropped = 0;
 app
   .ws('/publisher', { maxPayloadLength: 1 << 20, message: (ws, message) => ws.publish('all', message, true) })
   .ws('/subscriber', {
-    maxBackpressure: Number(argument('max-backpressure')),
+    maxBackpressure: argument('max-backpressure'),
     idleTimeout: 0,
     open: (ws) => ws.subscribe('all'),
     dropped: () => {
