@@ -507,5 +507,6 @@ export const steps = {
 
 /** What docs/COMPATIBILITY.md tells of. */
 export const differences = {
+  'requests that make no sense': 'HTTP/1.0 is served, and a request line that is malformed is a bad request',
   'a close code of those that are registered': 'codes from 3000 to 3999 are accepted from clients',
 };

@@ -19,6 +19,8 @@ export async function request(server, target, { body, ...options } = {}) {
 export function describe(status, headers, body) {
   const rest = { ...headers };
   delete rest.date;
+  // Where the client has asked for it milliways says that it closes (RFC 9112 section 9.6), whatever the program says.
+  delete rest.connection;
   // milliways gives no length where there is no body (RFC 9110 section 8.6).
   if (status === 204 || status === 304) delete rest['content-length'];
   return { status, headers: rest, body: body.toString() };

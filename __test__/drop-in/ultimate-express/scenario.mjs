@@ -7,7 +7,14 @@ import { files } from './steps/files.mjs';
 
 export const steps = { ...answers, ...files, ...bodies, ...connections };
 
+/** Of what is compared as it is on the wire. */
+const CONNECTION = 'what becomes of the connection is said once, behind the headers of the program, and as it is';
+
 export const differences = {
+  'what is asked for': CONNECTION,
+  'answers as they are on the wire': CONNECTION,
+  'nobody gets out of the folder': CONNECTION,
+  'requests that come together': CONNECTION,
   'slow readers of what has a length get everything':
     'uWebSockets.js forgets a handler of onWritable that is attached by the one before it, and writes no more',
   'simple handlers are declarative responses': 'uwebsockets 3.0.6 has no DeclarativeResponse',
