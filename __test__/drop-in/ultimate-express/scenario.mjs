@@ -12,6 +12,7 @@ const CONNECTION = 'what becomes of the connection is said once, behind the head
 
 export const differences = {
   'what is asked for': CONNECTION,
+  methods: CONNECTION,
   'answers as they are on the wire': CONNECTION,
   'nobody gets out of the folder': CONNECTION,
   'requests that come together': CONNECTION,
