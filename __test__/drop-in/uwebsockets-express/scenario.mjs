@@ -357,3 +357,11 @@ export const steps = {
     return [await lost, await request(server, '/'), server.log.all.filter(([name]) => name === 'logged')];
   },
 };
+
+const CONNECTION = 'where the client has asked for it milliways says that it closes';
+
+export const differences = {
+  'answers as they are on the wire': CONNECTION,
+  requests: CONNECTION,
+  'nobody gets out of the folder': CONNECTION,
+};

@@ -428,3 +428,7 @@ export const steps = {
     return seen;
   },
 };
+
+export const differences = {
+  'requests that make no sense': 'HTTP/1.0 is served',
+};
