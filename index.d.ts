@@ -987,7 +987,8 @@ export interface HttpResponse {
 
   /**
    * Stops reading the request's body, and the timeout that runs for it: no more chunks come, and the sender is slowed
-   * down when the buffers in between are full.
+   * down when the buffers in between are full. That the client has gone meanwhile is noticed as {@link onAborted} says, unless
+   * more of the body lies before its end than these buffers hold.
    */
   pause(): HttpResponse;
 
@@ -1041,6 +1042,11 @@ export interface HttpResponse {
    * Sets the function that runs when the connection ends before the response did, whoever ended it. A route handler
    * that answers after it has returned must set one, and remember there that there is nobody left to answer. Setting it
    * again replaces the function.
+   *
+   * A client that has finished sending, by a FIN or TLS's close_notify, may still wait for the response, and gets it; then the
+   * connection closes. It may as well have gone. So it is taken for gone when what is written to it is answered by a reset, or
+   * when nothing has been written to it for 5 seconds. A client that vanishes without a word is noticed after some 30 seconds,
+   * or after {@link AppOptions.idleTimeout} if that is more.
    *
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function.
    */

@@ -107,6 +107,12 @@ impl Flags {
     /// The client asks for a WebSocket, and offers a compression that it cannot do.
     pub(crate) const BREAKS_ON_DEFLATE: u32 = 1 << 26;
 
+    /// The kernel has said that the peer has finished, while nothing was to be read. It may still read what it is answered, or be
+    /// gone.
+    pub(crate) const HALF_CLOSED: u32 = 1 << 27;
+    /// The kernel looks after the peer; see [`crate::sys::look_after`].
+    pub(crate) const LOOKED_AFTER: u32 = 1 << 28;
+
     /// The handler has asked to hear of the request's body, or when it can go on writing, and hears of the end as well.
     pub(crate) const ATTACHED: u32 = 1 << 29;
 
@@ -115,7 +121,7 @@ impl Flags {
     /// That has not begun yet for the protocol above: the handshake goes on.
     pub(crate) const HANDSHAKE: u32 = 1 << 31;
 
-    const OF_RESPONSE: u32 = !0 << 8 & !(Self::TLS | Self::HANDSHAKE);
+    const OF_RESPONSE: u32 = !0 << 8 & !(Self::HALF_CLOSED | Self::LOOKED_AFTER | Self::TLS | Self::HANDSHAKE);
 
     pub(crate) fn has(self, flag: u32) -> bool {
         self.0 & flag != 0
@@ -243,6 +249,13 @@ impl Connection {
         self.flags.forget_response();
         if let Some(side) = &mut self.side {
             side.forget();
+        }
+    }
+
+    /// HTTP: something of a response has been written. If the peer has finished and is gone, it will be answered by a reset.
+    pub(crate) fn note_progress(&mut self, now: Tick) {
+        if self.flags.has(Flags::HALF_CLOSED) {
+            self.last_active = now;
         }
     }
 

@@ -37,9 +37,8 @@ enum Received {
     Nothing,
     /// The peer has finished.
     Fin,
-    /// The peer has finished while its request is being answered: nobody waits for the response. Or the connection has
-    /// gone while it was not to be read.
-    Unwanted,
+    /// The connection has gone while it was not to be read.
+    Gone,
     Failed,
 }
 
@@ -61,6 +60,9 @@ impl Reactor {
             return;
         }
         let after = connection.backpressure();
+        if after < before {
+            connection.note_progress(now);
+        }
         if after == 0 && connection.phase == Phase::Response {
             drop(state);
             return self.tell_writable(id, handler);
@@ -85,8 +87,12 @@ impl Reactor {
         let mut state = self.state();
         let Ok(connection) = state.response(id) else { return };
         connection.flags.take(Flags::STALLED);
-        if connection.flags.has(Flags::WANTS_WRITABLE) {
-            let offset = connection.progress().map_or(0, |progress| progress.offset);
+        let (flags, offset) = (connection.flags, connection.progress().map_or(0, |progress| progress.offset));
+        if flags.has(Flags::HALF_CLOSED) {
+            // The client has taken all that was there for it, so that it may wait for more, or have gone.
+            state.arm(id.slot);
+        }
+        if flags.has(Flags::WANTS_WRITABLE) {
             drop(state);
             self.corked(id.slot, || handler.writable(self, id, offset));
         }
@@ -117,9 +123,7 @@ impl Reactor {
                         }
                     }
                     Received::Nothing => return,
-                    // Whoever has finished while his request is being answered is taken for gone: half-closed connections
-                    // are not for HTTP/1.1 servers. Answers to earlier requests still go out.
-                    Received::Fin | Received::Unwanted => return self.handle_fin(slot, handler),
+                    Received::Fin | Received::Gone => return self.handle_fin(slot, handler),
                     Received::Failed => return self.drop_connection(slot, handler),
                 }
             }
@@ -140,13 +144,18 @@ impl Reactor {
         if connection.is_held_up() {
             // The next request waits for its turn, in the kernel's buffer.
             connection.flags.add(Flags::UNREAD);
-            let is_unwanted = match (connection.phase, peer) {
-                // What is left of a body that somebody wants stands before its end.
-                (Phase::Response, Peer::Finished) => !connection.has_body() || connection.is_unclaimed(),
-                (Phase::Response | Phase::WebSocket, Peer::Failed) => true,
-                _ => false,
-            };
-            return if is_unwanted { Received::Unwanted } else { Received::Nothing };
+            match (connection.phase, peer) {
+                (Phase::Response | Phase::WebSocket, Peer::Failed) => return Received::Gone,
+                // A FIN says that the peer sends nothing more, not that it has gone (RFC 9293 section 3.6). Its request is
+                // answered, unless it turns out that nobody is there.
+                (Phase::Response, Peer::Finished) if !connection.flags.has(Flags::HALF_CLOSED) => {
+                    connection.flags.add(Flags::HALF_CLOSED);
+                    connection.last_active = now;
+                    state.arm(slot);
+                }
+                _ => {}
+            }
+            return Received::Nothing;
         }
         connection.flags.take(Flags::UNREAD);
         // What is behind the peer's last word is nothing to us.

@@ -5,10 +5,10 @@ use milliways_proto::ws::CloseFrame;
 
 use crate::connection::{Connection, Flags, Phase};
 use crate::http::is_clients_turn;
-use crate::settings::WebSocketSettings;
+use crate::settings::{AppSettings, WebSocketSettings};
 use crate::state::{Apps, State};
 use crate::websocket::Fin;
-use crate::{Handler, Reactor};
+use crate::{Handler, Reactor, sys};
 
 /// Seconds a peer has to take what is buffered, and to answer our Close frame and our FIN.
 const CLOSE_TIMEOUT: Tick = 10;
@@ -17,6 +17,14 @@ const CLOSE_TIMEOUT: Tick = 10;
 /// there is some when that is a good part of its buffer; without asking, what it took soon after would be noticed at the
 /// deadline, and be mistaken for a sign that somebody reads.
 const SETTLING: Tick = 1;
+
+/// Seconds that a client may wait for a response, or for its next part, that has sent its FIN and so may have gone: long enough
+/// for what a server works on, short enough for [`Handler::aborted`] to be of use.
+const HALF_CLOSED_TIMEOUT: Tick = 5;
+
+/// Seconds that a request is pending before the kernel is asked to look whether its client is still there. Most are answered
+/// before that, and cost nothing.
+const LOOK_AFTER: Tick = 5;
 
 /// Seconds that a peer has for the handshake of TLS.
 const HANDSHAKE_TIMEOUT: Tick = 10;
@@ -119,6 +127,17 @@ impl State {
             return Due::Nothing;
         }
         let Some(settings) = settings else {
+            let passed = |deadline: Option<Tick>| deadline.is_some_and(|deadline| deadline <= now);
+            if passed(half_closed_deadline(connection)) {
+                return Due::Drop;
+            }
+            if passed(look_after_deadline(connection)) {
+                connection.flags.add(Flags::LOOKED_AFTER);
+                sys::look_after(&connection.stream, self.apps.of(connection.app()).settings.idle_timeout);
+            }
+            if connection.phase == Phase::Response && !passed(idle_deadline(connection, &self.apps)) {
+                return Due::Nothing;
+            }
             if connection.is_unclaimed() {
                 return Due::Abandon;
             }
@@ -154,11 +173,12 @@ impl State {
 fn deadline(connection: &Connection, apps: &Apps, settings: Option<&WebSocketSettings>) -> Option<Tick> {
     match (connection.phase, settings) {
         (_, _) if connection.flags.has(Flags::HANDSHAKE) => Some(connection.last_active + HANDSHAKE_TIMEOUT),
-        (Phase::Request | Phase::Response, _) => {
-            let timeout = apps.of(connection.app()).settings.idle_timeout;
-            // 0 is none.
-            (timeout > 0 && is_clients_turn(connection)).then(|| connection.last_active + timeout)
-        }
+        (Phase::Request, _) => idle_deadline(connection, apps),
+        (Phase::Response, _) => idle_deadline(connection, apps)
+            .into_iter()
+            .chain(half_closed_deadline(connection))
+            .chain(look_after_deadline(connection))
+            .min(),
         (Phase::Closing, _) => Some(connection.last_active + CLOSE_TIMEOUT),
         (Phase::WebSocket, Some(settings)) => {
             let idle = (settings.idle_timeout > 0 && !connection.flags.has(Flags::PAUSED)).then(|| {
@@ -171,6 +191,37 @@ fn deadline(connection: &Connection, apps: &Apps, settings: Option<&WebSocketSet
         }
         (Phase::WebSocket, None) => None,
     }
+}
+
+/// When an HTTP connection has stood still for too long.
+fn idle_deadline(connection: &Connection, apps: &Apps) -> Option<Tick> {
+    if !matches!(connection.phase, Phase::Request | Phase::Response) {
+        return None;
+    }
+    let timeout = apps.of(connection.app()).settings.idle_timeout;
+    // 0 is none.
+    (timeout > 0 && is_clients_turn(connection)).then(|| connection.last_active + timeout)
+}
+
+/// When a client that has finished is taken for gone, unless it has yet to take what was written: then it is idle or not.
+fn half_closed_deadline(connection: &Connection) -> Option<Tick> {
+    let is_waiting = connection.phase == Phase::Response
+        && connection.flags.has(Flags::HALF_CLOSED)
+        && connection.backpressure() == 0
+        && !connection.flags.has(Flags::STALLED);
+    is_waiting.then(|| connection.last_active + HALF_CLOSED_TIMEOUT)
+}
+
+/// When the kernel is to look after the client of a request that is pending.
+fn look_after_deadline(connection: &Connection) -> Option<Tick> {
+    let is_pending =
+        connection.phase == Phase::Response && !connection.flags.has(Flags::HALF_CLOSED | Flags::LOOKED_AFTER);
+    is_pending.then(|| connection.last_active + LOOK_AFTER)
+}
+
+/// Whether the deadline that a connection has had since before its request comes early enough to set those of a pending one.
+pub(crate) fn is_armed_soon(settings: &AppSettings) -> bool {
+    (1..=2 * LOOK_AFTER).contains(&settings.idle_timeout)
 }
 
 fn lifetime_end(connection: &Connection, settings: &WebSocketSettings) -> Option<Tick> {

@@ -19,6 +19,7 @@ pub(crate) use upload::{Upload, is_clients_turn};
 
 use crate::connection::{Connection, Flags, Phase, SidePool};
 use crate::state::State;
+use crate::timeouts::is_armed_soon;
 use crate::{ConnectionId, Handler, Reactor, Route, Stale};
 
 impl Reactor {
@@ -43,7 +44,13 @@ impl Reactor {
     /// Declares that a request will be answered after its handler has returned; [`Handler::aborted`] tells when that
     /// has become impossible.
     pub fn await_response(&self, id: ConnectionId) -> Result<(), Stale> {
-        self.state().response(id)?.flags.add(Flags::AWAITED);
+        let mut state = self.state();
+        let connection = state.response(id)?;
+        connection.flags.add(Flags::AWAITED);
+        let app = connection.app();
+        if !is_armed_soon(&state.apps.of(app).settings) {
+            state.arm(id.slot);
+        }
         Ok(())
     }
 

@@ -138,8 +138,10 @@ impl Reactor {
     pub fn write_chunk(&self, id: ConnectionId, chunk: &[u8]) -> Result<bool, ResponseError> {
         let mut state = self.state();
         state.begin_write(id)?;
+        let now = state.active_now();
         let connection = state.response(id)?;
         let progress = connection.progress().copied();
+        connection.note_progress(now);
         if !connection.flags.has(Flags::BODILESS | Flags::HEAD) {
             if let Some(Progress { offset, total: Some(announced), .. }) = progress {
                 let given = offset + chunk.len() as u64;

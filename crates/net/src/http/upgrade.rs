@@ -8,7 +8,7 @@ use milliways_proto::ws::{Acceptance, Agreement, Handshake, InvalidAcceptance, b
 use super::RoutedRequest;
 use crate::connection::Flags;
 use crate::state::State;
-use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale};
+use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale, sys};
 
 /// Why a request did not become a WebSocket. The API's user is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +83,10 @@ impl Reactor {
         let State { table, pool, codecs, .. } = &mut *state;
         let connection = table.get(id)?;
         connection.become_websocket(behavior, now);
+        if connection.flags.take(Flags::LOOKED_AFTER) {
+            // It has pings of its own.
+            sys::leave_alone(&connection.stream);
+        }
         if let Some(side) = &mut connection.side {
             side.output.begin_frames();
         }

@@ -131,7 +131,7 @@ impl Reactor {
     }
 
     /// Stops reading the request's body: its sender is slowed down when the buffers between him and us are full. No
-    /// timeout runs.
+    /// timeout runs, but for that of a sender who has finished.
     pub fn pause_body(&self, id: ConnectionId) -> Result<(), Stale> {
         self.state().response(id)?.flags.add(Flags::PAUSED);
         Ok(())

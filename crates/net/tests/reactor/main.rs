@@ -5,6 +5,7 @@ mod backpressure;
 mod closing;
 mod control_frames;
 mod downloads;
+mod half_closed;
 mod heads;
 mod http;
 mod lifecycle;

@@ -1,0 +1,343 @@
+//! Clients that have sent their FIN while a request is pending: they may still read the response, or have gone. And those of
+//! which nothing is heard any more.
+
+use milliways_net::{AppSettings, ConnectionId, TryEnd, WebSocketSettings};
+
+use crate::http::{get, waiting_server};
+use crate::support::{Client, Event, GET, Server, UPGRADE, UPGRADED, ok};
+
+/// Seconds after which a client that has finished, and that is written nothing, is taken for gone.
+const PATIENCE: u64 = 6;
+
+/// A server whose handler waits, and a client whose request has come to it, with its FIN behind it.
+fn pending<'s>(server: &'s Server, request: impl AsRef<[u8]>) -> (Client<'s>, ConnectionId) {
+    let client = server.connect();
+    client.send(request);
+    client.finish();
+    server.until("a request", || !server.log_lines().is_empty());
+    server.settle();
+    (client, server.last_id())
+}
+
+#[test]
+fn a_request_with_a_fin_behind_it_is_answered_later() {
+    let server = waiting_server();
+    for seconds in [0, 3, PATIENCE - 1] {
+        let (client, id) = pending(&server, get("/wait"));
+        server.pass_seconds(seconds);
+        client.expect_silence();
+        server.respond(id, "late");
+        server.pump();
+        client.expect_response(&ok("late"));
+        client.expect_end();
+        server.expect(&["request GET /wait"]);
+        server.expect_empty();
+    }
+}
+
+#[test]
+fn requests_behind_it_are_answered_too_and_what_is_no_request_ends_with_it() {
+    let server = waiting_server();
+    let (client, id) =
+        pending(&server, [get("/1"), get("/wait"), get("/2"), get("/wait"), "GET /part".to_owned()].concat());
+    client.expect_response(&ok("/1"));
+    client.expect_silence();
+    server.respond(id, "first");
+    server.pump();
+    client.expect_response(&[ok("first"), ok("/2")].concat());
+    server.until("the second", || server.log_lines().len() == 4);
+    client.expect_silence();
+    server.respond(server.last_id(), "second");
+    server.pump();
+    client.expect_response(&ok("second"));
+    client.expect_end();
+    server.expect(&["request GET /1", "request GET /wait", "request GET /2", "request GET /wait"]);
+    server.expect_empty();
+}
+
+#[test]
+fn a_client_that_is_written_nothing_is_taken_for_gone() {
+    for idle_timeout in [0, 10, 960] {
+        let server = Server::with(AppSettings { idle_timeout, ..AppSettings::default() }, |server, event| {
+            if let Event::Request { id, .. } = event {
+                server.reactor.await_response(*id).expect("a request");
+            }
+        });
+        server.route("/*");
+        let (client, _) = pending(&server, GET);
+        server.pass_seconds(PATIENCE - 1);
+        assert_eq!(server.log_lines(), ["request GET /"]);
+        server.pass_seconds(1);
+        server.expect(&["request GET /", "aborted"]);
+        client.expect_end();
+        server.expect_empty();
+        // One that has waited for long before it finishes has as much time.
+        let client = server.connect();
+        client.send(GET);
+        server.expect(&["request GET /"]);
+        server.pass_seconds(100);
+        client.finish();
+        server.settle();
+        server.pass_seconds(PATIENCE - 1);
+        server.expect_nothing();
+        server.pass_seconds(1);
+        server.expect(&["aborted"]);
+        server.expect_empty();
+    }
+}
+
+#[test]
+fn the_next_of_its_requests_has_as_much_time() {
+    let server = waiting_server();
+    let (client, id) = pending(&server, [get("/wait"), get("/wait")].concat());
+    server.pass_seconds(PATIENCE - 1);
+    server.respond(id, "first");
+    server.pump();
+    client.expect_response(&ok("first"));
+    server.pass_seconds(PATIENCE - 2);
+    assert_eq!(server.take_log(), ["request GET /wait", "request GET /wait"]);
+    server.pass_seconds(20);
+    server.expect(&["aborted"]);
+    server.expect_empty();
+}
+
+#[test]
+fn a_response_in_parts_goes_on_as_long_as_parts_come() {
+    let server = waiting_server();
+    let (client, id) = pending(&server, get("/wait"));
+    client.expect_silence();
+    for _ in 0..5 {
+        server.pass_seconds(PATIENCE - 1);
+        server.reactor.write_chunk(id, b"x").expect("a response");
+        server.pump();
+        client.read_until("1\r\nx\r\n");
+    }
+    server.respond(id, "");
+    server.pump();
+    client.expect("0\r\n\r\n");
+    client.expect_end();
+    server.expect(&["request GET /wait"]);
+    server.expect_empty();
+}
+
+#[test]
+fn a_client_that_has_gone_is_noticed_as_soon_as_something_is_written_to_it() {
+    let server = waiting_server();
+    let (client, id) = pending(&server, get("/wait"));
+    drop(client);
+    server.settle();
+    assert_eq!(server.take_log(), ["request GET /wait"]);
+    // It is answered by a reset.
+    server.reactor.write_chunk(id, b"x").expect("a response");
+    server.pump();
+    server.expect(&["aborted"]);
+    server.expect_empty();
+    // And so is one that is reset right away.
+    let (client, _) = pending(&server, get("/wait"));
+    client.reset();
+    server.expect(&["request GET /wait", "aborted"]);
+    server.expect_empty();
+}
+
+#[test]
+fn a_long_response_reaches_a_slow_reader_that_has_finished() {
+    const LENGTH: usize = 4 << 20;
+    for idle_timeout in [0, 10] {
+        let settings = AppSettings { idle_timeout, ..AppSettings::default() };
+        let server = Server::with(settings, |server, event| match event {
+            Event::Request { id, .. } => {
+                server.reactor.await_response(*id).expect("a request");
+                server.reactor.want_writable(*id).expect("a request");
+                offer(server, *id);
+            }
+            Event::Writable { id, .. } => offer(server, *id),
+            _ => {}
+        });
+        server.route("/*");
+        let client = server.connect_with_small_buffer();
+        client.send(GET);
+        client.finish();
+        server.settle();
+        client.read_until("\r\n\r\n");
+        let mut read = 0;
+        while read < LENGTH {
+            server.pass_seconds(2);
+            for _ in 0..20 {
+                if let Some(piece) = client.read_some() {
+                    read += piece.expect("no reset").len();
+                }
+                server.turn();
+            }
+        }
+        client.expect_end();
+        let log = server.take_log();
+        assert!(!log.contains(&"aborted".to_owned()), "{idle_timeout}: {log:?}");
+        server.expect_empty();
+        // One that reads nothing is as idle as another.
+        let client = server.connect_with_small_buffer();
+        client.send(GET);
+        client.finish();
+        server.settle();
+        server.pass_seconds(60);
+        assert_eq!(server.take_log().contains(&"aborted".to_owned()), idle_timeout > 0);
+    }
+
+    fn offer(server: &Server, id: ConnectionId) {
+        let piece = vec![b'x'; 256 << 10];
+        loop {
+            let outcome = server.reactor.try_end(id, &piece, LENGTH as u64, false).expect("a response");
+            if outcome.is_complete || outcome == (TryEnd { is_taken: false, is_complete: false }) {
+                return;
+            }
+        }
+    }
+}
+
+/// Asks for bodies, and holds them back.
+fn pausing() -> Server {
+    Server::http(|server, event| {
+        if let Event::Request { id, .. } = event {
+            server.reactor.await_response(*id).expect("a request");
+            server.reactor.receive_body(*id).expect("a request");
+            server.reactor.pause_body(*id).expect("a request");
+        }
+    })
+}
+
+const PUT: &str = "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 50000\r\n\r\n";
+
+#[test]
+fn an_end_behind_a_body_that_is_paused_is_noticed() {
+    let server = pausing();
+    for with_body in [true, false] {
+        let client = server.connect();
+        client.send(PUT);
+        server.expect(&["request PUT /"]);
+        if with_body {
+            client.send([b'x'; 50_000]);
+        }
+        client.finish();
+        server.settle();
+        server.pass_seconds(PATIENCE - 1);
+        server.expect_nothing();
+        server.pass_seconds(1);
+        server.expect(&["aborted"]);
+        server.expect_empty();
+
+        let client = server.connect();
+        client.send(PUT);
+        server.expect(&["request PUT /"]);
+        if with_body {
+            client.send([b'x'; 50_000]);
+        }
+        client.reset();
+        server.expect(&["aborted"]);
+        server.expect_empty();
+    }
+}
+
+#[test]
+fn a_body_that_is_paused_with_an_end_behind_it_can_be_read_and_answered() {
+    let server = pausing();
+    let client = server.connect();
+    client.send(PUT);
+    server.expect(&["request PUT /"]);
+    let id = server.last_id();
+    client.send([b'x'; 50_000]);
+    client.finish();
+    server.settle();
+    server.pass_seconds(PATIENCE - 1);
+    server.reactor.resume_body(id).expect("a request");
+    server.pump();
+    server.until("the end of the body", || server.log_lines().last().is_some_and(|line| line.ends_with(" 0")));
+    server.take_log();
+    server.pass_seconds(PATIENCE - 2);
+    server.respond(id, "read");
+    server.pump();
+    client.expect_response(&ok("read"));
+    client.expect_end();
+    server.expect_empty();
+    // Of a body that is not complete nothing can be made.
+    let client = server.connect();
+    client.send(PUT);
+    server.expect(&["request PUT /"]);
+    client.send([b'x'; 40_000]);
+    client.finish();
+    server.settle();
+    server.reactor.resume_body(server.last_id()).expect("a request");
+    server.pump();
+    server.until("the end", || server.log_lines().last().is_some_and(|line| line == "aborted"));
+    server.expect_empty();
+}
+
+#[test]
+fn an_upgrade_that_comes_too_late_is_told_of_the_end() {
+    let server = Server::new(|server, event| {
+        if let Event::Upgrade { id, .. } = event {
+            server.reactor.await_response(*id).expect("a request");
+        }
+    });
+    server.upgrade_route("/", WebSocketSettings::default(), true);
+    let (client, id) = pending(&server, UPGRADE);
+    let behavior = milliways_net::BehaviorId(0);
+    server.reactor.upgrade(id, behavior, b"dGhlIHNhbXBsZSBub25jZQ==", b"", b"").expect("a request");
+    server.pump();
+    client.expect_response(UPGRADED);
+    server.expect(&["upgrade GET /", "close 1006 Received TCP FIN before WebSocket close frame"]);
+    server.expect_empty();
+}
+
+/// Whether the kernel would ask whether the client is still there: its end of the connection has a timer for that.
+#[cfg(target_os = "linux")]
+fn is_looked_after(server: &Server, client: &Client<'_>) -> bool {
+    let port = |address: std::net::SocketAddr| format!(":{:04X}", address.port());
+    let (local, remote) = (port(server.address()), port(client.stream.local_addr().expect("a socket")));
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("a table of the kernel's");
+    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // sl, local address, remote address, st, tx_queue:rx_queue, tr:tm->when
+    let mut own = fields.filter(|fields| fields[1].ends_with(&local) && fields[2].ends_with(&remote));
+    own.next().expect("the connection")[5].starts_with("02:")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_kernel_looks_after_the_client_of_a_request_that_is_pending_for_long_and_of_nothing_else() {
+    for idle_timeout in [0, 10, 960] {
+        let server =
+            Server::with(AppSettings { idle_timeout, ..AppSettings::default() }, |server, event| match event {
+                Event::Request { id, .. } | Event::Upgrade { id, .. } => {
+                    server.reactor.await_response(*id).expect("a request");
+                }
+                _ => {}
+            });
+        server.route("/*");
+        server.upgrade_route("/", WebSocketSettings::default(), true);
+        let client = server.connect();
+        client.send(get("/wait"));
+        server.expect(&["request GET /wait"]);
+        server.pass_seconds(4);
+        assert!(!is_looked_after(&server, &client));
+        server.pass_seconds(7);
+        assert!(is_looked_after(&server, &client), "{idle_timeout}");
+        assert_eq!(server.next_deadline(), None);
+
+        // Not a WebSocket that has begun as such a request, nor one that hasn't.
+        for seconds in [20, 0] {
+            let client = server.connect();
+            client.send(UPGRADE);
+            server.expect(&["upgrade GET /"]);
+            server.pass_seconds(seconds);
+            assert_eq!(is_looked_after(&server, &client), seconds > 0);
+            let behavior = milliways_net::BehaviorId(0);
+            let id = server.last_id();
+            server.reactor.upgrade(id, behavior, b"dGhlIHNhbXBsZSBub25jZQ==", b"", b"").expect("a request");
+            server.pump();
+            client.expect_response(UPGRADED);
+            server.pass_seconds(20);
+            assert!(!is_looked_after(&server, &client));
+            drop(client);
+            server.until("its end", || server.stats().connections == 1);
+            server.take_log();
+        }
+    }
+}
