@@ -107,6 +107,34 @@ describe('a request with a FIN behind it', ours, () => {
     await noConnectionLeft();
   });
 
+  it('that comes while it waits is answered for some turns more, and otherwise aborted', async (t) => {
+    for (const answers of [true, false]) {
+      const log = new EventLog();
+      const { port } = serve(t, (app) =>
+        app.any('/*', (res) => {
+          res.onAborted(() => log.add('aborted'));
+          log.add('request', res);
+        }),
+      );
+      const client = await RawSocket.connect(port);
+      t.after(() => client.destroy());
+      client.write(request('/'));
+      const [res] = await log.next('request');
+      await turn();
+      client.end();
+      await turn();
+      if (answers) {
+        res.cork(() => res.end('ok'));
+        assert.equal(await readAll(client), OK);
+        assert.equal(log.count('aborted'), 0);
+      } else {
+        await log.next('aborted');
+        assert.equal(await readAll(client), '');
+      }
+      await noConnectionLeft();
+    }
+  });
+
   it('is aborted after some seconds in which nothing is written', async (t) => {
     const { client, log } = await halfClosed(t, () => {});
     await log.next('aborted');

@@ -69,6 +69,10 @@ impl Flags {
     pub(crate) const CLOSE_AFTER: u32 = 1 << 9;
     /// The request is one of HTTP/1.0.
     pub(crate) const HTTP_1_0: u32 = 1 << 10;
+    /// The peer has finished while it waited for the response, and has been written nothing since; see [`State::leaving`].
+    ///
+    /// [`State::leaving`]: crate::state::State::leaving
+    pub(crate) const LEAVING: u32 = 1 << 11;
     /// The response's status allows no body.
     pub(crate) const BODILESS: u32 = 1 << 12;
     /// The handler wants to answer later and to hear when it can't.
@@ -255,6 +259,7 @@ impl Connection {
     /// HTTP: something of a response has been written. If the peer has finished and is gone, it will be answered by a reset.
     pub(crate) fn note_progress(&mut self, now: Tick) {
         if self.flags.has(Flags::HALF_CLOSED) {
+            self.flags.take(Flags::LEAVING);
             self.last_active = now;
         }
     }

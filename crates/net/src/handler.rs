@@ -29,8 +29,8 @@ pub trait Handler {
     fn writable(&self, reactor: &Reactor, id: ConnectionId, offset: u64) {}
 
     /// A request that was still to be answered has lost its connection, and its handler had asked to hear of that, of its
-    /// body, or when it could go on writing. So it is with one whose client has sent its FIN and was written nothing for five
-    /// seconds: it is taken for gone. `id` is stale already; its slot is not used for another connection before this returns.
+    /// body, or when it could go on writing. A client that has sent its FIN and is then written nothing for a while is taken for
+    /// gone. `id` is stale already; its slot is not used for another connection before this returns.
     fn aborted(&self, reactor: &Reactor, id: ConnectionId) {}
 
     /// The handler of a request returned without an answer and without awaiting one.

@@ -107,8 +107,11 @@ impl Reactor {
             buffer = vec![0; RECEIVE_BUFFER];
         }
         self.corked(slot, || {
+            let mut has_read = false;
             for _ in 0..READ_BUDGET {
-                match self.read(slot, peer, &mut buffer) {
+                let received = self.read(slot, peer, has_read, &mut buffer);
+                has_read = true;
+                match received {
                     Received::Bytes(length) => {
                         self.handle_bytes(slot, &mut buffer[..length], handler);
                         // A short read has drained the socket; the kernel tells when there is more.
@@ -132,8 +135,9 @@ impl Reactor {
         self.receive_buffer.set(buffer);
     }
 
-    /// One read, unless the connection is held up.
-    fn read(&self, slot: u32, peer: Peer, buffer: &mut [u8]) -> Received {
+    /// One read, unless the connection is held up. `has_read` says whether something has been read since the kernel told of
+    /// what has become of the peer.
+    fn read(&self, slot: u32, peer: Peer, has_read: bool, buffer: &mut [u8]) -> Received {
         let mut state = self.state();
         let now = state.active_now();
         let State { table, sessions, .. } = &mut *state;
@@ -149,8 +153,14 @@ impl Reactor {
                 // A FIN says that the peer sends nothing more, not that it has gone (RFC 9293 section 3.6). Its request is
                 // answered, unless it turns out that nobody is there.
                 (Phase::Response, Peer::Finished) if !connection.flags.has(Flags::HALF_CLOSED) => {
+                    // What has come with the FIN, or waits before it, is a request of somebody who only finishes.
+                    let is_leaving = !has_read && (!connection.has_body() || connection.is_unclaimed());
                     connection.flags.add(Flags::HALF_CLOSED);
                     connection.last_active = now;
+                    let id = state.table.id(slot);
+                    if is_leaving {
+                        state.note_leaving(id);
+                    }
                     state.arm(slot);
                 }
                 _ => {}

@@ -73,7 +73,7 @@ impl Reactor {
     /// A reactor without sockets; `now` is the time of its creation.
     pub fn new(now: Instant) -> io::Result<Self> {
         Ok(Self {
-            state: RefCell::new(State::new()),
+            state: RefCell::new(State::new(now)),
             poll: RefCell::new(Poll::new()?),
             events: Cell::new(Some(Events::with_capacity(EVENTS))),
             receive_buffer: Cell::new(Vec::new()),
@@ -254,6 +254,7 @@ impl Reactor {
         while let Some(slot) = state.dirty.pop() {
             state.flush(slot);
         }
+        state.forget_settled();
         if std::mem::take(&mut state.descriptor_freed) {
             self.wake_starved_listeners(&mut state);
         }
@@ -265,6 +266,7 @@ impl Reactor {
     pub fn expire(&self, now: Instant, handler: &impl Handler) -> io::Result<()> {
         while self.take_events(now, handler)? {}
         self.handle_expired(handler);
+        self.handle_leaving(handler);
         self.state().rest_silent();
         self.wake_starved_listeners(&mut self.state());
         self.pump(now, handler);
@@ -275,8 +277,9 @@ impl Reactor {
     pub fn next_deadline(&self) -> Option<Instant> {
         let state = self.state();
         let retry = state.listeners.values().any(|listener| listener.starved).then(|| state.now + STARVED_RETRY);
-        let tick = retry.into_iter().chain(state.wheel.next_expiry()).chain(state.keyed.next()).min()?;
-        Some(self.epoch + Duration::from_secs(tick.into()))
+        let tick = retry.into_iter().chain(state.wheel.next_expiry()).chain(state.keyed.next()).min();
+        let tick = tick.map(|tick| self.epoch + Duration::from_secs(tick.into()));
+        tick.into_iter().chain(state.leaving.front().map(|(deadline, _)| *deadline)).min()
     }
 
     /// Whether [`Reactor::pump`] has something to do.
@@ -369,7 +372,9 @@ impl Reactor {
 
     fn tell_time(&self, now: Instant) {
         let ticks = now.saturating_duration_since(self.epoch).as_secs();
-        self.state().now = Tick::try_from(ticks).unwrap_or(Tick::MAX / 2);
+        let mut state = self.state();
+        state.now = Tick::try_from(ticks).unwrap_or(Tick::MAX / 2);
+        state.clock = now;
     }
 
     /// Keeps a panic from anyone but the connection in whose event it happened.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use milliways_proto::http::Marks;
 use milliways_proto::router::Router;
@@ -36,6 +36,10 @@ pub(crate) struct State {
     pub(crate) apps: Apps,
     /// Whole seconds since the epoch.
     pub(crate) now: Tick,
+    /// The time that was told last.
+    pub(crate) clock: Instant,
+    /// Clients that may be leaving, and when they are taken for gone, in this order; see [`State::note_leaving`].
+    pub(crate) leaving: VecDeque<(Instant, ConnectionId)>,
     /// The connection whose event is being handled: its output goes out when that is done.
     pub(crate) corked: Option<u32>,
     /// Connections that have output to flush.
@@ -171,7 +175,7 @@ impl Behaviors {
 }
 
 impl State {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             table: Table::default(),
             sessions: Sessions::default(),
@@ -184,6 +188,8 @@ impl State {
             codecs: Codecs::default(),
             apps: Apps::default(),
             now: 0,
+            clock: now,
+            leaving: VecDeque::new(),
             corked: None,
             dirty: Vec::new(),
             resumed: Vec::new(),

@@ -1,5 +1,8 @@
 //! Deadlines of connections, and what happens at them.
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use milliways_proto::timer::Tick;
 use milliways_proto::ws::CloseFrame;
 
@@ -8,7 +11,7 @@ use crate::http::is_clients_turn;
 use crate::settings::{AppSettings, WebSocketSettings};
 use crate::state::{Apps, State};
 use crate::websocket::Fin;
-use crate::{Handler, Reactor, sys};
+use crate::{ConnectionId, Handler, Reactor, sys};
 
 /// Seconds a peer has to take what is buffered, and to answer our Close frame and our FIN.
 const CLOSE_TIMEOUT: Tick = 10;
@@ -18,9 +21,13 @@ const CLOSE_TIMEOUT: Tick = 10;
 /// deadline, and be mistaken for a sign that somebody reads.
 const SETTLING: Tick = 1;
 
-/// Seconds that a client may wait for a response, or for its next part, that has sent its FIN and so may have gone: long enough
-/// for what a server works on, short enough for [`Handler::aborted`] to be of use.
+/// Seconds that a client may wait for a response, or for its next part, whose FIN has come with its request: nobody leaves in the
+/// moment of asking.
 const HALF_CLOSED_TIMEOUT: Tick = 5;
+
+/// How long a client that has sent its FIN while it waited for a response may still wait: for what is under way, and then it is
+/// taken for gone, as most that do so are.
+const LEAVING_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Seconds that a request is pending before the kernel is asked to look whether its client is still there. Most are answered
 /// before that, and cost nothing.
@@ -98,7 +105,50 @@ impl Reactor {
     }
 }
 
+impl Reactor {
+    /// Drops the clients that have sent their FIN while they waited, and were written nothing in time.
+    pub(crate) fn handle_leaving(&self, handler: &impl Handler) {
+        loop {
+            let mut state = self.state();
+            state.forget_settled();
+            let Some((deadline, id)) = state.leaving.front().copied() else { break };
+            if deadline > state.clock {
+                break;
+            }
+            state.leaving.pop_front();
+            drop(state);
+            self.guard(id.slot, handler, || self.drop_connection(id.slot, handler));
+        }
+    }
+}
+
 impl State {
+    /// Notes that a client has sent its FIN while it waits for the response of `id`.
+    pub(crate) fn note_leaving(&mut self, id: ConnectionId) {
+        let Ok(connection) = self.table.get(id) else { return };
+        connection.flags.add(Flags::LEAVING);
+        self.leaving.push_back((self.clock + LEAVING_TIMEOUT, id));
+    }
+
+    /// Forgets those of the next to be dropped that have been answered, written something, or gone by themselves. One that has
+    /// yet to take what was written is as idle as another.
+    pub(crate) fn forget_settled(&mut self) {
+        while let Some((_, id)) = self.leaving.front() {
+            let is_leaving = self.table.get(*id).is_ok_and(|connection| {
+                connection.flags.has(Flags::LEAVING)
+                    && connection.backpressure() == 0
+                    && !connection.flags.has(Flags::STALLED)
+            });
+            if is_leaving {
+                return;
+            }
+            self.leaving.pop_front();
+            if self.leaving.is_empty() {
+                self.leaving = VecDeque::new();
+            }
+        }
+    }
+
     /// Schedules the slot's next deadline, or none.
     pub(crate) fn arm(&mut self, slot: u32) {
         let deadline = match self.table.at(slot) {

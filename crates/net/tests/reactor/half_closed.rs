@@ -1,16 +1,20 @@
 //! Clients that have sent their FIN while a request is pending: they may still read the response, or have gone. And those of
 //! which nothing is heard any more.
 
+use std::time::Duration;
+
 use milliways_net::{AppSettings, ConnectionId, TryEnd, WebSocketSettings};
 
 use crate::http::{get, waiting_server};
 use crate::support::{Client, Event, GET, Server, UPGRADE, UPGRADED, ok};
 
-/// Seconds after which a client that has finished, and that is written nothing, is taken for gone.
+/// Seconds after which a client whose FIN has come with its request, and that is written nothing, is taken for gone.
 const PATIENCE: u64 = 6;
+/// And one whose FIN comes while it waits.
+const BRIEFLY: Duration = Duration::from_millis(250);
 
 /// A server whose handler waits, and a client whose request has come to it, with its FIN behind it.
-fn pending<'s>(server: &'s Server, request: impl AsRef<[u8]>) -> (Client<'s>, ConnectionId) {
+fn pending(server: &Server, request: impl AsRef<[u8]>) -> (Client<'_>, ConnectionId) {
     let client = server.connect();
     client.send(request);
     client.finish();
@@ -71,19 +75,86 @@ fn a_client_that_is_written_nothing_is_taken_for_gone() {
         server.expect(&["request GET /", "aborted"]);
         client.expect_end();
         server.expect_empty();
-        // One that has waited for long before it finishes has as much time.
+        // One that finishes while it waits has most likely gone.
         let client = server.connect();
         client.send(GET);
         server.expect(&["request GET /"]);
         server.pass_seconds(100);
         client.finish();
         server.settle();
-        server.pass_seconds(PATIENCE - 1);
+        server.pass(BRIEFLY * 9 / 10);
         server.expect_nothing();
-        server.pass_seconds(1);
+        server.pass(BRIEFLY / 10);
         server.expect(&["aborted"]);
+        client.expect_end();
         server.expect_empty();
     }
+}
+
+/// Clients whose requests wait, and whose FINs have come after these.
+fn leaving(server: &Server, count: usize) -> Vec<(Client<'_>, ConnectionId)> {
+    let clients: Vec<_> = (0..count)
+        .map(|_| {
+            let client = server.connect();
+            client.send(get("/wait"));
+            server.expect(&["request GET /wait"]);
+            (client, server.last_id())
+        })
+        .collect();
+    for (client, _) in &clients {
+        client.finish();
+        server.settle();
+        server.pass(BRIEFLY / 10);
+    }
+    clients
+}
+
+#[test]
+fn a_client_that_finishes_while_it_waits_is_answered_in_time() {
+    let server = waiting_server();
+    let clients = leaving(&server, 3);
+    let [(first, first_id), (second, second_id), (third, _)] = &clients[..] else { unreachable!() };
+    // Who is written something, and does not answer it by a reset, is there.
+    server.reactor.write_chunk(*second_id, b"x").expect("a response");
+    server.pump();
+    second.read_until("1\r\nx\r\n");
+    server.respond(*first_id, "answered");
+    server.pump();
+    first.expect_response(&ok("answered"));
+    first.expect_end();
+    server.expect_nothing();
+    server.pass(BRIEFLY * 9 / 10);
+    server.expect(&["aborted"]);
+    third.expect_end();
+    server.pass_seconds(PATIENCE - 2);
+    server.expect_nothing();
+    server.respond(*second_id, "");
+    server.pump();
+    second.expect("0\r\n\r\n");
+    second.expect_end();
+    server.expect_empty();
+}
+
+#[test]
+fn what_becomes_of_those_that_leave_meanwhile_harms_nobody() {
+    let server = waiting_server();
+    let mut clients = leaving(&server, 4);
+    // Their slots are used again by others.
+    let (_, closed) = clients.remove(2);
+    server.reactor.close_response(closed, &server).expect("a request");
+    clients.remove(1).0.reset();
+    server.expect(&["aborted", "aborted"]);
+    let (other, _) = (server.connect(), server.connect());
+    other.send(get("/wait"));
+    server.expect(&["request GET /wait"]);
+    let id = server.last_id();
+    server.pass_seconds(1);
+    server.expect(&["aborted", "aborted"]);
+    server.pass_seconds(3);
+    server.expect_nothing();
+    server.respond(id, "here");
+    server.pump();
+    other.expect_response(&ok("here"));
 }
 
 #[test]
@@ -139,9 +210,22 @@ fn a_client_that_has_gone_is_noticed_as_soon_as_something_is_written_to_it() {
     server.expect_empty();
 }
 
+/// Bytes of a response that is longer than the kernel's buffers.
+const LENGTH: usize = 4 << 20;
+
+/// Writes what the client takes of such a response.
+fn offer(server: &Server, id: ConnectionId) {
+    let piece = vec![b'x'; 256 << 10];
+    loop {
+        let outcome = server.reactor.try_end(id, &piece, LENGTH as u64, false).expect("a response");
+        if outcome.is_complete || outcome == (TryEnd { is_taken: false, is_complete: false }) {
+            return;
+        }
+    }
+}
+
 #[test]
 fn a_long_response_reaches_a_slow_reader_that_has_finished() {
-    const LENGTH: usize = 4 << 20;
     for idle_timeout in [0, 10] {
         let settings = AppSettings { idle_timeout, ..AppSettings::default() };
         let server = Server::with(settings, |server, event| match event {
@@ -181,16 +265,6 @@ fn a_long_response_reaches_a_slow_reader_that_has_finished() {
         server.pass_seconds(60);
         assert_eq!(server.take_log().contains(&"aborted".to_owned()), idle_timeout > 0);
     }
-
-    fn offer(server: &Server, id: ConnectionId) {
-        let piece = vec![b'x'; 256 << 10];
-        loop {
-            let outcome = server.reactor.try_end(id, &piece, LENGTH as u64, false).expect("a response");
-            if outcome.is_complete || outcome == (TryEnd { is_taken: false, is_complete: false }) {
-                return;
-            }
-        }
-    }
 }
 
 /// Asks for bodies, and holds them back.
@@ -214,7 +288,7 @@ fn an_end_behind_a_body_that_is_paused_is_noticed() {
         client.send(PUT);
         server.expect(&["request PUT /"]);
         if with_body {
-            client.send([b'x'; 50_000]);
+            client.send(vec![b'x'; 50_000]);
         }
         client.finish();
         server.settle();
@@ -228,7 +302,7 @@ fn an_end_behind_a_body_that_is_paused_is_noticed() {
         client.send(PUT);
         server.expect(&["request PUT /"]);
         if with_body {
-            client.send([b'x'; 50_000]);
+            client.send(vec![b'x'; 50_000]);
         }
         client.reset();
         server.expect(&["aborted"]);
@@ -243,7 +317,7 @@ fn a_body_that_is_paused_with_an_end_behind_it_can_be_read_and_answered() {
     client.send(PUT);
     server.expect(&["request PUT /"]);
     let id = server.last_id();
-    client.send([b'x'; 50_000]);
+    client.send(vec![b'x'; 50_000]);
     client.finish();
     server.settle();
     server.pass_seconds(PATIENCE - 1);
@@ -261,7 +335,7 @@ fn a_body_that_is_paused_with_an_end_behind_it_can_be_read_and_answered() {
     let client = server.connect();
     client.send(PUT);
     server.expect(&["request PUT /"]);
-    client.send([b'x'; 40_000]);
+    client.send(vec![b'x'; 40_000]);
     client.finish();
     server.settle();
     server.reactor.resume_body(server.last_id()).expect("a request");

@@ -382,7 +382,7 @@ fn aborted_is_told_once_when_the_client_goes() {
         } else {
             client.finish();
             server.settle();
-            server.pass_seconds(6);
+            server.pass_seconds(1);
             client.expect_end();
         }
         server.expect(&["aborted"]);

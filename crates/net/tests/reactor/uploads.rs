@@ -291,7 +291,7 @@ fn a_client_that_has_gone_after_its_body_is_noticed_though_nobody_has_read_it() 
     server.expect(&["request PUT /"]);
     client.finish();
     server.settle();
-    server.pass_seconds(6);
+    server.pass_seconds(1);
     server.expect(&["aborted"]);
 }
 
