@@ -11,6 +11,9 @@ const native = require('./native');
 /** By number, the sockets that listen in a worker process. */
 const listeners = new Set();
 
+/** Whether they are closed when the worker disconnects. */
+let isFollowing = false;
+
 /** This process as a worker of a cluster that can still talk to its primary, or undefined. */
 function workerOf() {
   // Without a channel to a parent there is no need to load the module.
@@ -21,13 +24,24 @@ function workerOf() {
 function noteListening(listener, address, port) {
   const worker = workerOf();
   if (worker === undefined) return;
-  if (listeners.size === 0) worker.once('disconnect', closeAll);
+  if (!isFollowing) follow(worker);
   listeners.add(listener);
   const addressType = port < 0 ? -1 : isIP(address) || 4;
   const info = { addressType, address: address === '' ? null : address, port, fd: undefined };
   // The message with which Node's servers tell the primary; should there be another one day, this one has no effect.
   process.send({ cmd: 'NODE_CLUSTER', act: 'listening', ...info });
   worker.emit('listening', info);
+}
+
+/** Closes what listens before the channel to the primary, so that nobody is accepted once the primary knows. */
+function follow(worker) {
+  isFollowing = true;
+  // The primary's wish that the worker disconnects, or its answer to the worker's own, is such a message. Node acts on it after
+  // this. Should there be no such event one day, the sockets are closed a moment after the channel.
+  process.prependListener('internalMessage', (message) => {
+    if (worker.exitedAfterDisconnect || (message.cmd === 'NODE_CLUSTER' && message.act === 'disconnect')) closeAll();
+  });
+  worker.on('disconnect', closeAll);
 }
 
 function noteClosed(listener) {
