@@ -186,6 +186,46 @@ for (const kind of Object.keys(KINDS)) {
       );
     });
 
+    it('shows no handler what one of another connection has entered, when the module is evaluated anew', async () => {
+      await assertReports(
+        kind,
+        async ({ uWS, modulePath, RawSocket: Client, frames, report }) => {
+          const { AsyncLocalStorage } = require('node:async_hooks');
+          const dist = require('node:path').dirname(modulePath);
+          // As jest does it: the addon stays.
+          for (const file of Object.keys(require.cache)) {
+            if (file.startsWith(dist) && !file.endsWith('.node')) delete require.cache[file];
+          }
+          const storage = new AsyncLocalStorage();
+          for (const module of [uWS, require(modulePath)]) {
+            const seen = new Set();
+            const enter = (ws) => {
+              seen.add(String(storage.getStore()));
+              storage.enterWith('entered');
+              ws?.send('seen');
+            };
+            const app = module.App().ws('/*', { open: () => enter(), message: enter, ping: enter });
+            let port;
+            app.listen('127.0.0.1', 0, (token) => {
+              port = uWS.us_socket_local_port(token);
+            });
+            const clients = [await Client.upgrade(port, '/'), await Client.upgrade(port, '/')];
+            for (const client of [...clients, ...clients]) {
+              client.write(frames.text('a'));
+              await client.readText();
+            }
+            for (const client of clients) client.destroy();
+            app.close();
+            report('seen', ...seen);
+          }
+        },
+        [
+          ['seen', 'undefined'],
+          ['seen', 'undefined'],
+        ],
+      );
+    });
+
     it('goes on in what a handler has put off', async () => {
       await assertReports(
         kind,

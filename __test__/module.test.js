@@ -7,6 +7,8 @@ const path = require('node:path');
 const { describe, it, test } = require('node:test');
 const { pathToFileURL } = require('node:url');
 const vm = require('node:vm');
+const { EventLog } = require('./support/EventLog.js');
+const frames = require('./support/frames.js');
 const { RawSocket } = require('./support/RawSocket.js');
 const { Script } = require('./support/Script.js');
 const { fetch } = require('./support/http.js');
@@ -326,6 +328,63 @@ describe('the package', ours, () => {
     other.us_listen_socket_close(token);
     assert.equal(uWS.us_socket_local_port(token), -1);
     await assert.rejects(RawSocket.connect(port), { code: 'ECONNREFUSED' });
+  });
+
+  it('may be evaluated anew over the same addon, as jest does it: neither disturbs the other', async (t) => {
+    const files = Object.keys(require.cache).filter((file) => file.startsWith(dist) && !file.endsWith('.node'));
+    const kept = files.map((file) => [file, require.cache[file]]);
+    for (const file of files) delete require.cache[file];
+    const other = require(modulePath);
+    for (const [file, module] of kept) require.cache[file] = module;
+    assert.notEqual(other.App, uWS.App);
+
+    const large = Buffer.alloc(1 << 20, 'large');
+    for (const module of [uWS, other, uWS]) {
+      const log = new EventLog();
+      const wait = (res) => res.onAborted(() => log.add('aborted'));
+      const app = App({}, module)
+        .post('/collect', (res) => wait(res).collectBody(1e9, (body) => res.end(body)))
+        .post('/data', (res) => {
+          let length = 0;
+          wait(res).onData((chunk, isLast) => {
+            length += chunk.byteLength;
+            if (isLast) res.end(String(length));
+          });
+        })
+        .get('/large', (res) => {
+          wait(res).onWritable((offset) => res.tryEnd(large.subarray(offset), large.length)[0]);
+          res.tryEnd(large, large.length);
+        })
+        .get('/never', (res) => {
+          wait(res);
+          log.add('waiting');
+        })
+        .ws('/*', { message: (ws, message) => ws.send(message), close: (ws, code) => log.add('close', code) });
+      t.after(() => app.close());
+      let token;
+      app.listen('127.0.0.1', 0, (listenSocket) => {
+        token = listenSocket;
+      });
+      const port = uWS.us_socket_local_port(token);
+      assert.equal((await fetch(port, '/collect', post('hello'))).body, 'hello');
+      assert.equal((await fetch(port, '/data', post('x'.repeat(100_000)))).body, '100000');
+      assert.equal((await fetch(port, '/large')).body, String(large));
+      const client = await RawSocket.upgrade(port, '/');
+      client.write(frames.text('echo'));
+      assert.equal(await client.readText(), 'echo');
+      client.destroy();
+      assert.deepEqual(await log.next('close'), [1006]);
+      const waiting = await RawSocket.connect(port);
+      waiting.write('GET /never HTTP/1.1\r\nHost: x\r\n\r\n');
+      await log.next('waiting');
+      app.close();
+      assert.deepEqual(await log.next('aborted'), []);
+      waiting.destroy();
+    }
+
+    function post(body) {
+      return { method: 'POST', headers: [`Content-Length: ${body.length}`], body };
+    }
   });
 
   async function temporaryFolder(t) {

@@ -19,12 +19,15 @@ const IS_COMPLETE = 4;
 /** `maxRemainingBodyLength` of a body whose length nobody knows. */
 const UNKNOWN_LENGTH = 2n ** 64n - 1n;
 
+// What the addon tells a response, by names that all evaluations of this file know: where there are several, as in jest, they
+// share the addon, which calls the functions of the last, and each has a class of its own.
+const ABORTED = Symbol.for('milliways.response.aborted');
+const DATA = Symbol.for('milliways.response.data');
+const COLLECTED = Symbol.for('milliways.response.collected');
+const WRITABLE = Symbol.for('milliways.response.writable');
+
 // Not methods, so that they are none of what users see.
 
-/** Gives the handlers of a response. */
-let handlersOf;
-/** Tells a body's last piece, or all of it; when the handler fails, now or later, so does the response. */
-let callLast;
 /** Gives the response of a request: the one to which a handler that has yielded attached something, or a new one. */
 let responseAt;
 /** Gives the certificate of a response's client. */
@@ -221,6 +224,40 @@ class HttpResponse {
     return native.responsePort(this.#slot, this.#generation, true);
   }
 
+  [ABORTED]() {
+    const { aborted } = this.#handlers;
+    connections[this.#slot] = undefined;
+    aborted?.();
+  }
+
+  [DATA](chunk, remaining) {
+    // What fails before the last is the handler's affair: it is called again.
+    if (remaining === 0) this.#callLast('data', chunk, remaining);
+    else this.#handlers.data(chunk, remaining);
+  }
+
+  [COLLECTED](body) {
+    this.#callLast('collected', body);
+  }
+
+  [WRITABLE](offset) {
+    if (typeof this.#handlers.writable(offset) !== 'boolean') warnWritable();
+  }
+
+  /** Tells a body's last piece, or all of it; when the handler fails, now or later, so does the response. */
+  #callLast(name, ...parameters) {
+    // The handler may complete the response.
+    const [slot, generation] = [this.#slot, this.#generation];
+    let hasReturned = false;
+    try {
+      const returned = this.#handlers[name](...parameters);
+      hasReturned = true;
+      watch(returned, slot, generation);
+    } finally {
+      if (!hasReturned) native.responseAbandon(slot, generation);
+    }
+  }
+
   #attach(handlers) {
     this.#handlers = { ...this.#handlers, ...handlers };
     connections[this.#slot] = this;
@@ -240,19 +277,6 @@ class HttpResponse {
       }
     };
     certificateOf = (response) => native.responseCertificate(response.#slot, response.#generation);
-    handlersOf = (response) => response.#handlers;
-    callLast = (slot, name, ...parameters) => {
-      const response = connections[slot];
-      const generation = response.#generation;
-      let hasReturned = false;
-      try {
-        const returned = response.#handlers[name](...parameters);
-        hasReturned = true;
-        watch(returned, slot, generation);
-      } finally {
-        if (!hasReturned) native.responseAbandon(slot, generation);
-      }
-    };
     responseAt = (slot, generation, Response) => {
       const known = connections[slot];
       const isIt = known !== undefined && #generation in known && known.#generation === generation;
@@ -278,22 +302,10 @@ HttpResponse.prototype.collect = HttpResponse.prototype.cork;
 makeNativeLike(HttpResponse, 'uWS.HttpResponse');
 
 native.setResponseHandlers(
-  (slot) => {
-    const { aborted } = handlersOf(connections[slot]);
-    connections[slot] = undefined;
-    aborted?.();
-  },
-  (slot, chunk, remaining) => {
-    // What fails before the last is the handler's affair: it is called again.
-    if (remaining === 0) callLast(slot, 'data', chunk, remaining);
-    else handlersOf(connections[slot]).data(chunk, remaining);
-  },
-  (slot, body) => {
-    callLast(slot, 'collected', body);
-  },
-  (slot, offset) => {
-    if (typeof handlersOf(connections[slot]).writable(offset) !== 'boolean') warnWritable();
-  },
+  (slot) => connections[slot][ABORTED](),
+  (slot, chunk, remaining) => connections[slot][DATA](chunk, remaining),
+  (slot, body) => connections[slot][COLLECTED](body),
+  (slot, offset) => connections[slot][WRITABLE](offset),
 );
 
 class SSLHttpResponse extends HttpResponse {

@@ -1,7 +1,10 @@
 'use strict';
 
+const native = require('./native');
+
 /**
  * By slot: the WebSocket that is open there, or the response that wants to hear when it is aborted. One array for all
- * instead of a reference for each: that is what keeps an idle WebSocket small.
+ * instead of a reference for each: that is what keeps an idle WebSocket small. Where this file is evaluated several times,
+ * as jest does, all share the addon's slots.
  */
-module.exports = [];
+module.exports = native.connections ??= [];

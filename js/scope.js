@@ -65,11 +65,12 @@ class Stores {
   constructor(holder, onEnter) {
     this.#holder = holder;
     this.#registered = storesOf(holder);
-    // A property that is not there yet is assigned by way of the prototype.
-    const set = (_prototype, key, value, receiver) => {
+    // A property that is not there yet is assigned by way of the prototype. That of the addon's resource is another such one
+    // where this file has been evaluated before, as in jest.
+    const set = (prototype, key, value, receiver) => {
       this.#entered.push(key);
       onEnter();
-      return define(receiver, key, value);
+      return Reflect.set(prototype, key, value, receiver);
     };
     const prototype = Object.getPrototypeOf(holder) ?? Object.create(null);
     Object.setPrototypeOf(holder, new Proxy(prototype, { set }));
