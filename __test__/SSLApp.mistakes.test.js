@@ -96,7 +96,7 @@ describe('a chain of certificates', () => {
     const request = String(openssl(['req', '-new', '-key', fileOf(key), '-subj', '/CN=x']));
     const title = 'Some Root Certification Authority\n=================================================\n';
     const all = fileOf(
-      `${parameters}${key}${request}${text}Bag Attributes\n  localKeyID: 01\n${title}${between}\n-- \n`,
+      `${parameters}${key}${request}${text}Bag Attributes\n  localKeyID: 01\n${title}${between}\n# The end\n****\n`,
     );
     const { port } = serveSecure(t, ok, { key_file_name: all, cert_file_name: all });
     assert.equal((await getSecure(port, { ca })).body, 'ok');
@@ -121,6 +121,16 @@ describe('a chain of certificates', () => {
     ['of another label', between.replaceAll(' CERTIFICATE-----', ' CERTIFICAT-----'), /unknown kind/],
     ['in PKCS #7', '-----BEGIN PKCS7-----\nMAA=\n-----END PKCS7-----\n', /PKCS7.*openssl pkcs7/],
     ['that is a list of revoked ones', crl, /X509 CRL.*revoked/],
+    ['that shares its first dashes with the last', joined(between).slice(5), /damaged mark/],
+    ['whose first mark is lost, in one line', joined(lines.slice(1).join('\n')), /damaged mark/],
+    ['that is encoded for a URL', encodeURIComponent(between), /damaged mark/],
+    [
+      'without marks, in short lines',
+      joined(lines.slice(1, -2).join('\n')).replaceAll(/.{24}/g, '$&\n'),
+      /base64 without/,
+    ],
+    ['in DER', new X509Certificate(between).raw.toString('latin1'), /no text/],
+    ['that is nothing but text', 'garbage', /text behind .* line \d+/],
   ]) {
     it(`is refused when something follows ${what}`, ours, () => {
       const cert = leaf + follows;
@@ -130,6 +140,19 @@ describe('a chain of certificates', () => {
       assertRefused({ ...ORDINARY, ca: cert }, /: ca: /, reason);
     });
   }
+
+  it('is read as a whole or refused, wherever it is cut off', ours, () => {
+    const ends = new Set();
+    for (let end = leaf.length; end < leaf.length + between.length; end += 1) {
+      try {
+        uWS.SSLApp({ key, cert: (leaf + between).slice(0, end) });
+        ends.add(end);
+      } catch (error) {
+        assert.equal(error.code, 'ERR_MILLIWAYS_TLS');
+      }
+    }
+    assert.deepEqual([...ends], [leaf.length, leaf.length + between.length - 1]);
+  });
 
   after(noConnectionLeft);
 });
@@ -159,6 +182,7 @@ describe('a key that is refused', ours, () => {
 
   it('is named as what else it is', () => {
     refuses(rsa(2048, '-pkeyopt', 'rsa_keygen_pubexp:3'), /exponent below 65537/);
+    refuses(rsa(2048, '-pkeyopt', 'rsa_keygen_primes:3'), /more than two primes/);
     refuses(generate('-algorithm', 'RSA-PSS', '-pkeyopt', 'rsa_keygen_bits:2048'), /RSASSA-PSS/);
     refuses(generate('-algorithm', 'ED448'), /Ed448/);
     refuses(generate('-algorithm', 'X25519'), /X25519/);
@@ -253,6 +277,9 @@ describe('no error has anything of a secret in it', ours, () => {
       escaped(body),
       joined(body),
       lines.slice(1).join('\n'),
+      lines[2],
+      lines.at(-2),
+      `/etc/ssl/${lines.at(-2)}`,
       lines.slice(0, -1).join('\n'),
       pem.slice(0, pem.length / 2),
       pem.slice(1),

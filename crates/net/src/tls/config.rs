@@ -100,6 +100,7 @@ impl TlsConfig {
 impl Pem {
     fn read(&self) -> Result<Vec<u8>, TlsError> {
         match self {
+            Self::File(path, _) if path.as_os_str().is_empty() => Err(self.error("it is empty")),
             Self::File(path, _) => std::fs::read(path).map_err(|error| {
                 let is_pem = path.to_str().is_none_or(pem::may_be_secret);
                 let contents = self.option().trim_end_matches("_file_name");
@@ -121,7 +122,9 @@ impl Pem {
 
     fn error(&self, reason: impl Into<String>) -> TlsError {
         let value = match self {
-            Self::File(path, _) => path.to_str().filter(|path| !pem::may_be_secret(path)).map(str::to_owned),
+            Self::File(path, _) => {
+                path.to_str().filter(|path| !path.is_empty() && !pem::may_be_secret(path)).map(str::to_owned)
+            }
             Self::Content(..) => None,
         };
         TlsError { option: Some(self.option()), value, reason: reason.into() }
@@ -243,13 +246,14 @@ fn certificates(source: &Pem) -> Result<Vec<CertificateDer<'static>>, TlsError> 
             }
         }
     }
-    sections.check_rest().map_err(failed)?;
     if certificates.is_empty() {
-        return Err(failed(match other {
-            Some(section) => format!("{NONE}, but {}", section.name()),
-            None => source.mistake(&content).map_or_else(|| NONE.to_owned(), |mistake| format!("{NONE}: {mistake}")),
+        return Err(failed(match (other, source.mistake(&content)) {
+            (Some(section), _) => format!("{NONE}, but {}", section.name()),
+            (None, Some(mistake)) => format!("{NONE}: {mistake}"),
+            (None, None) => sections.check_rest().map_or_else(|what| format!("{NONE}: {what}"), |()| NONE.to_owned()),
         }));
     }
+    sections.check_rest().map_err(failed)?;
     if let Some((line, _)) = certificates.iter().find(|(_, der)| !der::is_certificate(der)) {
         return Err(failed(format!("the certificate that begins in line {line} is damaged")));
     }
@@ -279,7 +283,7 @@ fn provider(ciphers: Option<&str>) -> Result<CryptoProvider, TlsError> {
         let Some((_, suite)) = known else {
             let all = CIPHERS.map(|(name, _)| name).join(":");
             // Something else may have been given by mistake.
-            let is_name = name.len() <= LONGEST_NAME && !ciphers.contains(|it: char| !is_of_ciphers(it));
+            let is_name = name.len() <= LONGEST_NAME && ciphers.chars().all(is_of_ciphers) && !pem::may_be_secret(name);
             let name = is_name.then(|| name.to_owned());
             return Err(TlsError::of(CIPHER_OPTION, name, format!("this cipher is not supported; there are {all}")));
         };

@@ -73,7 +73,9 @@ pub(super) fn refusal(key: &PrivateKeyDer<'_>) -> String {
 /// RFC 8017 appendix A.1.2.
 fn rsa(mut der: &[u8]) -> Option<String> {
     let mut key = der::take_content(&mut der, SEQUENCE)?;
-    der::take_content(&mut key, INTEGER)?;
+    if unsigned(der::take_content(&mut key, INTEGER)?) == [1] {
+        return Some("an RSA key of more than two primes".to_owned());
+    }
     let modulus = unsigned(der::take_content(&mut key, INTEGER)?);
     let exponent = unsigned(der::take_content(&mut key, INTEGER)?);
     let bits = (modulus.len() * 8).checked_sub(modulus.first()?.leading_zeros() as usize)?;

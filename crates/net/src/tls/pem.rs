@@ -98,9 +98,16 @@ impl<'t> Sections<'t> {
         Self { text, position: 0, has_failed: false }
     }
 
-    /// Whether what follows the last section is nothing but text.
+    /// Whether nothing follows the last section. Text explains what comes after it, so that here it may have been a section.
     pub(super) fn check_rest(&self) -> Result<(), String> {
-        check_between(&self.text[self.position..]).map_err(|what| format!("{what} behind its last section"))
+        let rest = &self.text[self.position..];
+        if self.position == 0 {
+            return check_between(rest);
+        }
+        check_between(rest).map_err(|what| format!("{what} behind its last section"))?;
+        let Some(said) = rest.lines().position(says_something) else { return Ok(()) };
+        let line = self.line(self.position) + said;
+        Err(format!("there is text behind its last section, in line {line}: take it out, or begin the line with #"))
     }
 
     fn line(&self, position: usize) -> usize {
@@ -226,6 +233,7 @@ pub(super) fn may_be_secret(text: &str) -> bool {
         // Base64 of DER begins with an M. Any base64 may end with an equals sign, and names of files do not.
         || trimmed.split(|it: char| !is_base64(it)).any(|run| run.starts_with('M') && run.len() > STRAY)
         || trimmed.ends_with('=')
+        || has_base64(trimmed)
         // Hexadecimal, or a name that is no name. That of a folder may be a hash in hexadecimal.
         || (is_long && !trimmed.contains(['.', '/', '\\']))
         || trimmed.split(|it: char| !it.is_ascii_alphanumeric()).any(|run| run.len() > LONGEST_HASH)
@@ -241,24 +249,57 @@ fn find(text: &str, what: &str, from: usize) -> Option<usize> {
 
 /// What is there, between sections, that looks as if it had been one.
 fn check_between(text: &str) -> Result<(), String> {
-    for line in text.lines().map(str::trim) {
+    let is_binary = |it: char| it.is_ascii_control() && !it.is_ascii_whitespace() && !matches!(it, '\0' | '\x0B');
+    if text.contains(is_binary) {
+        return Err("there are bytes that are no text, such as those of DER,".to_owned());
+    }
+    for line in text.lines() {
         // Word processors make one of two dashes.
-        if line.starts_with(['-', '\u{2013}', '\u{2014}']) && (line.contains("BEGIN ") || line.contains("END ")) {
+        let has_dashes = line.trim().starts_with('-') || line.contains("--") || line.contains(['\u{2013}', '\u{2014}']);
+        if has_dashes && line.split(|it: char| !it.is_ascii_alphabetic()).any(|word| matches!(word, "BEGIN" | "END")) {
             return Err("there is a damaged mark of a section".to_owned());
         }
-        let body = line.trim_end_matches('=');
-        let has = |kind: fn(&char) -> bool| body.chars().any(|it| kind(&it));
-        if body.len() >= STRAY
-            && line.len() - body.len() <= 2
-            && body.chars().all(is_base64)
-            && has(char::is_ascii_uppercase)
-            && has(char::is_ascii_lowercase)
-            && has(char::is_ascii_digit)
-        {
+        if has_base64(line) || is_base64_line(line.trim()) {
             return Err("there is base64 without the mark of a section".to_owned());
         }
     }
     Ok(())
+}
+
+fn is_base64_line(line: &str) -> bool {
+    let body = line.trim_end_matches('=');
+    let has = |kind: fn(&char) -> bool| body.chars().any(|it| kind(&it));
+    body.len() >= STRAY
+        && line.len() - body.len() <= 2
+        && body.chars().all(is_base64)
+        && has(char::is_ascii_uppercase)
+        && has(char::is_ascii_lowercase)
+        && has(char::is_ascii_digit)
+}
+
+/// Whether there are letters and digits in a row as base64 has them, and words and hexadecimal do not.
+fn has_base64(text: &str) -> bool {
+    text.split(|it: char| !it.is_ascii_alphanumeric() && it != '+').any(is_base64_run)
+}
+
+/// In base64 some 62 % of all characters are of another kind (upper case, lower case, digit) than the one before; where words
+/// are joined, a third are.
+fn is_base64_run(run: &str) -> bool {
+    const SHORTEST: usize = 20;
+
+    let kind = |byte: u8| (byte.is_ascii_uppercase(), byte.is_ascii_digit());
+    let run = run.as_bytes();
+    let changes = run.windows(2).filter(|pair| kind(pair[0]) != kind(pair[1])).count();
+    run.len() >= SHORTEST
+        && run.iter().any(u8::is_ascii_uppercase)
+        && run.iter().any(u8::is_ascii_lowercase)
+        && changes * 20 >= run.len() * 9
+}
+
+/// Whether a line is anything but blank, a comment, or drawn.
+fn says_something(line: &str) -> bool {
+    let line = line.trim();
+    !line.starts_with('#') && line.contains(|it: char| it.is_alphanumeric() || it == '-')
 }
 
 #[cfg(test)]
@@ -287,7 +328,7 @@ mod tests {
             "-----BEGIN CERTIFICATE-----\r\nAQIDBA==\r\n-----END CERTIFICATE----------BEGIN PRIVATE KEY-----\r\nBQY=\r\n-----END PRIVATE KEY-----",
             "-----BEGIN CERTIFICATE-----AQIDBA==-----END CERTIFICATE----------BEGIN PRIVATE KEY-----BQY=-----END PRIVATE KEY-----",
             "-----BEGIN CERTIFICATE----- AQID BA== -----END CERTIFICATE----- -----BEGIN PRIVATE KEY----- BQY -----END PRIVATE KEY-----",
-            "text: 1\n-----BEGIN CERTIFICATE-----\nAQIDBA==\n-----END CERTIFICATE-----\nmore\n-----BEGIN PRIVATE KEY-----\nBQY=\n-----END PRIVATE KEY-----\nend",
+            "text: 1\n-----BEGIN CERTIFICATE-----\nAQIDBA==\n-----END CERTIFICATE-----\nmore\n-----BEGIN PRIVATE KEY-----\nBQY=\n-----END PRIVATE KEY-----\n# end",
         ] {
             assert_eq!(read(text), Ok(expected.clone()), "{text}");
         }
@@ -336,6 +377,19 @@ mod tests {
             ),
             (stray, "there is base64 without the mark of a section behind its last section"),
             (
+                "-----BEGIN CERTIFICATE-----AQID-----END CERTIFICATE-----BEGIN CERTIFICATE-----AQID-----END CERTIFICATE-----",
+                "there is a damaged mark of a section behind its last section",
+            ),
+            ("AQID-----END CERTIFICATE-----", "there is a damaged mark of a section behind its last section"),
+            ("-----BEGIN%20CERTIFICATE-----%0AAQID", "there is a damaged mark of a section behind its last section"),
+            ("\u{1}\u{2}", "there are bytes that are no text, such as those of DER, behind its last section"),
+            (
+                "Ue9PY0OaorznGuKUsIJi XTGQ9z6hRANCAAQejMpof/d5gVT2N99C",
+                "there is base64 without the mark of a section behind its last section",
+            ),
+            ("\ngarbage", "there is text behind its last section, in line 5: take it out, or begin the line with #"),
+            ("--", "there is text behind its last section, in line 4: take it out, or begin the line with #"),
+            (
                 &format!("{stray}\n-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n"),
                 "there is base64 without the mark of a section before the section that begins in line 5",
             ),
@@ -353,7 +407,25 @@ mod tests {
             "sha256:6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a\n",
             "        00:ab:cd:ef:01:23:45:67:89:ab:cd:ef:01:23:45:67:89\n----------\n",
         ] {
-            assert!(read(&format!("{text}{whole}{text}")).is_ok(), "{text}");
+            assert!(read(&format!("{text}{whole}{text}{whole}")).is_ok(), "{text}");
+            assert!(read(&format!("{whole}{text}")).is_err(), "{text}");
+        }
+        for nothing in ["\n\n \t\r\n", "# the end\n  # of it", "*****\n\n*****\n", "\"", "',\n]", "\0", "\u{feff}"] {
+            assert!(read(&format!("{whole}{nothing}")).is_ok(), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_sections_may_be_cut_off_nowhere_else_than_between_them() {
+        let whole = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
+        let both = [whole, whole].concat();
+        for end in 0..both.len() {
+            let read = read(&both[..end]).map(|sections| sections.len());
+            match end {
+                _ if end == whole.len() - 1 || end == whole.len() => assert_eq!(read, Ok(1)),
+                _ if end == both.len() - 1 => assert_eq!(read, Ok(2)),
+                _ => assert!(!matches!(read, Ok(1..)), "{end}: {read:?}"),
+            }
         }
     }
 
@@ -372,6 +444,8 @@ mod tests {
             "C:\\keys\\new.pem",
             "./Мой ключ.pem",
             "secret",
+            "/etc/ssl/TheCertificateOfOurWebServers2026.pem",
+            "/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/T/key-Ab3xYz.pem",
         ] {
             assert!(!may_be_secret(path), "{path}");
         }
@@ -388,6 +462,8 @@ mod tests {
             &"6a".repeat(32),
             &format!("x/{}", "6a".repeat(40)),
             "data:application/x-pem-file;base64,AQID",
+            "wW+S1ueF+yHXVK5rsKOWV8R/+hLxe7enelpJZP0+8TYleA1ZPqkgcAQY",
+            "file:///etc/Ue9PY0OaorznGuKUsIJiXTGQ9z6hRANCAAQejMpof/d5gVT2N99",
         ] {
             assert!(may_be_secret(secret), "{secret}");
         }
