@@ -205,6 +205,22 @@ describe('a client that asks for a name which is no host name', () => {
     assert.equal(await firstAnswer(port, await clientHello(undefined)), 'alert', 'an empty list is none');
   });
 
+  it('is refused when it sends two names, in whichever order', ours, async (t) => {
+    const { port } = serveNamed(t, 'named.example');
+    for (const names of [
+      ['a b.example', 'named.example'],
+      ['named.example', 'a b.example'],
+      ['a b.example', 'a b.example'],
+      ['a b.example', 'a..example', 'named.example'],
+    ]) {
+      assert.equal(
+        await firstAnswer(port, await clientHello(...names.map((name) => Buffer.from(name)))),
+        'alert',
+        names,
+      );
+    }
+  });
+
   it('is not asked about', ours, async (t) => {
     const log = new EventLog();
     const { app, port } = serveNamed(t, 'named.example');
@@ -221,8 +237,11 @@ describe('a client that asks for a name which is no host name', () => {
   after(noConnectionLeft);
 });
 
-/** The first message of a client of OpenSSL, with another name in it; `undefined`: with an empty list of names. */
-async function clientHello(name) {
+/**
+ * The first message of a client of OpenSSL, with other names in it, each in an extension of its own; `undefined`: with an
+ * empty list of names.
+ */
+async function clientHello(...names) {
   const server = net.createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -238,7 +257,7 @@ async function clientHello(name) {
   const vector = (bytes) => Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 0xff]), bytes]);
   const list = (host) => vector(host === undefined ? Buffer.alloc(0) : Buffer.concat([Buffer.of(0), vector(host)]));
   const extension = (host) => Buffer.concat([Buffer.of(0, 0), vector(list(host))]);
-  const [before, replaced] = [extension(Buffer.from(known)), extension(name)];
+  const [before, replaced] = [extension(Buffer.from(known)), Buffer.concat(names.map(extension))];
   const at = record.indexOf(before);
   assert.ok(at > 0, 'the name is there');
   const changed = Buffer.concat([record.subarray(0, at), replaced, record.subarray(at + before.length)]);

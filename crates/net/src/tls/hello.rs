@@ -133,7 +133,12 @@ fn payload(records: &[u8]) -> Option<Vec<u8>> {
 
 /// Where the type of the extension is whose server name is no host name, and no address either.
 fn find_odd_name(message: &[u8]) -> Option<usize> {
-    let (at, mut list) = extensions(message)?.find(|(at, _)| message[*at..].starts_with(&SERVER_NAME))?;
+    let mut extensions = extensions(message)?.filter(|(at, _)| message[*at..].starts_with(&SERVER_NAME));
+    let (at, mut list) = extensions.next()?;
+    // Two of one kind are forbidden (RFC 8446 section 4.2), and with one of them hidden nobody would notice.
+    if extensions.next().is_some() {
+        return None;
+    }
     // struct { NameType name_type; HostName<1..2^16-1> } in a list of one.
     let mut names = take_vector(&mut list, 2)?;
     let (&HOST_NAME, rest) = names.split_first()? else { return None };
