@@ -81,8 +81,10 @@ app
     if (ROOM.test(req.getParameter(0) ?? '')) res.writeHeader('Content-Type', 'text/html; charset=utf-8').end(page);
     else res.writeStatus('404 Not Found').end();
   })
-  .get('/', (res) => {
-    res.writeStatus('302 Found').writeHeader('Location', '/lobby').end();
+  .get('/', (res, req) => {
+    // Undefined without one, whatever the type says.
+    const query = req.getQuery() === undefined ? '' : `?${req.getQuery()}`;
+    res.writeStatus('302 Found').writeHeader('Location', `/lobby${query}`).end();
   })
   .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket, error) => {
     if (listenSocket) {

@@ -41,14 +41,23 @@ uWS
         return;
       }
 
-      const id = await save(item);
+      let id;
+      try {
+        id = await save(item);
+      } catch (error) {
+        // Nobody else would catch it, and what nobody catches ends the process.
+        console.error(error);
+        if (!isAborted) res.cork(() => res.writeStatus('503 Service Unavailable').end('Try again later.\n'));
+        return;
+      }
       if (isAborted) return;
       // After an await each write would be a packet of its own; a cork makes them one.
       res.cork(() => {
         res
           .writeStatus('201 Created')
           .writeHeader('Content-Type', 'application/json')
-          .end(JSON.stringify({ id, ...item }));
+          // In this order: the item may have an id, too.
+          .end(JSON.stringify({ ...item, id }));
       });
     });
   })
@@ -68,7 +77,8 @@ uWS
  */
 function parse(body) {
   try {
-    return JSON.parse(Buffer.from(body).toString('utf8'));
+    // Without `fatal`, what is no UTF-8 would become question marks unnoticed.
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch {
     return undefined;
   }
@@ -83,6 +93,7 @@ let items = 0;
  */
 async function save(item) {
   await delay(20);
+  if (item.name === 'broken') throw new Error('the database is down');
   items += 1;
   console.log(`Saved ${item.name} as ${items}.`);
   return items;

@@ -1,6 +1,6 @@
 'use strict';
 
-// Behind a load balancer: all connections come from it, and the PROXY protocol (version 2) tells whose they really are.
+// Behind a load balancer: all connections come from it, and the PROXY protocol (version 1 or 2) tells whose they really are.
 // In HAProxy that is `server app 127.0.0.1:9001 send-proxy-v2`.
 
 const uWS = require('../dist/uws.js');

@@ -48,7 +48,7 @@ app
     if (users.delete(req.getParameter('id') ?? '')) res.writeStatus('204 No Content').endWithoutBody();
     else req.setYield(true);
   })
-  // Parameters can be had by name or by number.
+  // Parameters can be had by name or by number, as they were sent. (HttpParsingErrorHandling.js decodes them.)
   .get('/flights/:from/:to', (res, req) => {
     send(res, `From ${req.getParameter(0)} to ${req.getParameter('to')}`);
   })

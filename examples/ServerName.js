@@ -45,8 +45,16 @@ app.missingServerName((name) => {
   // Without a certificate of its own the client gets the one of the app, and with a browser a warning.
   if (goods === undefined) return;
   console.log(`Adding ${name}`);
+  let certificate;
+  try {
+    certificate = certificateFor(name);
+  } catch (error) {
+    // Whoever asks for the name must not be able to end the process.
+    console.error(error);
+    return;
+  }
   app
-    .addServerName(name, certificateFor(name))
+    .addServerName(name, certificate)
     .domain(name)
     .get('/', (res) => {
       res.end(`${name} sells ${goods}.\n`);

@@ -32,8 +32,8 @@ const TYPES = new Map(
   }),
 );
 
-/** Of the file system: that there is no such file, for us. */
-const ABSENT = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EACCES'];
+/** Of the file system: that there is no such file, for us. ENXIO is that of a Unix socket. */
+const ABSENT = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EACCES', 'ENXIO'];
 
 /** @typedef {import('../dist/uws.js').HttpResponse} HttpResponse */
 /** @typedef {{ address: string, query: string, names: string[], isHead: boolean, knownTag: string, knownTime: string }} Wanted */

@@ -45,9 +45,16 @@ uWS
       const fields = parts.map(({ name, filename, type, data }) => ({ name, filename, type, size: data.byteLength }));
       const files = parts.filter((part) => part.filename !== undefined);
       // Their file names are the client's words; on the disk they get names of ours.
-      await Promise.all(
-        files.map(({ data }) => fs.promises.writeFile(path.join(folder, randomUUID()), Buffer.from(data))),
-      );
+      try {
+        await Promise.all(
+          files.map(({ data }) => fs.promises.writeFile(path.join(folder, randomUUID()), Buffer.from(data))),
+        );
+      } catch (error) {
+        // The disk is full, for one. Nobody else would catch it, and what nobody catches ends the process.
+        console.error(error);
+        if (!isAborted) res.cork(() => res.writeStatus('500 Internal Server Error').end());
+        return;
+      }
       if (isAborted) return;
       res.cork(() => {
         res.writeHeader('Content-Type', 'application/json').end(JSON.stringify(fields));

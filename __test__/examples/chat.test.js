@@ -98,6 +98,7 @@ describe('Chat', ours, () => {
     const { url, webSocketUrl } = await Example.start(t, 'Chat.js');
     const response = await fetch(url);
     assert.deepEqual([response.status, response.url], [200, `${url}/lobby`]);
+    assert.equal((await fetch(`${url}/?a=b%20c`)).url, `${url}/lobby?a=b%20c`);
     assert.equal(response.headers.get('content-type'), 'text/html; charset=utf-8');
     assert.match(await response.text(), /^<!doctype html>/);
     for (const other of ['/favicon.ico', '/a%20b', `/${'x'.repeat(33)}`, '/kitchen/table']) {

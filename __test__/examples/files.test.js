@@ -5,7 +5,9 @@
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
 const { randomBytes } = require('node:crypto');
+const { once } = require('node:events');
 const fs = require('node:fs/promises');
+const net = require('node:net');
 const path = require('node:path');
 const { describe, it } = require('node:test');
 const { RawSocket } = require('../support/RawSocket.js');
@@ -133,8 +135,20 @@ describe('StaticFileServer', ours, () => {
   it('has no answer to what is no file', async (t) => {
     const { folder, example } = await start(t, { 'a.txt': 'a' });
     execFileSync('mkfifo', [path.join(folder, 'pipe')]);
+    const socket = net.createServer().listen(path.join(folder, 'socket'));
+    t.after(() => socket.close());
+    await once(socket, 'listening');
     await fs.symlink('loop', path.join(folder, 'loop'));
-    for (const address of ['/', '/missing', '/a.txt/', '/a.txt/b', `/${'a'.repeat(300)}`, '/pipe', '/A.TXT']) {
+    for (const address of [
+      '/',
+      '/missing',
+      '/a.txt/',
+      '/a.txt/b',
+      `/${'a'.repeat(300)}`,
+      '/pipe',
+      '/socket',
+      '/A.TXT',
+    ]) {
       assert.equal((await get(example.url + address)).status, 404, address);
     }
     assert.equal(example.stderr, '');

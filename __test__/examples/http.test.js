@@ -145,6 +145,23 @@ describe('JsonPost', ours, () => {
     assert.equal(created.status, 201);
     assert.deepEqual(JSON.parse(created.body), { id: 1, name: 'Handtuch \u{1f9fb}', size: [1, 2] });
     assert.equal(example.stderr, '', 'no warning of a write outside of a cork');
+    const another = await answer(`${example.url}/items`, {
+      method: 'POST',
+      headers: json,
+      body: '{"name":"x","id":7}',
+    });
+    assert.equal(JSON.parse(another.body).id, 2);
+  });
+
+  it('says so when an item cannot be stored, and goes on', async (t) => {
+    const { url } = await Example.start(t, 'JsonPost.js');
+    for (const [name, status] of [
+      ['broken', 503],
+      ['towel', 201],
+    ]) {
+      const body = JSON.stringify({ name });
+      assert.equal((await answer(`${url}/items`, { method: 'POST', headers: json, body })).status, status);
+    }
   });
 
   it('refuses what is no item', async (t) => {
@@ -153,6 +170,8 @@ describe('JsonPost', ours, () => {
       const { status } = await answer(`${url}/items`, { method: 'POST', headers: json, body });
       assert.equal(status, 400, body);
     }
+    const latin1 = Buffer.from('{"name":"\xfc"}', 'latin1');
+    assert.equal((await answer(`${url}/items`, { method: 'POST', headers: json, body: latin1 })).status, 400);
     const form = await answer(`${url}/items`, { method: 'POST', body: new URLSearchParams({ name: 'towel' }) });
     assert.equal(form.status, 415);
   });

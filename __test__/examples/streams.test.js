@@ -79,6 +79,11 @@ describe('Upload', ours, () => {
     await fs.rm(folder, { recursive: true });
     const response = await fetch(`${example.url}/files/x`, { method: 'PUT', body: Buffer.alloc(MEBIBYTE) });
     assert.equal(response.status, 500);
+    const form = new FormData();
+    form.append('picture', new Blob(['x']), 'x.jpg');
+    assert.equal((await fetch(`${example.url}/form`, { method: 'POST', body: form })).status, 500);
+    // And goes on.
+    assert.equal((await fetch(`${example.url}/form`, { method: 'POST', body: 'text' })).status, 400);
   });
 
   it('tells the parts of a form, and keeps its files', async (t) => {

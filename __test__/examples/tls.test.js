@@ -114,4 +114,14 @@ describe('ServerName', ours, () => {
     assert.deepEqual(lines, ['Adding ford.example', 'Adding arthur.example', 'Removing ford.example']);
     assert.equal(example.stderr, '');
   });
+
+  it('goes on when it has no certificate for a customer', async (t) => {
+    const started = await start(t, 'ServerName.js');
+    await fs.rm(started.folder, { recursive: true });
+    await fs.writeFile(started.folder, '');
+    for (let i = 0; i < 2; i += 1) {
+      assert.deepEqual(await ask(started, 'ford.example'), ['localhost', 'There is no such site.\n']);
+    }
+    assert.match(started.example.stderr, /EEXIST|ENOTDIR/);
+  });
 });
