@@ -104,6 +104,22 @@ describe('a worker process of node:cluster', ours, () => {
     assert.deepEqual(reports, [['listening', null, 4], ['ECONNREFUSED'], ['HTTP/1.1 200 OK'], ['exit', 0, null]]);
   });
 
+  it('tells the address that the name of a host stands for', async (t) => {
+    const reports = await run(
+      t,
+      async function primary({ cluster, net, once, report }) {
+        const worker = cluster.fork();
+        const [{ address, addressType }] = await once(worker, 'listening');
+        report([4, 6].includes(addressType) && net.isIP(address) === addressType);
+        worker.disconnect();
+      },
+      function serve({ uWS }) {
+        uWS.App().listen('localhost', 0, () => {});
+      },
+    );
+    assert.deepEqual(reports, [[true]]);
+  });
+
   it('tells of paths, and nothing of what has failed', async (t) => {
     const reports = await run(
       t,

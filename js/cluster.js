@@ -21,11 +21,14 @@ function workerOf() {
   return require('node:cluster').worker;
 }
 
-function noteListening(listener, address, port) {
+function noteListening(listener, host, port) {
   const worker = workerOf();
   if (worker === undefined) return;
   if (!isFollowing) follow(worker);
   listeners.add(listener);
+  // Of a host's name it is what that has been found to be.
+  const isName = port >= 0 && host !== '' && isIP(host) === 0;
+  const address = isName ? native.localAddress(listener) : host;
   const addressType = port < 0 ? -1 : isIP(address) || 4;
   const info = { addressType, address: address === '' ? null : address, port, fd: undefined };
   // The message with which Node's servers tell the primary; should there be another one day, this one has no effect.

@@ -221,6 +221,12 @@ pub(crate) fn local_port<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     Ok(Some(call.js.number(port.map_or(1 << 16, u32::from))?))
 }
 
+/// `localAddress(listener): string`, empty when it is closed or has none.
+pub(crate) fn local_address<'s>(call: &Call<'s, 1>) -> Returned<'s> {
+    let address = call.environment.reactor.local_address(ListenerId(call.u32(0)?));
+    Ok(Some(call.js.string(&address.map_or_else(String::new, |address| address.ip().to_string()))?))
+}
+
 /// `stats(): { connections, websockets, listeners, apps, domains, behaviors, routes }`
 pub(crate) fn stats<'s>(call: &Call<'s, 0>) -> Returned<'s> {
     let (js, stats, kept) = (call.js, call.environment.reactor.stats(), call.environment.reactor.kept());

@@ -197,6 +197,7 @@ fn export_functions(js: Js<'_>, exports: Value<'_>, environment: *const Environm
         c"listenUnix" => app::listen_unix,
         c"closeListener" => app::close_listener,
         c"localPort" => app::local_port,
+        c"localAddress" => app::local_address,
         c"stats" => app::stats,
         c"secureApp" => tls::secure,
         c"addServerName" => tls::add_server_name,

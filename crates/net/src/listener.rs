@@ -91,9 +91,9 @@ impl Listening {
         }
     }
 
-    pub(crate) fn port(&self) -> Option<u16> {
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(listener) => listener.local_addr().ok().map(|address| address.port()),
+            Self::Tcp(listener) => listener.local_addr().ok(),
             #[cfg(unix)]
             Self::Unix(_) => None,
         }

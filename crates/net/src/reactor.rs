@@ -149,8 +149,13 @@ impl Reactor {
 
     /// The port a socket listens on, `None` when it is closed or has none.
     pub fn local_port(&self, id: ListenerId) -> Option<u16> {
+        self.local_address(id).map(|address| address.port())
+    }
+
+    /// The address and the port a socket listens on, `None` when it is closed or has none.
+    pub fn local_address(&self, id: ListenerId) -> Option<SocketAddr> {
         let state = self.state();
-        state.listeners.get(&id.0)?.socket.port()
+        state.listeners.get(&id.0)?.socket.address()
     }
 
     /// Closes the app's listening sockets and all its connections, at once.
