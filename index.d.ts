@@ -3,7 +3,8 @@
 // for what docs/COMPATIBILITY.md says of types.
 //
 // Every error that milliways makes has a `code` that stays the same when its text is improved. docs/ERRORS.md explains
-// each.
+// each. Two can come from any call, and stand with none: a TypeError `ERR_MILLIWAYS_INVALID_THIS` where a method is called on
+// anything but its object, and an Error `ERR_MILLIWAYS_DETACHED_BUFFER` for an ArrayBuffer that is detached.
 
 // Types that are used below, and that a program's own `lib` may not reach to.
 /// <reference lib="es2017.sharedmemory" />
@@ -115,8 +116,8 @@ export interface AppOptions {
 
   /**
    * Path of the certificate, a PEM file, with the chain behind it: those that lead from it to an authority that clients
-   * know, in this order. The authority itself may be left out. Keys, requests and text beside them are skipped; whatever
-   * else is in it is an error.
+   * know, in this order. The authority itself may be left out. Keys and requests beside them are skipped, and so is text
+   * before each; whatever else is in it is an error.
    */
   cert_file_name?: RecognizedString;
 
@@ -579,7 +580,7 @@ export interface WebSocketBehavior<UserData = unknown> {
    *
    * @param code What the client sent (RFC 6455 section 7.4), or was passed to {@link WebSocket.end}. 1005: the client
    * closed without one. 1006: it ended without a close frame of the client's, and `message` says why.
-   * @param message The reason, UTF-8. Lent as in {@link message}.
+   * @param message The reason, UTF-8. The ArrayBuffer is the handler's own, as in {@link message}.
    */
   close?: (ws: WebSocket<UserData>, code: number, message: ArrayBuffer) => HandlerResult;
 
@@ -598,7 +599,7 @@ export interface WebSocketBehavior<UserData = unknown> {
    * {@link WebSocket.unsubscribe}, which have not returned yet, or because its connection has ended. Then the methods
    * of `ws` throw as in {@link close}, which runs next.
    *
-   * @param topic Lent as in {@link message}.
+   * @param topic The ArrayBuffer is the handler's own, as in {@link message}.
    */
   subscription?: (ws: WebSocket<UserData>, topic: ArrayBuffer, newCount: number, oldCount: number) => HandlerResult;
 }
@@ -712,6 +713,9 @@ export interface WebSocket<UserData = unknown> {
    *
    * @returns true, also when it has subscribed before, which changes nothing.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when the topic is not {@link TextOrBytes}.
+   * @throws RangeError `ERR_MILLIWAYS_TOO_DEEP` in a handler inside more than 100 others that have called each other, as a
+   * `subscription` handler does that subscribes to something else each time. So do {@link unsubscribe} and
+   * {@link unsubscribeAll}.
    */
   subscribe(topic: TextOrBytes): boolean;
 
@@ -1014,8 +1018,7 @@ export interface HttpResponse {
    * Makes the request a WebSocket, in an {@link WebSocketBehavior.upgrade} handler or later. The `open` handler runs
    * before this returns, and the response is not to be used any more.
    *
-   * Headers that were written go out with the handshake, whose status is 101 unless {@link writeStatus} was given one:
-   * nothing but `writeStatus('101 Switching Protocols')` makes sense then.
+   * Headers that were written go out with the handshake. Its status is 101, and {@link writeStatus} need not be called.
    *
    * @param userData An object, whose own properties (names and symbols) are copied onto the WebSocket object; anything
    * else leaves it without.
@@ -1028,7 +1031,9 @@ export interface HttpResponse {
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` with fewer than five arguments.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` when key or protocol is not {@link TextOrBytes}.
    * @throws Error `ERR_MILLIWAYS_INVALID_UPGRADE` when the body of the response has begun, the key is not the base64 form of
-   * 16 bytes, or the protocol contains CR, LF or NUL; a TypeError with this code when the context is none. The response can be used on after any of these.
+   * 16 bytes, the protocol contains CR, LF or NUL, or a status other than 101 was written; a TypeError with this code when the
+   * context is none. The response can be used on after any of these.
+   * @throws RangeError `ERR_MILLIWAYS_TOO_DEEP` in a handler inside more than 100 others that have called each other.
    */
   upgrade<UserData>(
     userData: UserData,
@@ -1408,4 +1413,5 @@ export type MilliwaysErrorCode =
   | 'ERR_MILLIWAYS_RESPONSE_DONE'
   | 'ERR_MILLIWAYS_RESPONSE_ORDER'
   | 'ERR_MILLIWAYS_TLS'
+  | 'ERR_MILLIWAYS_TOO_DEEP'
   | 'ERR_MILLIWAYS_WEBSOCKET_CLOSED';

@@ -25,6 +25,14 @@ test('docs/ERRORS.md lists exactly the error codes that the sources have', ours,
   assert.deepEqual([...documented].sort(), [...used].sort());
 });
 
+test('index.d.ts declares exactly the error codes of docs/ERRORS.md', ours, async () => {
+  const documented = new Set((await fs.readFile(path.join(root, 'docs', 'ERRORS.md'), 'utf8')).match(CODE));
+  const [, declared] = /export type MilliwaysErrorCode =([^;]+);/.exec(
+    await fs.readFile(path.join(root, 'index.d.ts'), 'utf8'),
+  );
+  assert.deepEqual(declared.match(CODE), [...documented].sort());
+});
+
 test('each error code of docs/ERRORS.md has a section of its own', ours, async () => {
   const text = await fs.readFile(path.join(root, 'docs', 'ERRORS.md'), 'utf8');
   const sections = [...text.matchAll(/^## (ERR_MILLIWAYS_[A-Z_]+)$/gm)].map(([, code]) => code);
