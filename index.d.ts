@@ -243,8 +243,16 @@ export interface TemplatedApp {
    * @param host An IP address, or a name. A name is looked up, for which the whole process waits. `''` is all addresses.
    */
   listen(host: TextOrBytes, port: number, callback: ListenHandler): TemplatedApp;
-  /** Listens on a port of one address, with an option such as {@link LIBUS_LISTEN_EXCLUSIVE_PORT}. */
-  listen(host: TextOrBytes, port: number, options: ListenOptions, callback: ListenHandler): TemplatedApp;
+  /**
+   * Listens on a port of one address, with an option such as {@link LIBUS_LISTEN_EXCLUSIVE_PORT}. The port may stand before
+   * the host.
+   */
+  listen(
+    hostOrPort: TextOrBytes | number,
+    portOrHost: number | TextOrBytes,
+    options: ListenOptions,
+    callback: ListenHandler,
+  ): TemplatedApp;
   /**
    * Listens on a port of all addresses, IPv6 and IPv4. With port 0 the system chooses one; {@link us_socket_local_port}
    * tells which.
@@ -254,7 +262,7 @@ export interface TemplatedApp {
    *
    * An app may listen several times. While it does, or has connections, it keeps the process running.
    *
-   * @param port From 0 to 65535. Any other number is told to the callback as a RangeError.
+   * @param port From 0 to 65535. Anything else is told to the callback as a RangeError.
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without at least a port and a callback.
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when the callback is no function.
    */
@@ -262,8 +270,7 @@ export interface TemplatedApp {
   // One signature for both: a class that stands for an app of uWebSockets.js has it for options.
   /**
    * Listens on a port of all addresses, with an option such as {@link LIBUS_LISTEN_EXCLUSIVE_PORT}; or, with a host in its
-   * place, on a port of one address. That is the order of node:http, which in uWebSockets.js is all addresses. An option may
-   * follow the host.
+   * place, on a port of one address. That is the order of node:http, which in uWebSockets.js is all addresses.
    */
   listen(port: number, optionsOrHost: ListenOptions | TextOrBytes, callback: ListenHandler): TemplatedApp;
 

@@ -288,6 +288,10 @@ describe('listen', () => {
       ['0', '127.0.0.1'],
       [0, Buffer.from('127.0.0.1')],
       [0, '127.0.0.1', uWS.LIBUS_LISTEN_EXCLUSIVE_PORT],
+      [0, '127.0.0.1', undefined],
+      [0, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, '127.0.0.1'],
+      [0, undefined, '127.0.0.1'],
+      [0, null, Buffer.from('127.0.0.1')],
     ]) {
       const port = uWS.us_socket_local_port(listen(t, App().any('/*', says('ok')), ...args));
       assert.equal((await fetch(port, '/')).body, 'ok');
@@ -338,13 +342,17 @@ describe('listen', () => {
   });
 
   it('refuses a port that is none, and listens nowhere else', ours, (t) => {
-    for (const port of [-1, 65_536, 1.5, NaN, '65536']) {
-      for (const args of [[port], ['127.0.0.1', port]]) {
-        assert.equal(listen(t, App(), ...args), false);
-        const { name, code, message } = listen.error;
-        assert.deepEqual([name, code], ['RangeError', 'ERR_MILLIWAYS_OUT_OF_RANGE']);
-        assert.ok(message.includes(String(port)), message);
-      }
+    const numbers = [-1, 65_536, 1.5, NaN, '65536'];
+    // Without a host before them they are hosts themselves, or none of the two.
+    const others = ['', ' ', '80x', true, 80n, [80], Symbol('port')];
+    for (const args of [
+      ...numbers.map((port) => [port]),
+      ...[...numbers, ...others].map((port) => ['127.0.0.1', port]),
+    ]) {
+      assert.equal(listen(t, App(), ...args), false);
+      const { name, code, message } = listen.error;
+      assert.deepEqual([name, code], ['RangeError', 'ERR_MILLIWAYS_OUT_OF_RANGE']);
+      assert.ok(message.includes(String(args.at(-1))), message);
     }
   });
 

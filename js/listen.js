@@ -17,15 +17,15 @@ const UV_EAI_AGAIN = -3001;
 
 /**
  * What the arguments before the callback say: `([host,] port, [options])`, or, in the order of node:http,
- * `(port, host, [options])`.
+ * `(port, [host], [options])`. Behind a port, the host is what looks like one.
  */
 function listenAt([first, ...others]) {
   if (!isNumber(first)) {
     const [port = 0, options = 0] = others;
     return { host: first, port, options };
   }
-  const host = isHost(others[0]) ? others.shift() : undefined;
-  return { host, port: first, options: others[0] ?? 0 };
+  const isOption = (value) => !isHost(value) && value !== undefined && value !== null;
+  return { host: others.find(isHost), port: first, options: others.find(isOption) ?? 0 };
 }
 
 /** Digits alone are a port: that is what environment variables have. */
@@ -38,11 +38,20 @@ function isHost(value) {
   return typeof value === 'object' ? value !== null : typeof value === 'string' && !isNumber(value);
 }
 
+/** The number of a port, or NaN for what Node's servers do not take for one either. Without one the system chooses. */
+function portOf(port) {
+  if (port === null) return 0;
+  const isGiven = typeof port === 'number' || (typeof port === 'string' && port.trim() !== '');
+  const number = isGiven ? Number(port) : NaN;
+  return Number.isInteger(number) && number >= 0 && number <= MAX_PORT ? number : NaN;
+}
+
 /** Listens on a port, and tells the callback what came of it: a token, or false and an Error. */
 function listenOnPort(callback, { host, port }, listen) {
-  const number = Number(port);
-  if (!Number.isInteger(number) || number < 0 || number > MAX_PORT) {
-    const message = `port must be a whole number from 0 to ${MAX_PORT}, and is ${String(port)}.`;
+  const number = portOf(port);
+  if (Number.isNaN(number)) {
+    const given = typeof port === 'string' ? `'${port}'` : String(port);
+    const message = `port must be a whole number from 0 to ${MAX_PORT}, and is ${given}.`;
     callback(false, errorOf('ERR_MILLIWAYS_OUT_OF_RANGE', message, RangeError));
     return;
   }

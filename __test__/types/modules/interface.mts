@@ -257,6 +257,8 @@ app.listen(0, uWS.ListenOptions.LIBUS_LISTEN_EXCLUSIVE_PORT, keep);
 app.listen(0, 1, keep);
 app.listen('127.0.0.1', 0, keep);
 app.listen('127.0.0.1', 0, uWS.LIBUS_LISTEN_DEFAULT, keep);
+app.listen(0, '127.0.0.1', keep);
+app.listen(0, '127.0.0.1', uWS.LIBUS_LISTEN_DEFAULT, keep);
 app.listen(Number('0'), () => {});
 is<uWS.TemplatedApp>()(app.listen_unix(keep, '/tmp/socket'));
 app.listen_unix((token) => is<false | uWS.us_listen_socket>()(token), new Uint8Array(1));
