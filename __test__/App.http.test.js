@@ -253,6 +253,8 @@ describe('listen_unix', () => {
       ['/no/such/folder/socket', 'ENOENT'],
       [file, 'EADDRINUSE'],
       [path.join(folder, 'x'.repeat(200)), 'ENAMETOOLONG'],
+      [path.join(folder, 'before\0behind'), 'EINVAL'],
+      ['\0abstract', 'EINVAL'],
     ]) {
       let given;
       App().listen_unix((...parameters) => (given = parameters), where);
@@ -265,6 +267,7 @@ describe('listen_unix', () => {
       );
       assert.ok(message.startsWith(`listen ${code}: `) && message.endsWith(where), message);
     }
+    assert.deepEqual(fs.readdirSync(folder), ['file'], 'nothing is left behind');
   });
 });
 

@@ -125,8 +125,13 @@ impl Source for Listening {
 /// Binds to a path, in place of a socket that is there already, of a predecessor for example.
 #[cfg(unix)]
 pub(crate) fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
+    // The kernel would bind to what stands before a NUL.
+    if path.as_os_str().as_bytes().contains(&0) {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
     if is_socket {
         std::fs::remove_file(path)?;
