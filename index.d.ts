@@ -1179,9 +1179,9 @@ export function us_socket_local_port(listenSocket: us_listen_socket): number;
  *
  * `app.get('/hello/:name', new DeclarativeResponse().write('Hello ').writeParameterValue('name').end('!'))`
  *
- * The status and the headers come before the body. A status that no response can have is a RangeError
- * `ERR_MILLIWAYS_OUT_OF_RANGE` of the route. The order, and whether a header contains what it may not or announces another
- * length than the body has, is checked when a request comes: a response that cannot be given so is broken off, with a 500 if nothing of it was
+ * The status and the headers come before the body. What no response can have throws when the route is registered, with the
+ * code that {@link HttpResponse.writeStatus} or {@link HttpResponse.writeHeader} would throw. Whether the body is as long as a
+ * Content-Length of your own says depends on the request: a response that is not is broken off, with a 500 if nothing of it was
  * written, and an Error `ERR_MILLIWAYS_NO_RESPONSE` becomes an `uncaughtException`.
  *
  * All methods throw an Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without an argument that they need. Lengths are those of

@@ -225,6 +225,8 @@ impl From<InvalidDeclaration> for Error {
     fn from(error: InvalidDeclaration) -> Self {
         match error {
             InvalidDeclaration::Status(status) => Self::invalid_status(&status),
+            InvalidDeclaration::Header(error) => ResponseError::InvalidHeader(error).into(),
+            InvalidDeclaration::HeadEnded => ResponseError::HeadEnded.into(),
             malformed @ InvalidDeclaration::Malformed { .. } => Self::InvalidDeclaration(malformed),
         }
     }

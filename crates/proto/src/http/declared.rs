@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::Status;
+use super::{HeaderError, ResponseHead, Status, StatusError};
 
 /// What a request is answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,10 @@ pub enum InvalidDeclaration {
     },
     /// They have this for a status.
     Status(Box<[u8]>),
+    /// They have a header, or a status, that cannot be sent.
+    Header(HeaderError),
+    /// They have a header behind a part of the body.
+    HeadEnded,
 }
 
 impl fmt::Display for InvalidDeclaration {
@@ -52,6 +56,8 @@ impl fmt::Display for InvalidDeclaration {
                 "a declarative response must be what DeclarativeResponse.end() returned; byte {position} is not"
             ),
             Self::Status(status) => write!(formatter, "'{}' is not a status", status.escape_ascii()),
+            Self::Header(error) => error.fmt(formatter),
+            Self::HeadEnded => formatter.write_str("headers must be written before the body"),
         }
     }
 }
@@ -63,14 +69,12 @@ impl Declared {
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidDeclaration> {
         let mut reader = Reader { bytes, position: 0 };
         let mut instructions = Vec::new();
+        // What a response of it would have for a head.
+        let mut head = Some(ResponseHead::default());
         loop {
             let position = reader.position;
             let instruction = reader.instruction().ok_or(InvalidDeclaration::Malformed { position })?;
-            if let Instruction::Status(status) = &instruction
-                && !Status::parse(status).is_ok_and(|(status, _)| status != Status::SWITCHING_PROTOCOLS)
-            {
-                return Err(InvalidDeclaration::Status(status.clone()));
-            }
+            check(&instruction, &mut head)?;
             let is_last = matches!(instruction, Instruction::End(_));
             instructions.push(instruction);
             if is_last {
@@ -83,6 +87,33 @@ impl Declared {
     pub fn instructions(&self) -> &[Instruction] {
         &self.instructions
     }
+}
+
+/// Refuses what no response can have; `head` is `None` from the first part of the body on. Whether that is as long as a
+/// Content-Length says depends on the request.
+fn check(instruction: &Instruction, head: &mut Option<ResponseHead>) -> Result<(), InvalidDeclaration> {
+    match instruction {
+        Instruction::Status(text) => {
+            let written = head.clone().unwrap_or_default().write_status(text);
+            written.map_err(|error| match error {
+                StatusError::Splits => InvalidDeclaration::Header(HeaderError::Splits),
+                StatusError::Invalid => InvalidDeclaration::Status(text.clone()),
+            })?;
+            if Status::parse(text).is_ok_and(|(status, _)| status == Status::SWITCHING_PROTOCOLS) {
+                return Err(InvalidDeclaration::Status(text.clone()));
+            }
+        }
+        Instruction::Header(name, value) => {
+            let head = head.as_mut().ok_or(InvalidDeclaration::HeadEnded)?;
+            head.write_header(name, value).map_err(InvalidDeclaration::Header)?;
+        }
+        Instruction::Body | Instruction::End(_) => {}
+        Instruction::QueryValue(_)
+        | Instruction::HeaderValue(_)
+        | Instruction::Write(_)
+        | Instruction::ParameterValue(_) => *head = None,
+    }
+    Ok(())
 }
 
 struct Reader<'b> {
@@ -173,5 +204,34 @@ mod tests {
             let bytes = [&[7, length][..], status.as_bytes(), b"\x00\x00\x00"].concat();
             assert_eq!(Declared::parse(&bytes), Err(InvalidDeclaration::Status(status.as_bytes().into())));
         }
+        assert_eq!(
+            Declared::parse(b"\x07\x06200 \r\n\x00\x00\x00"),
+            Err(InvalidDeclaration::Header(HeaderError::Splits))
+        );
+    }
+
+    #[test]
+    fn a_header_that_no_response_can_have_is_refused() {
+        let header = |name: &str, value: &str| {
+            let length = |text: &str| u8::try_from(text.len()).expect("short");
+            [&[1, length(name)], name.as_bytes(), &[length(value)], value.as_bytes()].concat()
+        };
+        let parse = |instructions: &[&[u8]]| Declared::parse(&[&instructions.concat()[..], b"\x00\x00\x00"].concat());
+        for (name, value, error) in [
+            ("a", "b\r\nc: d", HeaderError::Splits),
+            ("a b", "c", HeaderError::Splits),
+            ("", "c", HeaderError::Splits),
+            ("Content-Length", "one", HeaderError::Length),
+            ("transfer-encoding", "gzip", HeaderError::Coding),
+        ] {
+            assert_eq!(parse(&[&header(name, value)]), Err(InvalidDeclaration::Header(error)), "{name}: {value}");
+        }
+        let length = |value: &str| header("Content-Length", value);
+        assert_eq!(parse(&[&length("1"), &length("2")]), Err(InvalidDeclaration::Header(HeaderError::Length)));
+        assert!(parse(&[&length("1"), &length("1")]).is_ok());
+        for part in [&b"\x05\x01\x00x"[..], b"\x03\x01q", b"\x04\x01h", b"\x06\x01p"] {
+            assert_eq!(parse(&[part, &header("a", "b")]), Err(InvalidDeclaration::HeadEnded));
+        }
+        assert!(parse(&[b"\x02", &header("a", "b")]).is_ok());
     }
 }
