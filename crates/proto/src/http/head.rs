@@ -121,7 +121,7 @@ impl ResponseHead {
                 }
                 self.has_date = true;
             }
-            7 if is(b"upgrade") => append_to_list(&mut self.upgrade, value),
+            7 if is(b"upgrade") => options_of(value).for_each(|protocol| add_option(&mut self.upgrade, protocol)),
             10 if is(b"connection") => self.note_connection(value),
             14 if is(b"content-length") => {
                 let length = parse_length(value).ok_or(HeaderError::Length)?;
@@ -250,13 +250,13 @@ impl ResponseHead {
 
     /// `Connection = #connection-option` (RFC 9110 section 7.6.1)
     fn note_connection(&mut self, value: &[u8]) {
-        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+        for option in options_of(value) {
             if option.eq_ignore_ascii_case(b"close") {
                 self.persistence = Some(Persistence::Close);
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
                 self.persistence.get_or_insert(Persistence::KeepAlive);
-            } else if !option.is_empty() && !has_option(&self.options, option) {
-                append_to_list(&mut self.options, option);
+            } else {
+                add_option(&mut self.options, option);
             }
         }
     }
@@ -284,15 +284,20 @@ fn parse_length(value: &[u8]) -> Option<u64> {
     })
 }
 
-fn append_to_list(list: &mut Vec<u8>, value: &[u8]) {
+/// The elements of a comma-separated list (RFC 9110 section 5.6.1).
+fn options_of(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// Adds an element to a list that does not have it.
+fn add_option(list: &mut Vec<u8>, option: &[u8]) {
+    if option.is_empty() || options_of(list).any(|known| known.eq_ignore_ascii_case(option)) {
+        return;
+    }
     if !list.is_empty() {
         list.extend_from_slice(b", ");
     }
-    list.extend_from_slice(value);
-}
-
-fn has_option(list: &[u8], option: &[u8]) -> bool {
-    list.split(|byte| *byte == b',').any(|known| known.trim_ascii().eq_ignore_ascii_case(option))
+    list.extend_from_slice(option);
 }
 
 #[cfg(test)]
@@ -331,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_header_is_said_once() {
+    fn a_connection_header_is_said_once_and_so_is_upgrade() {
         for (headers, closes, expected) in [
             (&[][..], true, "Connection: close\r\n\r\n"),
             (&[("Connection", "close")], true, "Connection: close\r\n\r\n"),
@@ -344,6 +349,7 @@ mod tests {
                 "Connection: close, Upgrade\r\nUpgrade: h2c\r\n\r\n",
             ),
             (&[("Connection", "")], false, "\r\n"),
+            (&[("Upgrade", "h2c, X"), ("upgrade", "x,,H2C"), ("UPGRADE", "y")], false, "Upgrade: h2c, X, y\r\n\r\n"),
         ] {
             assert_eq!(finished(headers, Framing::Unsaid, closes), expected, "{headers:?}");
         }
