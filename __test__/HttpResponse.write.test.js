@@ -41,6 +41,9 @@ describe('write', () => {
       const order = { code: 'ERR_MILLIWAYS_RESPONSE_ORDER', message: 'Headers must be written before the body.' };
       assert.throws(() => res.writeHeader('c', 'd'), order);
       assert.throws(() => res.tryEnd('y', 1), { code: 'ERR_MILLIWAYS_RESPONSE_ORDER' });
+      for (const status of ['OK', '1000', '100 Continue']) {
+        assert.throws(() => res.writeStatus(status), { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE' });
+      }
       res.writeStatus('500').end();
     };
     assert.equal(

@@ -91,7 +91,10 @@ impl Reactor {
     /// Writes the status, such as `200 OK` or `200`; the first one counts, and later ones are ignored.
     pub fn write_status(&self, id: ConnectionId, status: &[u8]) -> Result<(), ResponseError> {
         let mut state = self.state();
-        if !state.response(id)?.flags.has(Flags::HEAD_ENDED) {
+        if state.response(id)?.flags.has(Flags::HEAD_ENDED) {
+            // It is ignored, if it is one.
+            ResponseHead::default().write_status(status)?;
+        } else {
             state.head_of(id)?.write_status(status)?;
         }
         Ok(())
