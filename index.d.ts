@@ -1057,10 +1057,9 @@ export interface HttpResponse {
    *
    * A client that has finished sending, by a FIN or TLS's close_notify, may still wait for the response, and gets it; then the
    * connection closes. It may as well have gone. So it is taken for gone when what is written to it is answered by a reset, or
-   * when nothing is written to it for 5 seconds, or for 250 ms if it finished while it waited, and not with its request or body:
-   * that is what a client that leaves looks like. One that finished up to 50 ms behind these may be either, and has 2 seconds. A
-   * client that vanishes without a word is noticed after some 30 seconds, or after {@link AppOptions.idleTimeout} if that is
-   * more.
+   * when nothing is written to it for 5 seconds, or for 500 ms if it finished while it waited, and not with its request or body:
+   * that is what a client that leaves looks like. A client that vanishes without a word is noticed after some 30 seconds, or after
+   * {@link AppOptions.idleTimeout} if that is more.
    *
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function.
    */

@@ -18,10 +18,8 @@ pub(crate) struct Connection {
     /// WebSocket: the last time anything was received. HTTP: the last time a request, a response or a body moved on.
     /// Closing: when that began. Rounded up, so that no timeout is early.
     pub(crate) last_active: Tick,
-    /// When the WebSocket was opened. HTTP: when something was received last, in milliseconds, as [`State::millis`] has them.
-    ///
-    /// [`State::millis`]: crate::state::State::millis
-    pub(crate) opened: u32,
+    /// When the WebSocket was opened.
+    pub(crate) opened: Tick,
     /// The app of an HTTP connection, the behavior of a WebSocket, which knows its app.
     owner: u32,
     pub(crate) flags: Flags,

@@ -139,7 +139,7 @@ impl Reactor {
     /// what has become of the peer.
     fn read(&self, slot: u32, peer: Peer, has_read: bool, buffer: &mut [u8]) -> Received {
         let mut state = self.state();
-        let (now, millis) = (state.active_now(), state.millis);
+        let now = state.active_now();
         let State { table, sessions, .. } = &mut *state;
         let Some(connection) = table.at(slot) else { return Received::Nothing };
         let mut session = if connection.flags.has(Flags::TLS) { sessions.at(slot) } else { None };
@@ -157,8 +157,9 @@ impl Reactor {
                     let is_leaving = !has_read && (!connection.has_body() || connection.is_unclaimed());
                     connection.flags.add(Flags::HALF_CLOSED);
                     connection.last_active = now;
+                    let id = state.table.id(slot);
                     if is_leaving {
-                        state.note_leaving(slot);
+                        state.note_leaving(id);
                     }
                     state.arm(slot);
                 }
@@ -180,8 +181,6 @@ impl Reactor {
                 if connection.phase == Phase::WebSocket {
                     connection.last_active = now;
                     connection.flags.take(Flags::PINGED);
-                } else {
-                    connection.opened = millis;
                 }
                 if session.is_some() {
                     Received::Sealed { known, length: known + length }

@@ -376,11 +376,10 @@ impl Reactor {
     }
 
     fn tell_time(&self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.epoch);
+        let ticks = now.saturating_duration_since(self.epoch).as_secs();
         let mut state = self.state();
-        state.now = Tick::try_from(elapsed.as_secs()).unwrap_or(Tick::MAX / 2);
+        state.now = Tick::try_from(ticks).unwrap_or(Tick::MAX / 2);
         state.clock = now;
-        state.millis = state.now.wrapping_mul(1000).wrapping_add(elapsed.subsec_millis());
     }
 
     /// Keeps a panic from anyone but the connection in whose event it happened.

@@ -38,8 +38,6 @@ pub(crate) struct State {
     pub(crate) now: Tick,
     /// The time that was told last.
     pub(crate) clock: Instant,
-    /// Milliseconds of it since the epoch, which begin anew with 0 every 50 days.
-    pub(crate) millis: u32,
     /// Clients that may be leaving, and when they are taken for gone, in this order; see [`State::note_leaving`].
     pub(crate) leaving: VecDeque<(Instant, ConnectionId)>,
     /// The connection whose event is being handled: its output goes out when that is done.
@@ -191,7 +189,6 @@ impl State {
             apps: Apps::default(),
             now: 0,
             clock: now,
-            millis: 0,
             leaving: VecDeque::new(),
             corked: None,
             dirty: Vec::new(),

@@ -11,7 +11,7 @@ use crate::http::is_clients_turn;
 use crate::settings::{AppSettings, WebSocketSettings};
 use crate::state::{Apps, State};
 use crate::websocket::Fin;
-use crate::{Handler, Reactor, sys};
+use crate::{ConnectionId, Handler, Reactor, sys};
 
 /// Seconds a peer has to take what is buffered, and to answer our Close frame and our FIN.
 const CLOSE_TIMEOUT: Tick = 10;
@@ -25,14 +25,9 @@ const SETTLING: Tick = 1;
 /// moment of asking.
 const HALF_CLOSED_TIMEOUT: Tick = 5;
 
-/// Milliseconds within which a FIN may have been sent with what has come before it: one system call later, which the network or
-/// a busy machine may take that long to deliver. Who leaves may be as quick, so that there is less patience with either.
-const CLOSE_BEHIND: u32 = 50;
-const CLOSE_BEHIND_TIMEOUT: Tick = 2;
-
 /// How long a client that has sent its FIN while it waited for a response may still wait: for what is under way, and then it is
 /// taken for gone, as most that do so are.
-const LEAVING_TIMEOUT: Duration = Duration::from_millis(250);
+const LEAVING_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Seconds that a request is pending before the kernel is asked to look whether its client is still there. Most are answered
 /// before that, and cost nothing.
@@ -128,15 +123,9 @@ impl Reactor {
 }
 
 impl State {
-    /// Notes that a client has sent its FIN after its request, of which the response is still to come.
-    pub(crate) fn note_leaving(&mut self, slot: u32) {
-        let (now, millis, id) = (self.active_now(), self.millis, self.table.id(slot));
-        let Some(connection) = self.table.at(slot) else { return };
-        if millis.wrapping_sub(connection.opened) <= CLOSE_BEHIND {
-            // As if so much of the time that it would have otherwise had passed.
-            connection.last_active = now.saturating_sub(HALF_CLOSED_TIMEOUT - CLOSE_BEHIND_TIMEOUT);
-            return;
-        }
+    /// Notes that a client has sent its FIN while it waits for the response of `id`.
+    pub(crate) fn note_leaving(&mut self, id: ConnectionId) {
+        let Ok(connection) = self.table.get(id) else { return };
         connection.flags.add(Flags::LEAVING);
         self.leaving.push_back((self.clock + LEAVING_TIMEOUT, id));
     }

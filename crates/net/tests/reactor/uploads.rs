@@ -289,7 +289,6 @@ fn a_client_that_has_gone_after_its_body_is_noticed_though_nobody_has_read_it() 
     let client = server.connect();
     client.send(put(5) + "hello");
     server.expect(&["request PUT /"]);
-    server.pass_seconds(1);
     client.finish();
     server.settle();
     server.pass_seconds(1);
