@@ -413,17 +413,21 @@ describe('textAsString', () => {
     );
     const client = await RawSocket.upgrade(port, '/');
     t.after(() => client.destroy());
-    const part = Buffer.alloc(16 * MEBIBYTE, 'a');
-    const send = (length) => {
+    const send = (character, count) => {
+      const part = Buffer.from(character.repeat(4 * MEBIBYTE));
+      const length = Buffer.byteLength(character) * count;
       const head = Buffer.from('81ff0000000000000000' + '00000000', 'hex');
       head.writeBigUInt64BE(BigInt(length), 2);
       client.write(head);
       for (let left = length; left > 0; left -= part.length) client.write(part.subarray(0, left));
     };
-    send(longest);
-    send(longest + 1);
-    await until(() => seen.length === 2, 'the end', 60_000);
-    assert.deepEqual(seen, [longest, [1006, 'Received too big message']]);
+    // More bytes than the longest string has UTF-16 code units.
+    const many = Math.floor(longest / 3) + 1;
+    send('\u20ac', many);
+    send('a', longest);
+    send('a', longest + 1);
+    await until(() => seen.length === 3, 'the end', 60_000);
+    assert.deepEqual(seen, [many, longest, [1006, 'Received too big message']]);
     const reason = `text over the longest string of ${longest} UTF-16 code units`;
     assert.deepEqual(await client.readClose(), { code: 1009, reason });
   });

@@ -124,8 +124,25 @@ impl<'s> Js<'s> {
 
     /// A string of bytes that have been checked to be UTF-8.
     pub(crate) fn checked_string(self, text: &[u8]) -> Result<Value<'s>, Failed> {
+        /// V8 decodes no more bytes of UTF-8 than a string may have UTF-16 code units, however few of those they make.
+        const DECODED_BY_V8: usize = 1 << 28;
+
         // Of ASCII nothing has to be decoded.
-        if text.is_ascii() { self.latin1_string(text) } else { self.utf8_string(text) }
+        if text.is_ascii() {
+            self.latin1_string(text)
+        } else if text.len() < DECODED_BY_V8 {
+            self.utf8_string(text)
+        } else {
+            let units: Vec<u16> = String::from_utf8_lossy(text).encode_utf16().collect();
+            self.utf16_string(&units)
+        }
+    }
+
+    fn utf16_string(self, units: &[u16]) -> Result<Value<'s>, Failed> {
+        // SAFETY: `Js` says that the call is allowed; the pointer and the length are those of a slice.
+        self.make(|env, result| unsafe {
+            sys::napi_create_string_utf16(env, units.as_ptr(), units.len() as isize, result)
+        })
     }
 
     /// What is text or data where a program gives it: a string, or an `ArrayBuffer` of bytes that are not UTF-8.
