@@ -248,18 +248,21 @@ describe('back pressure', () => {
     while (ws.send(Buffer.alloc(MEBIBYTE), true) !== 2);
     assert.equal(ws.sendFirstFragment('dropped'), 2);
     const binary = new Uint8Array(64 * MEBIBYTE);
-    const text = '\u20ac'.repeat(32 * MEBIBYTE);
+    const shared = new SharedArrayBuffer(64 * MEBIBYTE);
+    const messages = [binary, '\u20ac'.repeat(32 * MEBIBYTE), shared, new Uint8Array(shared)];
     const began = performance.now();
     for (let i = 0; i < 100; i += 1) {
-      for (const message of [binary, text]) {
+      for (const message of messages) {
         assert.equal(ws.sendFragment(message), 2);
         assert.equal(ws.ping(message), 2);
         assert.equal(app.publish('topic', message, true), true);
+        assert.equal(app.publish('a topic of nobody', message), false);
+        assert.equal(ws.publish('topic', message, true), false);
       }
     }
-    assert.equal(ws.sendLastFragment(binary), 2);
+    assert.equal(ws.sendLastFragment(shared), 2);
     for (let i = 0; i < 100; i += 1) {
-      for (const message of [binary, text]) {
+      for (const message of messages) {
         assert.equal(ws.send(message, true), 2);
         assert.equal(ws.send(message, true, true), 2);
         assert.equal(ws.send(message), 2);

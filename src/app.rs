@@ -14,7 +14,7 @@ use crate::environment::{BehaviorCallbacks, Scope};
 use crate::error::Error;
 use crate::lifetime::Holder;
 use crate::options::{app_settings, websocket_settings};
-use crate::websocket::Kind;
+use crate::websocket::{Kind, publish_unless_in_vain};
 
 /// Methods by the numbers that `js/App.js` gives them.
 const METHODS: [Method; Method::COUNT] = [
@@ -96,11 +96,12 @@ pub(crate) fn publish<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (app, environment) = (AppId(call.u32(0)?), call.environment);
     let topic = call.bytes(1)?;
     let Kind { opcode, compress, .. } = Kind::of(call.u32(3)?);
-    let published = if call.is_long_text(2)? && environment.reactor.drops_published(app, &topic) {
-        true
-    } else {
-        call.with_bytes(2, |reactor, message| reactor.publish(app, &topic, opcode, message, compress))?
-    };
+    let published = publish_unless_in_vain(
+        call,
+        2,
+        |reactor| Ok(reactor.publish_in_vain(app, &topic)),
+        |reactor, message| Ok(reactor.publish(app, &topic, opcode, message, compress)),
+    )?;
     environment.tell_dropped();
     Ok(Some(call.js.boolean(published)?))
 }

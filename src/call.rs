@@ -10,7 +10,7 @@ use napi_sys as sys;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::restored::Restored;
-use crate::value::{Failed, Js, Memory, Value};
+use crate::value::{Bytes, Failed, Js, Memory, Value};
 
 /// One call of an exported function with up to `N` arguments; those that were not given are `undefined`.
 pub(crate) struct Call<'s, const N: usize> {
@@ -41,16 +41,25 @@ impl<'s, const N: usize> Call<'s, N> {
         Ok(self.js.to_bool(self.arguments[index])?)
     }
 
-    /// Does what [`Call::with_bytes`] does, faster for a buffer and slower for a string.
+    /// Does what [`Call::with_any`] does, faster for a buffer and slower for a string.
     pub(crate) fn with_buffer<R>(
+        &self,
+        index: usize,
+        use_bytes: impl FnOnce(&Reactor, Bytes<'_>) -> R + Send,
+    ) -> Result<R, Error> {
+        match self.js.memory(self.arguments[index]) {
+            Some(memory) => self.with_memory(memory, use_bytes),
+            None => self.with_any(index, use_bytes),
+        }
+    }
+
+    /// Does what [`Call::with_any`] does, with a copy of memory that other threads may be writing to.
+    pub(crate) fn with_bytes<R>(
         &self,
         index: usize,
         use_bytes: impl FnOnce(&Reactor, &[u8]) -> R + Send,
     ) -> Result<R, Error> {
-        match self.js.memory(self.arguments[index]) {
-            Some(memory) => self.with_memory(memory, use_bytes),
-            None => self.with_bytes(index, use_bytes),
-        }
+        self.with_any(index, |reactor, bytes| bytes.with(|bytes| use_bytes(reactor, bytes)))
     }
 
     /// Calls `use_bytes` with text or data: strings as UTF-8, `undefined` as nothing, the memory of buffers as it is.
@@ -58,17 +67,17 @@ impl<'s, const N: usize> Call<'s, N> {
     /// That memory may change, move or go as soon as JavaScript runs. So `use_bytes` is `Send`, which nothing is that
     /// JavaScript can be called with: it captures no [`Js`], no [`Value`] and no [`Environment`], and what a reactor does
     /// without a handler calls nobody.
-    pub(crate) fn with_bytes<R>(
+    pub(crate) fn with_any<R>(
         &self,
         index: usize,
-        use_bytes: impl FnOnce(&Reactor, &[u8]) -> R + Send,
+        use_bytes: impl FnOnce(&Reactor, Bytes<'_>) -> R + Send,
     ) -> Result<R, Error> {
         let value = self.arguments[index];
         // Asked for straight away: almost always it is a string, and finding out would cost as much.
         let mut scratch = self.environment.scratch.take();
         scratch.clear();
         let result = match self.js.append_string(value, &mut scratch) {
-            Ok(true) => Ok(use_bytes(&self.environment.reactor, &scratch)),
+            Ok(true) => Ok(use_bytes(&self.environment.reactor, Bytes::Own(&scratch))),
             Ok(false) => self.with_other(value, use_bytes),
             Err(failed) => Err(failed.into()),
         };
@@ -76,9 +85,13 @@ impl<'s, const N: usize> Call<'s, N> {
         result
     }
 
-    fn with_other<R>(&self, value: Value<'s>, use_bytes: impl FnOnce(&Reactor, &[u8]) -> R + Send) -> Result<R, Error> {
+    fn with_other<R>(
+        &self,
+        value: Value<'s>,
+        use_bytes: impl FnOnce(&Reactor, Bytes<'_>) -> R + Send,
+    ) -> Result<R, Error> {
         match self.js.type_of(value)? {
-            sys::ValueType::napi_undefined => Ok(use_bytes(&self.environment.reactor, &[])),
+            sys::ValueType::napi_undefined => Ok(use_bytes(&self.environment.reactor, Bytes::Own(&[]))),
             sys::ValueType::napi_object => {
                 let memory = match self.js.memory(value) {
                     Some(memory) => memory,
@@ -93,7 +106,7 @@ impl<'s, const N: usize> Call<'s, N> {
     fn with_memory<R>(
         &self,
         memory: Memory<'s>,
-        use_bytes: impl FnOnce(&Reactor, &[u8]) -> R + Send,
+        use_bytes: impl FnOnce(&Reactor, Bytes<'_>) -> R + Send,
     ) -> Result<R, Error> {
         // SAFETY: whoever calls this has just asked for the memory. `use_bytes` is `Send`, so that it has nothing to call
         // JavaScript with; the reactor calls JavaScript by a handler alone, and is given none.

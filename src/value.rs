@@ -456,7 +456,7 @@ impl<'s> Js<'s> {
     /// A copy of the bytes of an `ArrayBuffer` or a typed array; `None` for anything else.
     pub(crate) fn copy_of(self, value: Value<'s>) -> Option<Result<Vec<u8>, Detached>> {
         // SAFETY: copying calls no JavaScript.
-        self.memory(value).map(|memory| unsafe { memory.with(<[u8]>::to_vec) })
+        self.memory(value).map(|memory| unsafe { memory.with(|bytes| bytes.with(<[u8]>::to_vec)) })
     }
 
     /// Whether it is an `ArrayBuffer`, which a `SharedArrayBuffer` is not.
@@ -540,31 +540,69 @@ pub(crate) struct Memory<'s> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Detached;
 
-impl Memory<'_> {
+/// The bytes of a buffer.
+#[derive(Clone, Copy)]
+pub(crate) enum Bytes<'b> {
+    /// Of this thread alone.
+    Own(&'b [u8]),
+    /// Other threads may be writing to them.
+    Shared(&'b [AtomicU8]),
+}
+
+impl Bytes<'_> {
+    /// The first bytes, `length` at most.
+    pub(crate) fn first(self, length: usize) -> Self {
+        match self {
+            Self::Own(bytes) => Self::Own(&bytes[..bytes.len().min(length)]),
+            Self::Shared(bytes) => Self::Shared(&bytes[..bytes.len().min(length)]),
+        }
+    }
+
+    /// Appends a copy.
+    pub(crate) fn append_to(self, output: &mut Vec<u8>) {
+        match self {
+            Self::Own(bytes) => output.extend_from_slice(bytes),
+            Self::Shared(bytes) => output.extend(bytes.iter().map(|byte| byte.load(Ordering::Relaxed))),
+        }
+    }
+
     /// Calls `use_bytes` with the bytes. Those that other threads may be changing meanwhile are copied first.
+    pub(crate) fn with<R>(self, use_bytes: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            Self::Own(bytes) => use_bytes(bytes),
+            Self::Shared(_) => {
+                let mut copy = Vec::new();
+                self.append_to(&mut copy);
+                use_bytes(&copy)
+            }
+        }
+    }
+}
+
+impl Memory<'_> {
+    /// Calls `use_bytes` with the bytes.
     ///
     /// # Safety
     ///
     /// No JavaScript has run since this was made, and `use_bytes` calls none: it could detach, resize or write to the
     /// memory. Much of Node-API does: assigning and reading properties (setters, getters, proxies), converting values,
     /// calling functions.
-    pub(crate) unsafe fn with<R>(self, use_bytes: impl FnOnce(&[u8]) -> R) -> Result<R, Detached> {
+    pub(crate) unsafe fn with<R>(self, use_bytes: impl FnOnce(Bytes<'_>) -> R) -> Result<R, Detached> {
         if self.is_detached {
             return Err(Detached);
         }
         if self.length == 0 || self.start.is_null() {
-            return Ok(use_bytes(&[]));
+            return Ok(use_bytes(Bytes::Own(&[])));
         }
         if self.is_shared {
             // SAFETY: Node-API says that these bytes are the value's. Shared memory is neither moved nor made smaller, and
             // is freed after the last value that has it; other threads write to it as to atomics.
             let bytes = unsafe { std::slice::from_raw_parts(self.start.cast::<AtomicU8>(), self.length) };
-            let copy: Vec<u8> = bytes.iter().map(|byte| byte.load(Ordering::Relaxed)).collect();
-            return Ok(use_bytes(&copy));
+            return Ok(use_bytes(Bytes::Shared(bytes)));
         }
         // SAFETY: Node-API says that these bytes are the value's. They belong to this thread, and no JavaScript runs on
         // it before `use_bytes` returns: they are not written to, detached, resized or collected meanwhile.
-        Ok(use_bytes(unsafe { std::slice::from_raw_parts(self.start, self.length) }))
+        Ok(use_bytes(Bytes::Own(unsafe { std::slice::from_raw_parts(self.start, self.length) })))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `WebSocket`.
 
-use milliways_net::{ConnectionId, EndError, Reactor, SendStatus};
+use milliways_net::{ConnectionId, EndError, Reactor, SendStatus, Stale};
 use milliways_proto::ws::{MAX_CONTROL_PAYLOAD, Opcode};
 
 use crate::call::{Call, Returned};
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::http_response::{address_of, port_of};
 use crate::options::{invalid_number, number_of};
 use crate::registers::Register;
-use crate::value::{Js, Value};
+use crate::value::{Bytes, Js, Value};
 
 /// Says that nothing was corked before.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
@@ -65,12 +65,19 @@ pub(crate) fn send_text<'s>(call: &Call<'s, 1>) -> Returned<'s> {
 pub(crate) fn send<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let (id, Kind { opcode, fin, compress }) = registered(call);
     // Fragments are not compressed: the context that all share could not wait for the next one.
-    let send = |reactor: &Reactor, message: &[u8]| {
-        if compress && fin && opcode != Opcode::Continuation {
-            reactor.send_compressed(id, opcode, || message)
-        } else {
-            reactor.send(id, opcode, fin, message)
+    let compress = compress && fin && opcode != Opcode::Continuation;
+    let send = |reactor: &Reactor, message: Bytes<'_>| match message {
+        Bytes::Own(message) if compress => reactor.send_compressed(id, opcode, || message),
+        Bytes::Own(message) => reactor.send(id, opcode, fin, message),
+        // One that is dropped is not copied.
+        Bytes::Shared(_) if compress => {
+            let mut copy = Vec::new();
+            reactor.send_compressed(id, opcode, || {
+                message.append_to(&mut copy);
+                &copy
+            })
         }
+        Bytes::Shared(_) => reactor.send_with(id, opcode, fin, |output| message.append_to(output)),
     };
     let status = call.with_buffer(0, send)??;
     finish_send(call, id, opcode, status)
@@ -112,7 +119,10 @@ pub(crate) fn ping<'s>(call: &Call<'s, 3>) -> Returned<'s> {
         appended?;
         status
     } else {
-        call.with_buffer(2, |reactor, message| reactor.ping(id, message))??
+        let send = |reactor: &Reactor, message: Bytes<'_>| {
+            message.first(MAX_CONTROL_PAYLOAD).with(|message| reactor.ping(id, message))
+        };
+        call.with_buffer(2, send)??
     };
     Ok(Some(call.js.number(status as u32)?))
 }
@@ -216,13 +226,38 @@ pub(crate) fn publish<'s>(call: &Call<'s, 5>) -> Returned<'s> {
     environment.reactor.check_websocket(id)?;
     let topic = call.bytes(2)?;
     let Kind { opcode, compress, .. } = Kind::of(call.u32(4)?);
-    let published = if call.is_long_text(3)? && environment.reactor.drops_published_from(id, &topic)? {
-        true
-    } else {
-        call.with_bytes(3, |reactor, message| reactor.publish_from(id, &topic, opcode, message, compress))??
-    };
+    let published = publish_unless_in_vain(
+        call,
+        3,
+        |reactor| reactor.publish_in_vain_from(id, &topic),
+        |reactor, message| reactor.publish_from(id, &topic, opcode, message, compress),
+    )?;
     environment.tell_dropped();
     Ok(Some(call.js.boolean(published)?))
+}
+
+/// Publishes the argument number `index`, unless `in_vain` knows what comes of that: then a long text is not encoded, and shared
+/// memory not copied.
+pub(crate) fn publish_unless_in_vain<const N: usize>(
+    call: &Call<'_, N>,
+    index: usize,
+    in_vain: impl Fn(&Reactor) -> Result<Option<bool>, Stale> + Copy + Send,
+    publish: impl FnOnce(&Reactor, &[u8]) -> Result<bool, Stale> + Send,
+) -> Result<bool, Error> {
+    if call.is_long_text(index)?
+        && let Some(published) = in_vain(&call.environment.reactor)?
+    {
+        return Ok(published);
+    }
+    let publish = move |reactor: &Reactor, message: Bytes<'_>| {
+        if matches!(message, Bytes::Shared(_))
+            && let Some(published) = in_vain(reactor)?
+        {
+            return Ok(published);
+        }
+        message.with(|message| publish(reactor, message))
+    };
+    Ok(call.with_any(index, publish)??)
 }
 
 /// `webSocketPause(slot, generation)`

@@ -117,18 +117,19 @@ impl Reactor {
         Ok(state.publish(app, Some(id.slot), topic, opcode, message, compress))
     }
 
-    /// Whether a message would be dropped for all who have subscribed, and nobody be told: then it need not be made, for
-    /// [`Reactor::publish`] would do nothing with a long one, and return true. False when nobody has subscribed.
-    pub fn drops_published(&self, app: AppId, topic: &[u8]) -> bool {
-        self.state().is_published_in_vain(app, None, topic)
+    /// What [`Reactor::publish`] would return for a long message that nobody would get and nobody be told of: false where nobody
+    /// has subscribed, and true where it would be dropped for all who have. Such a message need not be made. `None` for any
+    /// other.
+    pub fn publish_in_vain(&self, app: AppId, topic: &[u8]) -> Option<bool> {
+        self.state().publish_in_vain(app, None, topic)
     }
 
     /// The same of [`Reactor::publish_from`].
-    pub fn drops_published_from(&self, id: ConnectionId, topic: &[u8]) -> Result<bool, Stale> {
+    pub fn publish_in_vain_from(&self, id: ConnectionId, topic: &[u8]) -> Result<Option<bool>, Stale> {
         let mut state = self.state();
         let behavior = state.websocket(id)?.behavior();
         let app = state.behaviors.get(behavior).app;
-        Ok(state.is_published_in_vain(app, Some(id.slot), topic))
+        Ok(state.publish_in_vain(app, Some(id.slot), topic))
     }
 
     /// Tells of messages that were published and that somebody was too slow for. That happens at the end of the turn if
@@ -165,8 +166,10 @@ impl State {
         compress: bool,
     ) -> bool {
         // Below that, copying it takes no longer than finding out.
-        if message.len() >= DIRECT_FROM && self.is_published_in_vain(app, sender, topic) {
-            return true;
+        if message.len() >= DIRECT_FROM
+            && let Some(published) = self.publish_in_vain(app, sender, topic)
+        {
+            return published;
         }
         let topics = &mut self.apps.of_mut(app).topics;
         let had_undelivered = topics.has_undelivered();
@@ -186,15 +189,16 @@ impl State {
         true
     }
 
-    /// Whether there are those who would get a message, and all have so much waiting that they don't. It is found out with the
-    /// first that can take it.
-    fn is_published_in_vain(&mut self, app: AppId, sender: Option<u32>, topic: &[u8]) -> bool {
+    /// What comes of publishing a message that nobody gets: it is true where there are subscribers, all of which have so much
+    /// waiting that they don't. The first that can take it ends the search.
+    fn publish_in_vain(&mut self, app: AppId, sender: Option<u32>, topic: &[u8]) -> Option<bool> {
         let topics = std::mem::take(&mut self.apps.of_mut(app).topics);
         let mut receivers = topics.receivers_of(sender, topic).peekable();
-        let is_in_vain = receivers.peek().is_some() && receivers.all(|slot| self.drops_unseen(slot));
+        let has_receivers = receivers.peek().is_some();
+        let is_in_vain = receivers.all(|slot| self.drops_unseen(slot));
         drop(receivers);
         self.apps.of_mut(app).topics = topics;
-        is_in_vain
+        is_in_vain.then_some(has_receivers)
     }
 
     /// Whether so much waits for a connection that a message to it is dropped, and nobody is told of it.
