@@ -208,6 +208,14 @@ describe('the upgrade', () => {
     client.destroy();
   });
 
+  it('with two keys that are none is a bad request as well', ours, async (t) => {
+    const { port } = serve(t, (app) => app.ws('/*', {}).any('/*', (res) => res.end('any')));
+    const client = await RawSocket.connect(port);
+    const line = 'Sec-WebSocket-Key: x\r\n';
+    client.write(upgradeRequest('/', { 'Sec-WebSocket-Key': 'y' }).replace('Host', `${line}Host`));
+    assert.match((await client.readToEnd()).toString(), /^HTTP\/1\.1 400 Bad Request\r\n/);
+  });
+
   for (const version of ['8', '7', '0', '14', 'x']) {
     it(`of version ${version} is refused with the version that there is`, ours, async (t) => {
       const { port, log } = serveLogged(t);

@@ -22,10 +22,11 @@ pub struct Handshake<'b> {
 
 impl<'b> Handshake<'b> {
     /// Whether WebSocket routes are to be tried for this request: a GET with a key, whose Upgrade names websocket and whose
-    /// Connection names upgrade (section 4.2.1).
+    /// Connection names upgrade (section 4.2.1). Several keys are refused by [`Handshake::parse`], whatever they are.
     pub fn is_offered_by(request: &Request<'_>) -> bool {
+        let mut keys = request.values(b"sec-websocket-key");
         request.method() == "GET"
-            && request.values(b"sec-websocket-key").any(is_key)
+            && keys.next().is_some_and(|first| is_key(first) || keys.next().is_some())
             && request.header_has_token(b"upgrade", b"websocket")
             && request.header_has_token(b"connection", b"upgrade")
     }
@@ -303,9 +304,13 @@ mod tests {
             });
             assert_eq!(refused, Some(expected), "{more}");
         }
-        // One that is none before one that is.
-        let head = OFFER.replace(key, &format!("Sec-WebSocket-Key: x\r\n{key}"));
-        assert!(with_request(&head, Handshake::is_offered_by));
+        // One that is none before one that is, or before another.
+        for keys in [format!("Sec-WebSocket-Key: x\r\n{key}"), "Sec-WebSocket-Key: x\r\n".repeat(2)] {
+            let head = OFFER.replace(key, &keys);
+            assert!(with_request(&head, Handshake::is_offered_by), "{keys}");
+            let refused = with_request(&head, |request| Handshake::parse(request).err());
+            assert_eq!(refused, Some(HttpError::Syntax), "{keys}");
+        }
     }
 
     #[test]
