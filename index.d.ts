@@ -450,8 +450,8 @@ export interface WebSocketBehavior<UserData = unknown> {
   /**
    * Which compression may be negotiated (permessage-deflate, RFC 7692): {@link DISABLED}, or a compressor and a
    * decompressor combined with `|`. Clients that cannot do it connect without. Messages that clients compress are
-   * decompressed; what is sent is compressed where {@link WebSocket.send} asks for it. Safari 15.0 to 15.3, by its User-Agent,
-   * breaks on compressed messages, and connects without as well.
+   * decompressed; what is sent is compressed where {@link WebSocket.send} asks for it. Safari 15.0 to 15.3, and all that is
+   * made of its engine on iOS 15.0 to 15.3, break on compressed messages, and connect without as well, by their User-Agent.
    *
    * The shared ones take no memory for a connection, and see each message for itself. Dedicated ones remember the end of
    * what their connection has sent or received, which makes short messages much shorter. They take the memory for that

@@ -135,26 +135,32 @@ describe('what is agreed on', () => {
     },
   };
   for (const [title, upgrade] of Object.entries(UPGRADES)) {
-    for (const [userAgent, isBroken] of [
+    for (const [userAgent, isBroken, options = {}] of [
       [`${MAC} Version/15.0 Safari/605.1.15`, true],
       [`${MAC} Version/15.3 Safari/605.1.15`, true],
       [`${IPHONE} Version/15.0 Mobile/15E148 Safari/604.1`, true],
       [`${IPHONE} Version/15.2 Mobile/15E148 Safari/604.1`, true],
+      [`${IPHONE} CriOS/96.0.4664.53 Mobile/15E148 Safari/604.1`, true, ours],
+      [`${IPHONE} Mobile/15E148`, true, ours],
       [`${MAC} Version/15.4 Safari/605.1.15`, false],
       [`${MAC} Version/14.1 Safari/605.1.15`, false],
       [`${MAC} Version/16.0 Safari/605.1.15`, false],
       ['Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36', false],
     ]) {
-      it(`is ${isBroken ? 'nothing' : 'compression'} ${title}: ${userAgent.split('Gecko) ')[1]}`, async (t) => {
-        const { port } = serveEcho(t, uWS.SHARED_COMPRESSOR, { upgrade });
-        const headers = { 'User-Agent': userAgent, 'Sec-WebSocket-Extensions': 'permessage-deflate' };
-        const client = await RawSocket.upgrade(port, '/', { headers });
-        t.after(() => client.destroy());
-        assert.equal(/Sec-WebSocket-Extensions/i.test(client.head), !isBroken);
-        client.write(frames.text('y'.repeat(100)));
-        if (isBroken) assert.equal(await client.readText(), 'y'.repeat(100));
-        else assert.equal((await client.read(1)).toString('hex'), 'c1');
-      });
+      it(
+        `is ${isBroken ? 'nothing' : 'compression'} ${title}: ${userAgent.split('Gecko) ')[1]}`,
+        options,
+        async (t) => {
+          const { port } = serveEcho(t, uWS.SHARED_COMPRESSOR, { upgrade });
+          const headers = { 'User-Agent': userAgent, 'Sec-WebSocket-Extensions': 'permessage-deflate' };
+          const client = await RawSocket.upgrade(port, '/', { headers });
+          t.after(() => client.destroy());
+          assert.equal(/Sec-WebSocket-Extensions/i.test(client.head), !isBroken);
+          client.write(frames.text('y'.repeat(100)));
+          if (isBroken) assert.equal(await client.readText(), 'y'.repeat(100));
+          else assert.equal((await client.read(1)).toString('hex'), 'c1');
+        },
+      );
     }
   }
 });

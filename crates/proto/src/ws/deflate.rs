@@ -150,16 +150,33 @@ fn window_bits(text: &[u8]) -> Option<u8> {
     }
 }
 
-/// Whether a browser, by its User-Agent, is one of Safari 15.0 to 15.3, which break on compressed messages.
+/// Whether a browser, by its User-Agent, is one of Safari 15.0 to 15.3, or has the same engine, as all on iOS 15.0 to 15.3
+/// have: it breaks on compressed messages.
 pub fn breaks_on_deflate(user_agent: &[u8]) -> bool {
-    const VERSION: &[u8] = b" Version/15.";
+    const SAFARI: &[u8] = b" Version/15.";
+    const IOS: &[u8] = b" OS 15_";
+
+    let behind = |mark: &[u8]| {
+        let start = user_agent.windows(mark.len()).position(|part| part == mark)?;
+        Some(&user_agent[start + mark.len()..])
+    };
+    if let Some(rest) = behind(SAFARI) {
+        return begins_with_broken_minor(rest, b'.')
+            && rest.split(|byte| *byte == b' ').any(|product| product.starts_with(b"Safari/"));
+    }
+    // Chrome, Firefox and others do not say which version of Safari they are made of, nor do the browsers inside of apps.
+    // (" Mac OS X 15_1" is a macOS.)
+    behind(b" Version/").is_none()
+        && behind(b" like Mac OS X").is_some()
+        && behind(IOS).is_some_and(|rest| begins_with_broken_minor(rest, b'_'))
+}
+
+/// Whether a version goes on with 0 to 3, behind which a third number may follow.
+fn begins_with_broken_minor(rest: &[u8], separator: u8) -> bool {
     const LAST_MINOR: u8 = b'3';
 
-    let Some(start) = user_agent.windows(VERSION.len()).position(|part| part == VERSION) else { return false };
-    let mut products = user_agent[start + VERSION.len()..].split(|byte| *byte == b' ');
-    // A third number may follow.
-    let minor = products.next().and_then(|version| version.split(|byte| *byte == b'.').next());
-    matches!(minor, Some([b'0'..=LAST_MINOR])) && products.any(|product| product.starts_with(b"Safari/"))
+    let version = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
+    matches!(version.split(|byte| *byte == separator).next(), Some([b'0'..=LAST_MINOR]))
 }
 
 #[cfg(test)]
@@ -410,14 +427,47 @@ mod tests {
             ("Version/115.0 Safari/605.1.15", false),
             ("Version/15.0 Other/1", false),
             ("Version/15.0", false),
-            ("Chrome/141.0.0.0 Safari/537.36", false),
-            ("", false),
         ] {
             for before in [desktop, phone] {
                 let user_agent = format!("{before}{products}");
                 assert_eq!(breaks_on_deflate(user_agent.as_bytes()), expected, "{user_agent}");
             }
         }
+        for products in ["Chrome/141.0.0.0 Safari/537.36", ""] {
+            assert!(!breaks_on_deflate(format!("{desktop}{products}").as_bytes()), "{products}");
+        }
         assert!(!breaks_on_deflate(b""));
+    }
+
+    #[test]
+    fn browsers_of_the_same_engine() {
+        for (device, expected) in [
+            ("iPhone; CPU iPhone OS 15_0 like Mac OS X", true),
+            ("iPhone; CPU iPhone OS 15_1_1 like Mac OS X", true),
+            ("iPad; CPU OS 15_3 like Mac OS X", true),
+            ("iPod touch; CPU iPhone OS 15_2 like Mac OS X", true),
+            ("iPhone; CPU iPhone OS 15_4 like Mac OS X", false),
+            ("iPhone; CPU iPhone OS 15_4_1 like Mac OS X", false),
+            ("iPad; CPU OS 15_10 like Mac OS X", false),
+            ("iPad; CPU OS 15_30 like Mac OS X", false),
+            ("iPhone; CPU iPhone OS 14_8 like Mac OS X", false),
+            ("iPhone; CPU iPhone OS 16_1 like Mac OS X", false),
+            ("iPhone; CPU iPhone OS 15_ like Mac OS X", false),
+            ("iPhone; CPU iPhone OS 15_1", false),
+            ("Macintosh; Intel Mac OS X 15_1", false),
+            ("Macintosh; Intel Mac OS X 15.1", false),
+        ] {
+            for products in [
+                "CriOS/96.0.4664.53 Mobile/15E148 Safari/604.1",
+                "FxiOS/39.0 Mobile/15E148 Safari/605.1.15",
+                "GSA/187.0.410064187 Mobile/15E148 Safari/604.1",
+                "Mobile/15E148 Instagram 210.0.0.16.79 (iPhone12,1; iOS 15_1; en_US)",
+                "Mobile/19B74 [FBAN/FBIOS;FBSN/iOS;FBSV/15.1]",
+                "Mobile/15E148",
+            ] {
+                let user_agent = format!("Mozilla/5.0 ({device}) AppleWebKit/605.1.15 (KHTML, like Gecko) {products}");
+                assert_eq!(breaks_on_deflate(user_agent.as_bytes()), expected, "{user_agent}");
+            }
+        }
     }
 }
