@@ -46,11 +46,15 @@ impl Reactor {
     pub(crate) fn handle_writable(&self, slot: u32, handler: &impl Handler) {
         let mut state = self.state();
         let Some(connection) = state.table.at(slot) else { return };
+        if connection.phase == Phase::WebSocket {
+            drop(state);
+            self.offer_waiting(slot, true, handler);
+            return;
+        }
         let before = connection.backpressure();
         if before == 0 && !connection.flags.has(Flags::STALLED) {
             return;
         }
-        let is_websocket = connection.phase == Phase::WebSocket;
         if before > 0 {
             state.flush_writable(slot);
         }
@@ -67,19 +71,34 @@ impl Reactor {
             drop(state);
             return self.tell_writable(id, handler);
         }
-        // A WebSocket that reads nothing was told to, and waits for its handler, not for room.
-        if after == 0 && !is_websocket && connection.flags.has(Flags::UNREAD) {
+        if after == 0 && connection.flags.has(Flags::UNREAD) {
             state.resumed.push(slot);
-            return;
         }
-        if is_websocket && after < before {
-            // Who takes what waits is there. (A long message may keep our ping from reaching him in time.)
+    }
+
+    /// WebSocket: writes as much of what waits as the socket takes, and tells whether it took some. `is_heard`: then the peer
+    /// is there. (A long message may keep our ping from reaching it in time.)
+    pub(crate) fn offer_waiting(&self, slot: u32, is_heard: bool, handler: &impl Handler) -> bool {
+        let mut state = self.state();
+        let (id, now) = (state.table.id(slot), state.active_now());
+        let Some(connection) = state.table.at(slot) else { return false };
+        let before = connection.backpressure();
+        if before == 0 {
+            return false;
+        }
+        state.flush_writable(slot);
+        let Some(connection) = state.table.at(slot) else { return true };
+        if connection.flags.has(Flags::BROKEN) || connection.backpressure() == before {
+            return false;
+        }
+        if is_heard {
             connection.last_active = now;
             connection.flags.take(Flags::PINGED);
-            let behavior = connection.behavior();
-            drop(state);
-            self.corked(slot, || handler.drain(self, behavior, id));
         }
+        let behavior = connection.behavior();
+        drop(state);
+        self.corked(slot, || handler.drain(self, behavior, id));
+        true
     }
 
     /// Lets the handler of a response go on writing, if it wants to.

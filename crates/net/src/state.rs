@@ -338,6 +338,8 @@ impl State {
             if has_moved && is_timed {
                 connection.last_active = self.now + 1;
                 self.arm(slot);
+            } else if has_moved && has_frames && after > 0 {
+                self.ask_soon(slot);
             }
         }
         self.settle(slot);

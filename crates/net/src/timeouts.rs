@@ -43,6 +43,8 @@ enum Due {
     /// The peer gets nothing more.
     Drop,
     Ping,
+    /// A WebSocket is asked whether its peer has taken some of what waits.
+    Room,
     /// A WebSocket has been silent for too long.
     Idle,
     /// A WebSocket has been open for too long.
@@ -73,6 +75,9 @@ impl Reactor {
             Due::Drop => self.drop_connection(slot, handler),
             Due::Abandon => self.state().abandon_body(slot),
             Due::Offer => self.offer_again(slot, handler),
+            Due::Room => _ = self.offer_waiting(slot, false, handler),
+            // A peer that has taken less than what the kernel tells of is heard from as well.
+            Due::Ping | Due::Idle if self.offer_waiting(slot, true, handler) => {}
             Due::Ping => self.state().write_ping(slot),
             Due::Idle => self.end_silent(slot, handler),
             Due::Lifetime => {
@@ -167,11 +172,26 @@ impl State {
         }
     }
 
+    /// Has a WebSocket that has just been refused room be asked for some in a second, without that being taken for a sign of
+    /// life; see [`SETTLING`].
+    pub(crate) fn ask_soon(&mut self, slot: u32) {
+        let Some(connection) = self.table.at(slot) else { return };
+        let settings = self.behaviors.settings_of(connection);
+        if settings.is_some_and(|settings| settings.idle_timeout > 0)
+            && let Some(deadline) = deadline(connection, &self.apps, settings)
+        {
+            self.wheel.schedule(slot, deadline.min(self.now + SETTLING));
+        }
+    }
+
     fn due(&mut self, slot: u32, now: Tick) -> Due {
         let Some(connection) = self.table.at(slot) else { return Due::Nothing };
         let settings = self.behaviors.settings_of(connection);
         if deadline(connection, &self.apps, settings).is_none_or(|deadline| deadline > now) {
-            if settings.is_none() && connection.backpressure() > 0 {
+            if connection.backpressure() > 0 {
+                if settings.is_some() {
+                    return Due::Room;
+                }
                 self.flush_writable(slot);
             }
             return Due::Nothing;

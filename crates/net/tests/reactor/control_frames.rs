@@ -182,6 +182,30 @@ fn a_peer_that_takes_a_long_message_slowly_is_not_idle() {
 }
 
 #[test]
+fn a_peer_that_takes_less_than_the_kernel_tells_of_is_not_idle() {
+    for send_pings in [true, false] {
+        let settings = WebSocketSettings { idle_timeout: 16, send_pings, ..unlimited() };
+        let server = Server::websocket(settings, |_, _| {});
+        let (client, id) = open_slow(&server);
+        let message = noise(16 << 20, 1);
+        server.send(id, Opcode::Binary, &message);
+        let whole = frame(BINARY, &message);
+        for piece in whole.chunks(100_000).take(12) {
+            server.pass_seconds(6);
+            client.expect(piece);
+        }
+        assert!(server.take_log().iter().all(|line| line == "drain"), "{send_pings}");
+        // Whoever takes nothing more is.
+        server.pass_seconds(40);
+        assert_eq!(
+            server.take_log().last().map(String::as_str),
+            Some("close 1006 WebSocket timed out from inactivity")
+        );
+        server.expect_empty();
+    }
+}
+
+#[test]
 fn pings_are_answered_while_what_was_sent_before_the_end_is_read() {
     for length in [10_000, 4 << 20] {
         let server = Server::websocket(unlimited(), |_, _| {});
