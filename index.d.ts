@@ -479,7 +479,8 @@ export interface WebSocketBehavior<UserData = unknown> {
 
   /**
    * Seconds without anything received after which the client is disconnected: 0 for never, or 8 to 960. A client that takes
-   * some of what waits to be sent to it counts as heard from. The time is measured coarsely, to some seconds. With {@link sendPingsAutomatically} only a client that does not answer runs into it.
+   * some of what waits to be sent to it counts as heard from. The time is measured coarsely, to some seconds. With
+   * {@link sendPingsAutomatically} only a client that does not answer runs into it.
    *
    * @default 120
    * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` from {@link TemplatedApp.ws} for what is not a number, below 0, 1 to
@@ -671,7 +672,9 @@ export interface WebSocket<UserData = unknown> {
   sendLastFragment(message: TextOrBytes, compress?: boolean): number;
 
   /**
-   * Sends a ping (RFC 6455 section 5.5.2). The client answers it by itself; see {@link WebSocketBehavior.pong}.
+   * Sends a ping (RFC 6455 section 5.5.2). The client answers it by itself; see {@link WebSocketBehavior.pong}. It goes out
+   * behind what was sent before, and is dropped where a message would be. (Those of
+   * {@link WebSocketBehavior.sendPingsAutomatically} go ahead of what waits.)
    *
    * @param message At most 125 bytes. None by default.
    * @returns As {@link send} does.

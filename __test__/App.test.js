@@ -173,6 +173,12 @@ describe('a wrong argument', () => {
     }
   });
 
+  it('ws: a behavior that is no object throws', ours, () => {
+    for (const wrong of [undefined, null, 5, 'x', Symbol('x'), () => {}]) {
+      assert.throws(() => app.ws('/x', wrong), { name: 'TypeError', code: 'ERR_MILLIWAYS_INVALID_HANDLER' });
+    }
+  });
+
   it('ws: a handler that is undefined counts as left out', () => {
     app.ws('/undefined', { open: undefined, message: undefined, close: undefined });
   });

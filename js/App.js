@@ -229,7 +229,11 @@ const HANDLERS = ['upgrade', 'open', 'message', 'dropped', 'drain', 'close', 'pi
 
 function handlersOf(behavior) {
   if (behavior === null || typeof behavior !== 'object') {
-    fail('ERR_MILLIWAYS_INVALID_HANDLER', `A WebSocket behavior must be an object, not ${behavior}.`, TypeError);
+    fail(
+      'ERR_MILLIWAYS_INVALID_HANDLER',
+      `A WebSocket behavior must be an object, not ${String(behavior)}.`,
+      TypeError,
+    );
   }
   const handlers = {};
   for (const name of HANDLERS) {
