@@ -280,6 +280,7 @@ describe('no error has anything of a secret in it', ours, () => {
       lines[2],
       lines.at(-2),
       `/etc/ssl/${lines.at(-2)}`,
+      `/etc/ssl/${lines[1]}`,
       lines.slice(0, -1).join('\n'),
       pem.slice(0, pem.length / 2),
       pem.slice(1),

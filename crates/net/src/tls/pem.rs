@@ -48,6 +48,9 @@ const LABELS: [&str; 27] = [
 /// Characters of base64 in a row, outside of a section, that are taken for one which has lost its marks.
 const STRAY: usize = 40;
 
+/// Of letters and digits in a row, from which on they may be base64 rather than a word.
+const SHORTEST_RUN: usize = 20;
+
 /// Characters of a SHA-256 in hexadecimal.
 const LONGEST_HASH: usize = 64;
 
@@ -230,7 +233,7 @@ pub(super) fn may_be_secret(text: &str) -> bool {
         || trimmed.starts_with('{')
         || trimmed.starts_with("data:")
         || (is_long && text.contains("\\n"))
-        // Base64 of DER begins with an M. Any base64 may end with an equals sign, and names of files do not.
+        // Any base64 may end with an equals sign, and names of files do not.
         || trimmed.split(|it: char| !is_base64(it)).any(|run| run.starts_with('M') && run.len() > STRAY)
         || trimmed.ends_with('=')
         || has_base64(trimmed)
@@ -253,7 +256,8 @@ fn check_between(text: &str) -> Result<(), String> {
     if text.contains(is_binary) {
         return Err("there are bytes that are no text, such as those of DER,".to_owned());
     }
-    for line in text.lines() {
+    // A comment is nothing that is missing.
+    for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
         // Word processors make one of two dashes.
         let has_dashes = line.trim().starts_with('-') || line.contains("--") || line.contains(['\u{2013}', '\u{2014}']);
         if has_dashes && line.split(|it: char| !it.is_ascii_alphabetic()).any(|word| matches!(word, "BEGIN" | "END")) {
@@ -279,21 +283,26 @@ fn is_base64_line(line: &str) -> bool {
 
 /// Whether there are letters and digits in a row as base64 has them, and words and hexadecimal do not.
 fn has_base64(text: &str) -> bool {
-    text.split(|it: char| !it.is_ascii_alphanumeric() && it != '+').any(is_base64_run)
+    text.split(|it: char| !it.is_ascii_alphanumeric() && it != '+')
+        .any(|run| run.len() >= SHORTEST_RUN && (is_mixed(run) || is_of_der(run)))
 }
 
 /// In base64 some 62 % of all characters are of another kind (upper case, lower case, digit) than the one before; where words
 /// are joined, a third are.
-fn is_base64_run(run: &str) -> bool {
-    const SHORTEST: usize = 20;
-
+fn is_mixed(run: &str) -> bool {
     let kind = |byte: u8| (byte.is_ascii_uppercase(), byte.is_ascii_digit());
     let run = run.as_bytes();
     let changes = run.windows(2).filter(|pair| kind(pair[0]) != kind(pair[1])).count();
-    run.len() >= SHORTEST
-        && run.iter().any(u8::is_ascii_uppercase)
+    run.iter().any(u8::is_ascii_uppercase) && run.iter().any(u8::is_ascii_lowercase) && changes * 20 >= run.len() * 9
+}
+
+/// Keys and certificates are a SEQUENCE of DER, of which the base64 begins with an M and one of the first 16 letters. What
+/// follows it is much alike, and less mixed.
+fn is_of_der(run: &str) -> bool {
+    let run = run.as_bytes();
+    matches!(run, [b'M', b'A'..=b'P', ..])
         && run.iter().any(u8::is_ascii_lowercase)
-        && changes * 20 >= run.len() * 9
+        && run.iter().any(u8::is_ascii_digit)
 }
 
 /// Whether a line is anything but blank, a comment, or drawn.
@@ -404,6 +413,7 @@ mod tests {
         for text in [
             "Some Root Certification Authority of a Long Name\n================================================\n",
             "Bag Attributes\n    localKeyID: 54 69 6D 65\nsubject=CN = localhost\n-- \n",
+            "# ----BEGIN CERTIFICATE\n#Ue9PY0OaorznGuKUsIJiXTGQ9z6hRANCAAQejMpof\nand more\n",
             "sha256:6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a\n",
             "        00:ab:cd:ef:01:23:45:67:89:ab:cd:ef:01:23:45:67:89\n----------\n",
         ] {
@@ -445,6 +455,7 @@ mod tests {
             "./Мой ключ.pem",
             "secret",
             "/etc/ssl/TheCertificateOfOurWebServers2026.pem",
+            "/etc/ssl/MyCertificateForMyWebServers2026.pem",
             "/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/T/key-Ab3xYz.pem",
         ] {
             assert!(!may_be_secret(path), "{path}");
@@ -462,6 +473,7 @@ mod tests {
             &"6a".repeat(32),
             &format!("x/{}", "6a".repeat(40)),
             "data:application/x-pem-file;base64,AQID",
+            "/etc/ssl/MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg",
             "wW+S1ueF+yHXVK5rsKOWV8R/+hLxe7enelpJZP0+8TYleA1ZPqkgcAQY",
             "file:///etc/Ue9PY0OaorznGuKUsIJiXTGQ9z6hRANCAAQejMpof/d5gVT2N99",
         ] {
