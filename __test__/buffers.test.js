@@ -286,6 +286,87 @@ describe('setters and getters that run in the middle of a call', ours, () => {
     ]);
   });
 
+  it('see no code of an error, and make nothing of what an upgrade and its WebSocket need', async () => {
+    const main = async ({ App, uWS, RawSocket: Client, frames: wire, report }) => {
+      let calls = 0;
+      const poisoned = (object, key, descriptor, run) => {
+        Object.defineProperty(object, key, { configurable: true, ...descriptor });
+        try {
+          return run();
+        } catch (thrown) {
+          return thrown;
+        } finally {
+          delete object[key];
+        }
+      };
+      const accessors = { set: () => void (calls += 1), get: () => 'inherited' };
+      const own = (error) => Object.getOwnPropertyDescriptor(error, 'code')?.value;
+      const app = App();
+      const listen = (...parameters) => {
+        let failure;
+        app.listen(...parameters, (token, error) => {
+          failure = error;
+        });
+        return failure;
+      };
+      const FAILURES = [
+        () => app.get('/x'),
+        () => app.get('/x', 5),
+        () => app.get.call({}),
+        () => uWS.H3App(),
+        () => uWS.us_listen_socket_close(1),
+        () => listen('127.0.0.1', -1),
+        () => listen('192.0.2.1', 1),
+      ];
+      for (const descriptor of [accessors, { value: 'inherited' }]) {
+        report('codes', ...FAILURES.map((fail) => own(poisoned(Object.prototype, 'code', descriptor, fail))));
+      }
+      for (const [i, [object, key, descriptor]] of [
+        [Array.prototype, '0', accessors],
+        [Object.prototype, 'get', { value: 'inherited' }],
+        [Object.prototype, 'set', { value: () => {} }],
+      ].entries()) {
+        app.ws(`/${i}`, {
+          upgrade: (res, req, context) => {
+            const [headerKey, data] = [req.getHeader('sec-websocket-key'), { toString: 'mine' }];
+            poisoned(object, key, descriptor, () => res.upgrade(data, headerKey, '', '', context));
+          },
+          open: (ws) => {
+            ws.isOpen = true;
+          },
+          message: (ws, message) => {
+            ws.send(`${Buffer.from(message)} ${ws.toString} ${ws.isOpen}`);
+          },
+        });
+      }
+      let port;
+      app.listen('127.0.0.1', 0, (token) => {
+        port = uWS.us_socket_local_port(token);
+      });
+      for (let i = 0; i < 3; i += 1) {
+        const client = await Client.upgrade(port, `/${i}`);
+        client.write(wire.text('hello'));
+        report('answer', await client.readText());
+        client.destroy();
+      }
+      report('calls', calls);
+      app.close();
+    };
+    const { code, stderr, reports } = await Script.run(main);
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+    const codes = [
+      'MISSING_ARGUMENT',
+      'INVALID_HANDLER',
+      'INVALID_THIS',
+      'NOT_SUPPORTED',
+      'INVALID_TOKEN',
+      'OUT_OF_RANGE',
+    ];
+    const expected = ['codes', ...codes.map((name) => `ERR_MILLIWAYS_${name}`), 'EADDRNOTAVAIL'];
+    const answers = Array.from({ length: 3 }, () => ['answer', 'hello mine true']);
+    assert.deepEqual(reports, [expected, expected, ...answers, ['calls', 0]]);
+  });
+
   it('see nothing of other lists, errors and counts', async () => {
     const main = async ({ App, uWS, RawSocket: Client, report }) => {
       let calls = 0;

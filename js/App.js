@@ -5,6 +5,7 @@ const { isArrayBuffer } = require('node:util/types');
 
 const connections = require('./connections');
 const { kindOf } = require('./data');
+const { define } = require('./define');
 const { fail, refuseArguments, requireArguments, requireFunction } = require('./errors');
 const { watch } = require('./failure');
 const { toHostname, toKnownHostname } = require('./hostname');
@@ -15,7 +16,7 @@ const native = require('./native');
 const { makeNativeLike } = require('./nativeLike');
 const { failReceiver } = require('./receiver');
 const { SLOT, VALUE, noteAsync, registers } = require('./registers');
-const { Scope, define } = require('./scope');
+const { Scope } = require('./scope');
 const { SocketContext } = require('./SocketContext');
 const { warnDhParams, warnDomain } = require('./warnings');
 const { SSLWebSocket, WebSocket } = require('./WebSocket');
@@ -120,7 +121,7 @@ class TemplatedApp {
     requireApp(this);
     refuseArguments('filter', 1, arguments);
     requireFunction(handler);
-    this.#filters.push(new Scope().bindAlone(handler));
+    this.#filters = [...this.#filters, new Scope().bindAlone(handler)];
     if (this.#filters.length === 1) {
       native.setFilter(this.#app, (slot, generation, count) => {
         // Of a connection that has gone there is nothing to ask, and no reason to fail whoever asks.

@@ -68,7 +68,7 @@ class DeclarativeResponse {
   }
 
   #add(opcode, ...operands) {
-    this.#parts.push(Buffer.of(opcode), ...operands);
+    this.#parts = [...this.#parts, Buffer.of(opcode), ...operands];
     return this;
   }
 

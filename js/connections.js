@@ -5,6 +5,6 @@ const native = require('./native');
 /**
  * By slot: the WebSocket that is open there, or the response that wants to hear when it is aborted. One array for all
  * instead of a reference for each: that is what keeps an idle WebSocket small. Where this file is evaluated several times,
- * as jest does, all share the addon's slots.
+ * as jest does, all share the addon's slots. It has no prototype whose setters could get them.
  */
-module.exports = native.connections ??= [];
+module.exports = native.connections ??= Object.setPrototypeOf([], null);

@@ -2,10 +2,12 @@
 
 // Errors of the JavaScript half. All have a stable code; docs/ERRORS.md lists them.
 
+const { define } = require('./define');
+
 /** An error with a code. */
 function errorOf(code, message, Constructor = Error, options = undefined) {
   const error = new Constructor(message, options);
-  error.code = code;
+  define(error, 'code', code);
   return error;
 }
 

@@ -3,6 +3,7 @@
 const { getSystemErrorMap } = require('node:util');
 
 const { noteListening } = require('./cluster');
+const { define } = require('./define');
 const { errorOf } = require('./errors');
 const { listenToken } = require('./ListenSocket');
 const native = require('./native');
@@ -79,15 +80,19 @@ function listenOnPath(callback, path, listen) {
 function listenError(errno, address, port) {
   const [code, reason] = nameOf(errno);
   const error = new Error(`listen ${code}: ${reason} ${port > 0 ? `${address}:${port}` : address}`);
-  Object.assign(error, { code, errno, syscall: 'listen', address });
-  if (port !== 0) error.port = port;
-  return error;
+  const properties = { code, errno, syscall: 'listen', address };
+  return defineAll(error, port === 0 ? properties : { ...properties, port });
 }
 
 function lookupError(errno, hostname) {
   const code = errno === UV_EAI_NONAME ? 'ENOTFOUND' : nameOf(errno)[0];
   const error = new Error(`getaddrinfo ${code} ${hostname}`);
-  return Object.assign(error, { errno, code, syscall: 'getaddrinfo', hostname });
+  return defineAll(error, { errno, code, syscall: 'getaddrinfo', hostname });
+}
+
+function defineAll(error, properties) {
+  for (const [key, value] of Object.entries(properties)) define(error, key, value);
+  return error;
 }
 
 function isOfLookup(errno) {

@@ -60,7 +60,7 @@ class Stores {
   /** Those that were there from the beginning. */
   #registered;
   /** The keys of those that have been entered since. */
-  #entered = [];
+  #entered = new Set();
 
   constructor(holder, onEnter) {
     this.#holder = holder;
@@ -68,7 +68,7 @@ class Stores {
     // A property that is not there yet is assigned by way of the prototype. That of the addon's resource is another such one
     // where this file has been evaluated before, as in jest.
     const set = (prototype, key, value, receiver) => {
-      this.#entered.push(key);
+      this.#entered.add(key);
       onEnter();
       return Reflect.set(prototype, key, value, receiver);
     };
@@ -86,7 +86,7 @@ class Stores {
     const keys = [...this.#entered, ...this.#registered.map(([key]) => key)];
     const stores = keys.map((key) => [key, holder[key]]);
     for (const key of this.#entered) delete holder[key];
-    this.#entered.length = 0;
+    this.#entered.clear();
     this.enter(this.#registered);
     return stores;
   }
@@ -215,9 +215,4 @@ function restoring(handler, stores) {
   };
 }
 
-/** Defines a property as assignment would make it, calling no setter. */
-function define(object, key, value) {
-  return Reflect.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
-}
-
-module.exports = { Scope: HAS_FRAMES ? FrameScope : ResourceScope, attach, attachAlone, define };
+module.exports = { Scope: HAS_FRAMES ? FrameScope : ResourceScope, attach, attachAlone };
