@@ -268,3 +268,43 @@ for (const kind of Object.keys(KINDS)) {
     });
   });
 }
+
+describe('hooks of async_hooks', ours, () => {
+  it('are told when what was attached to responses has gone', async () => {
+    const main = async ({ App, uWS, RawSocket: Client, report }) => {
+      const kept = new Set();
+      let count = 0;
+      const hook = {
+        init: (id, type) => {
+          if (type !== 'milliways') return;
+          count += 1;
+          kept.add(id);
+        },
+        destroy: (id) => kept.delete(id),
+      };
+      require('node:async_hooks').createHook(hook).enable();
+      const app = App().post('/*', (res) => {
+        res.onAborted(() => {});
+        res.onData((_, isLast) => isLast && res.end('ok'));
+      });
+      let port;
+      app.listen('127.0.0.1', 0, (token) => {
+        port = uWS.us_socket_local_port(token);
+      });
+      const client = await Client.connect(port);
+      for (let i = 0; i < 100; i += 1) {
+        client.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx');
+        await client.readResponse();
+      }
+      for (let i = 0; i < 100 && kept.size > 10; i += 1) {
+        globalThis.gc();
+        await new Promise(setImmediate);
+      }
+      report('told', count >= 200, kept.size <= 10);
+      client.destroy();
+      app.close();
+    };
+    const { code, stderr, reports } = await Script.run(main, { execArgv: ['--expose-gc'] });
+    assert.deepEqual({ code, stderr, reports }, { code: 0, stderr: '', reports: [['told', true, true]] });
+  });
+});

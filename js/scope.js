@@ -9,11 +9,11 @@ const native = require('./native');
 
 const { runInAsyncScope } = AsyncResource.prototype;
 
-/** Nobody waits to hear that such a resource is gone, and without its being watched it costs some 20 ns. */
-const UNWATCHED = { requireManualDestroy: true };
+/** Where hooks want to know when a resource has gone they are told so; tools that keep something for each rely on that. */
+const OPTIONS = { requireManualDestroy: false };
 
 function newResource() {
-  return new AsyncResource('milliways', UNWATCHED);
+  return new AsyncResource('milliways', OPTIONS);
 }
 
 /** The objects that have a resource's stores as properties: itself or, in Node 24 without frames, one of its own. */
