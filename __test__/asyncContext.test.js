@@ -226,6 +226,43 @@ for (const kind of Object.keys(KINDS)) {
       );
     });
 
+    it('shows each piece of a body what was there when its handler was attached', async () => {
+      await assertReports(
+        kind,
+        async ({ App, uWS, RawSocket: Client, report }) => {
+          const { AsyncLocalStorage } = require('node:async_hooks');
+          const [storage, second] = [new AsyncLocalStorage(), new AsyncLocalStorage()];
+          const seen = [];
+          const app = App().post('/*', (res) => {
+            res.onAborted(() => {});
+            storage.run('of the request', () =>
+              res.onData((_, isLast) => {
+                seen.push(`${storage.getStore()} ${second.getStore()}`);
+                storage.enterWith('of a piece');
+                second.enterWith('of a piece');
+                if (isLast) res.end('ok');
+              }),
+            );
+          });
+          let port;
+          app.listen('127.0.0.1', 0, (token) => {
+            port = uWS.us_socket_local_port(token);
+          });
+          const client = await Client.connect(port);
+          client.write('POST /* HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n');
+          for (let i = 0; i < 3; i += 1) {
+            client.write('x');
+            while (seen.length <= i) await new Promise(setImmediate);
+          }
+          await client.readResponse();
+          client.destroy();
+          app.close();
+          report('seen', ...seen);
+        },
+        [['seen', ...Array.from({ length: 3 }, () => 'of the request undefined')]],
+      );
+    });
+
     it('goes on in what a handler has put off', async () => {
       await assertReports(
         kind,

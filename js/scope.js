@@ -185,8 +185,21 @@ function attach(handler) {
 /** Does so for events that have a callback scope of their own. */
 function attachAlone(handler) {
   const resource = newResource();
-  const isFirst = HAS_FRAMES ? resource[FRAME] === FIRST_FRAME : !HAS_FIRST_STORES && !hasStores(resource);
-  return bindAlone(handler, resource, isFirst);
+  if (HAS_FRAMES) return bindAlone(handler, resource, resource[FRAME] === FIRST_FRAME);
+  if (!HAS_FIRST_STORES && !hasStores(resource)) return bindAlone(handler, resource, true);
+  return keeping(bind(handler, resource), resource);
+}
+
+/** Has each run of a handler begin with the stores that its resource has now, not with what the one before has entered. */
+function keeping(run, resource) {
+  const holders = holdersOf(resource).map((holder) => [holder, storesOf(holder)]);
+  return (...parameters) => {
+    for (const [holder, stores] of holders) {
+      for (const [key] of storesOf(holder)) holder[key] = undefined;
+      for (const [key, value] of stores) holder[key] = value;
+    }
+    return run(...parameters);
+  };
 }
 
 function bind(handler, resource) {
