@@ -169,6 +169,14 @@ describe('a handler that leaves a request unanswered', ours, () => {
               throw new Error('of the handler');
             });
           },
+          'returns what throws in collectBody': (res) => {
+            res.onAborted(() => report('aborted'));
+            res.collectBody(1, () => ({
+              get then() {
+                throw new Error('of the handler');
+              },
+            }));
+          },
           'rejects behind a head': async (res) => {
             res.onAborted(() => report('aborted'));
             res.writeStatus('201 Created').writeHeader('Content-Type', 'text/html');
@@ -268,6 +276,7 @@ describe('a handler that leaves a request unanswered', ours, () => {
     'throws in onData',
     'rejects in collectBody',
     'throws in collectBody',
+    'returns what throws in collectBody',
     'rejects behind a head',
     'rejects with a promise of another realm',
   ]) {

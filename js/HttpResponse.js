@@ -251,8 +251,8 @@ class HttpResponse {
     let hasReturned = false;
     try {
       const returned = this.#handlers[name](...parameters);
-      hasReturned = true;
       watch(returned, slot, generation);
+      hasReturned = true;
     } finally {
       if (!hasReturned) native.responseAbandon(slot, generation);
     }
