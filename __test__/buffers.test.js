@@ -6,6 +6,7 @@ const assert = require('node:assert/strict');
 const { after, describe, it } = require('node:test');
 const { RawSocket } = require('./support/RawSocket.js');
 const { Script } = require('./support/Script.js');
+const frames = require('./support/frames.js');
 const { serve } = require('./support/server.js');
 const { ours, uWS } = require('./support/uws.js');
 const { noConnectionLeft } = require('./support/wait.js');
@@ -112,6 +113,85 @@ describe('what a handler is handed', ours, () => {
       );
     });
   }
+
+  it('may be transferred, however large it is and in however many reads it came', async (t) => {
+    const SIZES = [1, 5000, 30_000, 300_000];
+    const left = [];
+    const transfer = (buffer) => {
+      const size = buffer.byteLength;
+      const copy = structuredClone(buffer, { transfer: [buffer] });
+      left.push([size, copy.byteLength, buffer.byteLength]);
+    };
+    const { port } = serve(t, (app) =>
+      app
+        .ws('/*', {
+          maxPayloadLength: MEBIBYTE,
+          message: (ws, message) => {
+            transfer(message);
+            ws.send('next');
+          },
+        })
+        .post('/*', (res) => {
+          res.onAborted(() => {});
+          res.collectBody(MEBIBYTE, (body) => {
+            transfer(body);
+            res.end();
+          });
+        }),
+    );
+    const client = await RawSocket.upgrade(port, '/');
+    const other = await RawSocket.connect(port);
+    for (const size of SIZES) {
+      const frame = frames.binary(Buffer.alloc(size));
+      await client.writeAndTurn(frame.subarray(0, frame.length >> 1));
+      client.write(frame.subarray(frame.length >> 1));
+      assert.equal(await client.readText(), 'next');
+      await other.writeAndTurn(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${size}\r\n\r\n`);
+      other.write(Buffer.alloc(size));
+      await other.readResponse();
+      const part = `--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n${'x'.repeat(size)}\r\n--b--\r\n`;
+      transfer(uWS.getParts(part, 'multipart/form-data; boundary=b')[0].data);
+    }
+    assert.deepEqual(
+      left,
+      SIZES.flatMap((size) => Array.from({ length: 3 }, () => [size, size, 0])),
+    );
+    client.destroy();
+    other.destroy();
+  });
+
+  it('outlives the thread that it came to', async () => {
+    const main = async ({ RawSocket: Client, frames: wire, startWorker, report }) => {
+      const [COUNT, SIZE] = [10, 300_000];
+      const worker = startWorker(({ App, uWS: { us_socket_local_port: localPort } }, parentPort) => {
+        const app = App().ws('/*', {
+          maxPayloadLength: 1 << 20,
+          message: (ws, message) => {
+            // From Node 22 on this is a second way, which asks nobody.
+            const moved = message.transfer?.() ?? message;
+            parentPort.postMessage(moved, [moved]);
+          },
+        });
+        app.listen('127.0.0.1', 0, (token) => parentPort.postMessage(localPort(token)));
+      });
+      const port = await new Promise((resolve) => worker.once('message', resolve));
+      const received = [];
+      const all = new Promise((resolve) => {
+        worker.on('message', (message) => received.push(message) === COUNT && resolve());
+      });
+      const client = await Client.upgrade(port, '/');
+      for (let i = 0; i < COUNT; i += 1) client.write(wire.binary(Buffer.alloc(SIZE, i)));
+      await all;
+      await worker.terminate();
+      const others = received.map(() => Buffer.alloc(SIZE, 255));
+      report('right', ...received.map((message, i) => Buffer.from(message).equals(Buffer.alloc(SIZE, i))));
+      client.destroy();
+      return others;
+    };
+    const { code, signal, reports } = await Script.run(main);
+    assert.deepEqual({ code, signal }, { code: 0, signal: null });
+    assert.deepEqual(reports, [['right', ...Array.from({ length: 10 }, () => true)]]);
+  });
 
   it('does not stay in memory when nobody keeps it', async () => {
     const main = async ({ App, uWS: { us_socket_local_port: localPort }, RawSocket: Client, frames: wire, report }) => {

@@ -88,7 +88,10 @@ impl Handler for Environment {
         self.event(Scope::Own, |js| {
             let Some(function) = self.function(js, |callbacks| callbacks.collected.as_ref())? else { return Ok(()) };
             self.with_bytes(js, body.len(), |js| {
-                js.call(function, &[js.number(id.slot)?, js.owned_buffer(body)?]).map(|_| ())
+                let buffer = js.copied_buffer(&body)?;
+                // Not kept while the handler runs.
+                drop(body);
+                js.call(function, &[js.number(id.slot)?, buffer]).map(|_| ())
             })
         });
     }
@@ -292,9 +295,10 @@ impl Environment {
     }
 
     fn tell_payload(&self, behavior: BehaviorId, which: Which, id: ConnectionId, payload: Payload<'_>, extra: u32) {
-        self.tell_buffer(behavior, which, id, extra, payload.len(), |js| match payload {
-            Payload::Owned(bytes) => js.owned_buffer(bytes),
-            payload @ Payload::Borrowed { .. } => js.array_buffer(payload.len(), |buffer| payload.copy_into(buffer)),
+        let length = payload.len();
+        // Memory of its own is given back before the handler runs.
+        self.tell_buffer(behavior, which, id, extra, length, move |js| {
+            js.array_buffer(length, |buffer| payload.copy_into(buffer))
         });
     }
 

@@ -39,7 +39,7 @@ impl OwnedPart {
 
     fn into_object(self, js: Js<'_>) -> Result<Value<'_>, Failed> {
         let object = js.object()?;
-        js.define(object, c"data", js.owned_buffer(self.data)?)?;
+        js.define(object, c"data", js.copied_buffer(&self.data)?)?;
         let texts = [(c"name", self.name), (c"type", self.media_type), (c"filename", self.filename)];
         for (name, text) in texts {
             if let Some(text) = text {

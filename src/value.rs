@@ -159,6 +159,10 @@ impl<'s> Js<'s> {
     }
 
     /// A new `ArrayBuffer`, all of whose bytes `fill` writes.
+    ///
+    /// V8 owns the memory, so that the buffer can be transferred to another thread and outlive this one. Of an external
+    /// `ArrayBuffer` neither is true: Node does not transfer it, and frees its memory at the end of the environment,
+    /// whoever has got it by `ArrayBuffer.prototype.transfer` and `postMessage`.
     pub(crate) fn array_buffer(self, length: usize, fill: impl FnOnce(&mut [u8])) -> Result<Value<'s>, Failed> {
         /// From so many bytes on, memory that is not zeroed first is worth the detour by way of a `Buffer`, the only thing
         /// that Node-API has such memory for: 12.9 in place of 17.5 us for a message of 16 KiB that is echoed.
@@ -200,46 +204,9 @@ impl<'s> Js<'s> {
         })
     }
 
-    /// An `ArrayBuffer` of memory that becomes JavaScript's: whatever is done with it, also when it is transferred to
-    /// another thread, the memory is freed with the last that has it. Where the runtime has its memory in a cage of its
-    /// own (Electron), it is copied.
-    pub(crate) fn external_array_buffer(self, bytes: Vec<u8>) -> Result<Value<'s>, Failed> {
-        unsafe extern "C" fn free(_env: sys::napi_env, _data: *mut c_void, bytes: *mut c_void) {
-            // SAFETY: made by `Box::into_raw` below, and given to Node for this call.
-            drop(unsafe { Box::from_raw(bytes.cast::<Vec<u8>>()) });
-        }
-        let length = bytes.len();
-        let bytes = Box::into_raw(Box::new(bytes));
-        // SAFETY: just made from a box, and not shared with anyone yet.
-        let data = unsafe { &mut *bytes }.as_mut_ptr().cast::<c_void>();
-        let mut is_refused = false;
-        let made = self.make(|env, result| {
-            // SAFETY: `Js` says that the call is allowed; the memory is valid until `free` is called.
-            let status =
-                unsafe { sys::napi_create_external_arraybuffer(env, data, length, Some(free), bytes.cast(), result) };
-            is_refused = status == sys::Status::napi_no_external_buffers_allowed;
-            status
-        });
-        if !is_refused {
-            // After any other failure JavaScript has ended, and whether the memory has an owner is not known.
-            return made;
-        }
-        // SAFETY: refused, so that it is still ours.
-        let bytes = unsafe { Box::from_raw(bytes) };
-        self.copied_buffer(&bytes)
-    }
-
     /// An `ArrayBuffer` with a copy of these bytes.
     pub(crate) fn copied_buffer(self, bytes: &[u8]) -> Result<Value<'s>, Failed> {
         self.array_buffer(bytes.len(), |buffer| buffer.copy_from_slice(bytes))
-    }
-
-    /// An `ArrayBuffer` of these bytes, in whichever way is cheaper.
-    pub(crate) fn owned_buffer(self, bytes: Vec<u8>) -> Result<Value<'s>, Failed> {
-        /// From so many bytes on, making an `ArrayBuffer` of memory of ours costs less than copying.
-        const EXTERNAL_FROM: usize = 20 * 1024;
-
-        if bytes.len() >= EXTERNAL_FROM { self.external_array_buffer(bytes) } else { self.copied_buffer(&bytes) }
     }
 
     /// A function object for one of the addon's.
