@@ -226,6 +226,66 @@ for (const kind of Object.keys(KINDS)) {
       );
     });
 
+    it('shows nothing of others after a handler has thrown', async () => {
+      await assertReports(
+        kind,
+        async ({ App, uWS, RawSocket: Client, frames, report }) => {
+          const { AsyncLocalStorage } = require('node:async_hooks');
+          const storage = new AsyncLocalStorage();
+          const seen = [];
+          const note = (name) => {
+            seen.push(`${name}: ${storage.getStore()}`);
+            storage.enterWith(name);
+          };
+          process.on('uncaughtException', () => {});
+          const app = App().ws('/*', {
+            upgrade: (res, req, context) => {
+              note('upgrade');
+              res.upgrade({}, req.getHeader('sec-websocket-key'), '', '', context);
+              throw new Error('of upgrade');
+            },
+            open: (ws) => {
+              note('open');
+              if (ws) throw new Error('of open');
+            },
+            message: (ws, message) => {
+              note('message');
+              if (message.byteLength === 5) throw new Error('of message');
+              if (message.byteLength === 4) ws.send('last');
+            },
+            ping: () => {
+              note('ping');
+              throw new Error('of ping');
+            },
+            close: () => note('close'),
+          });
+          let port;
+          app.listen('127.0.0.1', 0, (token) => {
+            port = uWS.us_socket_local_port(token);
+          });
+          for (let i = 0; i < 2; i += 1) {
+            const client = await Client.upgrade(port, '/');
+            client.write(
+              Buffer.concat([
+                ...['throw', 'next', 'throw'].map((text) => frames.text(text)),
+                ...[frames.ping('throw'), frames.text('last')],
+              ]),
+            );
+            while ((await client.readFrame()).payload.toString() !== 'last');
+            client.destroy();
+          }
+          while (seen.filter((line) => line.startsWith('close')).length < 2) await new Promise(setImmediate);
+          report('seen', ...new Set(seen));
+          report('outside', String(storage.getStore()));
+          app.close();
+        },
+        [
+          ['seen', ...['upgrade', 'open', 'message', 'ping', 'close'].map((name) => `${name}: undefined`)],
+          ['outside', 'undefined'],
+        ],
+      );
+    });
+
     it('shows each piece of a body what was there when its handler was attached', async () => {
       await assertReports(
         kind,

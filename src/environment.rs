@@ -50,6 +50,8 @@ pub(crate) struct Environment {
     pub(crate) registers: Registers,
     /// What handlers threw that were called inside of calls from JavaScript, to be reported when those have returned.
     thrown: RefCell<Vec<Reference>>,
+    /// How many uncaughtExceptions there have been of it.
+    raised: Cell<u64>,
     /// A `dropped` handler is running.
     pub(crate) is_telling_dropped: Cell<bool>,
     /// Makes a typed array of a `SharedArrayBuffer`, which Node-API does not know; returns `undefined` for anything else.
@@ -129,6 +131,9 @@ const LARGE: usize = 4096;
 pub(crate) struct Batch {
     /// Microtasks and nextTicks run when it closes. `None` once an async handler had to have them run.
     ticks: Option<CallbackScope>,
+    /// How many uncaughtExceptions there had been when it was opened. After one Node has forgotten which resources execute,
+    /// the scope's among them, and what a handler enters in an `AsyncLocalStorage` would be everybody's.
+    raised: u64,
     handles: HandleScope,
     /// How many have been told.
     events: u32,
@@ -153,6 +158,7 @@ pub(crate) fn register(env: sys::napi_env, exports: sys::napi_value) -> Result<(
         batches: Cell::default(),
         batch_number: Cell::default(),
         thrown: RefCell::default(),
+        raised: Cell::default(),
         is_telling_dropped: Cell::new(false),
         shared_view: RefCell::default(),
         calls: Cell::new(0),
@@ -332,6 +338,7 @@ impl Environment {
             if thrown.is_empty() {
                 return;
             }
+            self.raised.set(self.raised.get() + 1);
             for holder in thrown {
                 let raised =
                     holder.value(js).and_then(|holder| js.element(holder, 0)).and_then(|it| js.raise_uncaught(it));
@@ -425,7 +432,7 @@ impl Environment {
     fn shared_batch(&self) -> Option<Batch> {
         let mut batch = self.batch.take();
         if let Some(told) = &mut batch
-            && told.events.is_multiple_of(EVENTS_PER_TICK)
+            && (told.events.is_multiple_of(EVENTS_PER_TICK) || told.raised != self.raised.get())
         {
             drop(told.ticks.take());
             if told.events == EVENTS_PER_SCOPE {
@@ -443,10 +450,11 @@ impl Environment {
             self.batches.set(number);
             self.batch_number.set(number);
             // SAFETY: on the environment's thread, which is alive; closed after all that is opened inside.
-            Batch { ticks: None, handles: unsafe { HandleScope::open(self.env) }.ok()?, events: 0 }
+            Batch { ticks: None, raised: 0, handles: unsafe { HandleScope::open(self.env) }.ok()?, events: 0 }
         };
         if batch.ticks.is_none() {
             batch.ticks = Some(self.async_context.open(batch.handles.js()).ok()?);
+            batch.raised = self.raised.get();
         }
         batch.events += 1;
         Some(batch)
