@@ -318,6 +318,31 @@ describe('handlers that call each other', ours, () => {
     });
   });
 
+  it('leave the call that was outermost what it returns', async () => {
+    const main = async ({ App, uWS, RawSocket: Client, report }) => {
+      let port;
+      const sockets = [];
+      const app = App({ idleTimeout: 0 }).ws('/*', {
+        maxBackpressure: 1000,
+        open: (ws) => void sockets.push(ws),
+        dropped: () => sockets.pop().end(),
+        close: () => sockets.pop()?.end(),
+      });
+      app.listen('127.0.0.1', 0, (token) => {
+        port = uWS.us_socket_local_port(token);
+      });
+      const clients = [];
+      for (let i = 0; i < 200; i += 1) clients.push(await Client.upgrade(port, '/'));
+      for (const client of clients) client.pause();
+      const first = sockets.shift();
+      first.send(Buffer.alloc(1 << 25));
+      report('status', first.send('dropped'), sockets.length);
+      for (const client of clients) client.destroy();
+      app.close();
+    };
+    await assertRuns(main, { timeout: PATIENCE }, ({ status }) => assert.deepEqual(status, [2, 0]));
+  });
+
   it('are reported when nothing else is left to do', async () => {
     const main = async ({ App, uWS, RawSocket: Client, report }) => {
       let ws, port;

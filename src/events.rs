@@ -191,11 +191,13 @@ impl Environment {
 
     /// Tells what has ended too deep inside of the outermost call, before that returns.
     pub(crate) fn tell_ended(&self) {
-        if self.calls.get() != 1 {
+        if self.calls.get() != 1 || self.ended.borrow().is_empty() {
             return;
         }
+        // What the call returns may be there.
+        let returned = self.registers.get(Register::Value);
         loop {
-            let Some(ended) = self.ended.borrow_mut().pop_front() else { return };
+            let Some(ended) = self.ended.borrow_mut().pop_front() else { break };
             match ended {
                 Ended::Aborted(id) => self.aborted(&self.reactor, id),
                 Ended::Unsubscribed(behavior, id, topic, change) => {
@@ -204,6 +206,7 @@ impl Environment {
                 Ended::Closed(behavior, id, code, reason) => self.close(&self.reactor, behavior, id, code, &reason),
             }
         }
+        self.registers.set(Register::Value, returned);
     }
 
     /// The behavior, if it has a handler that is to be told of a message that was dropped.
