@@ -204,6 +204,27 @@ describe('reloadCertificates', ours, () => {
     assert.equal((await getSecure(port, contents(client))).body, 'ok');
   });
 
+  it('may be in any memory', ours, async (t) => {
+    const shared = (bytes) => {
+      const memory = new SharedArrayBuffer(bytes.length);
+      bytes.copy(Buffer.from(memory));
+      return memory;
+    };
+    const FORMS = {
+      ArrayBuffer: (bytes) => Uint8Array.from(bytes).buffer,
+      Uint8Array: (bytes) => new Uint8Array(shared(bytes)),
+      SharedArrayBuffer: shared,
+    };
+    for (const [name, form] of Object.entries(FORMS)) {
+      const { key, cert } = contents(ordinaryCertificate());
+      const { port } = serveSecure(t, ok, { key: form(key), cert: form(cert) });
+      assert.equal((await getSecure(port)).body, 'ok', name);
+      const { key: keyFile, cert: certFile } = ordinaryCertificate();
+      const named = { key_file_name: form(Buffer.from(keyFile)), cert_file_name: form(Buffer.from(certFile)) };
+      assert.equal((await getSecure(serveSecure(t, ok, named).port)).body, 'ok', name);
+    }
+  });
+
   it('has nothing to read where the contents were given', async (t) => {
     const { app, port } = serveSecure(t, ok, contents(ordinaryCertificate()));
     assert.equal(app.reloadCertificates(), app);

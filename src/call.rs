@@ -93,10 +93,7 @@ impl<'s, const N: usize> Call<'s, N> {
         match self.js.type_of(value)? {
             sys::ValueType::napi_undefined => Ok(use_bytes(&self.environment.reactor, Bytes::Own(&[]))),
             sys::ValueType::napi_object => {
-                let memory = match self.js.memory(value) {
-                    Some(memory) => memory,
-                    None => self.environment.view_of(self.js, value)?.ok_or(Error::InvalidData)?,
-                };
+                let memory = self.environment.memory_of(self.js, value)?.ok_or(Error::InvalidData)?;
                 self.with_memory(memory, use_bytes)
             }
             _ => Err(Error::InvalidData),

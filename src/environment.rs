@@ -406,11 +406,21 @@ impl Environment {
         run(handles.js())
     }
 
-    /// The memory of a `SharedArrayBuffer`; `None` for anything else.
-    pub(crate) fn view_of<'s>(&self, js: Js<'s>, value: Value<'s>) -> Result<Option<Memory<'s>>, Failed> {
+    /// The memory of an `ArrayBuffer`, a `SharedArrayBuffer` or a typed array; `None` for anything else.
+    pub(crate) fn memory_of<'s>(&self, js: Js<'s>, value: Value<'s>) -> Result<Option<Memory<'s>>, Failed> {
+        if let Some(memory) = js.memory(value) {
+            return Ok(Some(memory));
+        }
         let function = self.shared_view.borrow().as_ref().map(|function| function.function(js)).transpose()?;
         let Some(function) = function else { return Ok(None) };
         Ok(js.memory(js.call(function, &[value])?))
+    }
+
+    /// A copy of the bytes of what has memory.
+    pub(crate) fn copy_of<'s>(&self, js: Js<'s>, value: Value<'s>) -> Result<Vec<u8>, Error> {
+        let memory = self.memory_of(js, value)?.ok_or(Error::InvalidData)?;
+        // SAFETY: it has just been asked for, and copying calls no JavaScript.
+        Ok(unsafe { memory.with(|bytes| bytes.with(<[u8]>::to_vec)) }?)
     }
 
     /// The function that an event is told to, if there is one.

@@ -7,6 +7,7 @@ use napi_sys::ValueType;
 
 use crate::call::{Call, Returned};
 use crate::callback::Callback;
+use crate::environment::Environment;
 use crate::error::Error;
 use crate::value::{Js, Value};
 
@@ -70,7 +71,8 @@ fn settings<const N: usize>(call: &Call<'_, N>, index: usize) -> Result<TlsSetti
     if js.type_of(options)? != ValueType::napi_object {
         return Ok(TlsSettings::default());
     }
-    let option = |name: &CStr| -> Result<Option<Vec<u8>>, Error> { bytes(js, js.get(options, name)?) };
+    let option =
+        |name: &CStr| -> Result<Option<Vec<u8>>, Error> { bytes(call.environment, js, js.get(options, name)?) };
     let text = |name: &CStr| -> Result<Option<String>, Error> {
         Ok(option(name)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     };
@@ -91,7 +93,7 @@ fn settings<const N: usize>(call: &Call<'_, N>, index: usize) -> Result<TlsSetti
 }
 
 /// A string or the bytes of a buffer; `None` for `undefined`.
-fn bytes(js: Js<'_>, value: Value<'_>) -> Result<Option<Vec<u8>>, Error> {
+fn bytes<'s>(environment: &Environment, js: Js<'s>, value: Value<'s>) -> Result<Option<Vec<u8>>, Error> {
     match js.type_of(value)? {
         ValueType::napi_undefined => Ok(None),
         ValueType::napi_string => {
@@ -99,7 +101,7 @@ fn bytes(js: Js<'_>, value: Value<'_>) -> Result<Option<Vec<u8>>, Error> {
             js.append_string(value, &mut text)?;
             Ok(Some(text))
         }
-        ValueType::napi_object => Ok(Some(js.copy_of(value).ok_or(Error::InvalidData)??)),
+        ValueType::napi_object => Ok(Some(environment.copy_of(js, value)?)),
         _ => Err(Error::InvalidData),
     }
 }

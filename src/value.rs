@@ -420,12 +420,6 @@ impl<'s> Js<'s> {
         Some(Memory { start: start.cast(), length, is_shared, is_detached, scope: PhantomData })
     }
 
-    /// A copy of the bytes of an `ArrayBuffer` or a typed array; `None` for anything else.
-    pub(crate) fn copy_of(self, value: Value<'s>) -> Option<Result<Vec<u8>, Detached>> {
-        // SAFETY: copying calls no JavaScript.
-        self.memory(value).map(|memory| unsafe { memory.with(|bytes| bytes.with(<[u8]>::to_vec)) })
-    }
-
     /// Whether it is an `ArrayBuffer`, which a `SharedArrayBuffer` is not.
     fn is_array_buffer(self, raw: sys::napi_value) -> Option<bool> {
         let mut is_it = false;
