@@ -144,6 +144,52 @@ describe('onData', () => {
     assert.deepEqual(new Set(reports[0].slice(1)), new Set(['data', 'collected', 'writable']));
   });
 
+  it('does not keep a response that it has yielded and no handler has answered', ours, async () => {
+    const { code, stderr, reports } = await Script.run(
+      async ({ App, uWS, RawSocket: Client, report }) => {
+        const gone = new Set();
+        const registry = new FinalizationRegistry((name) => gone.add(name));
+        let attached = 0;
+        const app = App()
+          .post('/:name', (res, req) => {
+            registry.register(res, req.getParameter(0));
+            res.onAborted(() => report('aborted'));
+            res.onData(() => report('data'));
+            attached += 1;
+            req.setYield(true);
+          })
+          .any('/declared', new uWS.DeclarativeResponse().end('declared'));
+        let port;
+        app.listen('127.0.0.1', 0, (token) => {
+          port = uWS.us_socket_local_port(token);
+        });
+        for (const name of ['declared', 'missing']) {
+          const client = await Client.connect(port);
+          client.write(`POST /${name} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nh`);
+          report('status', (await client.readResponse()).status);
+          client.destroy();
+        }
+        while (gone.size < attached) {
+          globalThis.gc();
+          await new Promise(setImmediate);
+        }
+        report('gone', ...gone);
+        app.close();
+      },
+      { execArgv: ['--expose-gc'] },
+    );
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+    const [first, second, last] = reports;
+    assert.deepEqual(
+      [first, second],
+      [
+        ['status', 200],
+        ['status', 404],
+      ],
+    );
+    assert.deepEqual(new Set(last), new Set(['gone', 'declared', 'missing']));
+  });
+
   it('may keep its chunks', ours, async (t) => {
     const kept = [];
     const { client } = await connect(t, (res) => {

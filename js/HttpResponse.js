@@ -22,6 +22,7 @@ const UNKNOWN_LENGTH = 2n ** 64n - 1n;
 // What the addon tells a response, by names that all evaluations of this file know: where there are several, as in jest, they
 // share the addon, which calls the functions of the last, and each has a class of its own.
 const ABORTED = Symbol.for('milliways.response.aborted');
+const ANSWERED = Symbol.for('milliways.response.answered');
 const DATA = Symbol.for('milliways.response.data');
 const COLLECTED = Symbol.for('milliways.response.collected');
 const WRITABLE = Symbol.for('milliways.response.writable');
@@ -230,6 +231,10 @@ class HttpResponse {
     aborted?.();
   }
 
+  [ANSWERED]() {
+    this.#forget();
+  }
+
   [DATA](chunk, remaining) {
     // What fails before the last is the handler's affair: it is called again.
     if (remaining === 0) this.#callLast('data', chunk, remaining);
@@ -306,6 +311,7 @@ native.setResponseHandlers(
   (slot, chunk, remaining) => connections[slot][DATA](chunk, remaining),
   (slot, body) => connections[slot][COLLECTED](body),
   (slot, offset) => connections[slot][WRITABLE](offset),
+  (slot) => connections[slot][ANSWERED](),
 );
 
 class SSLHttpResponse extends HttpResponse {

@@ -155,15 +155,16 @@ pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 15>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `setResponseHandlers(aborted, data, collected, writable)`: all are called with the slot of a response. `data` also gets
+/// `setResponseHandlers(aborted, data, collected, writable, answered)`: all are called with the slot of a response. `data` also gets
 /// the bytes and how many are to come (-1: nobody knows), `collected` the bytes unless there are too many, and `writable`
 /// how many bytes have been written.
-pub(crate) fn set_response_handlers<'s>(call: &Call<'s, 4>) -> Returned<'s> {
+pub(crate) fn set_response_handlers<'s>(call: &Call<'s, 5>) -> Returned<'s> {
     let callback = |index: usize| Callback::new(call.js, call.arguments[index]);
     let (aborted, data, collected, writable) = (callback(0)?, callback(1)?, callback(2)?, callback(3)?);
+    let answered = callback(4)?;
     let callbacks = &mut *call.environment.callbacks.borrow_mut();
     (callbacks.aborted, callbacks.data) = (aborted, data);
-    (callbacks.collected, callbacks.writable) = (collected, writable);
+    (callbacks.collected, callbacks.writable, callbacks.answered) = (collected, writable, answered);
     Ok(None)
 }
 

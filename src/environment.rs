@@ -73,6 +73,8 @@ pub(crate) struct Callbacks {
     pub(crate) behaviors: Behaviors,
     /// Told that a response is not wanted any more.
     pub(crate) aborted: Option<Callback>,
+    /// Told that a request has been answered by no handler.
+    pub(crate) answered: Option<Callback>,
     /// Told a piece of a request's body.
     pub(crate) data: Option<Callback>,
     /// Told all of it.

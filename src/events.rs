@@ -69,6 +69,10 @@ impl Handler for Environment {
         self.tell_response(|callbacks| callbacks.aborted.as_ref(), id, |_| Ok(None));
     }
 
+    fn answered(&self, _reactor: &Reactor, id: ConnectionId) {
+        self.tell_response(|callbacks| callbacks.answered.as_ref(), id, |_| Ok(None));
+    }
+
     fn data(&self, _reactor: &Reactor, id: ConnectionId, data: &[u8], remaining: Option<u64>) {
         #[expect(clippy::cast_precision_loss, reason = "a body of 8 PiB is never sent")]
         let remaining = remaining.map_or(UNKNOWN, |remaining| remaining as f64);

@@ -33,6 +33,10 @@ pub trait Handler {
     /// gone. `id` is stale already; its slot is not used for another connection before this returns.
     fn aborted(&self, reactor: &Reactor, id: ConnectionId) {}
 
+    /// A request has been answered without a handler, after others that yielded had asked to hear of it as for
+    /// [`Handler::aborted`]. Nothing of that is told any more; `id` is stale already.
+    fn answered(&self, reactor: &Reactor, id: ConnectionId) {}
+
     /// The handler of a request returned without an answer and without awaiting one.
     fn unanswered(&self, reactor: &Reactor, request: &Request<'_>) {}
 

@@ -154,7 +154,13 @@ impl Reactor {
                 .router_of(app, slot)
                 .and_then(|router| router.find(is_upgrade, request.known_method(), request.path(), skip));
             let Some((route, parameters)) = found.map(|found| (found.value.clone(), found.parameters.clone())) else {
-                return state.respond_not_found(slot);
+                let hears = state.is_heard(id);
+                state.respond_not_found(slot);
+                drop(state);
+                if hears {
+                    handler.answered(self, id);
+                }
+                return;
             };
             if skip == 0 && expects_continue {
                 state.write(slot, |output| output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
@@ -163,7 +169,13 @@ impl Reactor {
             let passed = RoutedRequest::new(request, parameters);
             match route {
                 Route::Http(route) => handler.request(self, route, id, &passed),
-                Route::Declared(response) => self.declare(id, &response, &passed),
+                Route::Declared(response) => {
+                    let hears = self.state().is_heard(id);
+                    self.declare(id, &response, &passed);
+                    if hears && self.state().response(id).is_err() {
+                        handler.answered(self, id);
+                    }
+                }
                 Route::WebSocket(behavior) => self.handle_upgrade(behavior, id, &passed, handler),
             }
             if !passed.yields() || self.state().response(id).is_err() {

@@ -372,6 +372,11 @@ impl State {
         }
     }
 
+    /// Whether a handler has attached something to a response that is not complete.
+    pub(super) fn is_heard(&mut self, id: ConnectionId) -> bool {
+        self.response(id).is_ok_and(|connection| connection.flags.has(Flags::AWAITED | Flags::ATTACHED))
+    }
+
     /// Answers a request that no route has answered. What those that yielded have written of a head stays, unless it says
     /// something of another body.
     pub(super) fn respond_not_found(&mut self, slot: u32) {
