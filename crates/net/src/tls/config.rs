@@ -102,10 +102,11 @@ impl Pem {
         match self {
             Self::File(path, _) if path.as_os_str().is_empty() => Err(self.error("it is empty")),
             Self::File(path, _) => std::fs::read(path).map_err(|error| {
-                let is_pem = path.to_str().is_none_or(pem::may_be_secret);
+                let is_pem = path.to_str().is_none_or(pem::may_be_secret_path);
                 let contents = self.option().trim_end_matches("_file_name");
                 if is_pem {
-                    self.error(format!("it is no path of a file; the text of PEM itself is given as {contents}"))
+                    let hint = "the name is not shown, as it may be a key; the text of PEM itself is given as";
+                    self.error(format!("{error}; {hint} {contents}"))
                 } else {
                     self.error(error.to_string())
                 }
@@ -123,7 +124,7 @@ impl Pem {
     fn error(&self, reason: impl Into<String>) -> TlsError {
         let value = match self {
             Self::File(path, _) => {
-                path.to_str().filter(|path| !path.is_empty() && !pem::may_be_secret(path)).map(str::to_owned)
+                path.to_str().filter(|path| !path.is_empty() && !pem::may_be_secret_path(path)).map(str::to_owned)
             }
             Self::Content(..) => None,
         };

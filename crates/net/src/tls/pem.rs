@@ -221,6 +221,21 @@ pub(super) fn mistake(content: &[u8]) -> Option<&'static str> {
 const IS_DER: &str = "it is binary, in DER or PKCS #12: convert it with openssl x509 -inform DER, openssl pkey -inform DER, \
                       or openssl pkcs12 -nodes";
 
+/// Whether what is to be the name of a file has, or may have, a key in it. Errors do not show such a name.
+///
+/// A line of base64 may have slashes, but no dot, and hardly ever so few upper-case letters that each of its parts looks like a
+/// word, of which they are at the beginning.
+pub(super) fn may_be_secret_path(path: &str) -> bool {
+    let is_word = |part: &str| {
+        let has_lower = part.contains(|it: char| it.is_ascii_lowercase());
+        let is_inner_upper = |(at, it): (usize, char)| at > 0 && it.is_ascii_uppercase();
+        !has_lower || !part.char_indices().any(is_inner_upper)
+    };
+    let mut parts = path.trim().rsplit(['/', '\\']);
+    let has_extension = parts.next().is_some_and(|file| file.contains('.'));
+    may_be_secret(path) || (!has_extension && !path.split(['/', '\\']).all(is_word))
+}
+
 /// Whether text that is to be something else has, or may have, a key in it. Errors do not show such text.
 pub(super) fn may_be_secret(text: &str) -> bool {
     let trimmed = text.trim();
@@ -454,14 +469,16 @@ mod tests {
             "C:\\keys\\new.pem",
             "./Мой ключ.pem",
             "secret",
+            "/Users/ford/Library/keys/TLS/server",
+            "/run/secrets/tls-key",
             "/etc/ssl/TheCertificateOfOurWebServers2026.pem",
             "/etc/ssl/MyCertificateForMyWebServers2026.pem",
             "/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/T/key-Ab3xYz.pem",
         ] {
-            assert!(!may_be_secret(path), "{path}");
+            assert!(!may_be_secret_path(path), "{path}");
         }
         let deep = format!("/var/lib/certificates/{}/key.pem", "6a".repeat(32));
-        assert!(!may_be_secret(&deep));
+        assert!(!may_be_secret_path(&deep));
         for secret in [
             "-----BEGIN PRIVATE KEY-----",
             "-----BEGIN PRIVATE KEY-----\\nMIIE",
@@ -478,6 +495,14 @@ mod tests {
             "file:///etc/Ue9PY0OaorznGuKUsIJiXTGQ9z6hRANCAAQejMpof/d5gVT2N99",
         ] {
             assert!(may_be_secret(secret), "{secret}");
+        }
+        for secret in [
+            "DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEFqHw8FKLAlwG/fSd+pDIPMEgZDq",
+            "Ho2k/3oGkDxGi0ytTXlVGPrr",
+            "/etc/ssl/yz23BEwpcC4/ysu3tTR3Vrt+",
+            "M2Yx",
+        ] {
+            assert!(may_be_secret_path(secret), "{secret}");
         }
     }
 }
