@@ -226,6 +226,58 @@ for (const kind of Object.keys(KINDS)) {
       );
     });
 
+    it('shows no handler what others have entered, however often the module is evaluated anew', async () => {
+      await assertReports(
+        kind,
+        async ({ uWS, modulePath, RawSocket: Client, frames, report }) => {
+          const { AsyncLocalStorage } = require('node:async_hooks');
+          const dist = require('node:path').dirname(modulePath);
+          const evaluate = () => {
+            for (const file of Object.keys(require.cache)) {
+              if (file.startsWith(dist) && !file.endsWith('.node')) delete require.cache[file];
+            }
+            return require(modulePath);
+          };
+          // What is loaded when something is in the storage, after it was loaded before.
+          const storage = new AsyncLocalStorage();
+          const inside = storage.run('of the program', evaluate);
+          // Most of what is evaluated anew is the part that has to do with stores.
+          const scope = require('node:path').join(dist, 'scope.js');
+          for (let i = 0; i < 3000; i += 1) {
+            delete require.cache[scope];
+            require(scope);
+          }
+          for (const module of [uWS, inside, evaluate()]) {
+            const seen = new Set();
+            const enter = (ws) => {
+              seen.add(String(storage.getStore()));
+              storage.enterWith('entered');
+              seen.add(String(storage.getStore()));
+              ws?.send('seen');
+            };
+            const app = module.App().ws('/*', { open: () => enter(), message: enter });
+            let port;
+            app.listen('127.0.0.1', 0, (token) => {
+              port = uWS.us_socket_local_port(token);
+            });
+            const client = await Client.upgrade(port, '/');
+            for (let i = 0; i < 2; i += 1) {
+              client.write(frames.text('a'));
+              await client.readText();
+            }
+            client.destroy();
+            app.close();
+            report('seen', ...seen);
+          }
+        },
+        [
+          ['seen', 'undefined', 'entered'],
+          ['seen', 'undefined', 'entered'],
+          ['seen', 'undefined', 'entered'],
+        ],
+      );
+    });
+
     it('shows nothing of others after a handler has thrown', async () => {
       await assertReports(
         kind,

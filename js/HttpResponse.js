@@ -264,7 +264,8 @@ class HttpResponse {
   }
 
   #attach(handlers) {
-    this.#handlers = { ...this.#handlers, ...handlers };
+    // `aborted` is looked for also where nobody has attached it, and a prototype's is none.
+    this.#handlers = { aborted: undefined, ...this.#handlers, ...handlers };
     connections[this.#slot] = this;
   }
 

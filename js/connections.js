@@ -1,5 +1,6 @@
 'use strict';
 
+const { define } = require('./define');
 const native = require('./native');
 
 /**
@@ -7,4 +8,5 @@ const native = require('./native');
  * instead of a reference for each: that is what keeps an idle WebSocket small. Where this file is evaluated several times,
  * as jest does, all share the addon's slots. It has no prototype whose setters could get them.
  */
-module.exports = native.connections ??= Object.setPrototypeOf([], null);
+if (!Object.hasOwn(native, 'connections')) define(native, 'connections', Object.setPrototypeOf([], null));
+module.exports = native.connections;

@@ -5,6 +5,7 @@
 
 const { AsyncLocalStorage, AsyncResource } = require('node:async_hooks');
 
+const { define } = require('./define');
 const native = require('./native');
 
 const { runInAsyncScope } = AsyncResource.prototype;
@@ -51,9 +52,6 @@ const FRAME = Reflect.ownKeys(newResource()).find((key) => key.description === '
 /** The frame in which events begin that have a callback scope of their own. */
 const FIRST_FRAME = newResource()[FRAME];
 
-/** Whether the addon's resource, in which those events run, has had stores from the beginning. */
-const HAS_FIRST_STORES = hasStores(native.asyncResource);
-
 /** The stores that are properties of an object, and may be entered there by handlers. */
 class Stores {
   #holder;
@@ -65,8 +63,7 @@ class Stores {
   constructor(holder, onEnter) {
     this.#holder = holder;
     this.#registered = storesOf(holder);
-    // A property that is not there yet is assigned by way of the prototype. That of the addon's resource is another such one
-    // where this file has been evaluated before, as in jest.
+    // A property that is not there yet is assigned by way of the prototype.
     const set = (prototype, key, value, receiver) => {
       this.#entered.add(key);
       onEnter();
@@ -100,10 +97,13 @@ class Stores {
 class ResourceStores {
   #all;
   #hasRegistered;
+  /** Whether there were any at the beginning. */
+  hadAny;
   /** Whether they may be other than they were at the beginning. Looked at before and after each handler. */
   mayDiffer;
 
   constructor(resource) {
+    this.hadAny = hasStores(resource);
     this.#all = holdersOf(resource).map((holder) => new Stores(holder, () => (this.mayDiffer = true)));
     this.#hasRegistered = this.#all.some((stores) => stores.hasRegistered);
     this.mayDiffer = this.#hasRegistered;
@@ -122,7 +122,14 @@ class ResourceStores {
   }
 }
 
-const FIRST_STORES = HAS_FRAMES ? undefined : new ResourceStores(native.asyncResource);
+/** Those of the addon's resource, in which events run that have a callback scope of their own. */
+const FIRST_STORES = HAS_FRAMES ? undefined : firstStores();
+
+/** Where this file is evaluated several times, as in jest, all share one: each would trap what the others trap. */
+function firstStores() {
+  if (!Object.hasOwn(native, 'firstStores')) define(native, 'firstStores', new ResourceStores(native.asyncResource));
+  return native.firstStores;
+}
 
 /** Where handlers were registered that are called for any number of connections. */
 class FrameScope {
@@ -151,8 +158,8 @@ class FrameScope {
 /** The same where stores stay with a resource. */
 class ResourceScope {
   #resource = newResource();
-  #isFirst = !HAS_FIRST_STORES && !hasStores(this.#resource);
   #stores = new ResourceStores(this.#resource);
+  #isFirst = !FIRST_STORES.hadAny && !this.#stores.hadAny;
 
   bind(handler) {
     return restoring(bind(handler, this.#resource), this.#stores);
@@ -186,7 +193,7 @@ function attach(handler) {
 function attachAlone(handler) {
   const resource = newResource();
   if (HAS_FRAMES) return bindAlone(handler, resource, resource[FRAME] === FIRST_FRAME);
-  if (!HAS_FIRST_STORES && !hasStores(resource)) return bindAlone(handler, resource, true);
+  if (!FIRST_STORES.hadAny && !hasStores(resource)) return bindAlone(handler, resource, true);
   return keeping(bind(handler, resource), resource);
 }
 
