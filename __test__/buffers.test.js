@@ -447,6 +447,54 @@ describe('setters and getters that run in the middle of a call', ours, () => {
     assert.deepEqual(reports, [expected, expected, ...answers, ['calls', 0]]);
   });
 
+  it('have no part in what becomes of a response, or in what the module keeps', async () => {
+    const main = async ({ uWS, modulePath, RawSocket: Client, frames: wire, report }) => {
+      let calls = 0;
+      const note = () => void (calls += 1);
+      for (const [name, value] of Object.entries({ connections: 'none', firstStores: 'none', aborted: note })) {
+        Object.defineProperty(Object.prototype, name, { set: note, get: () => value });
+      }
+      // The addon anew, as an environment of its own has it.
+      const { mkdtempSync, cpSync, rmSync } = require('node:fs');
+      const path = require('node:path');
+      const folder = mkdtempSync(path.join(require('node:os').tmpdir(), 'milliways-'));
+      cpSync(path.dirname(modulePath), folder, { recursive: true });
+      const other = require(path.join(folder, path.basename(modulePath)));
+      rmSync(folder, { recursive: true });
+      let closed;
+      const app = other
+        .App()
+        .post('/', (res) => {
+          res.collectBody(10, () => {}).close();
+        })
+        .ws('/*', { message: (ws, message) => ws.send(message), close: () => closed() });
+      let port;
+      app.listen('127.0.0.1', 0, (token) => {
+        port = uWS.us_socket_local_port(token);
+      });
+      const client = await Client.connect(port);
+      client.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n');
+      await client.readToEnd();
+      client.destroy();
+      const websocket = await Client.upgrade(port, '/');
+      websocket.write(wire.text('echo'));
+      report('answer', await websocket.readText());
+      const end = new Promise((resolve) => {
+        closed = resolve;
+      });
+      websocket.destroy();
+      await end;
+      app.close();
+      report('calls', calls);
+    };
+    const { code, stderr, reports } = await Script.run(main);
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+    assert.deepEqual(reports, [
+      ['answer', 'echo'],
+      ['calls', 0],
+    ]);
+  });
+
   it('see nothing of other lists, errors and counts', async () => {
     const main = async ({ App, uWS, RawSocket: Client, report }) => {
       let calls = 0;
@@ -468,8 +516,9 @@ describe('setters and getters that run in the middle of a call', ours, () => {
       uWS.setInteger('i', 1, 'c');
       const keys = [poisoned(() => uWS.getStringKeys('c')), poisoned(() => uWS.getIntegerKeys('c'))];
       const stats = poisoned(() => uWS._stats());
+      const declared = poisoned(() => new uWS.DeclarativeResponse().write('x').end('y'));
       let error, headers, topics;
-      const app = App().ws('/*', {
+      const app = poisoned(() => App().filter(Boolean)).ws('/*', {
         upgrade: (res, req, context) => {
           headers = {};
           poisoned(() => req.forEach((key, value) => Object.defineProperty(headers, key, { value })));
@@ -493,6 +542,7 @@ describe('setters and getters that run in the middle of a call', ours, () => {
       });
       const client = await Client.upgrade(port, '/');
       report('keys', ...keys.flat());
+      report('declared', Buffer.from(declared).toString('hex'));
       report('stats', Object.keys(stats).join());
       report('headers', headers.host, headers.upgrade);
       report('topics', ...topics);
@@ -505,6 +555,7 @@ describe('setters and getters that run in the middle of a call', ours, () => {
     assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
     assert.deepEqual(reports, [
       ['keys', 'k', 'i'],
+      ['declared', '0501007800010079'],
       ['stats', 'connections,websockets,listeners,apps,domains,behaviors,routes'],
       ['headers', 'localhost', 'websocket'],
       ['topics', 'topic'],

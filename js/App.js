@@ -121,13 +121,19 @@ class TemplatedApp {
     requireApp(this);
     refuseArguments('filter', 1, arguments);
     requireFunction(handler);
-    this.#filters = [...this.#filters, new Scope().bindAlone(handler)];
+    // Assigning, as push does, would call setters of Array.prototype.
+    define(this.#filters, this.#filters.length, new Scope().bindAlone(handler));
     if (this.#filters.length === 1) {
       native.setFilter(this.#app, (slot, generation, count) => {
         // Of a connection that has gone there is nothing to ask, and no reason to fail whoever asks.
         const Response = this.#isSecure ? SSLHttpResponse : HttpResponse;
         const res = new Response(slot, count > 0 ? generation : GONE);
-        for (const filter of this.#filters) filter(res, count);
+        // One that a filter adds is called from the next event on.
+        const { length } = this.#filters;
+        for (let i = 0; i < length; i += 1) {
+          const filter = this.#filters[i];
+          filter(res, count);
+        }
       });
     }
     return this;
@@ -232,7 +238,7 @@ function handlersOf(behavior) {
   if (behavior === null || typeof behavior !== 'object') {
     fail(
       'ERR_MILLIWAYS_INVALID_HANDLER',
-      `A WebSocket behavior must be an object, not ${String(behavior)}.`,
+      `A WebSocket behavior must be an object, not ${describe(behavior)}.`,
       TypeError,
     );
   }

@@ -1,5 +1,6 @@
 'use strict';
 
+const { define } = require('./define');
 const { fail, requireArguments } = require('./errors');
 const { failReceiver } = require('./receiver');
 
@@ -68,7 +69,8 @@ class DeclarativeResponse {
   }
 
   #add(opcode, ...operands) {
-    this.#parts = [...this.#parts, Buffer.of(opcode), ...operands];
+    // Assigning, as push does, would call setters of Array.prototype.
+    for (const part of [Buffer.of(opcode), ...operands]) define(this.#parts, this.#parts.length, part);
     return this;
   }
 
