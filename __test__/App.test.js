@@ -351,14 +351,25 @@ describe('listen', () => {
     const numbers = [-1, 65_536, 1.5, NaN, '65536'];
     // Without a host before them they are hosts themselves, or none of the two.
     const others = ['', ' ', '80x', true, 80n, [80], Symbol('port')];
+    const failing = () => {
+      throw new Error('of a method');
+    };
+    const objects = [
+      Object.create(null),
+      { toString: failing },
+      { [Symbol.toPrimitive]: failing },
+      Object.defineProperty({}, Symbol.toStringTag, { get: failing }),
+      Proxy.revocable({}, {}).proxy,
+    ];
+    const description = (value) => (typeof value === 'object' ? 'a value of type object' : String(value));
     for (const args of [
       ...numbers.map((port) => [port]),
-      ...[...numbers, ...others].map((port) => ['127.0.0.1', port]),
+      ...[...numbers, ...others, ...objects].map((port) => ['127.0.0.1', port]),
     ]) {
       assert.equal(listen(t, App(), ...args), false);
       const { name, code, message } = listen.error;
       assert.deepEqual([name, code], ['RangeError', 'ERR_MILLIWAYS_OUT_OF_RANGE']);
-      assert.ok(message.includes(String(args.at(-1))), message);
+      assert.ok(message.includes(description(args.at(-1))), message);
     }
   });
 

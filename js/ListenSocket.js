@@ -1,7 +1,7 @@
 'use strict';
 
 const { noteClosed } = require('./cluster');
-const { fail } = require('./errors');
+const { describe, fail } = require('./errors');
 const native = require('./native');
 
 // What can be done with a token, by names that all copies of the package know: each has a class of its own, and a program
@@ -49,12 +49,6 @@ function refuse(token) {
 function act(token, action) {
   const isOne = typeof token === 'object' && token !== null && typeof token[action] === 'function';
   return isOne ? token[action]() : refuse(token);
-}
-
-/** A value for a message; never throws, whatever the value's own methods do. */
-function describe(value) {
-  if (value === null) return 'null';
-  return ['object', 'function'].includes(typeof value) ? `a value of type ${typeof value}` : String(value);
 }
 
 function listenToken(listener) {

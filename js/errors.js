@@ -16,6 +16,12 @@ function fail(...parameters) {
   throw errorOf(...parameters);
 }
 
+/** A value for a message; never throws, whatever the value's own methods do. */
+function describe(value) {
+  if (value === null) return 'null';
+  return ['object', 'function'].includes(typeof value) ? `a value of type ${typeof value}` : String(value);
+}
+
 /** Throws unless at least `count` arguments were given. */
 function requireArguments(count, given) {
   if (given < count) {
@@ -46,4 +52,4 @@ function requireFunction(callback) {
   }
 }
 
-module.exports = { errorOf, fail, refuseArguments, requireArguments, requireFunction };
+module.exports = { describe, errorOf, fail, refuseArguments, requireArguments, requireFunction };

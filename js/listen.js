@@ -4,7 +4,7 @@ const { getSystemErrorMap } = require('node:util');
 
 const { noteListening } = require('./cluster');
 const { define } = require('./define');
-const { errorOf } = require('./errors');
+const { describe, errorOf } = require('./errors');
 const { listenToken } = require('./ListenSocket');
 const native = require('./native');
 
@@ -51,7 +51,7 @@ function portOf(port) {
 function listenOnPort(callback, { host, port }, listen) {
   const number = portOf(port);
   if (Number.isNaN(number)) {
-    const given = typeof port === 'string' ? `'${port}'` : String(port);
+    const given = typeof port === 'string' ? `'${port}'` : describe(port);
     const message = `port must be a whole number from 0 to ${MAX_PORT}, and is ${given}.`;
     callback(false, errorOf('ERR_MILLIWAYS_OUT_OF_RANGE', message, RangeError));
     return;
