@@ -3,8 +3,9 @@
 // for what docs/COMPATIBILITY.md says of types.
 //
 // Every error that milliways makes has a `code` that stays the same when its text is improved. docs/ERRORS.md explains
-// each. Two can come from any call, and stand with none: a TypeError `ERR_MILLIWAYS_INVALID_THIS` where a method is called on
-// anything but its object, and an Error `ERR_MILLIWAYS_DETACHED_BUFFER` for an ArrayBuffer that is detached.
+// each. Two can come from any call and are therefore not repeated below: a TypeError `ERR_MILLIWAYS_INVALID_THIS` where a
+// method is called on anything but its object, and an Error `ERR_MILLIWAYS_DETACHED_BUFFER` for an ArrayBuffer that is
+// detached.
 
 // Types that are used below, and that a program's own `lib` may not reach to.
 /// <reference lib="es2017.sharedmemory" />
@@ -116,8 +117,8 @@ export interface AppOptions {
 
   /**
    * Path of the certificate, a PEM file, with the chain behind it: those that lead from it to an authority that clients
-   * know, in this order. The authority itself may be left out. Keys and requests beside them are skipped, and so is text
-   * before each; whatever else is in it is an error.
+   * know, in this order. The authority itself may be left out. Keys and requests beside them are skipped, and so are
+   * text before a section and lines behind the last that begin with `#`; whatever else is in it is an error.
    */
   cert_file_name?: RecognizedString;
 
@@ -262,7 +263,7 @@ export interface TemplatedApp {
    *
    * An app may listen several times. While it does, or has connections, it keeps the process running.
    *
-   * @param port From 0 to 65535. Anything else is told to the callback as a RangeError.
+   * @param port From 0 to 65535; without one the system chooses. Anything else is told to the callback as a RangeError.
    * @throws Error `ERR_MILLIWAYS_MISSING_ARGUMENT` without at least a port and a callback.
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when the callback is no function.
    */

@@ -82,7 +82,7 @@ app
     else res.writeStatus('404 Not Found').end();
   })
   .get('/', (res, req) => {
-    // Undefined without one, whatever the type says.
+    // getQuery() is undefined without a query, whatever its type says.
     const query = req.getQuery() === undefined ? '' : `?${req.getQuery()}`;
     res.writeStatus('302 Found').writeHeader('Location', `/lobby${query}`).end();
   })
