@@ -5,6 +5,7 @@
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
 const { RawSocket } = require('./support/RawSocket.js');
+const { Script } = require('./support/Script.js');
 const { request, fetch } = require('./support/http.js');
 const { serve } = require('./support/server.js');
 const { ours } = require('./support/uws.js');
@@ -156,6 +157,46 @@ describe('setYield', () => {
       await until(() => seen.length === 2);
       assert.deepEqual(seen.splice(0), ['data 3 true', expected]);
     }
+  });
+
+  it('to an answer that cannot be given any more ends the response, whatever was attached', ours, async () => {
+    const { code, stderr, reports } = await Script.run(
+      async ({ App, uWS: { DeclarativeResponse, us_socket_local_port: localPort }, RawSocket: Client, report }) => {
+        process.on('uncaughtException', (error) => report('uncaught', error.code));
+        const yielding = (write) => (res, req) => {
+          res.onAborted(() => report('aborted'));
+          write(res);
+          req.setYield(true);
+        };
+        const app = App();
+        app.get(
+          '/longer/:x',
+          yielding(() => {}),
+        );
+        app.get(
+          '/written/:x',
+          yielding((res) => res.writeHeader('Content-Length', '100').write('x')),
+        );
+        app.get('/longer/*', new DeclarativeResponse().writeHeader('Content-Length', '99').end('hello'));
+        app.listen(0, async (token) => {
+          for (const target of ['/longer/1', '/written/1']) {
+            const client = await Client.connect(localPort(token));
+            client.write(`GET ${target} HTTP/1.1\r\nHost: h\r\n\r\n`);
+            report(String(await client.readToEnd()).split('\r\n')[0]);
+          }
+          app.close();
+        });
+      },
+    );
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+    assert.deepEqual(
+      reports.map((report) => report.join(' ')),
+      ['HTTP/1.1 500 Internal Server Error', 'HTTP/1.1 200 OK'].flatMap((status) => [
+        'aborted',
+        'uncaught ERR_MILLIWAYS_NO_RESPONSE',
+        status,
+      ]),
+    );
   });
 
   it('can be taken back, and counts for nothing where there is an answer', async (t) => {

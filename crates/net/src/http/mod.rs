@@ -157,10 +157,7 @@ impl Reactor {
                 let hears = state.is_heard(id);
                 state.respond_not_found(slot);
                 drop(state);
-                if hears {
-                    handler.answered(self, id);
-                }
-                return;
+                return self.conclude(id, hears, request, handler);
             };
             if skip == 0 && expects_continue {
                 state.write(slot, |output| output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
@@ -172,9 +169,7 @@ impl Reactor {
                 Route::Declared(response) => {
                     let hears = self.state().is_heard(id);
                     self.declare(id, &response, &passed);
-                    if hears && self.state().response(id).is_err() {
-                        handler.answered(self, id);
-                    }
+                    self.conclude(id, hears, request, handler);
                 }
                 Route::WebSocket(behavior) => self.handle_upgrade(behavior, id, &passed, handler),
             }
@@ -186,6 +181,17 @@ impl Reactor {
             handler.unanswered(self, request);
         }
         self.deliver_owed(id, handler);
+    }
+
+    /// Tells a handler that has yielded, and that `hears` of the end, of an answer which is no handler's. It could not be given if
+    /// what was written before does not allow it; then nobody else will give one, whatever was said of later.
+    fn conclude(&self, id: ConnectionId, hears: bool, request: &Request<'_>, handler: &impl Handler) {
+        if self.state().response(id).is_ok() {
+            self.abandon_response(id, handler);
+            handler.unanswered(self, request);
+        } else if hears {
+            handler.answered(self, id);
+        }
     }
 
     /// Answers with an error, unless something of an answer is on its way already, and closes.
