@@ -290,7 +290,7 @@ fn is_base64_line(line: &str) -> bool {
     let has = |kind: fn(&char) -> bool| body.chars().any(|it| kind(&it));
     body.len() >= STRAY
         && line.len() - body.len() <= 2
-        && body.chars().all(is_base64)
+        && body.chars().all(|it| it != '=' && is_base64(it))
         && has(char::is_ascii_uppercase)
         && has(char::is_ascii_lowercase)
         && has(char::is_ascii_digit)
@@ -352,6 +352,7 @@ mod tests {
             "-----BEGIN CERTIFICATE-----\r\nAQIDBA==\r\n-----END CERTIFICATE----------BEGIN PRIVATE KEY-----\r\nBQY=\r\n-----END PRIVATE KEY-----",
             "-----BEGIN CERTIFICATE-----AQIDBA==-----END CERTIFICATE----------BEGIN PRIVATE KEY-----BQY=-----END PRIVATE KEY-----",
             "-----BEGIN CERTIFICATE----- AQID BA== -----END CERTIFICATE----- -----BEGIN PRIVATE KEY----- BQY -----END PRIVATE KEY-----",
+            "serial=39F50F2C6F0A4E1B9C7D5A3B8E2F4C6D1A9B7E5C\n-----BEGIN CERTIFICATE-----\nAQIDBA==\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\nBQY=\n-----END PRIVATE KEY-----",
             "text: 1\n-----BEGIN CERTIFICATE-----\nAQIDBA==\n-----END CERTIFICATE-----\nmore\n-----BEGIN PRIVATE KEY-----\nBQY=\n-----END PRIVATE KEY-----\n# end",
         ] {
             assert_eq!(read(text), Ok(expected.clone()), "{text}");
