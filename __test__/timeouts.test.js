@@ -7,6 +7,7 @@ const { after, describe, it } = require('node:test');
 const { setTimeout: delay } = require('node:timers/promises');
 const { EventLog } = require('./support/EventLog.js');
 const { RawSocket } = require('./support/RawSocket.js');
+const { Script } = require('./support/Script.js');
 const frames = require('./support/frames.js');
 const { request } = require('./support/http.js');
 const { serve } = require('./support/server.js');
@@ -159,6 +160,29 @@ describe('without traffic', { concurrency: true }, () => {
       client.write(request('/'));
       assert.equal((await client.readResponse()).body, 'at last');
       client.destroy();
+    });
+
+    it('has its time also behind a response that comes after a long silence', ours, async () => {
+      // In a process of its own: nothing else is to tell the server what time it is.
+      const { code, stderr, reports } = await Script.run(
+        ({ App, uWS: { us_socket_local_port: localPort }, RawSocket: Client, report }) => {
+          App({ idleTimeout: 2 })
+            .any('/:milliseconds', (res, req) => {
+              res.onAborted(() => {});
+              setTimeout(() => res.cork(() => res.end('answered')), Number(req.getParameter(0)));
+            })
+            .listen(0, async (token) => {
+              const client = await Client.connect(localPort(token));
+              for (const milliseconds of [2700, 0]) {
+                client.write(`GET /${milliseconds} HTTP/1.1\r\nHost: h\r\n\r\n`);
+                report((await client.readResponse()).body);
+                await new Promise((resolve) => setTimeout(resolve, 500));
+              }
+              process.exit();
+            });
+        },
+      );
+      assert.deepEqual({ code, stderr, reports }, { code: 0, stderr: '', reports: [['answered'], ['answered']] });
     });
 
     it('that never sends the whole of a body is closed, though it was answered', ours, async (t) => {

@@ -103,6 +103,11 @@ impl Watcher for Environment {
         self.update_timer();
     }
 
+    fn on_check(&self) {
+        // The functions that the loop calls next may use connections, and note when they did.
+        self.reactor.tell_time(Instant::now());
+    }
+
     fn on_timeout(&self) {
         self.armed.set(None);
         self.run(|| self.check(self.reactor.expire(Instant::now(), self)));

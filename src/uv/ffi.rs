@@ -15,6 +15,7 @@ pub(super) struct uv_handle_t {
 }
 
 // uv_handle_type
+pub(super) const UV_CHECK: c_int = 2;
 pub(super) const UV_POLL: c_int = 8;
 pub(super) const UV_PREPARE: c_int = 9;
 pub(super) const UV_TIMER: c_int = 13;
@@ -42,6 +43,9 @@ unsafe extern "C" {
 
     pub(super) fn uv_prepare_init(uv_loop: *mut uv_loop_t, handle: *mut uv_handle_t) -> c_int;
     pub(super) fn uv_prepare_start(handle: *mut uv_handle_t, callback: Option<Callback>) -> c_int;
+
+    pub(super) fn uv_check_init(uv_loop: *mut uv_loop_t, handle: *mut uv_handle_t) -> c_int;
+    pub(super) fn uv_check_start(handle: *mut uv_handle_t, callback: Option<Callback>) -> c_int;
 
     pub(super) fn uv_timer_init(uv_loop: *mut uv_loop_t, handle: *mut uv_handle_t) -> c_int;
     pub(super) fn uv_timer_start(

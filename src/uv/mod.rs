@@ -35,16 +35,19 @@ pub(crate) trait Watcher {
     fn on_readable(&self);
     /// The loop is about to wait.
     fn on_prepare(&self);
+    /// The loop has waited, and what comes next may take note of the time.
+    fn on_check(&self);
     /// The time that was set has come.
     fn on_timeout(&self);
 }
 
-/// A descriptor, a timer and a prepare handle of one loop, all telling one watcher.
+/// A descriptor, a timer, a prepare and a check handle of one loop, all telling one watcher.
 ///
 /// None but the descriptor's can keep the loop alive, and it only while [`Handles::keep_alive`] says so.
 pub(crate) struct Handles {
     poll: Handle,
     prepare: Handle,
+    check: Handle,
     timer: Handle,
     is_referenced: Cell<bool>,
 }
@@ -71,22 +74,26 @@ impl Handles {
             unsafe { poll.free(ffi::UV_POLL) };
             return Err(error);
         }
-        let (prepare, timer) = (Handle::allocate(ffi::UV_PREPARE), Handle::allocate(ffi::UV_TIMER));
-        // SAFETY: as above. Neither this nor the next can fail (they always return 0).
+        let [prepare, check, timer] = [ffi::UV_PREPARE, ffi::UV_CHECK, ffi::UV_TIMER].map(Handle::allocate);
+        // SAFETY: as above. Neither this nor the next two can fail (they always return 0).
         unsafe { ffi::uv_prepare_init(uv_loop.as_ptr(), prepare.as_ptr()) };
         // SAFETY: as above.
+        unsafe { ffi::uv_check_init(uv_loop.as_ptr(), check.as_ptr()) };
+        // SAFETY: as above.
         unsafe { ffi::uv_timer_init(uv_loop.as_ptr(), timer.as_ptr()) };
-        for handle in [&poll, &prepare, &timer] {
+        for handle in [&poll, &prepare, &check, &timer] {
             handle.set_data(data);
             handle.unreference();
         }
-        Ok(Self { poll, prepare, timer, is_referenced: Cell::new(false) })
+        Ok(Self { poll, prepare, check, timer, is_referenced: Cell::new(false) })
     }
 
     /// Has the watcher be called from now on. Also when this fails the handles are to be closed.
     pub(crate) fn start<W: Watcher>(&self) -> Result<(), UvError> {
         // SAFETY: the handle has been initialized, and its data is a `W`.
         unsafe { ffi::uv_prepare_start(self.prepare.as_ptr(), Some(prepare_callback::<W>)) };
+        // SAFETY: as above.
+        unsafe { ffi::uv_check_start(self.check.as_ptr(), Some(check_callback::<W>)) };
         // SAFETY: as above.
         check(unsafe { ffi::uv_poll_start(self.poll.as_ptr(), ffi::UV_READABLE, Some(poll_callback::<W>)) })
     }
@@ -119,8 +126,8 @@ impl Handles {
     pub(crate) fn close(self, then: Box<dyn FnOnce()>) {
         // SAFETY: the handle has been initialized. Before its descriptor is closed, a poll handle must be stopped.
         unsafe { ffi::uv_poll_stop(self.poll.as_ptr()) };
-        let closing = Rc::new(Closing { left: Cell::new(3), then: Cell::new(Some(then)) });
-        for handle in [self.poll, self.prepare, self.timer] {
+        let closing = Rc::new(Closing { left: Cell::new(4), then: Cell::new(Some(then)) });
+        for handle in [self.poll, self.prepare, self.check, self.timer] {
             let data = NonNull::new(Rc::into_raw(Rc::clone(&closing)).cast_mut()).expect("an Rc is not null");
             handle.set_data(data.cast());
             // SAFETY: the handle has been initialized and is not closing; its memory stays until the callback frees it.
@@ -211,6 +218,11 @@ unsafe extern "C" fn poll_callback<W: Watcher>(handle: *mut ffi::uv_handle_t, _s
 unsafe extern "C" fn prepare_callback<W: Watcher>(handle: *mut ffi::uv_handle_t) {
     // SAFETY: as in `poll_callback`.
     unsafe { watcher::<W>(handle) }.on_prepare();
+}
+
+unsafe extern "C" fn check_callback<W: Watcher>(handle: *mut ffi::uv_handle_t) {
+    // SAFETY: as in `poll_callback`.
+    unsafe { watcher::<W>(handle) }.on_check();
 }
 
 unsafe extern "C" fn timer_callback<W: Watcher>(handle: *mut ffi::uv_handle_t) {

@@ -375,7 +375,8 @@ impl Reactor {
         }
     }
 
-    fn tell_time(&self, now: Instant) {
+    /// Tells the time that is noted of what is done with connections from now on, as all functions that take a time do.
+    pub fn tell_time(&self, now: Instant) {
         let ticks = now.saturating_duration_since(self.epoch).as_secs();
         let mut state = self.state();
         state.now = Tick::try_from(ticks).unwrap_or(Tick::MAX / 2);
