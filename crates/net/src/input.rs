@@ -58,22 +58,38 @@ impl Reactor {
         if before > 0 {
             state.flush_writable(slot);
         }
+        let is_stalled = before == 0;
+        let has_taken = state.table.at(slot).is_some_and(|connection| connection.backpressure() < before);
+        drop(state);
+        if is_stalled || has_taken {
+            self.handle_taken(slot, handler);
+        }
+    }
+
+    /// HTTP: goes on where that waited for the client to take what was written, of which it has just taken some.
+    pub(crate) fn handle_taken(&self, slot: u32, handler: &impl Handler) {
+        let mut state = self.state();
         let (id, now) = (state.table.id(slot), state.active_now());
         let Some(connection) = state.table.at(slot) else { return };
         if connection.flags.has(Flags::BROKEN) {
             return;
         }
-        let after = connection.backpressure();
-        if after < before {
-            connection.note_progress(now);
+        connection.note_progress(now);
+        if connection.backpressure() > 0 {
+            return;
         }
-        if after == 0 && connection.phase == Phase::Response {
+        if connection.phase == Phase::Response {
             drop(state);
             return self.tell_writable(id, handler);
         }
-        if after == 0 && connection.flags.has(Flags::UNREAD) {
+        if connection.phase == Phase::Request {
+            // Its time for the next request begins.
+            connection.last_active = now;
+        }
+        if connection.flags.has(Flags::UNREAD) {
             state.resumed.push(slot);
         }
+        state.arm(slot);
     }
 
     /// WebSocket: writes as much of what waits as the socket takes, and tells whether it took some. `is_heard`: then the peer
@@ -172,8 +188,11 @@ impl Reactor {
                 // A FIN says that the peer sends nothing more, not that it has gone (RFC 9293 section 3.6). Its request is
                 // answered, unless it turns out that nobody is there.
                 (Phase::Response, Peer::Finished) if !connection.flags.has(Flags::HALF_CLOSED) => {
-                    // What has come with the FIN, or waits before it, is a request of somebody who only finishes.
-                    let is_leaving = !has_read && (!connection.has_body() || connection.is_unclaimed());
+                    // What has come with the FIN, or waits before it, is a request of somebody who only finishes. Of TLS a
+                    // close_notify waits, in a record of up to 31 bytes.
+                    let most = if connection.flags.has(Flags::TLS) { 31 } else { 0 };
+                    let waits = || retry(|| connection.stream.peek(&mut [0; 32])).is_ok_and(|length| length > most);
+                    let is_leaving = !has_read && (!connection.has_body() || connection.is_unclaimed()) && !waits();
                     connection.flags.add(Flags::HALF_CLOSED);
                     connection.last_active = now;
                     let id = state.table.id(slot);
@@ -182,8 +201,19 @@ impl Reactor {
                     }
                     state.arm(slot);
                 }
+                // Noted for the request that waits behind a response which the client has yet to take.
+                (Phase::Request, Peer::Finished) => connection.flags.add(Flags::HALF_CLOSED),
                 _ => {}
             }
+            return Received::Nothing;
+        }
+        if connection.phase == Phase::Request
+            && peer != Peer::Failed
+            && connection.flags.has(Flags::UNREAD)
+            && connection.side.as_ref().is_some_and(|side| !side.input.is_empty())
+        {
+            // Requests that were put off come before whatever the socket has, its end included.
+            state.resumed.push(slot);
             return Received::Nothing;
         }
         connection.flags.take(Flags::UNREAD);

@@ -45,6 +45,8 @@ enum Due {
     Ping,
     /// A WebSocket is asked whether its peer has taken some of what waits.
     Room,
+    /// The client of a response has just taken some of what waited.
+    Taken,
     /// A WebSocket has been silent for too long.
     Idle,
     /// A WebSocket has been open for too long.
@@ -76,6 +78,7 @@ impl Reactor {
             Due::Abandon => self.state().abandon_body(slot),
             Due::Offer => self.offer_again(slot, handler),
             Due::Room => _ = self.offer_waiting(slot, false, handler),
+            Due::Taken => self.handle_taken(slot, handler),
             // A peer that has taken less than what the kernel tells of is heard from as well.
             Due::Ping | Due::Idle if self.offer_waiting(slot, true, handler) => {}
             Due::Ping => self.state().write_ping(slot),
@@ -188,11 +191,15 @@ impl State {
         let Some(connection) = self.table.at(slot) else { return Due::Nothing };
         let settings = self.behaviors.settings_of(connection);
         if deadline(connection, &self.apps, settings).is_none_or(|deadline| deadline > now) {
-            if connection.backpressure() > 0 {
+            let before = connection.backpressure();
+            if before > 0 {
                 if settings.is_some() {
                     return Due::Room;
                 }
                 self.flush_writable(slot);
+                if self.table.at(slot).is_some_and(|connection| connection.backpressure() < before) {
+                    return Due::Taken;
+                }
             }
             return Due::Nothing;
         }
@@ -217,7 +224,7 @@ impl State {
             self.flush_writable(slot);
             let Some(connection) = self.table.at(slot) else { return Due::Nothing };
             return if connection.backpressure() < before {
-                Due::Nothing
+                Due::Taken
             } else if connection.flags.has(Flags::STALLED) && connection.flags.has(Flags::WANTS_WRITABLE) {
                 Due::Offer
             } else {

@@ -144,8 +144,10 @@ impl Reactor {
         let now = state.active_now();
         let connection = state.response(id)?;
         let progress = connection.progress().copied();
-        connection.note_progress(now);
         if !connection.flags.has(Flags::BODILESS | Flags::HEAD) {
+            if !chunk.is_empty() {
+                connection.note_progress(now);
+            }
             if let Some(Progress { offset, total: Some(announced), .. }) = progress {
                 let given = offset + chunk.len() as u64;
                 if given > announced {
@@ -182,6 +184,7 @@ impl Reactor {
         let now = state.active_now();
         let connection = state.response(id)?;
         if taken > 0 {
+            connection.flags.take(Flags::LEAVING);
             connection.last_active = now;
         }
         if !is_taken {
@@ -322,6 +325,8 @@ impl State {
         }
         let total = self.agree_on_length(id, None)?;
         self.end_head(id.slot, total.map_or(Framing::Chunks, Framing::Length), false, &[]);
+        let now = self.active_now();
+        self.response(id)?.note_progress(now);
         self.begin_progress(id.slot, Progress { offset: 0, total, way: Way::Write });
         Ok(())
     }

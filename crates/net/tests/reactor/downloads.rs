@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use milliways_net::{ConnectionId, ResponseError, Stale, TryEnd};
+use milliways_net::{AppSettings, ConnectionId, ResponseError, Stale, TryEnd};
 
 use crate::support::{Event, GET, Server, ok};
 
@@ -248,4 +248,51 @@ fn a_large_body_goes_out_from_where_it_lies_and_its_connection_goes_on() {
     let client = server.connect();
     client.send([GET, GET, GET].concat());
     client.expect_response(&[&*expected, &*expected, &*expected].concat());
+}
+
+#[test]
+fn what_waits_for_a_client_goes_on_also_when_a_tick_has_sent_it() {
+    const LENGTH: usize = 4 << 20;
+    for idle_timeout in [0, 10] {
+        let left = Rc::new(Cell::new(LENGTH));
+        let settings = AppSettings { idle_timeout, ..AppSettings::default() };
+        let server = {
+            let left = Rc::clone(&left);
+            let go_on = move |server: &Server, id| {
+                while left.get() > 0 {
+                    left.set(left.get() - 4096);
+                    if !server.reactor.write_chunk(id, &[b'x'; 4096]).expect("a request") {
+                        return;
+                    }
+                }
+                server.reactor.respond(id, b"", false).expect("a request");
+            };
+            Server::with(settings, move |server, event| match event {
+                Event::Request { id, line } if line == "GET /" => {
+                    server.reactor.await_response(*id).expect("a request");
+                    server.reactor.want_writable(*id).expect("a request");
+                    go_on(server, *id);
+                }
+                Event::Request { id, .. } => server.respond(*id, "next"),
+                Event::Writable { id, .. } => go_on(server, *id),
+                _ => {}
+            })
+        };
+        server.route("/*");
+        let client = server.connect_with_small_buffer();
+        client.send([GET, "GET /next HTTP/1.1\r\nHost: h\r\n\r\n"].concat());
+        server.settle();
+        client.expect_response(CHUNKED_HEAD);
+        let mut read = 0;
+        while read < LENGTH / 4096 {
+            // Too little for the kernel to say that the socket is writable.
+            for _ in 0..16 {
+                client.expect(&["1000\r\n", &"x".repeat(4096), "\r\n"].concat());
+                read += 1;
+            }
+            server.pass(Duration::from_secs(1));
+        }
+        client.expect("0\r\n\r\n");
+        client.expect_response(&ok("next"));
+    }
 }

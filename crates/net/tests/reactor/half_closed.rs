@@ -91,6 +91,100 @@ fn a_client_that_is_written_nothing_is_taken_for_gone() {
     }
 }
 
+#[test]
+fn all_that_is_written_to_a_client_that_finishes_while_it_waits_shows_that_it_is_there() {
+    for (head, goes_on) in [
+        (
+            "Content-Length: 3\r\n\r\n",
+            (|server, id| {
+                assert!(server.reactor.try_end(id, b"x", 3, false).expect("a response").is_taken);
+            }) as fn(&Server, ConnectionId),
+        ),
+        ("Transfer-Encoding: chunked\r\n\r\n", |server, id| server.reactor.begin_chunks(id).expect("a response")),
+    ] {
+        let server = waiting_server();
+        let clients = leaving(&server, 1);
+        let (client, id) = &clients[0];
+        goes_on(&server, *id);
+        server.pump();
+        client.read_until(head);
+        server.pass_seconds(PATIENCE - 2);
+        server.expect_nothing();
+    }
+    // Nothing of these goes out.
+    for request in [get("/wait").replace("GET", "HEAD"), get("/wait")] {
+        let server = waiting_server();
+        let client = server.connect();
+        client.send(&request);
+        server.expect(&[&format!("request {} /wait", &request[..4].trim_end())]);
+        let id = server.last_id();
+        server.reactor.write_chunk(id, b"x").expect("a response");
+        server.pass_seconds(1);
+        client.finish();
+        for _ in 0..3 {
+            server.settle();
+            let _ = server.reactor.write_chunk(id, if request.starts_with("HEAD") { b"x" } else { b"" });
+            server.pump();
+            server.pass(BRIEFLY / 2);
+        }
+        server.expect(&["aborted"]);
+    }
+}
+
+#[test]
+fn what_waits_before_a_fin_has_come_with_it() {
+    let server = waiting_server();
+    // A request that the kernel still has.
+    let client = server.connect();
+    client.send(get("/wait"));
+    server.expect(&["request GET /wait"]);
+    let id = server.last_id();
+    server.pass_seconds(1);
+    client.send(get("/next"));
+    client.finish();
+    server.settle();
+    server.pass_seconds(PATIENCE - 2);
+    server.respond(id, "waited");
+    server.pump();
+    client.expect_response(&[ok("waited"), ok("/next")].concat());
+    client.expect_end();
+    server.expect(&["request GET /next"]);
+    server.expect_empty();
+}
+
+#[test]
+fn a_request_behind_a_long_response_is_answered_though_a_fin_is_behind_it() {
+    let body = "x".repeat(LENGTH);
+    for path in ["/next", "/wait"] {
+        let server = {
+            let body = body.clone();
+            Server::http(move |server, event| {
+                if let Event::Request { id, line } = event {
+                    match line.as_str() {
+                        "GET /" => server.respond(*id, &body),
+                        "GET /next" => server.respond(*id, "next"),
+                        _ => server.reactor.await_response(*id).expect("a request"),
+                    }
+                }
+            })
+        };
+        let client = server.connect_with_small_buffer();
+        client.send([GET, &get(path)].concat());
+        client.finish();
+        server.settle();
+        client.expect_response(&ok(&body));
+        server.expect(&["request GET /", &format!("request GET {path}")]);
+        if path == "/wait" {
+            server.pass_seconds(PATIENCE - 2);
+            server.respond(server.last_id(), "next");
+            server.pump();
+        }
+        client.expect_response(&ok("next"));
+        client.expect_end();
+        server.expect_empty();
+    }
+}
+
 /// Clients whose requests wait, and whose FINs have come after these.
 fn leaving(server: &Server, count: usize) -> Vec<(Client<'_>, ConnectionId)> {
     let clients: Vec<_> = (0..count)
