@@ -1063,7 +1063,7 @@ export interface HttpResponse {
    * connection closes. It may as well have gone. So it is taken for gone when what is written to it is answered by a reset, or
    * when nothing is written to it for 5 seconds, or for 500 ms if it finished while it waited, and not with its request or body:
    * that is what a client that leaves looks like. A client that vanishes without a word is noticed after some 30 seconds, or after
-   * {@link AppOptions.idleTimeout} if that is more.
+   * {@link AppOptions.idleTimeout} if that is more, and so is one that takes nothing of what was written to it for as long.
    *
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` when it is no function.
    */

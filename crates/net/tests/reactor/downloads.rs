@@ -287,7 +287,7 @@ fn what_waits_for_a_client_goes_on_also_when_a_tick_has_sent_it() {
         while read < LENGTH / 4096 {
             // Too little for the kernel to say that the socket is writable.
             for _ in 0..16 {
-                client.expect(&["1000\r\n", &"x".repeat(4096), "\r\n"].concat());
+                client.expect(["1000\r\n", &"x".repeat(4096), "\r\n"].concat());
                 read += 1;
             }
             server.pass(Duration::from_secs(1));
