@@ -189,7 +189,7 @@ for (const kind of Object.keys(KINDS)) {
     it('shows no handler what one of another connection has entered, when the module is evaluated anew', async () => {
       await assertReports(
         kind,
-        async ({ uWS, modulePath, RawSocket: Client, frames, report }) => {
+        async ({ uWS, modulePath, RawSocket: Client, frames, report, overTLS, serverOptions }) => {
           const { AsyncLocalStorage } = require('node:async_hooks');
           const dist = require('node:path').dirname(modulePath);
           // As jest does it: the addon stays.
@@ -204,7 +204,11 @@ for (const kind of Object.keys(KINDS)) {
               storage.enterWith('entered');
               ws?.send('seen');
             };
-            const app = module.App().ws('/*', { open: () => enter(), message: enter, ping: enter });
+            const app = (overTLS ? module.SSLApp(serverOptions) : module.App()).ws('/*', {
+              open: () => enter(),
+              message: enter,
+              ping: enter,
+            });
             let port;
             app.listen('127.0.0.1', 0, (token) => {
               port = uWS.us_socket_local_port(token);
@@ -229,7 +233,7 @@ for (const kind of Object.keys(KINDS)) {
     it('shows no handler what others have entered, however often the module is evaluated anew', async () => {
       await assertReports(
         kind,
-        async ({ uWS, modulePath, RawSocket: Client, frames, report }) => {
+        async ({ uWS, modulePath, RawSocket: Client, frames, report, overTLS, serverOptions }) => {
           const { AsyncLocalStorage } = require('node:async_hooks');
           const dist = require('node:path').dirname(modulePath);
           const evaluate = () => {
@@ -255,7 +259,10 @@ for (const kind of Object.keys(KINDS)) {
               seen.add(String(storage.getStore()));
               ws?.send('seen');
             };
-            const app = module.App().ws('/*', { open: () => enter(), message: enter });
+            const app = (overTLS ? module.SSLApp(serverOptions) : module.App()).ws('/*', {
+              open: () => enter(),
+              message: enter,
+            });
             let port;
             app.listen('127.0.0.1', 0, (token) => {
               port = uWS.us_socket_local_port(token);

@@ -448,7 +448,7 @@ describe('setters and getters that run in the middle of a call', ours, () => {
   });
 
   it('have no part in what becomes of a response, or in what the module keeps', async () => {
-    const main = async ({ uWS, modulePath, RawSocket: Client, frames: wire, report }) => {
+    const main = async ({ uWS, modulePath, RawSocket: Client, frames: wire, report, overTLS, serverOptions }) => {
       let calls = 0;
       const note = () => void (calls += 1);
       for (const [name, value] of Object.entries({ connections: 'none', firstStores: 'none', aborted: note })) {
@@ -462,8 +462,7 @@ describe('setters and getters that run in the middle of a call', ours, () => {
       const other = require(path.join(folder, path.basename(modulePath)));
       rmSync(folder, { recursive: true });
       let closed;
-      const app = other
-        .App()
+      const app = (overTLS ? other.SSLApp(serverOptions) : other.App())
         .post('/', (res) => {
           res.collectBody(10, () => {}).close();
         })
