@@ -60,6 +60,7 @@ export function addSockets(server) {
       return [socket.closed, socket.buffered];
     },
     streamToNobody: async (socket, count, size) => {
+      note('stream begins');
       await socket.stream(Readable.from(fill(count, size))).catch((error) => note('stream ended', error.code));
     },
     writable: async (socket, count, size) => {
