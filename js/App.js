@@ -21,33 +21,34 @@ const { SocketContext } = require('./SocketContext');
 const { warnDhParams, warnDomain } = require('./warnings');
 const { SSLWebSocket, WebSocket } = require('./WebSocket');
 
-/** Methods of an app by the numbers that the addon gives them; `any` is the one behind them. */
+/** The routing methods of an app. The addon knows each by its index; `any` comes last. */
 const METHODS = ['get', 'post', 'options', 'del', 'patch', 'put', 'head', 'connect', 'trace', 'any'];
 
 const LIBUS_LISTEN_EXCLUSIVE_PORT = 1;
 
-/** The generation of no connection: it comes from nowhere. */
+/** A generation that no connection has. */
 const GONE = 0xffffffff;
 
-/** Tells the addon that an app can be named no more: what it has is removed when nothing listens and nobody is connected. */
+/**
+ * Tells the addon when an app has become unreachable: the addon drops it once nothing listens and nobody is connected.
+ */
 const apps = new FinalizationRegistry((app) => native.releaseApp(app));
 
-/** And that there is none of the contexts any more by which requests could become WebSockets of a behavior. */
+/** Tells the addon when no context is left by which a request could still be upgraded to a WebSocket of a behavior. */
 const contexts = new FinalizationRegistry((behavior) => native.releaseContexts(behavior));
 
-/** Throws for a method that is called on anything else. */
+/** Throws unless the receiver of a method is an app. */
 let requireApp;
 
 class TemplatedApp {
   #app;
-  /** Has what the addon puts there: the handlers, while it does not hold them itself. */
+  /** The addon stores handlers on this object while it does not hold them itself. */
   #holder = {};
-  /** Whose routes the next ones are: those of a server name, or of all others. */
+  /** The domain whose routes are registered next: that of a server name, or 0 for all others. */
   #domain = 0;
-  /** Whether it speaks TLS. */
   #isSecure;
   #filters = [];
-  /** Whether microtasks and nextTicks run before the next message is told. */
+  /** Whether microtasks and nextTicks run before the next message is delivered. */
   #drains;
 
   constructor(options, isSecure = false) {
@@ -121,14 +122,14 @@ class TemplatedApp {
     requireApp(this);
     refuseArguments('filter', 1, arguments);
     requireFunction(handler);
-    // Assigning, as push does, would call setters of Array.prototype.
+    // push() assigns, which would call setters on Array.prototype.
     define(this.#filters, this.#filters.length, new Scope().bindAlone(handler));
     if (this.#filters.length === 1) {
       native.setFilter(this.#app, (slot, generation, count) => {
-        // Of a connection that has gone there is nothing to ask, and no reason to fail whoever asks.
+        // A connection that has gone has no state to query. Its filter call must not fail for querying it.
         const Response = this.#isSecure ? SSLHttpResponse : HttpResponse;
         const res = new Response(slot, count > 0 ? generation : GONE);
-        // One that a filter adds is called from the next event on.
+        // A filter that another filter adds is called from the next event on.
         const { length } = this.#filters;
         for (let i = 0; i < length; i += 1) {
           const filter = this.#filters[i];
@@ -221,7 +222,10 @@ class SSLTemplatedApp extends TemplatedApp {
 
 makeNativeLike(SSLTemplatedApp, 'uWS.SSLApp');
 
-/** Has the addon read certificates and keys; what is wrong with them is told as uWebSockets.js tells it. */
+/**
+ * Calls a function that makes the addon read certificates and keys, and rethrows its errors with the text of
+ * uWebSockets.js.
+ */
 function secure(options, call) {
   if (options?.dh_params_file_name !== undefined) warnDhParams();
   try {
@@ -252,17 +256,17 @@ function handlersOf(behavior) {
   return handlers;
 }
 
-/** A function, `null` to remove a route, or what a `DeclarativeResponse` ended with. */
+/** Accepts a function, `null` to remove a route, or the ArrayBuffer that `DeclarativeResponse.end` returns. */
 function toRoute(handler, Response) {
   if (handler === null) return undefined;
-  // Of any realm.
+  // An ArrayBuffer of another realm is accepted too.
   if (isArrayBuffer(handler)) return handler;
   requireFunction(handler);
   return tellRequest(handler, Response);
 }
 
-// What the addon calls for an event: it knows a connection by its slot. User's handlers run in the scope in which they
-// were registered.
+// The functions below make what the addon calls for events. The addon identifies a connection by its slot. The user's
+// handlers run in the scope in which they were registered.
 
 function tellRequest(handler, Response) {
   const run = new Scope().bindAlone(handler);
@@ -273,7 +277,7 @@ function tellRequest(handler, Response) {
 
 function tellUpgrade(scope, handler, Response, app) {
   const run = scope.bindAlone(handler);
-  // What all contexts of the behavior share. They keep the app, too, whose WebSockets they make.
+  // Shared by all contexts of the behavior. It also keeps the app alive whose WebSockets they open.
   let token;
   return (slot, generation, serial, behavior) => {
     if (token === undefined) {
@@ -286,12 +290,12 @@ function tellUpgrade(scope, handler, Response, app) {
 }
 
 function tellOpen(scope, handler, Socket) {
-  // The form of 2019, when there was no upgrade handler: the request is valid in `open`.
+  // The API of 2019: without an upgrade handler, `open` is called with the request, which is valid in it.
   const wantsRequest = handler !== undefined && handler.length >= 2;
   const run = handler && scope.bindAlone(handler);
-  // By `upgrade` it is told inside of another handler.
+  // `res.upgrade` opens the WebSocket inside another handler.
   const runInside = handler && scope.bind(handler);
-  // Without a serial it was `upgrade` that opened it, with data of the user's.
+  // A `serial` of null means that `res.upgrade` opened the WebSocket, with the user's data.
   return (slot, generation, serial, properties) => {
     const ws = new Socket(slot, generation);
     connections[slot] = ws;
@@ -303,8 +307,8 @@ function tellOpen(scope, handler, Socket) {
 }
 
 /**
- * Makes the user's data properties of a WebSocket's own. They may be what a peer sent: none is assigned by way of a
- * setter, such as that of `__proto__`, which is left out.
+ * Copies the user's properties to a WebSocket. A peer may have sent them, so none is assigned through a setter such as
+ * that of `__proto__`, which is left out.
  */
 function addProperties(ws, properties) {
   for (const [key, value] of properties) {

@@ -4,7 +4,7 @@ const { define } = require('./define');
 const { fail, requireArguments } = require('./errors');
 const { failReceiver } = require('./receiver');
 
-// The steps of a response in binary form: an opcode of a byte, and operands with their length before them.
+// Opcodes of the binary form of a response. Each is one byte; its operands follow, each prefixed with its length.
 const END = 0;
 const HEADER = 1;
 const BODY = 2;
@@ -14,10 +14,10 @@ const WRITE = 5;
 const PARAMETER_VALUE = 6;
 const STATUS = 7;
 
-/** Throws for a method that is called on anything else. */
+/** Throws unless the receiver of a method is a DeclarativeResponse. */
 let requireDeclaration;
 
-/** Builds a response that is the same for every request but for what it quotes of it. */
+/** Builds a response that is the same for every request, except for the values it copies from the request. */
 class DeclarativeResponse {
   #parts = [];
 
@@ -69,7 +69,7 @@ class DeclarativeResponse {
   }
 
   #add(opcode, ...operands) {
-    // Assigning, as push does, would call setters of Array.prototype.
+    // push() assigns, which would call setters on Array.prototype.
     for (const part of [Buffer.of(opcode), ...operands]) define(this.#parts, this.#parts.length, part);
     return this;
   }
@@ -83,14 +83,14 @@ class DeclarativeResponse {
   }
 }
 
-/** Bytes with their number in a byte before them. */
+/** Encodes a value as UTF-8, prefixed with its length in one byte. */
 function short(value) {
   const bytes = Buffer.from(String(value));
   if (bytes.length > 0xff) tooLong(255);
   return Buffer.concat([Buffer.of(bytes.length), bytes]);
 }
 
-/** Bytes with their number in two bytes before them, the lower first. */
+/** Encodes a value as UTF-8, prefixed with its length in two bytes, little-endian. */
 function long(value) {
   const bytes = Buffer.from(String(value));
   if (bytes.length > 0xffff) tooLong(65535);

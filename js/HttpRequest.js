@@ -5,11 +5,11 @@ const native = require('./native');
 const { makeNativeLike } = require('./nativeLike');
 const { failReceiver } = require('./receiver');
 
-/** Throws for a method that is called on anything else. */
+/** Throws unless the receiver of a method is an HttpRequest. */
 let requireRequest;
 
 class HttpRequest {
-  /** The number of the request, which the addon knows as long as its handler runs. */
+  /** The request's number, which the addon accepts while the request is valid. */
   #serial;
 
   constructor(serial) {

@@ -11,36 +11,39 @@ const { attach, attachAlone } = require('./scope');
 const { contextOf } = require('./SocketContext');
 const { warnUncorked, warnWritable } = require('./warnings');
 
-// What the addon says of a write, as bits.
+// Bit flags that the addon returns from a write.
 const UNCORKED = 1;
 const IS_TAKEN = 2;
 const IS_COMPLETE = 4;
 
-/** `maxRemainingBodyLength` of a body whose length nobody knows. */
+/** The `maxRemainingBodyLength` of a body of unknown length. */
 const UNKNOWN_LENGTH = 2n ** 64n - 1n;
 
-// What the addon tells a response, by names that all evaluations of this file know: where there are several, as in jest, they
-// share the addon, which calls the functions of the last, and each has a class of its own.
+// The addon calls a response through these symbols. Where this file is evaluated more than once, as in jest, each
+// evaluation has its own class, but all share one addon, which calls the functions that were set last.
 const ABORTED = Symbol.for('milliways.response.aborted');
 const ANSWERED = Symbol.for('milliways.response.answered');
 const DATA = Symbol.for('milliways.response.data');
 const COLLECTED = Symbol.for('milliways.response.collected');
 const WRITABLE = Symbol.for('milliways.response.writable');
 
-// Not methods, so that they are none of what users see.
+// The next two are not methods, so that users do not see them.
 
-/** Gives the response of a request: the one to which a handler that has yielded attached something, or a new one. */
+/**
+ * Returns the response of a request: the existing one if a handler that yielded attached something to it, otherwise a
+ * new one.
+ */
 let responseAt;
-/** Gives the certificate of a response's client. */
+/** Returns the certificate of a response's client. */
 let certificateOf;
 
-/** Throws for a method that is called on anything else. */
+/** Throws unless the receiver of a method is an HttpResponse. */
 let requireResponse;
 
 class HttpResponse {
   #slot;
   #generation;
-  /** What is called for events, from the first that is attached. */
+  /** The attached event handlers; undefined until the first is attached. */
   #handlers;
 
   constructor(slot, generation) {
@@ -102,7 +105,7 @@ class HttpResponse {
 
   close() {
     requireResponse(this);
-    // Runs the abort handlers before it returns.
+    // This calls the abort handler before it returns.
     native.responseClose(this.#slot, this.#generation);
     return this;
   }
@@ -128,13 +131,13 @@ class HttpResponse {
 
   upgrade(userData, secWebSocketKey, secWebSocketProtocol, secWebSocketExtensions, context) {
     requireResponse(this);
-    // Of a response that is done nothing else matters.
+    // This throws if the response is already done, which takes precedence over all other errors.
     native.responseWriteOffset(this.#slot, this.#generation);
     requireArguments(5, arguments.length);
-    // What reading them throws has to be thrown before anything is sent.
+    // Getters may throw, so they are read before anything is sent.
     const properties = propertiesOf(userData);
     const [slot, generation, handlers] = [this.#slot, this.#generation, this.#handlers];
-    // The slot is the WebSocket's from now on.
+    // The slot belongs to the WebSocket from now on.
     this.#forget();
     try {
       native.responseUpgrade(
@@ -236,7 +239,7 @@ class HttpResponse {
   }
 
   [DATA](chunk, remaining) {
-    // What fails before the last is the handler's affair: it is called again.
+    // A handler that fails before the last chunk may recover: it is called again.
     if (remaining === 0) this.#callLast('data', chunk, remaining);
     else this.#handlers.data(chunk, remaining);
   }
@@ -249,9 +252,12 @@ class HttpResponse {
     if (typeof this.#handlers.writable(offset) !== 'boolean') warnWritable();
   }
 
-  /** Tells a body's last piece, or all of it; when the handler fails, now or later, so does the response. */
+  /**
+   * Passes the last chunk of a body, or the whole body, to a handler. If the handler fails, now or later, the response
+   * fails with it.
+   */
   #callLast(name, ...parameters) {
-    // The handler may complete the response.
+    // The handler may complete the response, which clears these fields.
     const [slot, generation] = [this.#slot, this.#generation];
     let hasReturned = false;
     try {
@@ -264,7 +270,7 @@ class HttpResponse {
   }
 
   #attach(handlers) {
-    // `aborted` is looked for also where nobody has attached it, and a prototype's is none.
+    // `aborted` is read even if it was never attached, and must not be found on Object.prototype.
     this.#handlers = { aborted: undefined, ...this.#handlers, ...handlers };
     connections[this.#slot] = this;
   }
@@ -291,19 +297,19 @@ class HttpResponse {
   }
 }
 
-/** Warns of a write outside of a cork. */
+/** Warns if a write was made outside a cork. */
 function note(flags) {
   if ((flags & UNCORKED) !== 0) warnUncorked();
   return flags;
 }
 
-/** The strings and symbols that are an object's own, with their values; what is no object has none. */
+/** Returns an object's own string and symbol keys with their values, or an empty array for anything but an object. */
 function propertiesOf(object) {
   if (object === null || typeof object !== 'object') return [];
   return Reflect.ownKeys(object).map((key) => [key, object[key]]);
 }
 
-/** The name that `cork` had once. */
+/** The former name of `cork`. */
 HttpResponse.prototype.collect = HttpResponse.prototype.cork;
 makeNativeLike(HttpResponse, 'uWS.HttpResponse');
 

@@ -4,15 +4,15 @@ const { noteClosed } = require('./cluster');
 const { describe, fail } = require('./errors');
 const native = require('./native');
 
-// What can be done with a token, by names that all copies of the package know: each has a class of its own, and a program
-// in which several are loaded may give the token of one to another.
+// Methods of a token, under symbols that every copy of the package knows. Each copy has its own class, and a program
+// that loads several may pass the token of one to another.
 const CLOSE = Symbol.for('milliways.us_listen_socket.close');
 const LOCAL_PORT = Symbol.for('milliways.us_listen_socket.localPort');
 
-/** The number of a listening socket, which its token alone has. */
+/** Returns the number of a listening socket, which only its token holds. */
 let numberOf;
 
-/** What `listen` gives to its callback: names a listening socket, and nothing else can be done with it. */
+/** The opaque token that `listen` passes to its callback. It identifies a listening socket. */
 class ListenSocket {
   #listener;
 
@@ -45,7 +45,7 @@ function refuse(token) {
   );
 }
 
-/** Does what can be done with a token, of whichever copy of the package it is. */
+/** Calls a method of a token, whichever copy of the package made the token. */
 function act(token, action) {
   const isOne = typeof token === 'object' && token !== null && typeof token[action] === 'function';
   return isOne ? token[action]() : refuse(token);

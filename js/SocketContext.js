@@ -2,11 +2,14 @@
 
 const { fail } = require('./errors');
 
-/** What an `upgrade` handler gets to give to `res.upgrade`: names its WebSocket route. */
+/**
+ * Returns the behavior that a context identifies: an `upgrade` handler receives the context and passes it to
+ * `res.upgrade`.
+ */
 let behaviorOf;
 
 class SocketContext {
-  /** What all contexts of the route share: as long as there is one, the addon keeps the behavior. */
+  /** Shared by all contexts of the route. The addon keeps the behavior while one of them is reachable. */
   #token;
 
   constructor(token) {

@@ -8,18 +8,18 @@ const { makeNativeLike } = require('./nativeLike');
 const { failReceiver } = require('./receiver');
 const { GENERATION, SLOT, VALUE, registers } = require('./registers');
 
-// What a message is sent as. Of whole messages the number is whether they are binary.
+// Kinds of fragments. A whole message has the kind 1 if it is binary, otherwise 0.
 const FIRST = 2;
 const MIDDLE = 4;
 const LAST = 5;
 
-/** Throws for a method that is called on anything else. */
+/** Throws unless the receiver of a method is a WebSocket. */
 let requireWebSocket;
-/** Sends a message as one of a kind, and gives what became of it. No private method, which each WebSocket would know. */
+/** Sends a message of a given kind, and returns the result. A private method would make each WebSocket larger. */
 let sendAs;
 
 class WebSocket {
-  // Two small integers and nothing else: the memory of an idle WebSocket is what this project exists for.
+  // Two small integers and nothing else: a small idle WebSocket is what this project exists for.
   #slot;
   #generation;
 
@@ -161,7 +161,7 @@ class WebSocket {
   }
 }
 
-// The name it had in 2019.
+// Its name in 2019.
 WebSocket.prototype.experimental_cork = WebSocket.prototype.cork;
 makeNativeLike(WebSocket, 'uWS.WebSocket');
 

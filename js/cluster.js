@@ -1,20 +1,21 @@
 'use strict';
 
-// What Node's own servers do in a worker process of node:cluster: its primary hears that it listens, and a worker that is
-// disconnected listens no longer. Workers share a port by the system, as threads do, and not by the primary.
+// Makes an app behave like Node's own servers in a worker of node:cluster: the primary is told when the worker listens,
+// and a worker that disconnects stops listening. Workers share a port through the kernel, as threads do, not through
+// the primary.
 
 const { isIP } = require('node:net');
 const { isMainThread } = require('node:worker_threads');
 
 const native = require('./native');
 
-/** By number, the sockets that listen in a worker process. */
+/** The numbers of the sockets that listen in this worker process. */
 const listeners = new Set();
 
-/** Whether they are closed when the worker disconnects. */
+/** Whether the sockets are closed when the worker disconnects. */
 let isFollowing = false;
 
-/** This process as a worker of a cluster that can still talk to its primary, or undefined. */
+/** Returns this process's cluster worker if it can still talk to its primary, otherwise undefined. */
 function workerOf() {
   // Without a channel to a parent there is no need to load the module.
   if (!isMainThread || !process.connected) return undefined;
@@ -26,21 +27,22 @@ function noteListening(listener, host, port) {
   if (worker === undefined) return;
   if (!isFollowing) follow(worker);
   listeners.add(listener);
-  // Of a host's name it is what that has been found to be.
+  // A host name is reported as the address that it resolved to.
   const isName = port >= 0 && host !== '' && isIP(host) === 0;
   const address = isName ? native.localAddress(listener) : host;
   const addressType = port < 0 ? -1 : isIP(address) || 4;
   const info = { addressType, address: address === '' ? null : address, port, fd: undefined };
-  // The message with which Node's servers tell the primary; should there be another one day, this one has no effect.
+  // This is the message that Node's servers send to the primary. It is internal to Node: if Node changes it, this has
+  // no effect.
   process.send({ cmd: 'NODE_CLUSTER', act: 'listening', ...info });
   worker.emit('listening', info);
 }
 
-/** Closes what listens before the channel to the primary, so that nobody is accepted once the primary knows. */
+/** Closes the sockets before the channel to the primary, so that none accepts a connection once the primary knows. */
 function follow(worker) {
   isFollowing = true;
-  // The primary's wish that the worker disconnects, or its answer to the worker's own, is such a message. Node acts on it after
-  // this. Should there be no such event one day, the sockets are closed a moment after the channel.
+  // The primary's request to disconnect and its answer to the worker's own are internal messages, on which Node acts
+  // after this listener. If Node stops emitting them, the sockets are closed just after the channel.
   process.prependListener('internalMessage', (message) => {
     if (worker.exitedAfterDisconnect || (message.cmd === 'NODE_CLUSTER' && message.act === 'disconnect')) closeAll();
   });

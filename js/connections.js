@@ -4,9 +4,9 @@ const { define } = require('./define');
 const native = require('./native');
 
 /**
- * By slot: the WebSocket that is open there, or the response that wants to hear when it is aborted. One array for all
- * instead of a reference for each: that is what keeps an idle WebSocket small. Where this file is evaluated several times,
- * as jest does, all share the addon's slots. It has no prototype whose setters could get them.
+ * The open WebSockets, and the responses that have handlers attached, by slot. One shared array instead of a reference
+ * per connection keeps an idle WebSocket small. Where this file is evaluated more than once, as in jest, all
+ * evaluations share the addon's slots. The array has no prototype, so that no setter can intercept what is stored.
  */
 if (!Object.hasOwn(native, 'connections')) define(native, 'connections', Object.setPrototypeOf([], null));
 module.exports = native.connections;

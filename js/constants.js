@@ -1,6 +1,6 @@
 'use strict';
 
-// Users OR these together: a compressor, a decompressor. The values are part of the interface.
+// Users combine a compressor and a decompressor with OR. The values are part of the interface.
 
 module.exports = {
   DISABLED: 0,

@@ -2,7 +2,7 @@
 
 const native = require('./native');
 
-/** Calls back with a connection corked; `outer` is what corking it gave. */
+/** Calls a function while a connection is corked; `outer` is what corking it returned. */
 function runCorked(slot, outer, callback) {
   try {
     callback();

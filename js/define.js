@@ -1,6 +1,6 @@
 'use strict';
 
-/** Defines a property as assignment would make it, calling no setter, whatever prototypes have. */
+/** Defines a property as an assignment would, but never calls a setter, whatever the prototypes contain. */
 function define(object, key, value) {
   return Reflect.defineProperty(object, key, {
     __proto__: null,

@@ -1,10 +1,10 @@
 'use strict';
 
-// Errors of the JavaScript half. All have a stable code; docs/ERRORS.md lists them.
+// Errors thrown by the JavaScript part. Each has a stable code, listed in docs/ERRORS.md.
 
 const { define } = require('./define');
 
-/** An error with a code. */
+/** Returns an error with a code. */
 function errorOf(code, message, Constructor = Error, options = undefined) {
   const error = new Constructor(message, options);
   define(error, 'code', code);
@@ -16,7 +16,7 @@ function fail(...parameters) {
   throw errorOf(...parameters);
 }
 
-/** A value for a message; never throws, whatever the value's own methods do. */
+/** Formats a value for an error message. It never throws, whatever the value's own methods do. */
 function describe(value) {
   if (value === null) return 'null';
   return ['object', 'function'].includes(typeof value) ? `a value of type ${typeof value}` : String(value);
@@ -30,8 +30,8 @@ function requireArguments(count, given) {
 }
 
 /**
- * Throws for a further argument than `most`, which would otherwise have no effect. Not for functions that may be called
- * for each element of an array, as `topics.forEach(ws.subscribe, ws)` does it.
+ * Throws if an argument beyond the first `most` is given, because it would have no effect. This is not used in
+ * functions that are likely to be callbacks of array methods, as in `topics.forEach(ws.subscribe, ws)`.
  */
 function refuseArguments(name, most, given) {
   for (let i = most; i < given.length; i += 1) {
@@ -45,7 +45,6 @@ function refuseArguments(name, most, given) {
   }
 }
 
-/** Throws unless `callback` is a function. */
 function requireFunction(callback) {
   if (typeof callback !== 'function') {
     fail('ERR_MILLIWAYS_INVALID_HANDLER', 'Passed callback is not a valid function.');

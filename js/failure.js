@@ -3,11 +3,11 @@
 const native = require('./native');
 
 /**
- * Fails the response of a handler whose promise is rejected: the client gets a 500 if nothing was sent, and is
- * disconnected. What it was rejected with is an unhandled rejection all the same.
+ * Fails the response of a handler whose promise rejects: the client gets a 500 if nothing has been sent, and is
+ * disconnected. The rejection still becomes an unhandled rejection.
  */
 function watch(returned, slot, generation) {
-  // Most handlers return nothing, or the response.
+  // Most handlers return undefined or the response.
   if (returned === undefined || returned === null || typeof returned.then !== 'function') return;
   Promise.resolve(returned).then(undefined, (error) => {
     native.responseAbandon(slot, generation);

@@ -4,17 +4,20 @@ const { domainToASCII, domainToUnicode } = require('node:url');
 const { types } = require('node:util');
 const { fail } = require('./errors');
 
-/** A name that can be in a host name of IDNA before it is in its form of ASCII (RFC 5890): nothing that has a meaning in URLs. */
+/**
+ * Matches a name that may be a host name before its conversion to an A-label (RFC 5890): it has no character with a
+ * meaning in URLs.
+ */
 // eslint-disable-next-line no-control-regex -- ASCII begins with 0
 const IS_WORTH_CONVERTING = /^(?:[\w.-]|[^\x00-\x7f])*$/;
 const HAS_A_LABEL = /(?:^|\.)xn--/i;
 
-/** The longest name that is shown in an error; what is longer is no name. */
+/** The longest name shown in an error, in characters. A longer one is not a host name. */
 const LONGEST_NAME = 253;
 
 /**
- * A host name as clients ask for it: labels that are not ASCII in their form of IDNA (RFC 5891 section 4, by the rules of UTS
- * #46 that browsers follow). Whatever else is wrong with it is left to the addon.
+ * Returns a host name as clients ask for it: with U-labels converted to A-labels (RFC 5891 section 4, under the rules
+ * of UTS #46 that browsers follow). The addon detects all other mistakes.
  */
 function toHostname(hostname) {
   const name = textOf(hostname);
@@ -28,13 +31,16 @@ function toHostname(hostname) {
   );
 }
 
-/** The same for a name that is only looked for: one that cannot be is not there. */
+/**
+ * Does the same for a name that is only looked up. A name that IDNA forbids is returned unchanged, and will not be
+ * found.
+ */
 function toKnownHostname(hostname) {
   const name = textOf(hostname);
   return name === undefined ? hostname : (convert(name) ?? name);
 }
 
-/** `undefined` for what is neither text nor bytes, or has none. */
+/** Returns the text of a string or of bytes, or `undefined` for any other value and for empty bytes. */
 function textOf(value) {
   if (typeof value === 'string') return value;
   if (value?.byteLength === 0) return undefined;
@@ -43,7 +49,7 @@ function textOf(value) {
   return undefined;
 }
 
-/** `undefined` for what IDNA forbids. */
+/** Returns `undefined` for a name that IDNA forbids. */
 function convert(name) {
   const wildcard = name.startsWith('*.') ? '*.' : '';
   const rest = name.slice(wildcard.length);
@@ -57,10 +63,10 @@ function convert(name) {
   return wildcard + ascii;
 }
 
-/** Whether a label is none of IDNA, or what IDNA makes of one. */
+/** Whether a label is an ordinary label or a valid A-label (RFC 5890). */
 function isLabel(label) {
   if (!label.startsWith('xn--')) return true;
-  // Of one that is damaged some versions of Node give nothing, and others the label itself.
+  // Depending on its version, Node returns '' or the label itself for a malformed A-label.
   const unicode = domainToUnicode(label);
   return unicode !== '' && unicode !== label && domainToASCII(unicode) === label;
 }

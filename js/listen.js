@@ -8,17 +8,17 @@ const { describe, errorOf } = require('./errors');
 const { listenToken } = require('./ListenSocket');
 const native = require('./native');
 
-// What `listen` and `listen_unix` are given, and what they tell their callbacks.
+// The arguments of `listen` and `listen_unix`, and the results that their callbacks receive.
 
 const MAX_PORT = 0xffff;
 
-/** libuv's error numbers for a lookup that found nothing, which Node names ENOTFOUND, and for one that failed. */
+/** libuv's error numbers for a lookup that found nothing, which Node calls ENOTFOUND, and for a lookup that failed. */
 const UV_EAI_NONAME = -3008;
 const UV_EAI_AGAIN = -3001;
 
 /**
- * What the arguments before the callback say: `([host,] port, [options])`, or, in the order of node:http,
- * `(port, [host], [options])`. Behind a port, the host is what looks like one.
+ * Parses the arguments before the callback: `([host,] port, [options])` or, in the order of node:http, `(port, [host],
+ * [options])`. In the latter the host is recognized by its type.
  */
 function listenAt([first, ...others]) {
   if (!isNumber(first)) {
@@ -29,17 +29,17 @@ function listenAt([first, ...others]) {
   return { host: others.find(isHost), port: first, options: others.find(isOption) ?? 0 };
 }
 
-/** Digits alone are a port: that is what environment variables have. */
+/** A string of digits is a port, because environment variables hold it in that form. */
 function isNumber(value) {
   return typeof value === 'number' || (typeof value === 'string' && /^\d+$/.test(value));
 }
 
-/** Whether what follows a port is a host: anything that is not an option or the lack of one. */
+/** Whether an argument after a port is a host: anything but options, null or undefined. */
 function isHost(value) {
   return typeof value === 'object' ? value !== null : typeof value === 'string' && !isNumber(value);
 }
 
-/** The number of a port, or NaN for what Node's servers do not take for one either. Without one the system chooses. */
+/** Returns the port number, 0 (the system chooses) for null, or NaN for a value that Node's servers reject as well. */
 function portOf(port) {
   if (port === null) return 0;
   const isGiven = typeof port === 'number' || (typeof port === 'string' && port.trim() !== '');
@@ -47,7 +47,7 @@ function portOf(port) {
   return Number.isInteger(number) && number >= 0 && number <= MAX_PORT ? number : NaN;
 }
 
-/** Listens on a port, and tells the callback what came of it: a token, or false and an Error. */
+/** Listens on a port, and calls the callback with the result: a token, or false and an Error. */
 function listenOnPort(callback, { host, port }, listen) {
   const number = portOf(port);
   if (Number.isNaN(number)) {
@@ -64,9 +64,9 @@ function listenOnPort(callback, { host, port }, listen) {
   else callback(false, listenError(listener, textOf(host) || '::', number));
 }
 
-/** The same for a path. */
+/** Does the same for a Unix domain socket. */
 function listenOnPath(callback, path, listen) {
-  // Node's servers have this port then.
+  // Node's servers use this port for a path.
   const port = -1;
   const listener = listen();
   if (listener >= 0) {
@@ -75,7 +75,7 @@ function listenOnPath(callback, path, listen) {
   } else callback(false, listenError(listener, textOf(path), port));
 }
 
-// Errors of the system, with the texts and properties that those of Node's servers have.
+// System errors, with the messages and properties of those that Node's servers emit.
 
 function listenError(errno, address, port) {
   const [code, reason] = nameOf(errno);
@@ -99,12 +99,12 @@ function isOfLookup(errno) {
   return errno === UV_EAI_NONAME || errno === UV_EAI_AGAIN;
 }
 
-/** The name and the description of an error number of libuv. */
+/** Returns the name and the description of a libuv error number. */
 function nameOf(errno) {
   return getSystemErrorMap().get(errno) ?? ['UNKNOWN', 'unknown error'];
 }
 
-/** Text or bytes, as text. */
+/** Converts text or bytes to text. */
 function textOf(value = '') {
   if (typeof value === 'string') return value;
   return Buffer.from(value.buffer ?? value, value.byteOffset, value.byteLength).toString();

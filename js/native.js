@@ -1,7 +1,6 @@
 'use strict';
 
-// Loads the addon for this platform. Its functions take slots and generations; the classes in this folder are made of
-// them.
+// Loads the addon for this platform. Its functions take slots and generations; the classes in this folder wrap them.
 
 const { existsSync } = require('node:fs');
 const { join } = require('node:path');

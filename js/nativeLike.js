@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * Gives a class the name that uWebSockets.js's has, and makes its methods enumerable, as they are there: programs copy
- * them with `for (const key in res)`.
+ * Gives a class its name in uWebSockets.js, and makes its methods enumerable as they are there: programs copy them with
+ * `for (const key in res)`.
  */
 function makeNativeLike(Class, name) {
   for (const key of Object.getOwnPropertyNames(Class.prototype)) {

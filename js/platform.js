@@ -1,10 +1,12 @@
 'use strict';
 
-/** Whether this is a Linux whose C library is musl; a binary for glibc does not load there, nor the other way round. */
+/**
+ * Whether this is Linux with musl as its C library, where a glibc binary does not load (nor a musl binary with glibc).
+ */
 function isMusl() {
   if (process.platform !== 'linux') return false;
   const { report } = process;
-  // The report would otherwise resolve the names of all open connections first.
+  // Without this, the report would resolve the host names of all open connections first.
   const { excludeNetwork } = report;
   report.excludeNetwork = true;
   try {
@@ -14,7 +16,7 @@ function isMusl() {
   }
 }
 
-/** The addon's file, after the names that napi-rs gives platforms. */
+/** Returns the addon's file name, with napi-rs's name for the platform. */
 function addonName() {
   const { platform, arch } = process;
   let abi = '';

@@ -2,7 +2,7 @@
 
 const { fail } = require('./errors');
 
-/** Says that a method was not called on an object of its class, but on `receiver`; `call` is how it should be. */
+/** Throws the error for a method whose `this` is not an object of its class; `call` shows the correct call. */
 function failReceiver(receiver, name, call) {
   const object = call.slice(0, call.indexOf('.'));
   const isNothing = receiver === undefined || receiver === null;

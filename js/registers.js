@@ -2,14 +2,17 @@
 
 const native = require('./native');
 
-/** Numbers that go between the addon and here with no call of its own for each; `src/registers.rs` has the rules. */
+/** Numbers exchanged with the addon without a Node-API call for each; see `src/registers.rs` for the protocol. */
 const registers = new Uint32Array(native.registers);
 
 const SLOT = 0;
 const GENERATION = 1;
 const VALUE = 2;
 
-/** Notes whether a handler is asynchronous: it has returned a promise, and goes on before the next event. */
+/**
+ * Tells the addon whether a handler is asynchronous, that is, returned a promise. If so, the handler resumes before the
+ * next event.
+ */
 function noteAsync(returned) {
   registers[VALUE] = typeof returned === 'object' && returned !== null ? 1 : 0;
 }

@@ -1,7 +1,8 @@
 'use strict';
 
-// The asynchronous context of handlers. What an AsyncLocalStorage returns in one is what it returned where that was
-// registered, whatever other handlers have entered meanwhile: events of many connections are told one after the other.
+// The asynchronous context of handlers. In a handler, an AsyncLocalStorage returns the value it had where the handler
+// was registered, whatever other handlers have entered meanwhile: events of many connections are delivered one after
+// another.
 
 const { AsyncLocalStorage, AsyncResource } = require('node:async_hooks');
 
@@ -10,21 +11,24 @@ const native = require('./native');
 
 const { runInAsyncScope } = AsyncResource.prototype;
 
-/** Where hooks want to know when a resource has gone they are told so; tools that keep something for each rely on that. */
+/** Makes async hooks report when a resource is garbage collected. Tools that keep state per resource rely on that. */
 const OPTIONS = { requireManualDestroy: false };
 
 function newResource() {
   return new AsyncResource('milliways', OPTIONS);
 }
 
-/** The objects that have a resource's stores as properties: itself or, in Node 24 without frames, one of its own. */
+/**
+ * Returns the objects whose properties are a resource's stores: the resource or, in Node 24 without frames, an object
+ * of its own.
+ */
 function holdersOf(resource) {
   const isHolder = (value) => value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === null;
   const values = Reflect.ownKeys(resource).map((key) => resource[key]);
   return [resource, ...values.filter(isHolder)];
 }
 
-/** The stores that are properties of an object, with their keys. */
+/** Returns the stores that are properties of an object, with their keys. */
 function storesOf(holder) {
   const isHolder = Object.getPrototypeOf(holder) === null;
   const keys = Reflect.ownKeys(holder).filter((key) => isHolder || key.description === 'kResourceStore');
@@ -36,34 +40,36 @@ function hasStores(resource) {
 }
 
 /**
- * Whether stores are in a frame that is exchanged for each run (Node 24, and 22 with --experimental-async-context-frame).
- * Otherwise a resource has them, and one that a handler enters stays with the resource in which it ran.
+ * Whether the stores are in a frame that is exchanged for each run (Node 24, and 22 with
+ * --experimental-async-context-frame). Otherwise a resource holds them, and a store that a handler enters stays with
+ * the resource in which the handler ran.
  */
 const HAS_FRAMES = (() => {
-  // To ask one that has been used would be surer, but from then on V8 takes a slower way for all promises.
+  // Testing a storage in use would be more reliable, but using one makes V8 take a slower path for all promises from
+  // then on.
   const storage = new AsyncLocalStorage();
   storage.disable();
   return !('kResourceStore' in storage);
 })();
 
-/** The key by which a resource has its frame. */
+/** The key under which a resource holds its frame. */
 const FRAME = Reflect.ownKeys(newResource()).find((key) => key.description === 'context_frame');
 
-/** The frame in which events begin that have a callback scope of their own. */
+/** The frame that is current when an event with its own callback scope begins. */
 const FIRST_FRAME = newResource()[FRAME];
 
-/** The stores that are properties of an object, and may be entered there by handlers. */
+/** The stores that are properties of an object. Handlers may enter more there. */
 class Stores {
   #holder;
-  /** Those that were there from the beginning. */
+  /** The stores that were there when the handler was registered. */
   #registered;
-  /** The keys of those that have been entered since. */
+  /** The keys of the stores entered since. */
   #entered = new Set();
 
   constructor(holder, onEnter) {
     this.#holder = holder;
     this.#registered = storesOf(holder);
-    // A property that is not there yet is assigned by way of the prototype.
+    // Assigning a property that does not exist yet goes through the prototype.
     const set = (prototype, key, value, receiver) => {
       this.#entered.add(key);
       onEnter();
@@ -77,7 +83,7 @@ class Stores {
     return this.#registered.length !== 0;
   }
 
-  /** Returns the stores, and makes them what they were at the beginning. */
+  /** Returns the current stores, and restores the registered ones. */
   take() {
     const holder = this.#holder;
     const keys = [...this.#entered, ...this.#registered.map(([key]) => key)];
@@ -93,13 +99,13 @@ class Stores {
   }
 }
 
-/** The stores of a resource in which handlers run, one after the other or one inside of another. */
+/** The stores of a resource in which handlers run, one after another or nested. */
 class ResourceStores {
   #all;
   #hasRegistered;
-  /** Whether there were any at the beginning. */
+  /** Whether it had any stores at the beginning. */
   hadAny;
-  /** Whether they may be other than they were at the beginning. Looked at before and after each handler. */
+  /** Whether the stores may differ from those at the beginning. Checked before and after each handler. */
   mayDiffer;
 
   constructor(resource) {
@@ -109,53 +115,56 @@ class ResourceStores {
     this.mayDiffer = this.#hasRegistered;
   }
 
-  /** Takes out what a handler has entered. */
+  /** Removes and returns what a handler has entered. */
   take() {
     const taken = this.#all.map((stores) => stores.take());
     this.mayDiffer = this.#hasRegistered;
     return taken;
   }
 
-  /** Puts back what was taken out before another handler has run inside. */
+  /** Puts back what was taken before a nested handler ran. */
   enter(taken) {
     this.#all.forEach((stores, index) => stores.enter(taken[index]));
   }
 }
 
-/** Those of the addon's resource, in which events run that have a callback scope of their own. */
+/** The stores of the addon's resource, in which events with their own callback scope run. */
 const FIRST_STORES = HAS_FRAMES ? undefined : firstStores();
 
-/** Where this file is evaluated several times, as in jest, all share one: each would trap what the others trap. */
+/**
+ * Where this file is evaluated more than once, as in jest, all evaluations share one object. Otherwise each would trap
+ * the assignments that the others trap.
+ */
 function firstStores() {
   if (!Object.hasOwn(native, 'firstStores')) define(native, 'firstStores', new ResourceStores(native.asyncResource));
   return native.firstStores;
 }
 
-/** Where handlers were registered that are called for any number of connections. */
+/** The context of handlers that are registered once and called for any number of connections. */
 class FrameScope {
   #resource = newResource();
 
-  /** Binds a handler of any events. */
+  /** Binds a handler of any event. */
   bind(handler) {
     return bind(handler, this.#resource);
   }
 
   /**
-   * Binds a handler of three parameters to events that the loop has caused, and no call from JavaScript. Most of all events
-   * are such, and rest parameters would cost some 40 ns.
+   * Binds a handler with three parameters to events that the loop causes, never a call from JavaScript. These are by
+   * far the most frequent events, and rest parameters would cost about 40 ns.
    */
   bindMessage(handler) {
     const resource = this.#resource;
     return (ws, message, isBinary) => runInAsyncScope.call(resource, handler, undefined, ws, message, isBinary);
   }
 
-  /** Binds a handler of events that the loop has caused, and that have a callback scope of their own. */
+  /** Binds a handler of events that the loop causes and that have their own callback scope. */
   bindAlone(handler) {
     return bindAlone(handler, this.#resource, this.#resource[FRAME] === FIRST_FRAME);
   }
 }
 
-/** The same where stores stay with a resource. */
+/** The same as FrameScope, for versions of Node in which stores stay with a resource. */
 class ResourceScope {
   #resource = newResource();
   #stores = new ResourceStores(this.#resource);
@@ -166,7 +175,7 @@ class ResourceScope {
   }
 
   bindMessage(handler) {
-    // The addon's resource executes, and almost always has the stores that it should have: none.
+    // The addon's resource is current, and almost always has the right stores: none.
     if (!this.#isFirst) return this.bind(handler);
     return (ws, message, isBinary) => {
       const outer = FIRST_STORES.mayDiffer ? FIRST_STORES.take() : undefined;
@@ -184,12 +193,12 @@ class ResourceScope {
   }
 }
 
-/** Binds a handler to where this is called, for one response. */
+/** Binds a handler of one response to the current context. */
 function attach(handler) {
   return bind(handler, newResource());
 }
 
-/** Does so for events that have a callback scope of their own. */
+/** Does the same for events that have their own callback scope. */
 function attachAlone(handler) {
   const resource = newResource();
   if (HAS_FRAMES) return bindAlone(handler, resource, resource[FRAME] === FIRST_FRAME);
@@ -197,7 +206,10 @@ function attachAlone(handler) {
   return keeping(bind(handler, resource), resource);
 }
 
-/** Has each run of a handler begin with the stores that its resource has now, not with what the one before has entered. */
+/**
+ * Makes each run of a handler begin with the stores that its resource has now, instead of those that the previous run
+ * entered.
+ */
 function keeping(run, resource) {
   const holders = holdersOf(resource).map((holder) => [holder, storesOf(holder)]);
   return (...parameters) => {
@@ -214,15 +226,15 @@ function bind(handler, resource) {
 }
 
 /**
- * Such events begin with no stores, which is what almost all handlers are to see. To run in another resource inside of
- * a callback scope would cost 300 ns, since Node tidies up after both.
+ * Events with their own callback scope begin without stores, which is right for almost all handlers. Running in another
+ * resource inside a callback scope would cost 300 ns, because Node cleans up after both.
  */
 function bindAlone(handler, resource, isFirst) {
   if (!isFirst) return bind(handler, resource);
   return HAS_FRAMES ? handler : restoring(handler, FIRST_STORES);
 }
 
-/** Has a handler see nothing of what others have entered in a resource, and leave nothing there. */
+/** Hides from a handler what others have entered in a resource, and removes what it enters itself. */
 function restoring(handler, stores) {
   return (...parameters) => {
     const outer = stores.mayDiffer ? stores.take() : undefined;

@@ -1,11 +1,11 @@
 'use strict';
 
-// Key-value pairs that all threads of the process share.
+// Key-value pairs shared by all threads of the process.
 
 const { requireArguments } = require('./errors');
 const native = require('./native');
 
-/** Functions by how many of their arguments must be given; a collection may be left out. */
+/** The functions, with the number of arguments that each requires. The collection is optional. */
 const FUNCTIONS = {
   getString: 1,
   setString: 2,

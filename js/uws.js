@@ -1,6 +1,6 @@
 'use strict';
 
-// The module's exports. `_stats`, not enumerable, is for tests: what it gives may change at any time.
+// The module's exports. `_stats` is not enumerable and is for tests only: its contents may change at any time.
 
 const constants = require('./constants');
 const DeclarativeResponse = require('./DeclarativeResponse');
@@ -33,7 +33,7 @@ function getParts(body, contentType) {
   return native.getParts(body, contentType);
 }
 
-/** The sum of a secret that keeps responses from naming the interface. */
+/** The sum for the secret key that makes responses omit the server's name. */
 const QUIET = 656;
 
 function _cfg(key) {
@@ -42,7 +42,7 @@ function _cfg(key) {
   if (sum === QUIET) native.leaveOutName();
 }
 
-// uWebSockets.js has these three, undocumented and without effect. The first two are what their names say.
+// uWebSockets.js exports these three, undocumented and without effect. The first two do what their names say.
 
 function setTimeout(callback, delay, ...parameters) {
   return globalThis.setTimeout(callback, delay, ...parameters);

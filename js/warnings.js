@@ -2,14 +2,14 @@
 
 const given = new Set();
 
-/** Says something once a process. */
+/** Emits a warning once per process. */
 function warn(code, message) {
   if (given.has(code)) return;
   given.add(code);
   process.emitWarning(message, { code });
 }
 
-/** A response was written to outside of a cork. */
+/** Warns that a response was written to outside a cork. */
 function warnUncorked() {
   warn(
     'WARN_MILLIWAYS_UNCORKED',
@@ -18,7 +18,7 @@ function warnUncorked() {
   );
 }
 
-/** An `onWritable` handler did not say whether it has written what there was. */
+/** Warns that an `onWritable` handler did not return whether it wrote everything. */
 function warnWritable() {
   warn(
     'WARN_MILLIWAYS_WRITABLE',
@@ -26,7 +26,7 @@ function warnWritable() {
   );
 }
 
-/** Routes were to be for one domain, on an app without TLS. */
+/** Warns that routes were registered for one domain on an app without TLS. */
 function warnDomain(hostname) {
   warn(
     'WARN_MILLIWAYS_DOMAIN',
@@ -34,7 +34,7 @@ function warnDomain(hostname) {
   );
 }
 
-/** Parameters for a key exchange that there is not. */
+/** Warns about parameters for a key exchange that is not supported. */
 function warnDhParams() {
   warn(
     'WARN_MILLIWAYS_DH_PARAMS',
