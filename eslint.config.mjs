@@ -1,7 +1,7 @@
 import js from '@eslint/js';
 import globals from 'globals';
 
-// Formatting is prettier's business, so only rules about meaning are on.
+// Prettier does the formatting, so only rules about meaning are enabled.
 export default [
   { ignores: ['dist/', 'target/', 'fuzz/target/', 'bench/deflate/target/', 'bench/tls/target/', 'bench/peers/'] },
   js.configs.recommended,

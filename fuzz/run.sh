@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Builds the fuzz targets and runs each for some seconds.
 #
-#   fuzz/run.sh [SECONDS [TARGET...]]      5 seconds each and all of them, unless told otherwise
+#   fuzz/run.sh [SECONDS [TARGET...]]      by default, 5 seconds for each of all targets
 #
-# Works with a stable Rust and without cargo-fuzz: what that would do for these targets is to set the flags below. They
-# ask the compiler to count which code an input reaches; libFuzzer, which libfuzzer-sys compiles (so a C++ compiler is
-# needed), looks for inputs that reach more.
+# It works with stable Rust and without cargo-fuzz, which would only set the flags below. They make the compiler count
+# which code an input reaches; libFuzzer looks for inputs that reach more. libfuzzer-sys compiles libFuzzer, which needs
+# a C++ compiler.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -24,7 +24,7 @@ flags=(
   -Cllvm-args=-sanitizer-coverage-trace-compares
   -Ccodegen-units=1
 )
-# With a target named, the flags are for the targets and what they use, not for build scripts and derives.
+# With --target, the flags apply to the fuzz targets and their dependencies, but not to build scripts and derive macros.
 RUSTFLAGS="${flags[*]}" cargo build --quiet --release --locked --target-dir target --target "$host" "${targets[@]/#/--bin=}"
 
 for target in "${targets[@]}"; do

@@ -1,12 +1,13 @@
-// Runs the cases of the Autobahn suite against a server of ours, in each of its modes:
+// Runs the cases of the Autobahn suite against our server in each of its modes:
 //
-//   npm run autobahn                    all of them (some ten minutes)
-//   npm run autobahn -- --quick         groups 1 to 10, and a few of 12 and 13 (compression)
-//   npm run autobahn -- shared plain    some modes only
+//   npm run autobahn                    all of them (about ten minutes)
+//   npm run autobahn -- --quick         groups 1 to 10, and a few cases of 12 and 13 (compression)
+//   npm run autobahn -- shared plain    these modes only
 //
-// The cases are driven by the PyPI package kosoku, which goes into a virtual environment below target/. Every case must
-// have been OK, or informational where the suite has no opinion, in behavior and in closing; those of compression must
-// be so where there is some. Its own summary counts NON-STRICT as passed; here nothing else than OK is.
+// The PyPI package kosoku drives the cases, from a virtual environment in target/. The behavior and the closing
+// behavior of every case must be OK, or INFORMATIONAL where the suite has no opinion; compression cases may be
+// UNIMPLEMENTED in the mode without compression. The suite's own summary counts NON-STRICT as passed, but this script
+// does not.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -20,7 +21,7 @@ const KOSOKU = 'kosoku==0.1.0';
 const MODES = ['plain', 'shared', 'dedicated', 'publish'];
 const CASES = 517;
 
-/** All groups but those of compression (there is no 8), and of these something of each kind. */
+/** All groups without compression (there is no group 8), and some cases of each kind with it. */
 const QUICK = [
   ...[1, 2, 3, 4, 5, 6, 7, 9, 10].map((group) => `${group}.*`),
   ...['12.1.1', '12.1.10', '12.2.5', '12.3.7', '12.4.3', '12.5.9'],
@@ -71,13 +72,13 @@ function report(mode, results, status, isQuick) {
   for (const name of bad) console.log(`${mode}, case ${name}: ${JSON.stringify(results[name])}`);
   console.log(`${mode}: ${names.length} cases, ${bad.length} of them not OK`);
   if (bad.length > 0) throw new BuildError(`${bad.length} cases are not OK; target/autobahn/${mode} has reports.`);
-  // Its status says nothing about the cases; without a result there must be another reason.
+  // The driver's exit status says nothing about the cases. If results are missing, something else went wrong.
   if (names.length < (isQuick ? QUICK.length : CASES)) {
     throw new BuildError(`${mode}: only ${names.length} cases were run; the suite ended with ${status}.`);
   }
 }
 
-/** Runs a program to its end without its output, and gives its status. */
+/** Runs a program to its end, discards its output, and returns its exit status. */
 async function run(program, args) {
   const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
   const [status] = await once(child, 'exit');

@@ -1,9 +1,9 @@
-// Builds the addon and lays out dist/: the native binary, the JavaScript of js/ beside it, and the type declarations.
+// Builds the addon and fills dist/ with the native binary, the JavaScript of js/, and the type declarations.
 //
 //   node scripts/build.mjs              build
-//   node scripts/build.mjs --if-stale   build only when dist/ is not what the present sources give
+//   node scripts/build.mjs --if-stale   build only if dist/ does not match the current sources
 //
-// It uses nothing but Node itself, so that it also runs where `npm install` has not.
+// It uses only Node itself, so that it runs even before `npm install`.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -18,7 +18,7 @@ export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '
 const dist = path.join(root, 'dist');
 const stampFile = path.join(dist, '.stamp');
 
-/** A failure that the reader can do something about: printed as one line, without a stack. */
+/** A failure that the user can fix. It is printed as one line, without a stack. */
 export class BuildError extends Error {}
 
 /** Builds the addon and fills dist/. */
@@ -31,7 +31,7 @@ export async function build() {
   requireLinker(env);
 
   const started = Date.now();
-  // Taken before the build: what is saved while cargo runs has not been compiled, and leaves the stamp stale.
+  // Hashed before the build: what is saved while cargo runs has not been compiled, and must leave the stamp stale.
   const sources = await hashSources();
   say('Building the addon with cargo, optimized. The first time this takes some minutes.');
   const library = await cargoBuild(env);
@@ -53,16 +53,17 @@ export async function build() {
 }
 
 /**
- * Whether dist/ is exactly what a build of the present sources left there.
+ * Whether dist/ differs from what a build of the current sources would leave there.
  *
- * Contents are compared, not times: a checkout of an older commit makes files newer, and a deleted file has no time.
- * The outputs are compared too, so that an interrupted build or an edited file in dist/ never passes for a good one.
+ * Contents are compared instead of times: a checkout of an older commit makes files newer, and a deleted file has no
+ * time. The outputs are compared too, so that an interrupted build or an edited file in dist/ is never taken for a good
+ * one.
  */
 export async function isStale() {
   let stamp;
   try {
     stamp = JSON.parse(await readFile(stampFile, 'utf8'));
-    // Several machines may share one checkout: another platform's build is none of this one's.
+    // Several machines may share one checkout, so the build may be another platform's.
     if (!Object.hasOwn(stamp.outputs, addonName())) return true;
     for (const [name, hash] of Object.entries(stamp.outputs)) {
       if ((await hashFile(path.join(dist, name))) !== hash) return true;
@@ -74,10 +75,11 @@ export async function isStale() {
 }
 
 /**
- * Writes the declarations that stand beside the entry points in dist/, and returns their names.
+ * Writes the type declarations beside the entry points in dist/, and returns their names.
  *
- * Through the package's name TypeScript finds index.d.ts by the exports map; these serve who names a file in dist/,
- * like `require('../dist/uws.js')` in the examples. They need no build, so the type tests run without one.
+ * TypeScript resolves the package's name to index.d.ts through the exports map. These declarations serve code that
+ * names a file in dist/, such as `require('../dist/uws.js')` in the examples. They do not depend on a build, so the
+ * type tests run without one.
  */
 export async function writeTypes() {
   await mkdir(dist, { recursive: true });
@@ -89,9 +91,10 @@ export async function writeTypes() {
 }
 
 /**
- * The environment to run cargo in. Fails when there is no cargo, or one too old to read our Cargo.toml.
+ * Returns the environment to run cargo in. Fails if cargo is missing, or too old for our Cargo.toml.
  *
- * rustup puts cargo on the PATH of the *next* shell; who has just installed it finds it in the place it goes to.
+ * rustup adds cargo to the PATH of the *next* shell. Immediately after an installation it is found in its default
+ * folder.
  */
 export async function rustEnvironment() {
   const env = { ...process.env };
@@ -105,7 +108,7 @@ export async function rustEnvironment() {
   const needed = /^rust-version = "([\d.]+)"/m.exec(manifest)?.[1] ?? '0';
   const advice = `Install Rust ${needed} or newer, for example with rustup (https://rustup.rs).`;
   if (!findProgram('cargo', env)) {
-    // Both at once: whoever installs the one should not have to come back for the other.
+    // Both are reported at once, so that nobody installs one only to be told about the other.
     const linker = linkerAdvice(env);
     throw new BuildError(`cargo is missing. ${advice}${linker ? ` ${linker}` : ''}`);
   }
@@ -114,20 +117,23 @@ export async function rustEnvironment() {
   if (!found) throw new BuildError(`cargo does not run: ${(asked.stderr || String(asked.error)).trim()}`);
   if (!isAtLeast(found, needed)) throw new BuildError(`Rust ${found} is too old. ${advice}`);
 
-  // Static linking of the C library is rustc's default on musl, and excludes shared libraries, which the addon is.
+  // On musl, rustc links the C library statically by default, which rules out shared libraries such as the addon.
   if (isMusl() && env.RUSTFLAGS === undefined) env.RUSTFLAGS = '-C target-feature=-crt-static';
   return env;
 }
 
-/** Fails with one line when this Node is older than `version`. */
+/** Fails if this Node is older than `version`. */
 export function requireNode(version, what) {
   if (nodeIsAtLeast(version)) return;
   throw new BuildError(`${what} needs Node ${version} or newer, and this is ${process.versions.node}.`);
 }
 
-/** Runs `main` when the module at `url` is the program: a BuildError becomes one line, and any failure exit code 1. */
+/**
+ * Runs `main` if the module at `url` is the main program. A BuildError is printed as one line; any error exits with
+ * code 1.
+ */
 export async function runMain(url, main) {
-  // Node resolves links on the way to a module, but not in the name it was given.
+  // Node resolves symbolic links in the module's URL, but not in argv.
   if (!process.argv[1] || realpathSync(process.argv[1]) !== fileURLToPath(url)) return;
   try {
     await main(process.argv.slice(2));
@@ -138,9 +144,9 @@ export async function runMain(url, main) {
   }
 }
 
-/** Runs cargo with its progress on the terminal, and returns the path of the library it made. */
+/** Runs cargo with its progress on the terminal, and returns the path of the library it built. */
 async function cargoBuild(env) {
-  // The messages say where the library is, wherever CARGO_TARGET_DIR or a config file sends it.
+  // The messages name the library's path, wherever CARGO_TARGET_DIR or a config file puts it.
   const args = ['build', '--release', '-p', 'milliways', '--message-format', 'json-render-diagnostics'];
   const cargo = spawn('cargo', args, { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise((resolve, reject) => {
@@ -153,7 +159,7 @@ async function cargoBuild(env) {
   if (status !== 0) throw new BuildError(`cargo build failed (${status}); its messages are above.`);
 
   for (const line of messages.split('\n')) {
-    // A build script may print what it likes among the messages.
+    // Build scripts may print anything among the messages.
     if (!line.startsWith('{')) continue;
     const { reason, target, filenames } = JSON.parse(line);
     if (reason !== 'compiler-artifact' || target.name !== 'milliways' || !target.kind.includes('cdylib')) continue;
@@ -164,8 +170,8 @@ async function cargoBuild(env) {
 }
 
 /**
- * Puts a file into dist/ whole, by a rename. A process that has the old binary mapped keeps it, where writing into the
- * file would crash it, and two builds at once leave the file of one or the other.
+ * Puts a whole file into dist/ with a rename. A process that has mapped the old binary keeps it, whereas overwriting
+ * the file would crash that process. Two concurrent builds leave the file of one or the other.
  */
 async function replace(name, write) {
   const temporary = path.join(dist, `.${process.pid}-${name}`);
@@ -182,7 +188,7 @@ async function replace(name, write) {
   }
 }
 
-/** Removes scripts that js/ no longer has: a require of one must fail here as it would in a fresh clone. */
+/** Removes scripts that js/ no longer has, so that requiring one fails here as it would in a fresh clone. */
 async function removeLeftovers(outputs) {
   for (const name of await readdir(dist)) {
     if (/\.(js|mjs|ts)$/.test(name) && !name.startsWith('.') && !outputs.includes(name)) {
@@ -196,7 +202,7 @@ async function scriptNames() {
   return names.filter((name) => /\.m?js$/.test(name)).sort();
 }
 
-/** One hash of the path and content of everything the outputs are made from. */
+/** Returns one hash of the paths and contents of everything that the outputs are made from. */
 async function hashSources() {
   const files = ['Cargo.toml', 'Cargo.lock', 'build.rs', 'rust-toolchain.toml', '.cargo/config.toml'];
   files.push('scripts/build.mjs', ...(await listFiles('src')), ...(await listFiles('js')));
@@ -211,7 +217,7 @@ async function hashSources() {
   return hash.digest('hex');
 }
 
-/** The files under a folder, at any depth, as paths from the root with slashes, in an order that is always the same. */
+/** Returns all files in a folder, recursively, as sorted paths from the root with forward slashes. */
 async function listFiles(folder) {
   const files = [];
   for (const entry of await listEntries(folder)) {
@@ -245,24 +251,25 @@ function requireLinker(env) {
   if (advice) throw new BuildError(`a C linker is missing. ${advice}`);
 }
 
-/** What to install to have a linker, or nothing when there is one. rustc links through the C compiler. */
+/** Returns what to install to get a linker, or undefined if there is one. rustc links through the C compiler. */
 function linkerAdvice(env) {
   switch (process.platform) {
     case 'win32':
-      // The linker of Visual Studio is found through its installer, not the PATH; rustc itself says when it is missing.
+      // Visual Studio's linker is found through its installer instead of the PATH, and rustc itself reports a missing
+      // one.
       return undefined;
     case 'darwin':
-      // /usr/bin/cc is always there and may be no more than an offer to install one.
+      // /usr/bin/cc always exists, but may only offer to install the tools.
       if (spawnSync('xcode-select', ['-p'], { env }).status === 0) return undefined;
       return 'Install the command line tools: xcode-select --install.';
     default:
-      // rustc asks for `cc`; the others count because a config file of cargo's may name them.
+      // rustc calls `cc`. The others count because a cargo config file may name them.
       if (['cc', 'gcc', 'clang'].some((name) => findProgram(name, env))) return undefined;
       return 'Install a C compiler to link with: apt-get install gcc libc6-dev (with dnf: gcc; with apk: gcc musl-dev).';
   }
 }
 
-/** Whether the PATH has a program of this name. */
+/** Whether a program with this name is on the PATH. */
 function findProgram(name, env) {
   const folders = (env[pathKey(env)] ?? '').split(path.delimiter).filter(Boolean);
   const file = process.platform === 'win32' ? `${name}.exe` : name;
@@ -276,7 +283,7 @@ function findProgram(name, env) {
   });
 }
 
-/** Windows calls it Path, and a copy of process.env no longer ignores case. */
+/** On Windows the name is Path, and a copy of process.env is case-sensitive. */
 function pathKey(env) {
   return Object.keys(env).find((name) => name.toUpperCase() === 'PATH') ?? 'PATH';
 }
@@ -285,7 +292,7 @@ function nodeIsAtLeast(version) {
   return isAtLeast(process.versions.node, version);
 }
 
-/** Compares dotted numbers; what is missing counts as 0. */
+/** Compares dotted version numbers; a missing part counts as 0. */
 function isAtLeast(version, wanted) {
   const [have, need] = [version, wanted].map((text) => text.split('.').map(Number));
   for (let place = 0; place < need.length; place++) {
@@ -299,9 +306,9 @@ function say(line) {
   process.stdout.write(`${line}\n`);
 }
 
-/** Node-API 8, which the addon is made for, is in every Node from here on. */
+/** Every Node from this version on has Node-API 8, which the addon is built for. */
 const RUN_NODE = '18';
-/** The first version 20 with everything the tests and their tools use. */
+/** The first version 20 with everything that the tests and their tools use. */
 export const DEVELOP_NODE = '20.17';
 const LIBRARY_EXTENSIONS = ['.so', '.dylib', '.dll'];
 

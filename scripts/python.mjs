@@ -1,4 +1,4 @@
-// Packages of Python's, for the tests that use some: in a virtual environment, since they are nobody else's.
+// Installs the Python packages that tests need, in virtual environments of their own.
 
 import { execFile } from 'node:child_process';
 import { rm } from 'node:fs/promises';
@@ -6,7 +6,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { BuildError } from './build.mjs';
 
-/** Fails unless each package is there, in the version that is asked for. */
+/** Fails unless every package is installed in the required version. */
 const CHECK = `
 import sys
 from importlib.metadata import version
@@ -18,15 +18,15 @@ for requirement in sys.argv[1:]:
 `;
 
 /**
- * Sees to a virtual environment in a folder of its own, and gives the path of its interpreter. The requirements are of
- * the form `name==version`. Where they are met already, nothing is asked of the network.
+ * Creates or updates a virtual environment in a folder, and returns the path of its interpreter. Each requirement has
+ * the form `name==version`. If all of them are met already, the network is not used.
  */
 export async function virtualEnvironment(folder, requirements) {
   const python = path.join(folder, 'bin', 'python');
   try {
     await run(python, '-c', CHECK, ...requirements);
   } catch {
-    // Never there, of another Python that is gone, of other versions, or interrupted.
+    // The environment does not exist, belongs to a Python that is gone, has other versions, or was left incomplete.
     await rm(folder, { recursive: true, force: true });
     await run('python3', '-m', 'venv', folder);
     await run(python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...requirements);

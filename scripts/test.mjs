@@ -2,9 +2,9 @@
 //
 //   node scripts/test.mjs build rust js types lint
 //
-// The steps are those of STEPS below, in the order given; package.json names the usual combinations. Where CI=true, a
-// skipped JavaScript test is a failure: on a developer's machine a missing browser is an inconvenience, in CI it is a
-// hole that nobody would see.
+// The steps are those of STEPS below, and run in the given order; package.json names the usual combinations. With
+// CI=true a skipped JavaScript test is a failure: a missing browser is an inconvenience on a developer's machine, but
+// in CI it is a gap that nobody would notice.
 
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -23,20 +23,25 @@ import {
   writeTypes,
 } from './build.mjs';
 
-/** Each test file is a process of its own, with a server and its clients in it: two at once fill two cores. */
+/**
+ * Each test file runs a server and its clients in its own process. With two at once, they would compete for two cores.
+ */
 const TEST_FILES_AT_ONCE = 1;
 /**
- * There to end what hangs, so far above what anything takes. Node 20 and 22 hold a whole file to it, Node 24 each test;
- * a test that waits for a peer sets a tighter one of its own.
+ * Ends what hangs, so it is far longer than any file takes. Node 20 and 22 apply it to a whole file, Node 24 to each
+ * test. A test that waits for a peer sets a shorter timeout of its own.
  */
 const TEST_TIMEOUT_MS = 180_000;
 const SOAK_TIMEOUT_MS = 15 * 60_000;
 
-/** Folders whose tests reach a server by what __test__/support/tls.js gives, as those of __test__ itself do. */
+/** Folders whose tests reach a server through __test__/support/tls.js, including __test__ itself. */
 const TLS_FOLDERS = ['__test__', '__test__/conformance', '__test__/interop'];
-/** Tests in them that have no server, or programs of others that serve without TLS, or that are of TLS itself. */
+/** Test files in them that have no server, run other people's programs without TLS, or test TLS itself. */
 const NEVER_OVER_TLS = /^__test__\/(errors|SSLApp(\.\w+)?|interop\/(dropin|tls))\.test\.js$/;
-/** How the reason of a test begins that means nothing over TLS; `clear` of __test__/support/tls.js gives it. */
+/**
+ * Marks the reason of a test that is skipped because it means nothing over TLS; `clear` of __test__/support/tls.js adds
+ * it.
+ */
 const NOT_OVER_TLS = ' (not over TLS: ';
 
 const STEPS = {
@@ -56,12 +61,13 @@ async function buildIfStale() {
 }
 
 async function rustTests() {
-  // Not the addon's own package: what names Node-API symbols links only into Node. Its tests are the JavaScript ones.
+  // The addon's own package is left out: code that uses Node-API symbols links only into Node, and the JavaScript tests
+  // cover it.
   await cargo('test', '-p', 'milliways-proto', '-p', 'milliways-net', '-p', 'milliways-loadgen');
 }
 
 async function jsTests() {
-  // By name, since Node 20 takes no patterns.
+  // Files are named one by one because Node 20 does not support patterns.
   await testFiles((await listTestFiles()).filter((file) => !file.includes('/soak/')));
 }
 
@@ -87,7 +93,7 @@ async function testFiles(files, { env = process.env, maySkip = () => false } = {
       '--test',
       `--test-concurrency=${TEST_FILES_AT_ONCE}`,
       `--test-timeout=${TEST_TIMEOUT_MS}`,
-      // A log gets TAP, which is what Node 20 gives it unasked; a person gets the tree.
+      // A log gets TAP, the default of Node 20 without a terminal; a terminal gets the tree.
       `--test-reporter=${process.stdout.isTTY ? 'spec' : 'tap'}`,
       '--test-reporter-destination=stdout',
       '--test-reporter=./scripts/skipped-reporter.mjs',
@@ -108,7 +114,7 @@ function judgeSkipped(tests, maySkip) {
 }
 
 async function typeTests() {
-  // The examples name dist/uws.js; this gives it types in a tree that was never built.
+  // The examples require dist/uws.js. This gives it types even if nothing has been built.
   await writeTypes();
   const projects = (await listFiles('__test__/types')).filter((file) => path.basename(file) === 'tsconfig.json');
   for (const project of projects) await tool('typescript/bin/tsc', '-p', project);
@@ -122,7 +128,7 @@ async function linters() {
 }
 
 async function soakTests() {
-  // What lies in __test__/soak itself is a program; what they share has a folder below.
+  // Only the files directly in __test__/soak are programs; the folders below it hold what they share.
   const files = (await listFiles('__test__/soak')).filter((file) => /^__test__\/soak\/[^/]+\.m?js$/.test(file));
   if (files.length === 0) say('There are none.');
   for (const file of files) await run(process.execPath, [file], { timeout: SOAK_TIMEOUT_MS });
@@ -147,7 +153,7 @@ async function tool(program, ...args) {
   await node(file, ...args);
 }
 
-/** Runs a program in the root of the repository, its output going where ours does. Fails when it does. */
+/** Runs a program in the root of the repository with our stdout and stderr. Throws if the program fails. */
 async function run(program, args, { env = process.env, timeout } = {}) {
   const name = path.basename(program, '.exe');
   say(`$ ${[name, ...args].join(' ')}`);
@@ -165,7 +171,7 @@ async function run(program, args, { env = process.env, timeout } = {}) {
   if (status !== 0) throw new BuildError(`${name} ${args[0]} ended with ${status}.`);
 }
 
-/** The files under a folder of the repository, at any depth, as sorted paths from the root. */
+/** Returns all files in a folder of the repository, recursively, as sorted paths from the root. */
 async function listFiles(folder) {
   const entries = await readdir(path.join(root, folder), { withFileTypes: true }).catch((error) => {
     if (error.code === 'ENOENT') return [];
