@@ -1,11 +1,11 @@
-// Counts the instructions of the protocol core's hot paths under callgrind, and compares them with those kept in
-// bench/results/instructions.json.
+// Counts the instructions of the protocol core's hot paths under callgrind, and compares them with the recorded counts
+// in bench/results/instructions.json.
 //
-//   node bench/instructions.mjs            fails where one differs by more than 5 %
-//   node bench/instructions.mjs --update   keeps the present ones
+//   node bench/instructions.mjs            fails if a count differs by more than 5 %
+//   node bench/instructions.mjs --update   records the current counts
 //
-// Counts don't depend on what else the machine does. They do on the compiler, and, where a library chooses by what the
-// processor can do (SHA-1, UTF-8, copying), on the processor.
+// Counts do not depend on the load of the machine. They depend on the compiler and, where a library chooses an
+// implementation by CPU features (SHA-1, UTF-8, copying), on the processor.
 
 import { spawnSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -13,7 +13,7 @@ import path from 'node:path';
 import { BuildError, root, runMain, rustEnvironment } from '../scripts/build.mjs';
 
 const ALLOWED = 0.05;
-/** Each work is done so many times, and once more as many: what all that comes before takes drops out. */
+/** Each workload runs this often and twice as often; the difference excludes the cost of starting. */
 const TIMES = 1000;
 
 await runMain(import.meta.url, async (args) => {
@@ -33,7 +33,7 @@ await runMain(import.meta.url, async (args) => {
   if (args.includes('--update')) return writeFile(file, `${JSON.stringify(counted, null, 2)}\n`);
 
   const names = [...new Set([...Object.keys(kept), ...Object.keys(counted)])];
-  // A large gain is kept, too: otherwise it could be lost again unseen.
+  // A large gain has to be recorded too, otherwise it could be lost again unnoticed.
   const changed = names.filter((name) => !(Math.abs(counted[name] / kept[name] - 1) <= ALLOWED));
   if (changed.length > 0) {
     throw new BuildError(

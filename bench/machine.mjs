@@ -1,4 +1,4 @@
-// The machine that is measured on: what it is, which processors to use, and how much of them others took.
+// The machine under measurement: its description, the processors to use, and how much of their time others took.
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -6,14 +6,14 @@ import { readFile, readdir } from 'node:fs/promises';
 import os from 'node:os';
 import { BuildError, root } from '../scripts/build.mjs';
 
-/** For the head of a table. */
+/** Describes the machine for the head of a table. */
 export function describeMachine() {
   const name = /^PRETTY_NAME="(.*)"$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'Linux';
   const memory = `${Math.round(os.totalmem() / 2 ** 30)} GiB`;
   return `${os.cpus().length} × ${os.cpus()[0].model.trim()}, ${memory}, ${name}, Linux ${os.release()}`;
 }
 
-/** The commit of the tree, with a + when files differ from it. */
+/** Returns the commit of the tree, with a + if files differ from it. */
 export function describeCommit() {
   const git = (...args) => spawnSync('git', args, { cwd: root, encoding: 'utf8' }).stdout?.trim() ?? '';
   const changed = git('status', '--porcelain', '--untracked-files=no') === '' ? '' : '+';
@@ -21,7 +21,7 @@ export function describeCommit() {
 }
 
 /**
- * Two processors for servers and load that are not two threads of the same core, where the machine has such.
+ * Chooses processors for the server and the load that are not two threads of the same core, if the machine has such.
  *
  * @returns {{ server: number, load: number }}
  */
@@ -38,7 +38,7 @@ export function choosePair() {
   return { server, load };
 }
 
-/** `0-2,5` as [0, 1, 2, 5]. */
+/** Parses `0-2,5` as [0, 1, 2, 5]. */
 function parseList(text) {
   return text.split(',').flatMap((range) => {
     const [first, last = first] = range.trim().split('-').map(Number);
@@ -46,7 +46,9 @@ function parseList(text) {
   });
 }
 
-/** Begins to watch; the function it gives says which share of the processors' time the hypervisor gave to others since. */
+/**
+ * Starts to watch. The returned function returns the share of processor time that the hypervisor gave to others since.
+ */
 export function watchSteal() {
   const [total, stolen] = processorTimes();
   return () => {
@@ -61,7 +63,7 @@ function processorTimes() {
   return [times.reduce((sum, time) => sum + time), times[7]];
 }
 
-/** Seconds that all threads of a process have run for. */
+/** Returns the CPU time of all threads of a process, in seconds. */
 export async function cpuSeconds(pid) {
   let nanoseconds = 0;
   for (const thread of await readdir(`/proc/${pid}/task`)) {
@@ -70,7 +72,7 @@ export async function cpuSeconds(pid) {
   return nanoseconds / 1e9;
 }
 
-/** Bytes of anonymous memory that a process has in RAM. */
+/** Returns the bytes of anonymous memory that a process has in RAM. */
 export async function anonymousBytes(pid) {
   return Number(/^RssAnon:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))[1]) * 1024;
 }

@@ -1,4 +1,4 @@
-// One measurement: a fresh server on one processor, the load on another, and the numbers that come of it.
+// Takes one measurement, with a fresh server on one processor and the load on another.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,36 +10,38 @@ import { BuildError, root } from '../scripts/build.mjs';
 import { anonymousBytes, cpuSeconds } from './machine.mjs';
 
 /**
- * @typedef {object} Setting what all measurements of a run share
+ * @typedef {object} Setting shared by all measurements of a run
  * @property {import('./peers.mjs').Runtime} runtime
  * @property {{ server: number, load: number }} cpus
  * @property {string} loadgen the load generator's program
  * @property {number} seconds of measuring
- * @property {number} warmup seconds before
- * @property {number} fewIdle connections, between which and `manyIdle` memory is measured
- * @property {number} manyIdle
- * @property {number} silence seconds that connections by TLS are left alone before their memory is measured
- * @property {number} idle connections whose processor time is measured
- * @property {number} idleSeconds for how long
+ * @property {number} warmup seconds before measuring
+ * @property {number} fewIdle the number of connections at the first memory reading
+ * @property {number} manyIdle the number of connections at the second memory reading
+ * @property {number} silence seconds that TLS connections are left idle before their memory is measured
+ * @property {number} idle the number of connections whose processor time is measured
+ * @property {number} idleSeconds the duration of that measurement
  */
 
 const { ordinaryCertificate } = certificates;
 
-/** Flags of servers, which make runs repeatable. */
+/** Flags of the servers' Node, which make measurements repeatable. */
 const FLAGS = {
-  // Without the last two the young generation grows by megabytes or not, as the threads of the collector happen to be
-  // scheduled.
+  // Without the last two, the growth of the young generation by megabytes would depend on how the collector's threads
+  // happen to be scheduled.
   memory: ['--expose-gc', '--single-threaded-gc', '--max-semi-space-size=1'],
-  // V8 collects what connecting has left behind some seconds later, which is not what being idle costs.
+  // V8 would otherwise collect the garbage of connecting some seconds later, which is not a cost of being idle.
   idle: ['--no-memory-reducer'],
   pings: ['--no-memory-reducer'],
 };
 
-/** Source addresses of idle connections at a time, and of all: ports of one are in use for a while after a connection. */
+/**
+ * Source addresses used at a time, and in total: the ports of an address stay in use for a while after a connection.
+ */
 const SOURCES = 8;
 const ALL_SOURCES = 240;
 
-/** How long a server or a load generator may take to say what it has to. */
+/** How long a server or a load generator may take to respond. */
 const PATIENCE_MS = 120_000;
 
 let nextSource = 0;
@@ -47,7 +49,7 @@ let nextSource = 0;
 /**
  * Measures a row once for a contender.
  *
- * @returns {Promise<Record<string, number>>} the values by the keys of METRICS, and what else is good to know
+ * @returns {Promise<Record<string, number>>} the values by the keys of METRICS, and some additional values
  */
 export async function measure(row, contender, setting) {
   const server = await Server.start(contender, setting, row);
@@ -83,14 +85,14 @@ const KINDS = {
 
   async memory(server, row, setting) {
     const tls = row.clear === undefined ? [] : ['--tls'];
-    // What a server and V8 get for the first messages and connections stays, and is no matter of how many are idle.
+    // What the server and V8 allocate for the first messages and connections stays, however many connections are idle.
     await warmUp(server, setting, ['echo', '--connections', 100, ...tls]);
     await warmUp(server, setting, ['connect', '--connections', 100, ...tls]);
     const few = await hold(server, setting, setting.fewIdle, tls);
     if (row.clear !== undefined) await sleep(setting.silence * 1e3);
     const bytesOfFew = await server.settledBytes();
     const more = await hold(server, setting, setting.manyIdle - setting.fewIdle, tls);
-    // Keys that can be made again are given back after some seconds of silence.
+    // Keys that can be derived again are freed after some seconds of silence.
     if (row.clear !== undefined) await sleep(setting.silence * 1e3);
     const bytes = (await server.settledBytes()) - bytesOfFew;
     await Promise.all([few.release(), more.release()]);
@@ -115,7 +117,7 @@ async function warmUp(server, setting, load) {
   await run.end();
 }
 
-/** Opens so many connections, which stay until the load generator ends. */
+/** Opens connections that stay open until the load generator ends. */
 async function hold(server, setting, connections, more = []) {
   const first = 1 + (nextSource % ALL_SOURCES);
   nextSource += SOURCES;
@@ -135,7 +137,7 @@ async function watchIdle(server, setting) {
   return { cpu, pings };
 }
 
-/** A program of ours, pinned to a processor. */
+/** One of our programs, pinned to a processor. */
 class Pinned {
   #failure;
   #ended = false;
@@ -153,16 +155,16 @@ class Pinned {
     this.#failure = this.exited.then((status) => {
       throw new BuildError(`${name} ended (${status}).`);
     });
-    // Only who waits for something wants to know.
+    // Only a caller that is waiting needs the rejection.
     this.#failure.catch(() => {});
   }
 
-  /** What `promise` gives, unless the program ends before or takes too long. */
+  /** Returns the result of `promise`, unless the program ends first or takes too long. */
   expect(promise) {
     return this.inTime(Promise.race([promise, this.#failure]));
   }
 
-  /** What `promise` gives, unless that takes too long. */
+  /** Returns the result of `promise`, unless it takes too long. */
   async inTime(promise) {
     const clock = new AbortController();
     const late = sleep(PATIENCE_MS, undefined, { signal: clock.signal }).then(() => {
@@ -195,12 +197,12 @@ class Server extends Pinned {
     const server = new Server(contender, cpus.server, command, ['ignore', 'inherit', 'inherit', 'ipc']);
     const [{ port }] = await server.expect(once(server.child, 'message'));
     server.port = port;
-    // taskset has become the server: it keeps its process id.
+    // taskset has become the server, with the same process ID.
     server.pid = server.child.pid;
     return server;
   }
 
-  /** Bytes of anonymous memory after a collection of garbage. */
+  /** Returns the bytes of anonymous memory after a garbage collection. */
   async settledBytes() {
     this.child.send('collect');
     await this.expect(once(this.child, 'message'));
@@ -221,7 +223,7 @@ class Load extends Pinned {
     this.#lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
   }
 
-  /** The next line it prints. */
+  /** Returns the next line that the program prints. */
   async line() {
     const { value, done } = await this.inTime(this.#lines.next());
     // The reason is on standard error.
@@ -229,7 +231,7 @@ class Load extends Pinned {
     return JSON.parse(value);
   }
 
-  /** Lets idle connections go, and gives what it has to say in the end. */
+  /** Closes the idle connections, and returns the load generator's final report. */
   async release() {
     this.child.stdin.end();
     const last = await this.line();

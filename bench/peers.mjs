@@ -1,8 +1,8 @@
-// Prepares what milliways is measured against, in ignored folders: npm packages in bench/node_modules, and under
+// Prepares what milliways is measured against, in ignored folders: npm packages in bench/node_modules, and in
 // bench/peers a Debian root for its C library.
 //
 // The recent binary of uWebSockets.js is built for Node 22 and a newer glibc than many systems have. Debian trixie has
-// it; its dynamic linker starts Node with its libraries, without a chroot. Ours and the others run under the same Node
+// that glibc; its dynamic linker starts Node with its libraries, without a chroot. All servers run under the same Node
 // in the same way.
 
 import { spawnSync } from 'node:child_process';
@@ -23,17 +23,17 @@ const UWS = path.join(here, 'node_modules/uwebsockets/uws.js');
 
 /**
  * @typedef {object} Runtime
- * @property {string[]} command what starts Node
+ * @property {string[]} command the command that starts Node
  * @property {string} node its version
- * @property {string} binary which binary of uWebSockets.js runs under it, for every table
- * @property {boolean} isRight whether that is the recent one
+ * @property {string} binary the binary of uWebSockets.js that runs under it, as shown in every table
+ * @property {boolean} isRight whether that is the recent binary
  */
 
 /**
- * Installs the packages, makes the root if it can, and chooses the Node that all servers run under.
+ * Installs the packages, creates the root if possible, and chooses the Node that all servers run under.
  *
- * @param {{ mustBeRight: boolean, say: (line: string) => void }} options with `mustBeRight` it fails where it would
- *   otherwise fall back to this process' Node and the older binary that fits it
+ * @param {{ mustBeRight: boolean, say: (line: string) => void }} options `mustBeRight` makes it fail where it would
+ *   otherwise fall back to this process's Node and the older binary that fits it
  * @returns {Promise<Runtime>}
  */
 export async function preparePeers({ mustBeRight, say }) {
@@ -65,7 +65,7 @@ async function installPackages(say) {
   if ((await readFile(stamp, 'utf8').catch(() => '')) === lock) return;
 
   say('Installing the packages to measure against.');
-  // Without their scripts: what native parts there are come built.
+  // Install scripts are not needed: native parts come prebuilt.
   const done = spawnSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
     cwd: here,
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -74,7 +74,7 @@ async function installPackages(say) {
   await writeFile(stamp, lock);
 }
 
-/** Makes bench/peers/trixie unless it is there. Gives the reason if that can't be done. */
+/** Creates bench/peers/trixie unless it exists. Returns the reason if that is impossible. */
 async function prepareDebian(say) {
   if (existsSync(LOADER)) return undefined;
   if (process.platform !== 'linux' || process.arch !== 'x64') return `it needs Linux on x64`;
@@ -82,7 +82,7 @@ async function prepareDebian(say) {
   if (mirror === undefined) return 'apt knows no Debian mirror to make a root from';
 
   say('Making a Debian root for its C library.');
-  // Packages are unpacked only (--foreign): nothing in there is ever started but the dynamic linker.
+  // Packages are only unpacked (--foreign): nothing in the root but the dynamic linker is ever run.
   const partial = `${debian}.partial`;
   await rm(partial, { recursive: true, force: true });
   await mkdir(peers, { recursive: true });
@@ -93,12 +93,12 @@ async function prepareDebian(say) {
     const lastWords = `${done.stdout ?? ''}${done.stderr ?? ''}`.trim().split('\n').at(-1);
     return `debootstrap failed (${done.error?.message ?? lastWords}); on Debian it is in the package debootstrap`;
   }
-  // Only what is complete gets the name.
+  // Only a complete root gets the final name.
   await rename(partial, debian);
   return undefined;
 }
 
-/** Where apt gets Debian's packages from. */
+/** Returns the mirror that apt gets Debian's packages from. */
 function debianMirror() {
   const format = '$(ORIGIN) $(LABEL) $(REPO_URI)';
   const asked = spawnSync('apt-get', ['indextargets', '--format', format, 'Created-By: Packages'], {
@@ -107,7 +107,7 @@ function debianMirror() {
   return /^Debian Debian (\S+)$/m.exec(asked.stdout ?? '')?.[1];
 }
 
-/** Why uWebSockets.js does not load with this command; nothing if it does. */
+/** Returns why uWebSockets.js does not load with this command, or undefined if it does. */
 function problemOf(command) {
   const program = `require(${JSON.stringify(UWS)}).App().listen(0, (token) => process.exit(token ? 0 : 1))`;
   const tried = spawnSync(command[0], [...command.slice(1), '-e', program], { encoding: 'utf8' });

@@ -1,6 +1,6 @@
-// Says on standard error how far a run is.
+// Reports the progress of a run on standard error.
 
-/** One line on a terminal, written over and over; lines of their own elsewhere. */
+/** Rewrites one line on a terminal; prints separate lines elsewhere. */
 export class Progress {
   #done = 0;
   #began = Date.now();

@@ -1,4 +1,4 @@
-// Tables and charts of a result, as run.mjs writes it.
+// Tables and charts of a result that run.mjs wrote.
 
 import { createRequire } from 'node:module';
 import { METRICS, ROWS } from './rows.mjs';
@@ -12,12 +12,12 @@ const VERDICTS = {
   unknown: 'too few rounds',
   load: 'the load was the limit',
 };
-/** What the intervals are to cover. */
+/** The confidence level of the intervals. */
 const LEVEL = 0.95;
-/** A process that runs for more of the time than this has no time left. */
+/** The fraction of the time from which on a process counts as fully busy. */
 const FULLY = 0.95;
 
-/** What a result says of a metric, for each row that has it. */
+/** Evaluates a metric for each row of a result that has it. */
 function analyse(result, metric) {
   const rows = result.rows.filter(({ samples }) => samples.ours[0][metric] !== undefined);
   return rows.map((row) => {
@@ -34,7 +34,7 @@ function analyse(result, metric) {
 
 function judgeRow({ samples }, metric, ratio, floor) {
   if (ratio.coverage < LEVEL) return 'unknown';
-  // A rate says something of a server that is busy.
+  // A rate describes a server only if the server is busy.
   if (
     metric === 'rate' &&
     [samples.ours, samples.uws].every((of) => busy(of, 'serverBusy') < FULLY && busy(of, 'loadBusy') > FULLY)
@@ -48,7 +48,7 @@ function busy(samples, key) {
   return median(samples.map((sample) => sample[key]));
 }
 
-/** The tables, below a line that says where they are from. With `charts`, the folder they are in, these are shown, too. */
+/** Renders the tables, below a line that says how they were measured. `charts` is the folder of the charts to show. */
 export function renderMarkdown(result, { charts } = {}) {
   const all = (key) => [...new Set(result.rows.map((row) => row[key]))].join(', ');
   const parts = [
@@ -78,7 +78,7 @@ export function renderMarkdown(result, { charts } = {}) {
   return `${parts.join('\n\n')}\n`;
 }
 
-/** For each row by TLS whose like in the clear is there too, the rates of both in relation. */
+/** Returns the TLS rate relative to the plaintext rate, for each TLS row whose plaintext counterpart is there too. */
 function retention(result) {
   const rows = new Map(result.rows.map((row) => [row.name, row]));
   const pairs = ROWS.filter(({ kind, clear }) => kind === 'load' && clear !== undefined)
@@ -117,7 +117,7 @@ function table([head, ...lines]) {
   return [head, rule, ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
 
-/** The median, and how far single values were from it. */
+/** Formats the median, and the largest distance of a value from it. */
 function show(values, metric) {
   const { unit } = METRICS[metric];
   const number = `${showNumber(median(values))} ${unit}`.replace(' /s', '/s');
@@ -133,12 +133,12 @@ function showRatio({ median: middle, low, high }) {
   return `${middle.toFixed(2)} [${low.toFixed(2)}, ${high.toFixed(2)}]`;
 }
 
-/** Of ours: says what limits the rate. */
+/** Formats how busy our server or its load is, which shows what limits the rate. */
 function showBusy({ samples }, key) {
   return `${Math.round(busy(samples.ours, key) * 100)} %`;
 }
 
-/** An SVG for each metric: everyone relative to uWebSockets.js, with the intervals. */
+/** Renders an SVG for each metric: all contenders relative to uWebSockets.js, with the intervals. */
 export function renderCharts(result) {
   const charts = {};
   for (const metric of Object.keys(METRICS)) {
@@ -152,7 +152,7 @@ const COLOURS = { ours: '#0b6e4f', uws: '#8d99ae', other: '#d9c5b2' };
 const TEXT = '#333333';
 
 function renderChart(rows, metric) {
-  // Not at the top: who reads a result without charts needs no charting library.
+  // Imported here, so that a result without charts can be rendered without the charting library.
   const echarts = createRequire(import.meta.url)('echarts');
   const { title, better } = METRICS[metric];
   const bars = [
@@ -208,7 +208,7 @@ function barSeries({ name, colour, intervals }) {
   };
 }
 
-/** Lines from the lower to the upper end of each interval, on the bars of the series before. */
+/** Draws lines from the lower to the upper end of each interval, on the bars of the previous series. */
 function whiskerSeries({ intervals }, index, count) {
   return {
     type: 'custom',

@@ -1,23 +1,24 @@
-// What is measured. Each row is an experiment: a server, a load, and the numbers that come of it.
+// The rows of the tables. Each row is an experiment with a server and a load.
 
 /**
  * @typedef {object} Row
  * @property {string} name on the command line
  * @property {string} title in tables
- * @property {'load' | 'memory' | 'idle' | 'pings'} kind which function of measure.mjs does it
- * @property {string[]} contenders beside ours and uWebSockets.js, in the order of their columns
+ * @property {'load' | 'memory' | 'idle' | 'pings'} kind the function of measure.mjs that measures it
+ * @property {string[]} contenders besides ours and uWebSockets.js, in the order of their columns
  * @property {string[]} [load] arguments of the load generator
- * @property {string} [clear] the row that is the same without TLS; this one is with it
- * @property {number} [idleTimeout] seconds, of the servers; 120 unless said
+ * @property {string} [clear] the name of the same row without TLS; only a row with TLS has it
+ * @property {number} [idleTimeout] of the servers, in seconds; 120 by default
+ * @property {boolean} [isNew] whether a recorded result may still lack the row
  */
 
-/** Always with random masks, as browsers have. */
+/** Masks are always random, as those of browsers are. */
 function echo(name, title, connections, depth, size) {
   const load = ['echo', '--connections', connections, '--depth', depth, '--size', size, '--mask', 'random'];
   return { name, title, kind: 'load', contenders: ['ws'], load: load.map(String) };
 }
 
-/** What one client publishes to all others; a message counts once for each that gets it. */
+/** One client publishes to all others; a message counts once for each recipient. */
 function broadcast(subscribers) {
   return {
     name: `broadcast-${subscribers}`,
@@ -28,20 +29,20 @@ function broadcast(subscribers) {
   };
 }
 
-/** For each message one topic of so many is left, asked for and joined again. */
+/** For each message the server unsubscribes from one of `count` topics, checks that, and subscribes again. */
 function topics(count) {
   return {
     name: `topics-${count}`,
     title: `Leave and join a topic, of ${count.toLocaleString('en')}`,
     kind: 'load',
     contenders: [],
-    // All rows of the page come from one machine. These join it when all are recorded anew.
+    // All recorded rows come from one machine. These rows join them the next time that all rows are recorded.
     isNew: true,
     load: ['echo', '--path', `/topics/${count}`, '--connections', '4', '--depth', '16', '--size', '20'],
   };
 }
 
-/** The same by TLS 1.3, with a certificate for a key on P-256. */
+/** Returns the same row over TLS 1.3, with a certificate for a P-256 key. */
 function overTls(row) {
   const load = row.load && [...row.load, '--tls'];
   return { ...row, name: `tls-${row.name}`, title: `TLS: ${row.title}`, load, clear: row.name };
@@ -56,7 +57,7 @@ const CLEAR_ROWS = [
   echo('echo-1k-50x16', 'Echo, 1 KiB, 50 × 16', 50, 16, 1024),
   echo('echo-16k-50x4', 'Echo, 16 KiB, 50 × 4', 50, 4, 16 * 1024),
   {
-    // Each message for itself, both ways; ws would have to be told to forget the last ones by every client.
+    // No context takeover, in either direction. ws would need every client to ask for that.
     name: 'echo-deflate-1k-50x16',
     title: 'Echo, compressed, 1 KiB, 50 × 16',
     kind: 'load',
@@ -92,11 +93,11 @@ const CLEAR_ROWS = [
   },
   { name: 'idle-memory', title: 'Memory of an idle WebSocket', kind: 'memory', contenders: ['ws'] },
   { name: 'idle-cpu', title: '10,000 idle WebSockets', kind: 'idle', contenders: ['ws'] },
-  // ws sends none by itself.
+  // ws sends no pings by itself.
   { name: 'idle-pings', title: 'Automatic pings of 10,000 WebSockets', kind: 'pings', contenders: [], idleTimeout: 12 },
 ];
 
-/** Each connection of `connections` does a whole handshake: no session is resumed. */
+/** In `connections` each connection does a full handshake: no session is resumed. */
 const SECURED = [
   'echo-20-200x1',
   'echo-1k-200x1',
@@ -109,7 +110,7 @@ const SECURED = [
 
 export const ROWS = [...CLEAR_ROWS, ...CLEAR_ROWS.filter(({ name }) => SECURED.includes(name)).map(overTls)];
 
-/** The rows that `names` mean: each is a name or the beginning of some. All of them if there is none. */
+/** Returns the rows whose name is one of `names` or begins with one of them, or all rows if `names` is empty. */
 export function chooseRows(names) {
   if (names.length === 0) return ROWS;
   for (const name of names) {
@@ -120,7 +121,7 @@ export function chooseRows(names) {
   return ROWS.filter((row) => names.some((name) => row.name.startsWith(name)));
 }
 
-/** What a number means, by its key in a sample. */
+/** Describes each number of a sample, by its key. */
 export const METRICS = {
   rate: { title: 'Rate', unit: '/s', better: 'higher' },
   cpu: { title: 'Server CPU for each message, request, connection or ping', unit: 'µs', better: 'lower' },

@@ -1,12 +1,12 @@
 // Measures milliways beside uWebSockets.js, ws and node:http.
 //
 //   npm run bench                     all rows, in full: about half an hour
-//   npm run bench -- echo http-hello  rows whose names begin so
-//   npm run bench -- --record         all rows; puts the result into docs/BENCHMARKS.md
-//   npm run bench -- --record echo    these rows, in place of those that were recorded before
+//   npm run bench -- echo http-hello  rows whose names begin with these
+//   npm run bench -- --record         all rows; writes the result to docs/BENCHMARKS.md
+//   npm run bench -- --record echo    these rows, replacing those recorded before
 //
-// What came out goes to bench/results/last.{json,md} and charts beside them, or, recorded, to bench/results/recorded.json
-// and the charts that docs/BENCHMARKS.md shows. See bench/README.md for the method.
+// The result is written to bench/results/last.{json,md} with charts beside them or, if recorded, to
+// bench/results/recorded.json and the charts that docs/BENCHMARKS.md shows. See bench/README.md for the method.
 
 import { spawnSync } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
@@ -29,15 +29,21 @@ import { Progress } from './progress.mjs';
 import { renderCharts, renderMarkdown } from './report.mjs';
 import { ROWS, chooseRows } from './rows.mjs';
 
-/** Of the median, six values are the fewest that give a 95 % interval; an even number puts nobody first more often. */
+/**
+ * Six values are the fewest that give a 95 % interval of the median. With an even number, no contender goes first more
+ * often than another.
+ */
 const ROUNDS = 6;
 const SECONDS = 3;
 const WARMUP_SECONDS = 1;
-/** A measurement is repeated, so often at most, while the hypervisor gave more than this share of the time to others. */
+/**
+ * A measurement is repeated, up to this many attempts, if the hypervisor gave more than this share of the time to
+ * others.
+ */
 const MAX_STEAL = 0.01;
 const ATTEMPTS = 3;
 
-/** What --quick makes of a run: it shows that everything works, and measures nothing. */
+/** The settings of --quick, which shows that everything works, but measures nothing useful. */
 const QUICK = {
   rounds: 1,
   seconds: 1,
@@ -155,7 +161,7 @@ async function run(rows, { rounds, mustBeRight, setting }) {
   return result;
 }
 
-/** Whom a row compares, as they are named in the samples. uWebSockets.js a second time is the noise floor. */
+/** Returns the contenders of a row by their names in the samples. The second uWebSockets.js is the noise floor. */
 function contendersOf(row) {
   const names = ['ours', 'uws', ...row.contenders];
   return [...names.map((name) => ({ key: name, server: name })), { key: 'uws-again', server: 'uws' }];
@@ -194,7 +200,7 @@ async function writeResult(name, result) {
   }
 }
 
-/** What was recorded, with the rows of `result` in place of their predecessors; all must come from the same machine. */
+/** Returns the recorded result with the rows of `result` replaced. All rows must come from the same machine. */
 async function mergeRecorded(result) {
   if (result.rows.length === ROWS.length) return result;
   const recorded = JSON.parse(await readFile(path.join(results, 'recorded.json'), 'utf8'));
@@ -214,7 +220,7 @@ async function record(result) {
   await writeFile(docs, replaceResults(text, renderMarkdown(result, { charts: '../bench/results' })));
 }
 
-/** The page with other results between its two marks. */
+/** Returns the page with the text between its two marks replaced. */
 export function replaceResults(page, markdown) {
   const [begin, end] = ['<!-- results: begin, written by npm run bench -->\n', '<!-- results: end -->'];
   const from = page.indexOf(begin) + begin.length;

@@ -1,28 +1,27 @@
-// The little statistics that the tables need. Nothing here supposes a distribution: rates on a busy machine have
-// outliers on one side, which a mean and a standard deviation make too much of.
+// The statistics that the tables need. None assumes a distribution: rates on a busy machine have outliers on one side,
+// which weigh too much in a mean and a standard deviation.
 
-/** The middle value. */
 export function median(values) {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** How far from the median the values reach, as a share of it. */
+/** Returns the largest distance of a value from the median, as a fraction of the median. */
 export function spread(values) {
   const middle = median(values);
   return Math.max(Math.max(...values) - middle, middle - Math.min(...values)) / middle;
 }
 
 /**
- * The median, and an interval around that of the distribution the values are from, from order statistics: it goes from
- * the k-th smallest to the k-th largest value, with the largest k that still covers `level`. `coverage` says how much it
- * does cover; with fewer than six values that is less than 95 %.
+ * Returns the median, and a confidence interval for the median of the underlying distribution, from order statistics:
+ * it extends from the k-th smallest to the k-th largest value, for the largest k that still covers `level`. `coverage`
+ * is the actual confidence; with fewer than six values it is below 95 %.
  */
 export function medianInterval(values, level = 0.95) {
   const sorted = values.toSorted((a, b) => a - b);
   const n = sorted.length;
-  // The interval misses when fewer than k of n values fall on one side of the true median: a fair coin, twice.
+  // The interval misses if fewer than k of the n values lie on one side of the true median: a fair coin, two-sided.
   let below = 0.5 ** n;
   let coverage = 1 - 2 * below;
   let k = 1;
@@ -35,14 +34,14 @@ export function medianInterval(values, level = 0.95) {
   return { median: median(sorted), low: sorted[k - 1], high: sorted[n - k], coverage };
 }
 
-/** The interval of the ratio of two contenders that were measured in the same rounds, each round giving one ratio. */
+/** Returns the interval of the ratio of two contenders measured in the same rounds; each round yields one ratio. */
 export function ratioInterval(numerators, denominators) {
   return medianInterval(numerators.map((value, round) => value / denominators[round]));
 }
 
 /**
- * What a ratio says, where a contender divided by itself gives `floor`: `better` or `worse` only when the whole interval
- * lies beyond 1 and beyond all that noise alone has done.
+ * Judges a ratio, given the ratio `floor` of a contender to itself: `better` or `worse` only if the whole interval lies
+ * beyond 1 and beyond everything that noise alone has caused.
  */
 export function judge(ratio, floor, better) {
   const above = ratio.low > Math.max(1, floor.high);

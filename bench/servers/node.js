@@ -1,6 +1,6 @@
 'use strict';
 
-// HTTP as Node itself serves it.
+// Node's own HTTP server.
 
 const http = require('node:http');
 const { HELLO, ready } = require('./parts/process.js');

@@ -1,6 +1,6 @@
 'use strict';
 
-// The npm package ws, with its optional native parts.
+// The npm package ws, with its optional native addons.
 
 require('bufferutil');
 require('utf-8-validate');

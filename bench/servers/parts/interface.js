@@ -1,12 +1,12 @@
 'use strict';
 
-// The server of all rows, on the interface that milliways and uWebSockets.js share.
+// The server of all rows, written for the interface that milliways and uWebSockets.js share.
 
 const { HELLO, MAX_PAYLOAD, options, ready } = require('./process.js');
 
-/** More than all messages in flight of any row, so that nothing is ever dropped. */
+/** More than the messages in flight of any row, so that nothing is ever dropped. */
 const MAX_BACKPRESSURE = 4 * 1024 * 1024;
-/** From one topic to the next; a prime, so that all have their turn. */
+/** The step from one topic to the next. It is a prime, so that every topic has its turn. */
 const TOPIC_STEP = 7919;
 
 module.exports = function serve(uWS) {
@@ -26,7 +26,7 @@ module.exports = function serve(uWS) {
     })
     .ws('/topicpublish', {
       ...limits,
-      // uWebSockets.js lets nobody publish who has not subscribed to something.
+      // In uWebSockets.js, only a WebSocket that has subscribed to something can publish.
       open: (ws) => {
         ws.subscribe('publishers');
       },

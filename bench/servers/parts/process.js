@@ -1,31 +1,33 @@
 'use strict';
 
-// What every server has: its options, and the channel to the runner.
+// What all servers share: their options, and the channel to the runner.
 
 const { parseArgs } = require('node:util');
 
-/** What an HTTP request is answered with. */
+/** The body of every HTTP response. */
 const HELLO = 'Hello World!';
-/** Bytes of the largest message that is taken. */
+/** The largest accepted message, in bytes. */
 const MAX_PAYLOAD = 1024 * 1024;
 
 const { values } = parseArgs({
   options: {
-    // Seconds; it is the default of uWebSockets.js.
+    // In seconds; the default of uWebSockets.js.
     'idle-timeout': { type: 'string', default: '120' },
-    // Files; with them it is TLS.
+    // File names. They turn TLS on.
     key: { type: 'string' },
     cert: { type: 'string' },
   },
 });
 
-/** The command line. */
+/** The options from the command line. */
 const options = { idleTimeout: Number(values['idle-timeout']), key: values.key, cert: values.cert };
 
-/** Tells the runner the port. From then on it may ask for a collection of garbage; the server ends when it does. */
+/**
+ * Tells the runner the port. The runner may then request garbage collections; the server exits when the runner does.
+ */
 function ready(port) {
   process.on('message', async () => {
-    // What a finalizer frees is free only after the next turn, and the collection after that.
+    // What a finalizer releases is freed only in the next turn of the loop, by the collection after that.
     for (let i = 0; i < 4; i += 1) {
       globalThis.gc();
       await new Promise((resolve) => setImmediate(resolve));
