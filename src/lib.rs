@@ -4,25 +4,18 @@
 //! Each Node environment (the main thread, every worker) that loads the addon has an [`environment::Environment`] of
 //! its own, which ends with it.
 
-mod app;
 mod call;
 mod callback;
+mod classes;
 mod driver;
 mod environment;
 mod error;
 mod events;
-mod http_request;
-mod http_response;
 mod lifetime;
-mod options;
-mod parts;
 mod registers;
 mod restored;
-mod store;
-mod tls;
 mod uv;
 mod value;
-mod websocket;
 
 use napi::bindgen_prelude::{Env, Object};
 use napi_derive::napi;

@@ -8,13 +8,13 @@ use milliways_net::{AppId, DomainId, ListenError, ListenerId, Route, RouteId};
 use milliways_proto::http::{Declared, Method};
 use milliways_proto::router::RouteKind;
 
+use super::options::{app_settings, websocket_settings};
+use super::websocket::{Kind, publish_unless_in_vain};
 use crate::call::{Call, Returned};
 use crate::callback::Callback;
 use crate::environment::{BehaviorCallbacks, Scope};
 use crate::error::Error;
 use crate::lifetime::Holder;
-use crate::options::{app_settings, websocket_settings};
-use crate::websocket::{Kind, publish_unless_in_vain};
 
 /// Methods by the numbers that `js/App.js` gives them.
 const METHODS: [Method; Method::COUNT] = [

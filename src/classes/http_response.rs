@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use milliways_net::{BehaviorId, ConnectionId, Reactor, ResponseError, Stale, UpgradeError};
 
+use super::options::{A_SIZE, LARGEST_SIZE, invalid_number};
+use super::websocket::NO_SLOT;
 use crate::call::{Call, Returned};
 use crate::error::Error;
-use crate::options::{A_SIZE, LARGEST_SIZE, invalid_number};
-use crate::websocket::NO_SLOT;
 
 fn done(Stale: Stale) -> Error {
     Error::ResponseDone

@@ -3,11 +3,11 @@
 use milliways_net::{ConnectionId, EndError, Reactor, SendStatus, Stale};
 use milliways_proto::ws::{MAX_CONTROL_PAYLOAD, Opcode};
 
+use super::http_response::{address_of, port_of};
+use super::options::{invalid_number, number_of};
 use crate::call::{Call, Returned};
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::http_response::{address_of, port_of};
-use crate::options::{invalid_number, number_of};
 use crate::registers::Register;
 use crate::value::{Bytes, Js, Value};
 
