@@ -9,8 +9,8 @@ use napi_sys as sys;
 
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::node::{Bytes, Failed, Js, Memory, Value};
 use crate::restored::Restored;
-use crate::value::{Bytes, Failed, Js, Memory, Value};
 
 /// One call of an exported function with up to `N` arguments; those that were not given are `undefined`.
 pub(crate) struct Call<'s, const N: usize> {

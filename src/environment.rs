@@ -11,16 +11,15 @@ use napi_sys as sys;
 use slab::Slab;
 
 use crate::call::{Call, Returned, export};
-use crate::callback::Callback;
 use crate::classes::http_request::CurrentRequest;
 use crate::classes::{app, http_request, http_response, parts, store, tls, websocket};
 use crate::error::Error;
 use crate::events::Ended;
 use crate::lifetime;
 use crate::lifetime::{Behaviors, Holder};
+use crate::node::{AsyncContext, Callback, CallbackScope, Failed, HandleScope, Js, Memory, Reference, Value};
 use crate::registers::Registers;
 use crate::uv::{Handles, Loop};
-use crate::value::{AsyncContext, CallbackScope, Failed, HandleScope, Js, Memory, Reference, Value};
 
 /// State of one Node environment. Lives from the loading of the addon until the environment's loop has closed our
 /// handles.

@@ -10,7 +10,7 @@ use milliways_proto::http::InvalidDeclaration;
 use milliways_proto::router::MAX_SEGMENTS;
 
 use crate::events::MAX_CALLS;
-use crate::value::{Detached, ErrorKind, Failed, Js, Value};
+use crate::node::{Detached, ErrorKind, Failed, Js, Value};
 
 /// Why a function throws.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,12 +5,11 @@ use milliways_proto::http::Request;
 use milliways_proto::topics::Change;
 use milliways_proto::ws::Payload;
 
-use crate::callback::Callback;
 use crate::environment::{BehaviorCallbacks, Callbacks, Environment, Scope};
 use crate::error::Error;
+use crate::node::{Callback, Failed, Js, Value};
 use crate::registers::Register;
 use crate::restored::Restored;
-use crate::value::{Failed, Js, Value};
 
 /// Chooses one of a behavior's handlers.
 type Which = fn(&BehaviorCallbacks) -> Option<&Callback>;

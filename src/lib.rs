@@ -5,17 +5,16 @@
 //! its own, which ends with it.
 
 mod call;
-mod callback;
 mod classes;
 mod driver;
 mod environment;
 mod error;
 mod events;
 mod lifetime;
+mod node;
 mod registers;
 mod restored;
 mod uv;
-mod value;
 
 use napi::bindgen_prelude::{Env, Object};
 use napi_derive::napi;

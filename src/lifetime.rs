@@ -12,9 +12,8 @@ use std::ops::Index;
 use milliways_net::{AppId, BehaviorId, Route, RouteId};
 
 use crate::call::{Call, Returned};
-use crate::callback::Callback;
 use crate::environment::{BehaviorCallbacks, Callbacks, Environment, Scope};
-use crate::value::{Failed, Js, Reference, Value};
+use crate::node::{Callback, Failed, Js, Reference, Value};
 
 /// The object in JavaScript that holds the handlers of a quiet app, and is held by the app's.
 pub(crate) struct Holder {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ffi::CStr;
 use std::ptr::NonNull;
 
-use crate::value::{Failed, Js, Reference, Value};
+use crate::node::{Failed, Js, Reference, Value};
 
 /// One of the numbers; `js/registers.js` has the same names.
 #[derive(Clone, Copy)]

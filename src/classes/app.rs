@@ -11,10 +11,10 @@ use milliways_proto::router::RouteKind;
 use super::options::{app_settings, websocket_settings};
 use super::websocket::{Kind, publish_unless_in_vain};
 use crate::call::{Call, Returned};
-use crate::callback::Callback;
 use crate::environment::{BehaviorCallbacks, Scope};
 use crate::error::Error;
 use crate::lifetime::Holder;
+use crate::node::Callback;
 
 /// Methods by the numbers that `js/App.js` gives them.
 const METHODS: [Method; Method::COUNT] = [

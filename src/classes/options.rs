@@ -8,7 +8,7 @@ use milliways_proto::ws::DeflateSettings;
 use napi_sys::ValueType;
 
 use crate::error::Error;
-use crate::value::{Failed, Js, Value};
+use crate::node::{Failed, Js, Value};
 
 /// The settings in an app's options, of which there may be none.
 pub(crate) fn app_settings(js: Js<'_>, options: Value<'_>) -> Result<AppSettings, Error> {

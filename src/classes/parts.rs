@@ -3,7 +3,7 @@
 use milliways_proto::http::{Part, Parts};
 
 use crate::call::{Call, Returned};
-use crate::value::{Failed, Js, Value};
+use crate::node::{Failed, Js, Value};
 
 /// What there is to say of a part, in memory of its own.
 struct OwnedPart {

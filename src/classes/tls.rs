@@ -6,10 +6,9 @@ use milliways_net::{AppId, Pem, TlsConfig, TlsSettings};
 use napi_sys::ValueType;
 
 use crate::call::{Call, Returned};
-use crate::callback::Callback;
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::value::{Js, Value};
+use crate::node::{Callback, Js, Value};
 
 /// `secureApp(app, options)`
 pub(crate) fn secure<'s>(call: &Call<'s, 2>) -> Returned<'s> {

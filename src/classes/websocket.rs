@@ -8,8 +8,8 @@ use super::options::{invalid_number, number_of};
 use crate::call::{Call, Returned};
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::node::{Bytes, Js, Value};
 use crate::registers::Register;
-use crate::value::{Bytes, Js, Value};
 
 /// Says that nothing was corked before.
 pub(crate) const NO_SLOT: u32 = u32::MAX;

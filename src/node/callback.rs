@@ -5,7 +5,9 @@ use std::ptr;
 
 use napi_sys as sys;
 
-use crate::value::{Failed, Js, Reference, Value};
+use super::reference::Reference;
+use super::status::Failed;
+use super::value::{Js, Value};
 
 /// A function, kept as long as this, unless it has been left to somebody else.
 pub(crate) struct Callback {
