@@ -1,6 +1,6 @@
 'use strict';
 
-// What a server's handlers saw, in order, and a way to wait for the next of a kind.
+// Records the events that a server's handlers saw, in order, and waits for the next one with a given name.
 
 const { deadline } = require('./wait.js');
 
@@ -17,7 +17,7 @@ class EventLog {
     else this.#waiting.splice(index, 1)[0].resolve(details);
   }
 
-  /** The details of the next event of that name that nobody has waited for yet; events of other names stay. */
+  /** Resolves to the details of the next unread event with that name. Events with other names stay unread. */
   next(name, patience) {
     const index = this.#unread.findIndex((event) => event[0] === name);
     if (index >= 0) return Promise.resolve(this.#unread.splice(index, 1)[0].slice(1));
@@ -27,12 +27,12 @@ class EventLog {
     return deadline(found, () => `event '${name}' (so far: ${JSON.stringify(this.all).slice(0, 500)})`, patience);
   }
 
-  /** How many events of that name there were. */
+  /** Returns how many events with that name there were. */
   count(name) {
     return this.all.filter((event) => event[0] === name).length;
   }
 
-  /** WebSocket handlers that log what they are given, with the handlers in `more` called after logging. */
+  /** Returns WebSocket handlers that log their arguments and then call the handlers in `more`. */
   behavior(more = {}) {
     const string = (data) => Buffer.from(data).toString('utf8');
     const describe = {

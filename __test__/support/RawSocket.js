@@ -1,7 +1,7 @@
 'use strict';
 
-// A TCP client that sends exactly the bytes it is told and keeps exactly the bytes that came; over TLS (see tls.js) those
-// are the bytes inside it, and each write is a record of its own or several.
+// A TCP client that sends exactly the given bytes and keeps exactly the received bytes. Over TLS (see tls.js) these are
+// the plaintext bytes, and each write makes one or more records of its own.
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
@@ -16,7 +16,10 @@ const HEAD_END = Buffer.from('\r\n\r\n');
 const SAMPLE_KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 const SAMPLE_ACCEPT = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=';
 
-/** The request head of a WebSocket client; `headers` replaces or, with undefined, removes some of its fields. */
+/**
+ * Returns the request head of a WebSocket client. `headers` replaces some of its fields or, with undefined, removes
+ * them.
+ */
 function upgradeRequest(path = '/', headers = {}) {
   const fields = {
     Host: 'localhost',
@@ -32,18 +35,18 @@ function upgradeRequest(path = '/', headers = {}) {
 
 class RawSocket {
   #socket;
-  /** The TCP connection itself, which is the same without TLS. */
+  /** The TCP connection, which without TLS is the socket itself. */
   #tcp;
   #deadline;
   #chunks = [];
   #length = 0;
   #waiting = new Set();
 
-  /** Whether a FIN came, or the close_notify that stands for it. */
+  /** Whether a FIN was received, or over TLS a close_notify. */
   ended = false;
   /** Whether the connection is gone altogether. */
   closed = false;
-  /** The code of a socket error: ECONNRESET. */
+  /** The code of a socket error, such as ECONNRESET. */
   errorCode = null;
 
   constructor(socket, tcp, patience) {
@@ -70,8 +73,8 @@ class RawSocket {
   }
 
   /**
-   * Half-open on purpose: a FIN of the server is seen, not answered. `deadline` is how many milliseconds a read may
-   * take; the other options are those of `net.connect`.
+   * Connects half-open: a FIN from the server is recorded, not answered. `deadline` is the time that a read may take,
+   * in milliseconds; the other options are those of `net.connect`.
    */
   static async connect(port, { deadline: patience, ...options } = {}) {
     const tcp = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true, ...options });
@@ -82,7 +85,7 @@ class RawSocket {
     return new RawSocket(socket, tcp, patience);
   }
 
-  /** Connects, upgrades, and has read the response head, which is then in `head`. */
+  /** Connects, upgrades, and reads the response head into `head`. */
   static async upgrade(port, path, { headers, ...options } = {}) {
     const client = await RawSocket.connect(port, options);
     client.write(upgradeRequest(path, headers));
@@ -91,7 +94,7 @@ class RawSocket {
     return client;
   }
 
-  /** The bytes that came and were not read yet. */
+  /** The bytes that were received but not yet read. */
   get pending() {
     if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)];
     return this.#chunks[0] ?? Buffer.alloc(0);
@@ -101,13 +104,13 @@ class RawSocket {
     return this.#length;
   }
 
-  /** Strings are taken as Latin-1, so that '\xff' is one byte. */
+  /** Strings are encoded as Latin-1, so that '\xff' is one byte. */
   write(data) {
     this.#socket.write(typeof data === 'string' ? Buffer.from(data, 'latin1') : data);
     return this;
   }
 
-  /** Writes, and lets the server read that much before anything that is written next. */
+  /** Writes, and lets the server read the bytes before anything that is written next. */
   async writeAndTurn(data) {
     this.write(data);
     await turn();
@@ -122,34 +125,34 @@ class RawSocket {
     this.#socket.resume();
   }
 
-  /** Sends a FIN; over TLS a close_notify before it. */
+  /** Sends a FIN, over TLS after a close_notify. */
   end() {
     this.#socket.end();
   }
 
-  /** Sends a RST. */
+  /** Sends an RST. */
   reset() {
     this.#tcp.resetAndDestroy();
   }
 
-  /** Ends the connection without another word; over TLS, too. */
+  /** Closes the connection abruptly, over TLS without a close_notify. */
   destroy() {
     this.#socket.destroy();
   }
 
-  /** Exactly `length` bytes. */
+  /** Reads exactly `length` bytes. */
   async read(length) {
     await this.#until(() => this.#length >= length, `${length} bytes`);
     return this.#take(length);
   }
 
-  /** A head of HTTP with its empty line, as a Latin-1 string. */
+  /** Reads an HTTP head, including its empty line, as a Latin-1 string. */
   async readHead() {
     await this.#until(() => this.pending.includes(HEAD_END), 'a response head');
     return this.#take(this.pending.indexOf(HEAD_END) + HEAD_END.length).toString('latin1');
   }
 
-  /** A response with a Content-Length; `noBody` for those that have none whatever it says. */
+  /** Reads a response with a Content-Length; `noBody` is for responses that have no body whatever their head says. */
   async readResponse({ noBody = false } = {}) {
     const head = await this.readHead();
     const [statusLine, ...lines] = head.trimEnd().split('\r\n');
@@ -162,7 +165,7 @@ class RawSocket {
     return { head, status: Number(statusLine.split(' ')[1]), statusLine, headers, body: body.toString('utf8') };
   }
 
-  /** A frame as a server sends it. */
+  /** Reads a frame from a server. */
   async readFrame() {
     const [first, second] = await this.read(2);
     assert.equal(second & 0x80, 0, 'a server never masks');
@@ -173,14 +176,14 @@ class RawSocket {
     return { fin: (first & 0x80) !== 0, rsv: first & 0x70, opcode: first & 0x0f, payload };
   }
 
-  /** A text message of one frame. */
+  /** Reads a text message of one frame. */
   async readText() {
     const { fin, rsv, opcode, payload } = await this.readFrame();
     assert.deepEqual({ fin, rsv, opcode }, { fin: true, rsv: 0, opcode: OPCODE.TEXT });
     return payload.toString('utf8');
   }
 
-  /** A close frame, which is answered, and the FIN after that. */
+  /** Reads a close frame, answers it, and reads the FIN after it. */
   async readClose() {
     const { fin, rsv, opcode, payload } = await this.readFrame();
     assert.deepEqual({ fin, rsv, opcode }, { fin: true, rsv: 0, opcode: OPCODE.CLOSE });
@@ -190,7 +193,7 @@ class RawSocket {
     return { code: payload.readUInt16BE(), reason: payload.toString('utf8', 2) };
   }
 
-  /** Everything up to the FIN or the end of the connection. */
+  /** Reads everything up to the FIN or the end of the connection. */
   async readToEnd() {
     await this.#until(() => this.ended || this.closed, 'the end of the connection');
     return this.#take(this.#length);

@@ -1,6 +1,6 @@
 'use strict';
 
-// A function run in a Node process of its own: for what ends a process, or must not.
+// Runs a function in its own Node process, to test what ends a process or must not end it.
 
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
@@ -18,8 +18,8 @@ class Script {
   #exit;
 
   /**
-   * Starts `main(prelude, ...args)`. The function is sent as source text: it sees its arguments and nothing else of the
-   * file it stands in.
+   * Starts `main(prelude, ...args)`. The function is sent as source text, so it can use its arguments but nothing else
+   * of the file that defines it.
    */
   constructor(main, { args = [], execArgv = [], env = {} } = {}) {
     const list = [`require(${JSON.stringify(PRELUDE)})`, ...args.map((value) => JSON.stringify(value))];
@@ -36,7 +36,7 @@ class Script {
     this.#exit = once(this.#child, 'close');
   }
 
-  /** Runs a function to its end. */
+  /** Runs a function until its process ends. */
   static run(main, options) {
     return new Script(main, options).exit(options?.timeout);
   }
@@ -45,7 +45,7 @@ class Script {
     return this.#child.pid;
   }
 
-  /** The details of the next `report(name, ...details)`; fails at once when the process ends without it. */
+  /** Resolves to the details of the next `report(name, ...details)`; rejects at once if the process ends before it. */
   next(name) {
     const ended = this.#exit.then(([code, signal]) => {
       throw new Error(`the process ended (${code ?? signal}) before it reported '${name}': ${this.#stderr}`);
@@ -53,7 +53,7 @@ class Script {
     return Promise.race([this.#log.next(name), ended]);
   }
 
-  /** Waits for the process to end by itself. */
+  /** Waits for the process to exit by itself. */
   async exit(timeout = DEADLINE) {
     try {
       const [code, signal] = await deadline(this.#exit, 'end of the process', timeout);

@@ -1,6 +1,6 @@
 'use strict';
 
-// Certificates for tests and nothing else, made anew by the command `openssl` for each process and removed with it.
+// Certificates for tests only. Each process creates its own with the command `openssl`, and removes them when it ends.
 
 const { execFileSync } = require('node:child_process');
 const { mkdtempSync, rmSync, writeFileSync } = require('node:fs');
@@ -10,7 +10,7 @@ const path = require('node:path');
 let folder;
 let count = 0;
 
-/** A path in a folder that is removed when the process ends. */
+/** Returns a path in a folder that is removed when the process ends. */
 function scratchFile(name) {
   if (folder === undefined) {
     folder = mkdtempSync(path.join(tmpdir(), 'milliways-certificates-'));
@@ -24,7 +24,7 @@ function openssl(args, options = {}) {
   return execFileSync('openssl', args, { stdio: ['pipe', 'pipe', 'pipe'], ...options });
 }
 
-/** What `openssl genpkey` makes keys by. */
+/** The arguments of `openssl genpkey` for each type of key. */
 const KEYS = {
   'P-256': ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256'],
   'P-384': ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-384'],
@@ -33,8 +33,8 @@ const KEYS = {
 };
 
 /**
- * A certificate for these host names (the first is its subject) and its key, as paths of PEM files: signed by `issuer`,
- * another such pair, or else by itself. `isAuthority`: it may sign others.
+ * Returns the paths of a certificate for these host names (the first is its subject) and of its key, both PEM files. It
+ * is signed by `issuer`, another such pair, or self-signed. With `isAuthority` it may sign others.
  */
 function makeCertificate({ names = ['localhost'], key = 'P-256', issuer, isAuthority = issuer === undefined } = {}) {
   const file = scratchFile(names[0].replaceAll('*', 'any'));
@@ -73,13 +73,15 @@ function makeCertificate({ names = ['localhost'], key = 'P-256', issuer, isAutho
 
 let ordinary;
 
-/** A certificate of its own for `localhost`, `127.0.0.1` and `example.com`, the same whenever it is asked for. */
+/**
+ * Returns the self-signed certificate for `localhost`, `127.0.0.1` and `example.com`. It is created once per process.
+ */
 function ordinaryCertificate() {
   ordinary ??= makeCertificate({ names: ['localhost', '127.0.0.1', 'example.com'] });
   return ordinary;
 }
 
-/** A copy of a key that a passphrase protects: by PKCS #8, or in the traditional form of OpenSSL. */
+/** Encrypts a copy of a key with a passphrase, as PKCS #8 or in OpenSSL's traditional format. */
 function encryptKey(key, passphrase, { traditional = false, cipher = 'aes-256-cbc' } = {}) {
   const file = scratchFile('encrypted.key.pem');
   const args = traditional ? ['pkey', '-traditional'] : ['pkcs8', '-topk8', '-v2', cipher];

@@ -1,6 +1,6 @@
 'use strict';
 
-// A real browser, without a window. CHROMIUM_PATH names another Chromium than Debian's.
+// A real browser without a window. CHROMIUM_PATH names a Chromium other than Debian's.
 
 const { existsSync } = require('node:fs');
 const { overTLS } = require('./tls.js');
@@ -15,19 +15,19 @@ const ARGUMENTS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
-  // There is no option that names whom to trust.
+  // No option adds a trusted certificate.
   ...(overTLS ? ['--ignore-certificate-errors'] : []),
 ];
-/** Milliseconds; a browser on a loaded machine takes its time. */
+/** In milliseconds; a browser on a loaded machine is slow. */
 const PATIENCE = 60_000;
 
-/** Starts a browser of playwright's. */
+/** Starts a browser with Playwright. */
 function launch() {
   const { chromium } = require('playwright-core');
   return chromium.launch({ executablePath, args: ARGUMENTS, timeout: PATIENCE });
 }
 
-/** Why there is none, or false. */
+/** Returns why the tests with a browser have to be skipped, or false. */
 function reasonToSkip() {
   if (!existsSync(executablePath)) return `there is no Chromium at ${executablePath}; CHROMIUM_PATH names another one`;
   try {

@@ -1,7 +1,7 @@
 'use strict';
 
-// WebSocket frames as bytes, the malformed ones included. Written for the tests alone, so that no bug can hide on both
-// sides.
+// Builds WebSocket frames as bytes, including malformed ones. The tests have their own code for this, so that no bug
+// can hide on both sides.
 
 const OPCODE = { CONTINUATION: 0, TEXT: 1, BINARY: 2, CLOSE: 8, PING: 9, PONG: 10 };
 const RSV1 = 0x40;
@@ -9,7 +9,10 @@ const RSV2 = 0x20;
 const RSV3 = 0x10;
 const MASK = [0x37, 0xfa, 0x21, 0x3d];
 
-/** A frame as a client sends it. `mask: null` leaves it unmasked, `lengthBytes` (0, 2, 8) forces a form of length. */
+/**
+ * Builds a frame as a client sends it. `mask: null` leaves it unmasked; `lengthBytes` (0, 2, 8) forces a length
+ * encoding.
+ */
 function frame(opcode, payload = '', { fin = true, rsv = 0, mask = MASK, lengthBytes } = {}) {
   const data = Buffer.from(payload);
   const form = lengthBytes ?? (data.length < 126 ? 0 : data.length < 65536 ? 2 : 8);
@@ -31,7 +34,7 @@ const continuation = (payload, options) => frame(OPCODE.CONTINUATION, payload, o
 const ping = (payload, options) => frame(OPCODE.PING, payload, options);
 const pong = (payload, options) => frame(OPCODE.PONG, payload, options);
 
-/** The payload of a close frame: nothing without a code. */
+/** Returns the payload of a close frame, empty without a code. */
 function closePayload(code, reason = '') {
   if (code === undefined) return Buffer.alloc(0);
   const head = Buffer.alloc(2);

@@ -3,7 +3,7 @@
 const { once } = require('node:events');
 const net = require('node:net');
 
-/** A port that nobody listens on. */
+/** Returns a port that nobody listens on. */
 async function freePort() {
   const server = net.createServer().listen(0);
   await once(server, 'listening');

@@ -1,18 +1,18 @@
 'use strict';
 
-// Requests and responses of HTTP as bytes.
+// HTTP requests and responses as bytes.
 
 const assert = require('node:assert/strict');
 const { RawSocket } = require('./RawSocket.js');
 const { isReference } = require('./uws.js');
 
-/** A request with a Host and the given header lines. */
+/** Returns a request with a Host field and the given header lines. */
 function request(target, { method = 'GET', headers = [], body = '' } = {}) {
   const lines = ['Host: localhost', ...headers].map((line) => `${line}\r\n`);
   return `${method} ${target} HTTP/1.1\r\n${lines.join('')}\r\n${body}`;
 }
 
-/** One request on a connection of its own; the response as `RawSocket.readResponse` gives it. */
+/** Makes one request on its own connection; returns the response as `RawSocket.readResponse` does. */
 async function fetch(port, target, options = {}) {
   const client = await RawSocket.connect(port);
   client.write(request(target, options));
@@ -21,7 +21,7 @@ async function fetch(port, target, options = {}) {
   return response;
 }
 
-/** One request on a connection of its own that the server closes; everything it sent, the date replaced. */
+/** Makes one request on its own connection, which the server closes; returns all it sent, with the date replaced. */
 async function exchange(port, bytes) {
   const client = await RawSocket.connect(port);
   client.write(bytes);
@@ -30,7 +30,7 @@ async function exchange(port, bytes) {
   return withoutDate(received.toString('latin1'));
 }
 
-/** The text with each Date replaced by `-`, once it was found to be one. */
+/** Replaces each Date in the text with `-`, after checking that it is a valid one. */
 function withoutDate(text) {
   return text.replace(/^Date: (.*)\r$/gm, (_, date) => {
     assert.match(date, /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/);
@@ -39,7 +39,10 @@ function withoutDate(text) {
   });
 }
 
-/** What a server answers to bytes that are no request it can serve, before it closes. */
+/**
+ * Returns the response to bytes that are not a valid or supported request, after which the server closes the
+ * connection.
+ */
 function errorResponse(status, reason, more = '') {
   return (
     `HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\n\r\n` +
@@ -55,10 +58,10 @@ const VERSION_NOT_SUPPORTED = errorResponse(
   '<p>This server does not support HTTP/1.0.</p>',
 );
 
-/** What an answer of `end('ok')` is on the wire. */
+/** The bytes of a response from `end('ok')`. */
 const OK = 'HTTP/1.1 200 OK\r\nDate: -\r\nuWebSockets: 20\r\nContent-Length: 2\r\n\r\nok';
 
-/** The text of a response as it is when the client has asked for the connection to be closed. */
+/** Returns the text that a response has if the client asked for the connection to be closed. */
 function closing(text) {
   return isReference ? text : text.replace('\r\nDate: ', '\r\nConnection: close\r\nDate: ');
 }

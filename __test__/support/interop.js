@@ -1,6 +1,6 @@
 'use strict';
 
-// What a client that others wrote is put through: the messages, the server that sends them back, and the tests.
+// Tests of WebSocket clients that others wrote: the messages, the server that echoes them, and the test cases.
 
 const assert = require('node:assert/strict');
 const { createHash } = require('node:crypto');
@@ -13,10 +13,10 @@ const { uWS } = require('./uws.js');
 const { deadline, noConnectionLeft } = require('./wait.js');
 const { MEBIBYTE } = require('./websocket.js');
 
-/** Milliseconds for one conversation: up to 34 MiB there and back, on a loaded machine. */
+/** For one conversation, in milliseconds: up to 34 MiB in each direction, on a loaded machine. */
 const PATIENCE = 60_000;
 
-/** In bytes: both sides of where the form of a frame's length changes, and what no single read takes. */
+/** In bytes: both sides of each change in the encoding of a frame's length, and more than any single read returns. */
 const SIZES = [0, 1, 125, 126, 65_535, 65_536, MEBIBYTE, 16 * MEBIBYTE];
 const MESSAGES = SIZES.flatMap((size) => [
   { isBinary: false, data: text(size) },
@@ -28,15 +28,17 @@ const MESSAGES = SIZES.flatMap((size) => [
   path: `/messages/${index}`,
 }));
 
-/** The paths of the server, and what each compresses with. */
+/** The paths of the server, with the compression of each. */
 const COMPRESSIONS = {
   '/shared': uWS.SHARED_COMPRESSOR | uWS.SHARED_DECOMPRESSOR,
   '/dedicated': uWS.DEDICATED_COMPRESSOR | uWS.DEDICATED_DECOMPRESSOR,
   '/disabled': uWS.DISABLED,
 };
-/** Bytes of a frame, where messages are sent in several. */
+/** Bytes in a frame of a fragmented message. */
 const FRAGMENT = 10_007;
-/** Messages of 16 MiB (`long`) take most of the time, so they are sent once compressed and once not. */
+/**
+ * The messages of 16 MiB (`long`) take most of the time, so they are sent only once compressed and once uncompressed.
+ */
 const CONVERSATIONS = [
   { title: 'compressed with shared contexts', path: '/shared', deflate: true },
   { title: 'compressed with dedicated contexts', path: '/dedicated', deflate: true, long: true },
@@ -49,8 +51,8 @@ const CONVERSATIONS = [
 ];
 
 /**
- * Bytes of the longest message. What cannot be compressed becomes longer by it, with the settings of websockets by 0.24 %,
- * and is none the less as long as it may be.
+ * The length of the longest message, in bytes. Compression makes incompressible data longer (with the settings of
+ * websockets by 0.24 %), and yet the message does not exceed the limit.
  */
 const MAX_PAYLOAD = 16 * MEBIBYTE;
 
@@ -58,18 +60,24 @@ const CLIENT_CLOSES = [4001, 'enough \u2713'];
 const SERVER_CLOSES = [4002, 'h\u00e9 said so'];
 
 /**
- * Tests a client. `converse(task)` has it hold one conversation, and gives what it reports of it:
+ * Tests a client. `converse(task)` makes it hold one conversation, and resolves to what it reports:
  *
- *     ['open', extensions]                  what was agreed on, as far as the client tells
- *     ['message', isBinary, sha256]         for each message that it got
+ *     ['open', extensions]                  what was negotiated, as far as the client can tell
+ *     ['message', isBinary, sha256]         for each received message
  *     ['close', code, reason]
  *
- * The task is plain JSON: the `path` to connect to at `webSocketUrl`; whether to offer permessage-deflate (`deflate`); the
- * `messages`, each to be got from its own `path` at `httpUrl`, sent, and received again before the next; after how many bytes
- * to begin another frame (`fragment`, if any); which window bits to ask the server for (`window`, if any); and the code and reason to close with (`close`), or null to wait for the
- * server to do so. Where the client closes, it reports no reason.
+ * The task is plain JSON with these members:
  *
- * Not every client can send in fragments (`canFragment`), refuse compression (`canRefuse`) or ask for a window (`canLimit`).
+ * - `path`: the path to connect to at `webSocketUrl`
+ * - `deflate`: whether to offer permessage-deflate
+ * - `messages`: each is to be fetched from its own `path` at `httpUrl`, sent, and received again before the next
+ * - `fragment`: the length of the frames to send, in bytes; if undefined, messages are not fragmented
+ * - `window`: the window bits to ask the server for, if any
+ * - `close`: the code and reason to close with, or null to wait for the server to close. A client that closes reports
+ *   no reason.
+ *
+ * Not every client can send fragments (`canFragment`), refuse compression (`canRefuse`) or ask for a window
+ * (`canLimit`).
  */
 function testClient(name, converse, { skip = false, ...can } = {}) {
   const { canFragment = false, canRefuse = true, canLimit = false } = can;
@@ -116,7 +124,7 @@ function testClient(name, converse, { skip = false, ...can } = {}) {
   });
 }
 
-/** A server of all paths, with their like below `/once` that close after the first message, and of the messages. */
+/** Serves all paths, a variant of each below it (`/once`) that closes after the first message, and the messages. */
 function serveEcho(t) {
   const log = new EventLog();
   const behavior = (compression, message) => ({
@@ -135,9 +143,9 @@ function serveEcho(t) {
     for (const [path, compression] of Object.entries(COMPRESSIONS)) {
       app.ws(path, behavior(compression, echo)).ws(`${path}/once`, behavior(compression, echoAndClose));
     }
-    // Connections are closed, so that no pool of a client's keeps any.
+    // Connections are closed so that no client keeps any in a pool.
     for (const { path, data } of MESSAGES) app.get(path, (res) => res.end(data, true));
-    // For a page to run in.
+    // A page for a client in a browser to run in.
     app.get('/', (res) => res.writeHeader('Content-Type', 'text/html').end('<!doctype html><title>echo</title>', true));
   });
   return { urls: { httpUrl: httpUrl(port), webSocketUrl: webSocketUrl(port) }, log };
@@ -151,7 +159,7 @@ function toEvent({ isBinary, digest }) {
   return ['message', isBinary, digest];
 }
 
-/** Text that repeats itself, with characters of one to four bytes. */
+/** Returns repetitive text, with characters of one to four bytes. */
 function text(size) {
   const phrase = Buffer.from('Don\u2019t panic: the Gr\u00f6\u00dfe of it is 42 \u20ac, or \u{1f42c}. ');
   const whole = Math.floor(size / phrase.length) * phrase.length;

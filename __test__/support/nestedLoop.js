@@ -5,7 +5,7 @@ const { mkdtempSync, rmSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const path = require('node:path');
 
-/** Compiles the addon of nestedLoop.c, and returns its file. It is removed by the `after` of a suite. */
+/** Compiles the addon nestedLoop.c, and returns its path. The `after` of a suite removes it. */
 function buildNestedLoop(owner) {
   const folder = mkdtempSync(path.join(tmpdir(), 'milliways-nested-loop-'));
   owner.after(() => rmSync(folder, { recursive: true, force: true }));

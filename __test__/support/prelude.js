@@ -1,11 +1,14 @@
 'use strict';
 
-// What a function that runs in a process or a worker thread of its own is given; see Script.js and `startWorker`.
+// The first argument of a function that runs in its own process or worker thread; see Script.js and `startWorker`.
 
 const fs = require('node:fs');
 const { Worker } = require('node:worker_threads');
 
-/** Tells the parent; written at once, from a worker thread too, so that nothing is lost when the process dies next. */
+/**
+ * Reports an event to the parent. It is written synchronously, even from a worker thread, so that nothing is lost if
+ * the process ends next.
+ */
 function report(name, ...details) {
   fs.writeSync(1, `${JSON.stringify([name, ...details])}\n`);
 }

@@ -1,6 +1,6 @@
 'use strict';
 
-// What the tests of HttpResponse have in common.
+// Shared by the tests of HttpResponse.
 
 const { exchange, request } = require('./http.js');
 const { serve } = require('./server.js');
@@ -14,7 +14,7 @@ const DONE = {
   ...(ours.skip ? {} : { code: 'ERR_MILLIWAYS_RESPONSE_DONE' }),
 };
 
-/** Every method of a response, called with arguments that are right. */
+/** Calls every method of a response with valid arguments. */
 const CALLS = {
   writeStatus: (res) => res.writeStatus('200 OK'),
   writeHeader: (res) => res.writeHeader('a', 'b'),
@@ -36,8 +36,9 @@ const CALLS = {
 };
 
 /**
- * Serves one handler, and gives everything that one request makes it send, the date replaced. The request asks for the
- * connection to be closed; that a response says so is left out, unless the handler has it done.
+ * Serves one handler, and returns everything that it sends for one request, with the date replaced. The request asks
+ * for the connection to be closed. The field in the response that confirms this is removed, unless the handler asked
+ * for it.
  */
 async function sent(t, handler, options = {}) {
   const { port } = serve(t, (app) => app.any('/*', handler));

@@ -1,6 +1,6 @@
 'use strict';
 
-// Servers with TLS, and clients of Node's own TLS, which is OpenSSL.
+// Servers with TLS, and clients that use Node's own TLS, which is OpenSSL.
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
@@ -10,26 +10,26 @@ const { ordinaryCertificate, scratchFile } = require('./certificates.js');
 const { uWS, isReference } = require('./uws.js');
 const { deadline } = require('./wait.js');
 
-/** A file with this text. */
+/** Returns the path of a file with this text. */
 function fileOf(text) {
   const file = scratchFile('contents.pem');
   writeFileSync(file, text);
   return file;
 }
 
-/** The options that name the files of a pair of `makeCertificate`. */
+/** Returns the options that name the files of a pair from `makeCertificate`. */
 function files({ key, cert }) {
   return { key_file_name: key, cert_file_name: cert };
 }
 
-/** A pair's contents, as `node:tls` takes them. */
+/** Returns the contents of a pair, as options of `node:tls`. */
 function contents({ key, cert }) {
   return { key: readFileSync(key), cert: readFileSync(cert) };
 }
 
 /**
- * An SSLApp on a free port of the loopback address, with the routes that `routes(app)` adds, and the ordinary certificate
- * unless the options name another. It is closed by the `after` of the test (`t`) or of the suite.
+ * Starts an SSLApp on a free port of the loopback address, with the routes that `routes(app)` adds, and the ordinary
+ * certificate unless the options name another. The `after` of the test (`t`) or of the suite closes it.
  */
 function serveSecure(owner, routes, options = files(ordinaryCertificate())) {
   const app = uWS.SSLApp(options);
@@ -46,9 +46,9 @@ function serveSecure(owner, routes, options = files(ordinaryCertificate())) {
 }
 
 /**
- * A connection after its handshake, in which the client has checked that the server's certificate is the ordinary one.
- * The options are those of `tls.connect`; with `ca` or `servername` it is another that is checked. Rejects with what
- * ended the handshake. The caller destroys it.
+ * Connects, and verifies that the server's certificate is the ordinary one. The options are those of `tls.connect`;
+ * `ca` and `servername` make it verify another certificate. Rejects with the error that ended the handshake. The caller
+ * destroys the socket.
  */
 async function connectSecure(port, options = {}) {
   const ca = readFileSync(ordinaryCertificate().cert);
@@ -59,15 +59,15 @@ async function connectSecure(port, options = {}) {
     socket.destroy();
     throw error;
   }
-  // What comes later fails the reads of whoever waits for something.
+  // A later error makes the reads that wait fail.
   socket.on('error', () => {});
   return socket;
 }
 
 /**
- * One request on a connection of its own, as `connectSecure` makes it: the response, if there is one, and what the
- * handshake came to. It rejects with what ends the connection, also where that is a handshake which the client believed to be over: in TLS 1.3
- * a server sees the client's certificate only then.
+ * Makes one request on its own connection from `connectSecure`, and returns the response, if any, and the results of
+ * the handshake. Rejects with the error that ended the connection, even if the client considered the handshake
+ * complete: in TLS 1.3 the server sees the client's certificate only after that.
  */
 async function getSecure(port, { path = '/', host = 'localhost', ...options } = {}) {
   const socket = await connectSecure(port, options);
@@ -84,12 +84,12 @@ async function getSecure(port, { path = '/', host = 'localhost', ...options } = 
   return { ...handshake, status: Number(status), body };
 }
 
-/** Everything up to the end of the connection, as Latin-1; rejects when an error ends it. */
+/** Reads everything up to the end of the connection, as Latin-1; rejects if an error ends it. */
 async function readToEnd(socket) {
   const chunks = [];
   socket.on('data', (chunk) => chunks.push(chunk));
   try {
-    // An error rejects it.
+    // An error rejects `once`.
     await deadline(once(socket, 'end'), 'end of the connection');
   } finally {
     socket.destroy();
@@ -97,7 +97,7 @@ async function readToEnd(socket) {
   return Buffer.concat(chunks).toString('latin1');
 }
 
-/** Asserts that making an SSLApp of these options fails, and that the text says each of `reasons`. */
+/** Asserts that creating an SSLApp with these options fails, and that the message contains each of `reasons`. */
 function assertRefused(options, ...reasons) {
   assert.throws(
     () => uWS.SSLApp(options),
@@ -105,7 +105,7 @@ function assertRefused(options, ...reasons) {
   );
 }
 
-/** For `assert.throws`: whether it is the error of an app that cannot have its certificate. */
+/** A validator for `assert.throws`: checks that the error is that of an app whose certificate was refused. */
 function isRefusal(error, reasons) {
   assert.equal(error.name, 'Error');
   if (isReference) {

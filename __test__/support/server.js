@@ -4,14 +4,17 @@ const assert = require('node:assert/strict');
 const { overTLS, serverOptions } = require('./tls.js');
 const { uWS } = require('./uws.js');
 
-/** An App, of the module under test or another, as the tests run: an SSLApp with a certificate, over TLS. */
+/**
+ * Creates an App from the module under test or another one. If the tests run over TLS, it is an SSLApp with a
+ * certificate.
+ */
 function App(options, module = uWS) {
   return overTLS ? module.SSLApp({ ...serverOptions, ...options }) : module.App(options);
 }
 
 /**
- * An App with these options on a free port of the loopback address, with the routes that `routes(app)` adds. It is closed
- * by the `after` of the test (`t`) or of the suite (`{ after }` of node:test).
+ * Starts an App with these options on a free port of the loopback address, with the routes that `routes(app)` adds. The
+ * `after` of the test (`t`) or of the suite (`{ after }` of node:test) closes it.
  */
 function serve(owner, routes, options = undefined) {
   const app = App(options ?? {});

@@ -1,12 +1,12 @@
 'use strict';
 
-// The module under test. MILLIWAYS_TEST_MODULE names another one, a package or a path, to see whether a test tells the
-// truth about uWebSockets.js itself:
+// The module under test. MILLIWAYS_TEST_MODULE names another module, by package or path, to check whether a test is
+// true of uWebSockets.js itself:
 //
 //     MILLIWAYS_TEST_MODULE=/somewhere/node_modules/uwebsockets node --test __test__/WebSocket.test.js
 //
-// Tests of what milliways does differently on purpose, or has beyond uWebSockets.js, carry the options `ours` and are
-// skipped then. Child processes inherit the variable, so they use the same module.
+// That skips tests with the options `ours`, which cover what milliways has in addition or does differently on purpose.
+// Child processes inherit the variable, so they use the same module.
 
 const path = require('node:path');
 
@@ -20,6 +20,6 @@ module.exports = {
   modulePath,
   root,
   isReference,
-  /** Test options of a test that only holds for milliways. */
+  /** Options for a test that only holds for milliways. */
   ours: isReference ? { skip: 'uWebSockets.js differs here' } : {},
 };

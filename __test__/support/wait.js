@@ -1,16 +1,19 @@
 'use strict';
 
-// Waiting for a condition, always with a deadline, never for a length of time.
+// Waits for conditions, always with a deadline, never for a length of time.
 
 const { setTimeout: delay } = require('node:timers/promises');
 const { uWS, isReference } = require('./uws.js');
 
-/** Milliseconds after which a wait fails. Generous: a loaded machine is no reason to fail. */
+/** Milliseconds after which a wait fails. This is generous, so that no test fails because the machine is loaded. */
 const DEADLINE = 15_000;
-/** Milliseconds between two looks at a condition that has no event. */
+/** Milliseconds between two checks of a condition that no event announces. */
 const POLL_INTERVAL = 5;
 
-/** Resolves as the promise does, or rejects after `timeout` milliseconds; `what` is awaited, or gives it when asked. */
+/**
+ * Settles like the promise, but rejects after `timeout` milliseconds; `what` names what was awaited, or returns its
+ * name.
+ */
 function deadline(promise, what, timeout = DEADLINE) {
   let timer;
   const late = new Promise((_, reject) => {
@@ -20,7 +23,7 @@ function deadline(promise, what, timeout = DEADLINE) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-/** Resolves once `condition()` is truthy; for conditions that no event announces. */
+/** Resolves once `condition()` is truthy. Use it only for conditions that no event announces. */
 async function until(condition, what, timeout = DEADLINE) {
   const end = Date.now() + timeout;
   while (!(await condition())) {
@@ -30,8 +33,8 @@ async function until(condition, what, timeout = DEADLINE) {
 }
 
 /**
- * One whole turn of the event loop, the poll phase included: what was written to a loopback socket before has then been
- * read by a server of this thread. It is what makes two writes two reads.
+ * Waits for a whole turn of the event loop, including the poll phase. A server in this thread has then read what was
+ * written to a loopback socket before, so that two writes are received by two reads.
  */
 function turn() {
   return new Promise((resolve) => {
@@ -39,7 +42,7 @@ function turn() {
   });
 }
 
-/** Resolves once the server side has given back every connection of this thread. */
+/** Resolves once the server side has released every connection of this thread. */
 async function noConnectionLeft() {
   if (isReference) return;
   try {

@@ -1,6 +1,6 @@
 'use strict';
 
-// What the tests of WebSockets have in common.
+// Shared by the tests of WebSockets.
 
 const { EventLog } = require('./EventLog.js');
 const { RawSocket } = require('./RawSocket.js');
@@ -19,14 +19,14 @@ const INVALID_DATA = {
 };
 const KIBIBYTE = 1 << 10;
 const MEBIBYTE = 1 << 20;
-/** A behavior that sends every message back. */
+/** A behavior that echoes every message. */
 const ECHO = {
   maxPayloadLength: 16 * MEBIBYTE,
   maxBackpressure: 0,
   message: (ws, message, isBinary) => ws.send(message, isBinary),
 };
 
-/** Every method of a WebSocket that a closed one refuses. */
+/** Calls every method that throws on a closed WebSocket. */
 const CALLS = {
   send: (ws) => ws.send('evil'),
   ping: (ws) => ws.ping('evil'),
@@ -52,14 +52,14 @@ const CALLS = {
       }),
 };
 
-/** Serves one WebSocket route, and gives its port and the log of its handlers. */
+/** Serves one WebSocket route, and returns its port and the log of its handlers. */
 function serveLogged(t, behavior) {
   const log = new EventLog();
   const { app, port } = serve(t, (routes) => routes.ws('/*', log.behavior(behavior)));
   return { app, port, log };
 }
 
-/** Serves one WebSocket route, and gives an upgraded raw client, the log, and the server's end of it. */
+/** Serves one WebSocket route, and returns an upgraded raw client, the log, and the server's WebSocket. */
 async function connectLogged(t, behavior = {}, options = {}) {
   let ws;
   const { app, port, log } = serveLogged(t, {
