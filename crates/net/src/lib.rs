@@ -9,29 +9,20 @@
 
 #![forbid(unsafe_code)]
 
-mod connection;
 mod handler;
-mod http;
-mod input;
-mod lifetime;
+mod ids;
 mod listener;
-mod output;
-mod pubsub;
 mod reactor;
-mod settings;
-mod state;
-mod sys;
-mod table;
-mod timeouts;
+mod server;
 mod tls;
-mod websocket;
+mod transport;
 
 pub use handler::Handler;
-pub use http::{BodyError, ResponseError, RoutedRequest, TryEnd, UpgradeError};
-pub use lifetime::Kept;
-pub use listener::{ListenError, ListenerId};
-pub use reactor::{AppId, Reactor, RouteError, Stats, panic_message};
-pub use settings::{AppSettings, BehaviorId, Route, RouteId, SettingsError, WebSocketSettings};
-pub use table::{ConnectionId, Stale};
+pub use ids::{AppId, BehaviorId, ConnectionId, ListenerId, RouteId, Stale};
+pub use listener::ListenError;
+pub use reactor::{Reactor, RouteError, Stats, panic_message};
+pub use server::http::{BodyError, ResponseError, RoutedRequest, TryEnd, UpgradeError};
+pub use server::lifetime::Kept;
+pub use server::settings::{AppSettings, Route, SettingsError, WebSocketSettings};
+pub use server::websocket::{EndError, SendError, SendStatus};
 pub use tls::{CIPHERS, DomainId, InvalidServerName, Pem, TlsConfig, TlsError, TlsSettings};
-pub use websocket::{EndError, SendError, SendStatus};

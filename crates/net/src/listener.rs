@@ -17,10 +17,6 @@ use crate::AppId;
 /// Connections that the kernel may hold ready to be accepted; it takes its own limit where that is lower.
 const BACKLOG: i32 = 4096;
 
-/// Names a listening socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListenerId(pub u32);
-
 /// Why nothing listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenError {

@@ -12,13 +12,13 @@ use milliways_proto::timer::Tick;
 use milliways_proto::ws::CloseFrame;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::connection::{Connection, Flags, Phase};
-use crate::input::Peer;
+use crate::ids::{ConnectionId, Stale};
 use crate::listener::{self, ListenError, Listener, Listening};
-use crate::state::{Count, State};
-use crate::sys::retry;
-use crate::table::{ConnectionId, Stale};
-use crate::{DomainId, Handler, ListenerId, Route};
+use crate::server::conversation::{Connection, Flags, Phase};
+use crate::server::input::Peer;
+use crate::server::state::{Count, State};
+use crate::transport::sys::retry;
+use crate::{AppId, DomainId, Handler, ListenerId, Route};
 
 /// Events taken from the kernel at once. What is left is taken in the next turn, after whatever else the thread does.
 const EVENTS: usize = 1024;
@@ -31,10 +31,6 @@ const LISTENER: usize = 1 << 31;
 
 /// Seconds after which accepting is tried again while there are no descriptors to be had.
 const STARVED_RETRY: Tick = 1;
-
-/// Names a router with its listening sockets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AppId(pub u32);
 
 /// Why a route was not registered. The API's user is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,10 +7,10 @@ use base64::prelude::BASE64_STANDARD;
 use milliways_proto::router::Router;
 use rustls::ServerConfig;
 
-use crate::connection::{Flags, Phase};
-use crate::http::take_proxy_header;
-use crate::state::State;
-use crate::table::Stale;
+use crate::ids::Stale;
+use crate::server::conversation::{Flags, Phase};
+use crate::server::http::take_proxy_header;
+use crate::server::state::State;
 use crate::{AppId, ConnectionId, DomainId, Handler, Reactor, Route};
 
 use super::{InvalidServerName, Names, Received, TlsConfig, TlsError};

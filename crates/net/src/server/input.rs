@@ -4,9 +4,9 @@ use std::io::{self, Read};
 
 use milliways_proto::ws::CloseFrame;
 
-use crate::connection::{Flags, Phase};
-use crate::state::State;
-use crate::sys::retry;
+use crate::server::conversation::{Flags, Phase};
+use crate::server::state::State;
+use crate::transport::sys::retry;
 use crate::{ConnectionId, Handler, Reactor};
 
 /// Bytes read with one system call. All connections share the buffer, and only as much of it is touched as is read.

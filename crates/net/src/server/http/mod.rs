@@ -17,9 +17,9 @@ pub use upgrade::UpgradeError;
 pub use upload::BodyError;
 pub(crate) use upload::{Upload, is_clients_turn};
 
-use crate::connection::{Connection, Flags, Phase, SidePool};
-use crate::state::State;
-use crate::timeouts::is_armed_soon;
+use crate::server::conversation::{Connection, Flags, Phase, SidePool};
+use crate::server::state::State;
+use crate::server::timeouts::is_armed_soon;
 use crate::{ConnectionId, Handler, Reactor, Route, Stale};
 
 impl Reactor {

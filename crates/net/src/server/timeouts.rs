@@ -6,12 +6,13 @@ use std::time::Duration;
 use milliways_proto::timer::Tick;
 use milliways_proto::ws::CloseFrame;
 
-use crate::connection::{Connection, Flags, Phase};
-use crate::http::is_clients_turn;
-use crate::settings::{AppSettings, WebSocketSettings};
-use crate::state::{Apps, State};
-use crate::websocket::Fin;
-use crate::{ConnectionId, Handler, Reactor, sys};
+use crate::server::conversation::{Connection, Flags, Phase};
+use crate::server::http::is_clients_turn;
+use crate::server::settings::{AppSettings, WebSocketSettings};
+use crate::server::state::{Apps, State};
+use crate::server::websocket::Fin;
+use crate::transport::sys;
+use crate::{ConnectionId, Handler, Reactor};
 
 /// Seconds a peer has to take what is buffered, and to answer our Close frame and our FIN.
 const CLOSE_TIMEOUT: Tick = 10;

@@ -9,9 +9,9 @@ use milliways_proto::ws::{
     write_frame, write_frame_header,
 };
 
-use crate::connection::{Connection, Flags, Phase};
-use crate::output::Output;
-use crate::state::State;
+use crate::server::conversation::{Connection, Flags, Phase};
+use crate::server::state::State;
+use crate::transport::output::Output;
 use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale, WebSocketSettings};
 
 /// What became of a message.

@@ -8,8 +8,8 @@ use milliways_proto::http::{
 };
 
 use super::{RoutedRequest, Upload};
-use crate::connection::{Connection, Flags, Phase, Progress, Way};
-use crate::state::State;
+use crate::server::conversation::{Connection, Flags, Phase, Progress, Way};
+use crate::server::state::State;
 use crate::{ConnectionId, Reactor, Stale};
 
 /// Why a part of a response was not written. The API's user is at fault.

@@ -5,8 +5,8 @@ use std::io;
 use milliways_proto::ws::{Opcode, frame_len, write_frame};
 use mio::net::TcpStream;
 
-use crate::sys;
 use crate::tls::Session;
+use crate::transport::sys;
 
 /// Output of one connection is gathered while its events are handled and goes out in one system call. From this many
 /// bytes on it doesn't wait, so that memory stays bounded and the kernel has something to do meanwhile.

@@ -2,24 +2,12 @@
 
 use milliways_proto::chunks::Chunks;
 
-use crate::connection::Connection;
+use crate::ids::{ConnectionId, Stale};
+use crate::server::conversation::Connection;
 
 /// Generations stay below this, so that JavaScript engines keep them in a small integer. A handle would have to survive
 /// a billion successors in its slot to find one of them.
 const GENERATIONS: u32 = 1 << 30;
-
-/// Names a WebSocket, or a request that is being answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ConnectionId {
-    /// Which entry of the table; small, dense, used again.
-    pub slot: u32,
-    /// Which of the slot's successive tenants.
-    pub generation: u32,
-}
-
-/// The handle's WebSocket has closed, or its request has been answered or aborted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stale;
 
 #[derive(Default)]
 pub(crate) struct Table {

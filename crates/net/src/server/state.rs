@@ -10,15 +10,17 @@ use milliways_proto::timer::{Tick, TimerWheel};
 use milliways_proto::topics::Topics;
 use milliways_proto::ws::Codecs;
 
-use crate::connection::{Connection, Flags, Phase, SidePool};
-use crate::lifetime::Numbered;
+use crate::ids::ConnectionId;
 use crate::listener::Listener;
-use crate::output::{DIRECT_FROM, Output, Wire};
-use crate::pubsub::{About, Dropped};
-use crate::settings::Behavior;
-use crate::table::{ConnectionId, Table};
+use crate::server::conversation::{Connection, Flags, Phase, SidePool};
+use crate::server::lifetime::Numbered;
+use crate::server::pubsub::{About, Dropped};
+use crate::server::settings::Behavior;
+use crate::server::table::Table;
 use crate::tls::{Keyed, Names, Sessions};
-use crate::{AppId, AppSettings, BehaviorId, DomainId, Route, WebSocketSettings, sys};
+use crate::transport::output::{DIRECT_FROM, Output, Wire};
+use crate::transport::sys;
+use crate::{AppId, AppSettings, BehaviorId, DomainId, Route, WebSocketSettings};
 
 pub(crate) struct State {
     pub(crate) table: Table,

@@ -7,15 +7,7 @@ use milliways_proto::http::{DEFAULT_MAX_HEAD_SIZE, Declared};
 use milliways_proto::timer::Tick;
 use milliways_proto::ws::DeflateSettings;
 
-use crate::AppId;
-
-/// Names a handler of HTTP requests; chosen by the owner of the reactor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RouteId(pub u32);
-
-/// Names a WebSocket route's settings and handlers; chosen by the owner of the reactor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BehaviorId(pub u32);
+use crate::{AppId, BehaviorId, RouteId};
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]

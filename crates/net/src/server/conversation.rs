@@ -7,8 +7,8 @@ use milliways_proto::timer::Tick;
 use milliways_proto::ws::{Contexts, Receiver};
 use mio::net::TcpStream;
 
-use crate::http::Upload;
-use crate::output::Output;
+use crate::server::http::Upload;
+use crate::transport::output::Output;
 use crate::{AppId, BehaviorId};
 
 pub(crate) struct Connection {
@@ -71,7 +71,7 @@ impl Flags {
     pub(crate) const HTTP_1_0: u32 = 1 << 10;
     /// The peer has finished while it waited for the response, and has been written nothing since; see [`State::leaving`].
     ///
-    /// [`State::leaving`]: crate::state::State::leaving
+    /// [`State::leaving`]: crate::server::state::State::leaving
     pub(crate) const LEAVING: u32 = 1 << 11;
     /// The response's status allows no body.
     pub(crate) const BODILESS: u32 = 1 << 12;
@@ -114,7 +114,7 @@ impl Flags {
     /// The kernel has said that the peer has finished, while nothing was to be read. It may still read what it is answered, or be
     /// gone.
     pub(crate) const HALF_CLOSED: u32 = 1 << 27;
-    /// The kernel looks after the peer; see [`crate::sys::look_after`].
+    /// The kernel looks after the peer; see [`crate::transport::sys::look_after`].
     pub(crate) const LOOKED_AFTER: u32 = 1 << 28;
 
     /// The handler has asked to hear of the request's body, or when it can go on writing, and hears of the end as well.

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use milliways_proto::router::Router;
 use milliways_proto::topics::Topics;
 
-use crate::settings::Behavior;
-use crate::state::{App, State};
+use crate::server::settings::Behavior;
+use crate::server::state::{App, State};
 use crate::{AppId, AppSettings, BehaviorId, Reactor, Route, WebSocketSettings};
 
 /// What there is until its owner removes it.

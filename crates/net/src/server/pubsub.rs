@@ -6,9 +6,9 @@ use std::rc::Rc;
 use milliways_proto::topics::{Change, Delivery, Topics};
 use milliways_proto::ws::{Opcode, write_frame};
 
-use crate::connection::Flags;
-use crate::output::DIRECT_FROM;
-use crate::state::State;
+use crate::server::conversation::Flags;
+use crate::server::state::State;
+use crate::transport::output::DIRECT_FROM;
 use crate::{AppId, BehaviorId, ConnectionId, Handler, Reactor, Stale};
 
 /// From so many bytes on that wait to be delivered they are, without waiting for the end of the turn.

@@ -8,8 +8,8 @@ use std::fmt;
 
 use milliways_proto::http::{Body, HttpError};
 
-use crate::connection::{Connection, Flags, Phase};
-use crate::state::State;
+use crate::server::conversation::{Connection, Flags, Phase};
+use crate::server::state::State;
 use crate::{ConnectionId, Handler, Reactor, Stale};
 
 /// Bytes a second, on average over an idle timeout, below which a client that sends a body is taken for one that only

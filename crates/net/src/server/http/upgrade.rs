@@ -6,9 +6,10 @@ use milliways_proto::http::{HttpError, ResponseHead, Status};
 use milliways_proto::ws::{Acceptance, Agreement, Handshake, InvalidAcceptance, breaks_on_deflate};
 
 use super::RoutedRequest;
-use crate::connection::Flags;
-use crate::state::State;
-use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale, sys};
+use crate::server::conversation::Flags;
+use crate::server::state::State;
+use crate::transport::sys;
+use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale};
 
 /// Why a request did not become a WebSocket. The API's user is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
