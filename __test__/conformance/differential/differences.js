@@ -19,17 +19,17 @@ const EXTENSIONS = /Sec-WebSocket-Extensions: [^\r]*\r\n/;
 
 const DIFFERENCES = [
   {
-    reason: 'HTTP/1.0 is served, and nobody sends chunks in it.',
+    reason: 'HTTP/1.0 requests are served, without chunked coding in either direction.',
     holds: ({ bytes }, theirs, ours) =>
       bytes.includes(' HTTP/1.0\r\n') && isOfVersion(theirs) && ours.at(-1) !== VERSION_NOT_SUPPORTED,
   },
   {
-    reason: 'HTTP/1.2 and what may follow it is read as HTTP/1.1.',
+    reason: 'HTTP/1.2 and later minor versions are treated as HTTP/1.1.',
     holds: ({ bytes }, theirs, ours) =>
       / HTTP\/1\.[2-9]\r\n/.test(bytes) && isOfVersion(theirs) && ours.at(-1) !== VERSION_NOT_SUPPORTED,
   },
   {
-    reason: 'A target may be an absolute URI, whose host counts in place of the Host header.',
+    reason: 'A request target may be in absolute form, and its host then replaces the Host header.',
     holds: ({ bytes }, theirs, ours) => /^\S+ https?:\/\//i.test(bytes) && isOfVersion(theirs) && isServed(ours),
   },
   {
@@ -37,17 +37,16 @@ const DIFFERENCES = [
     holds: ({ bytes }, theirs, ours) => bytes.startsWith('GET /p/') && isServed(theirs) && isServed(ours),
   },
   {
-    reason:
-      'Of several offers of permessage-deflate the first that RFC 7692 allows is accepted, and no other extension.',
+    reason: 'The first offer of permessage-deflate that RFC 7692 allows is accepted, and no other extension.',
     holds: (entry, theirs, ours) =>
       theirs.some(isUpgrade) && String(EXTENSIONS.exec(ours.join(''))) !== String(EXTENSIONS.exec(theirs.join(''))),
   },
   {
-    reason: 'A request has 100 headers at most, not 98.',
+    reason: 'A request may have at most 100 headers, not 98.',
     holds: ({ name }, theirs) => /^sizes: (?:99|100) /.test(name) && theirs[0] === HEADERS_TOO_LARGE,
   },
   {
-    reason: 'A client that offers no version 13 of the WebSocket protocol is told so with 426.',
+    reason: 'An upgrade request that does not offer version 13 of the WebSocket protocol is answered with 426.',
     holds: ({ bytes }, theirs, ours) =>
       theirs.some(isUpgrade) &&
       ours.at(-1) === UPGRADE_REQUIRED &&
@@ -55,8 +54,8 @@ const DIFFERENCES = [
   },
   {
     reason:
-      'An upgrade has an Upgrade that names websocket, a Connection that names upgrade, and a key that is the base64 form ' +
-      'of 16 bytes; without, it is a request like others.',
+      'An upgrade request has an Upgrade header that names websocket, a Connection header that names upgrade, and a key ' +
+      'that is the base64 encoding of 16 bytes; without any of these it is an ordinary request.',
     holds: ({ bytes }, theirs, ours) =>
       theirs.some(isUpgrade) &&
       !ours.some(isUpgrade) &&
@@ -67,33 +66,38 @@ const DIFFERENCES = [
       ),
   },
   {
-    reason: 'An upgrade with several keys or versions is a bad request.',
+    reason: 'An upgrade request with more than one key or version is a bad request.',
     holds: ({ bytes }, theirs, ours) =>
       ours[0] === BAD_REQUEST && ['key', 'version'].some((name) => valuesOf(bytes, `sec-websocket-${name}`).length > 1),
   },
   {
-    reason: 'An upgrade that has a body is a bad request.',
+    reason: 'An upgrade request with a body is a bad request.',
     holds: ({ bytes }, theirs, ours) => theirs.some(isUpgrade) && ours[0] === BAD_REQUEST && hasFraming(bytes),
   },
   {
-    reason: 'The subprotocol is trimmed, and an empty one in front of a comma is none.',
+    reason: 'The selected subprotocol is trimmed, and none is selected if the first one of the list is empty.',
     holds: ({ bytes }, theirs, ours) =>
       /^Sec-WebSocket-Protocol: *(?:,|[^\r]*\s,)/m.test(bytes) && theirs.some(isUpgrade) && ours.some(isUpgrade),
   },
   {
-    reason: '100 Continue is for requests that have a body and a handler, in any letter case and in a list.',
+    reason:
+      '100 Continue is sent if a request has a body and a handler, whatever the letter case of its expectation, ' +
+      'and also if the expectation is one of a list.',
     holds: ({ bytes }, theirs, ours) =>
       valuesOf(bytes, 'expect').length > 0 &&
       theirs.some(isContinue) !== ours.some(isContinue) &&
       !(ours.some(isContinue) && !hasFraming(bytes)),
   },
   {
-    reason: 'Frames in the same read as their upgrade are served, not dropped, and a bad one gets a close frame.',
+    reason:
+      'Frames that arrive together with their upgrade request are processed, not dropped, and an invalid one is ' +
+      'answered with a Close frame.',
     holds: (entry, theirs, ours) => theirs.some(isUpgrade) && ours.join('').startsWith(theirs.join('')),
   },
   {
     reason:
-      'Responses to HEAD and those of 204 and 304 have no body, nor 204 a length, and 304 only one that is reported.',
+      'Responses to HEAD and responses with status 204 or 304 have no body; a 204 has no Content-Length, and a 304 ' +
+      'has one only if the program reports it.',
     holds: ({ bytes }, theirs, ours) =>
       theirs.length === ours.length &&
       theirs.some((text, i) => text !== ours[i]) &&
@@ -101,11 +105,11 @@ const DIFFERENCES = [
       (bytes.includes('HEAD ') || /HTTP\/1\.1 (?:204|304) /.test(ours.join(''))),
   },
   {
-    reason: 'A value in a query that is no valid escape stands for itself, and a key without a value is skipped.',
+    reason: 'An invalid percent-escape in a query value is kept as it is, and a key without a value is skipped.',
     holds: ({ group }, theirs, ours) => group === 'queries' && isServed(theirs) && isServed(ours),
   },
   {
-    reason: 'getMethod() changes no characters but letters.',
+    reason: 'getMethod() converts only letters to lower case.',
     holds: ({ bytes }) => bytes.startsWith('_ '),
   },
   {
@@ -113,12 +117,12 @@ const DIFFERENCES = [
     holds: (entry, theirs) => theirs.join('').includes('oneConnection: close\r\n'),
   },
   {
-    reason: 'Connection is a list, and may come twice: close counts beside others.',
+    reason: 'Connection is a list and may occur more than once; close takes effect beside other options.',
     holds: ({ bytes }, theirs, ours) =>
       valuesOf(bytes, 'connection').join().includes(',') && ours.at(-1) !== ALIVE && isServed(ours),
   },
   {
-    reason: 'Nothing behind a request that closes the connection is served.',
+    reason: 'Requests after one that closes the connection are not served.',
     holds: ({ bytes }, theirs, ours) =>
       isServed(ours) &&
       ours.at(-1) !== ALIVE &&
@@ -126,17 +130,17 @@ const DIFFERENCES = [
       (theirs.length > ours.length || isError(theirs[0])),
   },
   {
-    reason: 'A request that is bad does not take back the answers to those before it.',
+    reason: 'A bad request does not discard the responses to the requests before it.',
     holds: (entry, theirs, ours) =>
       theirs.length === 1 && isError(theirs[0]) && ours.length > 1 && isError(ours.at(-1)) && !isError(ours[0]),
   },
   {
-    reason: 'Trailers are read and dropped.',
+    reason: 'Trailers are read and discarded.',
     holds: ({ bytes }, theirs, ours) =>
       isChunked(bytes) && /\r\n0+(?:;[^\r]*)?\r\n(?:[^\r]|$)/.test(bytes) && !ours.includes(BAD_REQUEST),
   },
   {
-    reason: 'Chunk extensions are read and dropped, up to 4 KiB of them.',
+    reason: 'Chunk extensions are read and discarded, up to a total of 4 KiB.',
     holds: ({ bytes }, theirs, ours) =>
       isChunked(bytes) && /^[0-9a-f]+[ \t]*;/im.test(bytes) && !ours.includes(BAD_REQUEST),
   },
@@ -146,7 +150,7 @@ const DIFFERENCES = [
       /^\r\n|\r\n\r\n(?:body|ok)?\r\n/.test(bytes) && ours.at(-1) === ALIVE && theirs.at(-1) !== ALIVE,
   },
   {
-    reason: 'What cannot become an HTTP/1.1 request or its body any more is refused with an answer, at once.',
+    reason: 'Input that can no longer become a valid HTTP/1.1 request or body is rejected at once with a response.',
     holds: (entry, theirs, ours) =>
       isError(ours.at(-1)) &&
       !theirs.some(isError) &&
@@ -154,7 +158,7 @@ const DIFFERENCES = [
       ours.slice(0, -1).join('') === theirs.join(''),
   },
   {
-    reason: 'A method that is no token, and a target with DEL or with bytes that are not UTF-8, make a bad request.',
+    reason: 'A method that is not a token, or a target that contains DEL or is not valid UTF-8, makes a bad request.',
     holds: ({ bytes }, theirs, ours) =>
       isRefused(ours, theirs) &&
       (/^[^ ]*[^ A-Za-z0-9!#$%&'*+.^_`|~-]|^ /.test(bytes) ||
@@ -163,57 +167,57 @@ const DIFFERENCES = [
         bytes.endsWith('\r\n\r\nb')),
   },
   {
-    reason: 'A header without a name is a bad request.',
+    reason: 'A header line without a name makes a bad request.',
     holds: ({ bytes }, theirs, ours) => /\r\n:/.test(bytes) && ours.at(-1) === BAD_REQUEST,
   },
   {
-    reason: 'DEL in the value of a header makes a bad request.',
+    reason: 'DEL in a header value makes a bad request.',
     holds: ({ bytes }, theirs, ours) => /^[\w-]+: ?[^\r\n]*\x7f/m.test(bytes) && isRefused(ours, theirs),
   },
   {
-    reason: 'Bytes over 0x7f around the value of a header are part of it.',
+    reason: 'Bytes above 0x7f at the beginning or end of a header value are part of it.',
     holds: ({ bytes }, theirs, ours) =>
       (/^[\w-]+: ?[\x80-\xff]/m.test(bytes) || /[\x80-\xff]\s*\r$/m.test(bytes)) && isServed(theirs) && isServed(ours),
   },
   {
-    reason: 'An empty Host is a bad request.',
+    reason: 'An empty Host header makes a bad request.',
     holds: ({ bytes }, theirs, ours) => valuesOf(bytes, 'host').includes('') && isRefused(ours, theirs),
   },
   {
-    reason: 'More than one Content-Length is a bad request, and so is one that is empty or not all digits.',
+    reason: 'More than one Content-Length makes a bad request, and so does an empty one or one that is not all digits.',
     holds: ({ bytes }, theirs, ours) => {
       const lengths = valuesOf(bytes, 'content-length');
       return (lengths.length > 1 || lengths.some((value) => !/^\d+$/.test(value))) && isRefused(ours, theirs);
     },
   },
   {
-    reason: 'A Transfer-Encoding other than chunked, or more than one, is a bad request.',
+    reason: 'A Transfer-Encoding other than chunked, or more than one, makes a bad request.',
     holds: ({ bytes }, theirs, ours) => {
       const codings = valuesOf(bytes, 'transfer-encoding');
       return codings.length > 0 && !/^chunked$/i.test(codings.join()) && isRefused(ours, theirs);
     },
   },
   {
-    reason: 'Chunks have the syntax of RFC 9112 section 7.1, or the request is bad.',
+    reason: 'Chunks that do not have the syntax of RFC 9112 section 7.1 make a bad request.',
     holds: ({ bytes }, theirs, ours) => isChunked(bytes) && ours.includes(BAD_REQUEST),
   },
   {
-    reason: "A program's own Content-Length is said once.",
+    reason: 'A Content-Length that the program writes is sent once.',
     holds: ({ bytes }, theirs, ours) => bytes.includes(' /own-length') && isServed(ours),
   },
   {
-    reason: "A program's own Connection: close closes the connection, and is said once.",
+    reason: 'A Connection: close that the program writes closes the connection and is sent once.',
     holds: ({ bytes }, theirs, ours) => bytes.includes(' /own-date') && isServed(ours) && ours.at(-1) !== ALIVE,
   },
   {
-    reason: 'A response after which the connection closes says so, also when the client has asked for it.',
+    reason: 'A response after which the connection closes says so, even if the client asked for that.',
     holds: ({ bytes }, theirs, ours) =>
       ours.at(-1) !== ALIVE &&
       valuesOf(bytes, 'connection').some((value) => /close/i.test(value)) &&
       ours.map(withoutClose).join('') === theirs.map(withoutClose).join(''),
   },
   {
-    reason: 'A request line that is malformed is a bad request, and not one of another version.',
+    reason: 'A malformed request line makes a bad request, rather than one of an unsupported version.',
     holds: (entry, theirs, ours) => isOfVersion(theirs) && ours.at(-1) === BAD_REQUEST,
   },
 ];
