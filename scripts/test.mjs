@@ -63,7 +63,7 @@ async function buildIfStale() {
 async function rustTests() {
   // The addon's own package is left out: code that uses Node-API symbols links only into Node, and the JavaScript tests
   // cover it.
-  await cargo('test', '-p', 'milliways-proto', '-p', 'milliways-net', '-p', 'milliways-loadgen');
+  await cargo('test', '-p', 'milliways-proto', '-p', 'milliways-tls', '-p', 'milliways-net', '-p', 'milliways-loadgen');
 }
 
 async function jsTests() {

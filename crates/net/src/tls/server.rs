@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use milliways_proto::router::Router;
+use milliways_tls::{InvalidServerName, TlsConfig, TlsError};
 use rustls::ServerConfig;
 
 use crate::ids::Stale;
@@ -13,7 +14,7 @@ use crate::server::http::take_proxy_header;
 use crate::server::state::State;
 use crate::{AppId, ConnectionId, DomainId, Handler, Reactor, Route};
 
-use super::{InvalidServerName, Names, Received, TlsConfig, TlsError};
+use super::{Names, Received};
 
 impl Reactor {
     /// Has the app speak TLS with those who connect from now on.

@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use rustls::{CipherSuite, ClientConfig, ClientConnection, HandshakeKind, RootCertStore};
 
-use super::{CIPHERS, DomainId, Names, Pem, Received, SILENCE, Session, TlsConfig, TlsSettings};
+use crate::{CIPHERS, DomainId, Names, Pem, Received, SILENCE, Session, TlsConfig, TlsSettings};
 
 /// Those for whose handshake a key on P-256 does; the others differ from them in nothing that is done here.
 fn suites() -> impl Iterator<Item = CipherSuite> {

@@ -8,40 +8,41 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::pki_types::DnsName;
 
-use super::{DomainId, TlsConfig, TlsError, pem};
+use crate::{DomainId, TlsConfig, TlsError, pem};
 
 /// What an app that speaks TLS has for its peers.
-pub(crate) struct Names {
+pub struct Names {
     /// For those who ask for no name, or for one that is not here.
     default: TlsConfig,
     /// As [`key_of`] has them; `*.` at the beginning stands for any one label.
     by_name: HashMap<String, Name>,
     /// Whether somebody wants to know of names that are not here.
-    pub(crate) asks: bool,
+    pub asks: bool,
 }
 
-pub(crate) struct Name {
+struct Name {
     config: TlsConfig,
     domain: DomainId,
 }
 
 impl Names {
-    pub(crate) fn new(default: TlsConfig) -> Self {
+    /// No names yet: `default` is for every peer.
+    pub fn new(default: TlsConfig) -> Self {
         Self { default, by_name: HashMap::new(), asks: false }
     }
 
     /// Adds a name, or replaces what it had.
-    pub(crate) fn insert(&mut self, name: &str, config: TlsConfig, domain: DomainId) {
+    pub fn insert(&mut self, name: &str, config: TlsConfig, domain: DomainId) {
         self.by_name.insert(key_of(name), Name { config, domain });
     }
 
     /// Removes a name, and gives its router.
-    pub(crate) fn remove(&mut self, name: &str) -> Option<DomainId> {
+    pub fn remove(&mut self, name: &str) -> Option<DomainId> {
         self.by_name.remove(&key_of(name)).map(|removed| removed.domain)
     }
 
     /// The router of a name that has been added as it is.
-    pub(crate) fn own_domain(&self, name: &str) -> Option<DomainId> {
+    pub fn own_domain(&self, name: &str) -> Option<DomainId> {
         self.by_name.get(&key_of(name)).map(|found| found.domain)
     }
 
@@ -54,12 +55,12 @@ impl Names {
     }
 
     /// The router of a name; patterns are their own.
-    pub(crate) fn domain(&self, name: &str) -> Option<DomainId> {
+    pub fn domain(&self, name: &str) -> Option<DomainId> {
         self.find(name).map(|found| found.domain)
     }
 
     /// What a peer who asks for a name gets.
-    pub(crate) fn choose(&self, name: Option<&str>) -> (Arc<ServerConfig>, DomainId) {
+    pub fn choose(&self, name: Option<&str>) -> (Arc<ServerConfig>, DomainId) {
         match name.and_then(|name| self.find(name)) {
             Some(found) => (found.config.server(), found.domain),
             None => (self.default.server(), DomainId::default()),
@@ -67,7 +68,7 @@ impl Names {
     }
 
     /// Reads all files anew. If one is no good, nothing changes.
-    pub(crate) fn reload(&mut self) -> Result<(), TlsError> {
+    pub fn reload(&mut self) -> Result<(), TlsError> {
         let default = self.default.reloaded()?;
         let names = self.by_name.iter().map(|(name, at)| Ok((name.clone(), at.config.reloaded()?)));
         let names: HashMap<_, _> = names.collect::<Result<_, TlsError>>()?;
@@ -96,7 +97,7 @@ pub struct InvalidServerName {
 
 impl InvalidServerName {
     /// Checks a name, or a pattern: `*`, or `*.` and a name.
-    pub(crate) fn check(name: &str) -> Result<(), Self> {
+    pub fn check(name: &str) -> Result<(), Self> {
         let refuse = |reason| Err(Self { name: name.to_owned(), reason });
         let key = key_of(name);
         let rest = key.strip_prefix("*.").unwrap_or(&key);

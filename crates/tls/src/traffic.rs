@@ -4,7 +4,7 @@ use rustls::kernel::KernelConnection;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::{ConnectionTrafficSecrets, Error, ProtocolVersion};
 
-use super::record::{Alert, ContentType, Direction, HEADER, Layout, MAX_PLAINTEXT, length_of};
+use crate::record::{Alert, ContentType, Direction, HEADER, Layout, MAX_PLAINTEXT, length_of};
 
 /// The handshake message by which keys are replaced (RFC 8446 section 4.6.3).
 const KEY_UPDATE: u8 = 24;
@@ -14,7 +14,7 @@ const CLIENT_HELLO: u8 = 1;
 /// Records without data that a peer may send in a row: each costs us more than it.
 const MAX_EMPTY: u8 = 32;
 
-pub(super) struct Traffic {
+pub(crate) struct Traffic {
     layout: Layout,
     sent: Direction,
     received: Direction,
@@ -29,17 +29,17 @@ pub(super) struct Traffic {
 }
 
 /// What has been opened.
-pub(super) struct Opened {
+pub(crate) struct Opened {
     /// How many bytes of data there are now where the records began.
-    pub(super) data: usize,
+    pub(crate) data: usize,
     /// Where the first record begins that is not complete.
-    pub(super) rest: usize,
-    pub(super) end: Option<End>,
+    pub(crate) rest: usize,
+    pub(crate) end: Option<End>,
 }
 
 /// Why nothing more is to be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// The peer has said that it has finished.
     PeerClosed,
     /// The peer has given up, which needs no answer.
@@ -49,7 +49,7 @@ pub(super) enum End {
 
 impl Traffic {
     /// Takes over from rustls, when that has nothing more to send.
-    pub(super) fn new(connection: UnbufferedServerConnection) -> Result<Self, Error> {
+    pub(crate) fn new(connection: UnbufferedServerConnection) -> Result<Self, Error> {
         let suite = connection.negotiated_cipher_suite().ok_or(Error::HandshakeNotComplete)?;
         let version = connection.protocol_version().ok_or(Error::HandshakeNotComplete)?;
         let (secrets, kernel) = connection.dangerous_into_kernel_connection()?;
@@ -74,7 +74,7 @@ impl Traffic {
     }
 
     /// Appends records with `first` and then `second`.
-    pub(super) fn seal(&mut self, first: &[u8], second: &[u8], out: &mut Vec<u8>) -> Result<(), Alert> {
+    pub(crate) fn seal(&mut self, first: &[u8], second: &[u8], out: &mut Vec<u8>) -> Result<(), Alert> {
         let (mut first, mut second) = (first, second);
         while !first.is_empty() || !second.is_empty() {
             let (head, first_rest) = first.split_at(first.len().min(MAX_PLAINTEXT));
@@ -102,12 +102,12 @@ impl Traffic {
         Ok(())
     }
 
-    pub(super) fn seal_alert(&mut self, alert: Alert, out: &mut Vec<u8>) -> Result<(), Alert> {
+    pub(crate) fn seal_alert(&mut self, alert: Alert, out: &mut Vec<u8>) -> Result<(), Alert> {
         self.sent.seal(self.layout, ContentType::Alert, &alert.content(), &[], out)
     }
 
     /// Opens the records in `bytes`, whose data is then at the beginning.
-    pub(super) fn open(&mut self, bytes: &mut [u8]) -> Opened {
+    pub(crate) fn open(&mut self, bytes: &mut [u8]) -> Opened {
         let mut opened = Opened { data: 0, rest: 0, end: None };
         while opened.end.is_none() {
             let length = match length_of(&bytes[opened.rest..]) {
@@ -177,7 +177,7 @@ impl Traffic {
     }
 
     /// Forgets what can be made again.
-    pub(super) fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         self.sent.rest();
         self.received.rest();
     }

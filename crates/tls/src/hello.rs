@@ -19,7 +19,7 @@ use rustls::{
     Tls12CipherSuite, Tls13CipherSuite,
 };
 
-use super::record::HEADER;
+use crate::record::HEADER;
 
 // RFC 8446 appendix B.1 and B.3.
 const HANDSHAKE: u8 = 22;
@@ -33,7 +33,7 @@ const HOST_NAME: u8 = 0;
 const MESSAGE_HEADER: usize = 4;
 
 /// A `ClientHello` whose server name is hidden from rustls.
-pub(super) struct Hidden {
+pub(crate) struct Hidden {
     /// As rustls is shown it.
     message: Vec<u8>,
     /// Where the byte is that was 0.
@@ -48,7 +48,7 @@ thread_local! {
 impl Hidden {
     /// Hides the server name of the `ClientHello` that `records` begin with, if it is there as a whole and its name is none that
     /// rustls takes.
-    pub(super) fn hide(records: &mut [u8]) -> Option<Box<Self>> {
+    pub(crate) fn hide(records: &mut [u8]) -> Option<Box<Self>> {
         let mut message = payload(records)?;
         let at = find_odd_name(&message)?;
         let other = (1..=u8::MAX).rev().find(|first| !has_extension(&message, [*first, 0]))?;
@@ -67,7 +67,7 @@ impl Hidden {
     }
 
     /// Has what rustls does meanwhile be about the message as it was sent.
-    pub(super) fn during<T>(hidden: &mut Option<Box<Self>>, run: impl FnOnce() -> T) -> T {
+    pub(crate) fn during<T>(hidden: &mut Option<Box<Self>>, run: impl FnOnce() -> T) -> T {
         /// Gives it back, also after a panic.
         struct Lent<'h>(&'h mut Option<Box<Hidden>>);
 
@@ -181,7 +181,7 @@ fn number(bytes: &[u8]) -> usize {
 }
 
 /// The cipher suites of ring, with hashes that know of [`Hidden`].
-pub(super) fn cipher_suites() -> Vec<SupportedCipherSuite> {
+pub(crate) fn cipher_suites() -> Vec<SupportedCipherSuite> {
     static SUITES: LazyLock<Vec<SupportedCipherSuite>> =
         LazyLock::new(|| rustls::crypto::ring::ALL_CIPHER_SUITES.iter().map(|suite| with_hash(*suite)).collect());
 
@@ -258,7 +258,7 @@ impl Context for TranscriptContext {
 
 /// A verifier for which a transcript is what was sent: in TLS 1.2 a client signs that itself (RFC 5246 section 7.4.8).
 #[derive(Debug)]
-pub(super) struct TranscriptVerifier(pub(super) Arc<dyn ClientCertVerifier>);
+pub(crate) struct TranscriptVerifier(pub(crate) Arc<dyn ClientCertVerifier>);
 
 impl ClientCertVerifier for TranscriptVerifier {
     fn offer_client_auth(&self) -> bool {

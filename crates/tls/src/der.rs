@@ -1,26 +1,26 @@
 //! Elements of DER (X.690): as much as it takes to say what a key or a certificate is.
 
-pub(super) const INTEGER: u8 = 0x02;
-pub(super) const BIT_STRING: u8 = 0x03;
-pub(super) const OCTET_STRING: u8 = 0x04;
-pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
-pub(super) const SEQUENCE: u8 = 0x30;
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
+pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(crate) const SEQUENCE: u8 = 0x30;
 /// The tag `[0]` of a constructed element.
-pub(super) const CONTEXT_0: u8 = 0xA0;
+pub(crate) const CONTEXT_0: u8 = 0xA0;
 
 /// Bytes of the longest length that is read.
 const MAX_LENGTH_BYTES: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Element<'d> {
-    pub(super) tag: u8,
-    pub(super) content: &'d [u8],
+pub(crate) struct Element<'d> {
+    pub(crate) tag: u8,
+    pub(crate) content: &'d [u8],
     /// With its tag and its length.
-    pub(super) whole: &'d [u8],
+    pub(crate) whole: &'d [u8],
 }
 
 /// Takes the first element off `bytes`; `None` unless all of it is there.
-pub(super) fn take<'d>(bytes: &mut &'d [u8]) -> Option<Element<'d>> {
+pub(crate) fn take<'d>(bytes: &mut &'d [u8]) -> Option<Element<'d>> {
     let all = *bytes;
     let (&tag, rest) = all.split_first()?;
     let (&first, rest) = rest.split_first()?;
@@ -41,12 +41,12 @@ pub(super) fn take<'d>(bytes: &mut &'d [u8]) -> Option<Element<'d>> {
 }
 
 /// Takes the content of the first element off `bytes`, which has to have this tag.
-pub(super) fn take_content<'d>(bytes: &mut &'d [u8], tag: u8) -> Option<&'d [u8]> {
+pub(crate) fn take_content<'d>(bytes: &mut &'d [u8], tag: u8) -> Option<&'d [u8]> {
     take(bytes).filter(|element| element.tag == tag).map(|element| element.content)
 }
 
 /// Whether `bytes` are one certificate, as far as its frame tells (RFC 5280 section 4.1), and nothing else.
-pub(super) fn is_certificate(bytes: &[u8]) -> bool {
+pub(crate) fn is_certificate(bytes: &[u8]) -> bool {
     let is = |mut bytes: &[u8]| {
         let mut certificate = take_content(&mut bytes, SEQUENCE)?;
         take_content(&mut certificate, SEQUENCE)?;

@@ -8,10 +8,10 @@ use rustls::server::{Acceptor, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 use rustls::{Error, PeerIncompatible, ServerConfig};
 
-use super::hello::Hidden;
-use super::record::{Alert, HEADER, length_of, plain_alert};
-use super::traffic::{End, Opened, Traffic};
-use super::{DomainId, SILENCE, SealError};
+use crate::hello::Hidden;
+use crate::record::{Alert, HEADER, length_of, plain_alert};
+use crate::traffic::{End, Opened, Traffic};
+use crate::{DomainId, SILENCE, SealError};
 
 /// Bytes of handshake that are kept of a peer that has not finished it.
 const MAX_HANDSHAKE: usize = 128 * 1024;
@@ -19,7 +19,8 @@ const MAX_HANDSHAKE: usize = 128 * 1024;
 /// Room for a message of the handshake; there is more when one is longer.
 const MESSAGE_ROOM: usize = 4 * 1024;
 
-pub(crate) struct Session {
+/// TLS of one connection, at the server's end.
+pub struct Session {
     stage: Stage,
     /// The beginning of a record whose end has not come.
     partial: Vec<u8>,
@@ -61,7 +62,7 @@ struct Handshake {
 
 /// What has come of bytes from the peer. What is to be sent has been appended to the output.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Received {
+pub enum Received {
     /// So many bytes of data are at the beginning of the buffer, maybe none.
     Data(usize),
     /// As before, and the peer has finished.
@@ -73,7 +74,8 @@ pub(crate) enum Received {
 }
 
 impl Session {
-    pub(crate) fn new(serial: u32) -> Self {
+    /// A session of which nothing has come yet.
+    pub fn new(serial: u32) -> Self {
         Self {
             stage: Stage::Hello(Box::default()),
             partial: Vec::new(),
@@ -86,17 +88,18 @@ impl Session {
         }
     }
 
-    pub(crate) fn serial(&self) -> u32 {
+    /// Tells it from others that have had its slot.
+    pub fn serial(&self) -> u32 {
         self.serial
     }
 
     /// Notes that it is in use; gives whether it was not listed among those that are.
-    pub(super) fn note_use(&mut self, now: Tick) -> bool {
+    pub fn note_use(&mut self, now: Tick) -> bool {
         self.used.replace(now).is_none()
     }
 
     /// If it has been silent, forgets what it can make again, and is not listed any more.
-    pub(super) fn rest_if_silent(&mut self, now: Tick) -> bool {
+    pub fn rest_if_silent(&mut self, now: Tick) -> bool {
         let is_silent = self.used.is_none_or(|used| used + SILENCE <= now);
         if is_silent {
             self.rest();
@@ -105,7 +108,7 @@ impl Session {
     }
 
     /// Forgets what it can make again, and is not listed any more.
-    pub(super) fn rest(&mut self) {
+    pub fn rest(&mut self) {
         self.used = None;
         if let Stage::Open(traffic) = &mut self.stage {
             traffic.rest();
@@ -113,38 +116,39 @@ impl Session {
     }
 
     /// Who the peer believes to talk to.
-    pub(crate) fn domain(&self) -> DomainId {
+    pub fn domain(&self) -> DomainId {
         self.domain
     }
 
     /// The peer's certificate, if it has shown one.
-    pub(crate) fn certificate(&self) -> Option<&[u8]> {
+    pub fn certificate(&self) -> Option<&[u8]> {
         self.certificate.as_deref()
     }
 
     /// Whether the peer has said that nothing more comes. Its FIN need not have come.
-    pub(crate) fn peer_has_closed(&self) -> bool {
+    pub fn peer_has_closed(&self) -> bool {
         self.peer_has_closed
     }
 
-    pub(crate) fn is_open(&self) -> bool {
+    /// Whether the handshake is done and nothing has failed, so that data goes both ways.
+    pub fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open(_))
     }
 
     /// Moves what was left of the last call to the beginning of the buffer; gives how much that is.
-    pub(crate) fn take_partial(&mut self, buffer: &mut [u8]) -> usize {
+    pub fn take_partial(&mut self, buffer: &mut [u8]) -> usize {
         let partial = std::mem::take(&mut self.partial);
         buffer[..partial.len()].copy_from_slice(&partial);
         partial.len()
     }
 
     /// Undoes [`Session::take_partial`].
-    pub(crate) fn put_back(&mut self, bytes: &[u8]) {
+    pub fn put_back(&mut self, bytes: &[u8]) {
         self.partial = bytes.to_vec();
     }
 
     /// Handles bytes from the peer, of which the first `known` have been there before.
-    pub(crate) fn receive(&mut self, bytes: &mut [u8], known: usize, out: &mut Vec<u8>) -> Received {
+    pub fn receive(&mut self, bytes: &mut [u8], known: usize, out: &mut Vec<u8>) -> Received {
         self.guarded(|session| session.handle(bytes, known, out))
     }
 
@@ -169,7 +173,7 @@ impl Session {
     }
 
     /// Goes on with a handshake by what its app has for the name, with the bytes that have come until now.
-    pub(crate) fn choose(
+    pub fn choose(
         &mut self,
         config: Arc<ServerConfig>,
         domain: DomainId,
@@ -282,7 +286,7 @@ impl Session {
     }
 
     /// Appends records with `first` and then `second`.
-    pub(crate) fn seal(&mut self, first: &[u8], second: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
+    pub fn seal(&mut self, first: &[u8], second: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
         match &mut self.stage {
             Stage::Open(traffic) if !self.has_closed => traffic.seal(first, second, out).map_err(|_| SealError),
             _ => Err(SealError),
@@ -290,7 +294,7 @@ impl Session {
     }
 
     /// Appends what tells the peer that nothing more comes (RFC 8446 section 6.1), unless that was said before.
-    pub(crate) fn seal_close(&mut self, out: &mut Vec<u8>) {
+    pub fn seal_close(&mut self, out: &mut Vec<u8>) {
         if std::mem::replace(&mut self.has_closed, true) {
             return;
         }

@@ -11,8 +11,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::{ProducesTickets, WebPkiClientVerifier};
 use rustls::{CertificateError, CipherSuite, RootCertStore, ServerConfig};
 
-use super::pem::{self, Sections};
-use super::{der, hello, key};
+use crate::pem::{self, Sections};
+use crate::{der, hello, key};
 
 const KEY: &str = "a private key (key_file_name or key)";
 const CERT: &str = "a certificate (cert_file_name or cert)";
@@ -88,11 +88,11 @@ impl TlsConfig {
         }
     }
 
-    pub(super) fn server(&self) -> Arc<ServerConfig> {
+    pub(crate) fn server(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.server)
     }
 
-    pub(super) fn reloaded(&self) -> Result<Self, TlsError> {
+    pub(crate) fn reloaded(&self) -> Result<Self, TlsError> {
         Self::new(self.settings.clone())
     }
 }

@@ -11,8 +11,8 @@ use md5::{Digest, Md5};
 use pkcs8::EncryptedPrivateKeyInfoRef;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 
-use super::der::{self, CONTEXT_0, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE};
-use super::pem::{self, Section, Sections};
+use crate::der::{self, CONTEXT_0, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE};
+use crate::pem::{self, Section, Sections};
 
 const NOT_GOOD: &str = "the passphrase is wrong, or the key is damaged";
 const NO_PASSPHRASE: &str = "the key is encrypted, and there is no passphrase";
@@ -27,7 +27,7 @@ const ENCRYPT_ANEW: &str = "encrypt it anew with openssl pkey -in old.pem -aes25
 const SALT: usize = 8;
 
 /// The first key in `content`.
-pub(super) fn read(content: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKeyDer<'static>, String> {
+pub(crate) fn read(content: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKeyDer<'static>, String> {
     let text = pem::text(content);
     let mut other: Option<Section<'_>> = None;
     for section in Sections::new(&text) {
@@ -60,7 +60,7 @@ const SUPPORTED: &str = "keys may be of ECDSA with P-256 or P-384, of RSA with 2
                          issued for it";
 
 /// Why a key that has been read is refused.
-pub(super) fn refusal(key: &PrivateKeyDer<'_>) -> String {
+pub(crate) fn refusal(key: &PrivateKeyDer<'_>) -> String {
     let kind = match key {
         PrivateKeyDer::Pkcs1(key) => rsa(key.secret_pkcs1_der()),
         PrivateKeyDer::Sec1(key) => sec1(key.secret_sec1_der()),

@@ -6,10 +6,10 @@ use ring::aead::{self, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use rustls::ConnectionTrafficSecrets;
 
 /// Type, version and length.
-pub(super) const HEADER: usize = 5;
+pub(crate) const HEADER: usize = 5;
 
 /// Bytes of plaintext that a record may carry (RFC 8446 section 5.1).
-pub(super) const MAX_PLAINTEXT: usize = 1 << 14;
+pub(crate) const MAX_PLAINTEXT: usize = 1 << 14;
 
 /// Bytes that protection may add to them (RFC 8446 section 5.2; RFC 5246 section 6.2.3 allows more, and no suite that
 /// there is here makes use of it).
@@ -29,7 +29,7 @@ const CHANGE_CIPHER_SPEC: u8 = 20;
 
 /// What a record carries (RFC 8446 section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ContentType {
+pub(crate) enum ContentType {
     Alert = 21,
     Handshake = 22,
     ApplicationData = 23,
@@ -43,7 +43,7 @@ impl ContentType {
 
 /// Why a connection cannot go on, as it is told to the peer (RFC 8446 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Alert {
+pub(crate) enum Alert {
     CloseNotify = 0,
     UnexpectedMessage = 10,
     BadRecordMac = 20,
@@ -56,7 +56,7 @@ pub(super) enum Alert {
 
 /// How a version and a suite lay out their records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Layout {
+pub(crate) enum Layout {
     Tls13,
     /// TLS 1.2 with a part of the nonce in each record.
     Tls12Explicit,
@@ -65,7 +65,7 @@ pub(super) enum Layout {
 }
 
 /// One direction of a connection.
-pub(super) struct Direction {
+pub(crate) struct Direction {
     secrets: ConnectionTrafficSecrets,
     /// How many records have been protected with the key; the next one's number.
     sequence: u64,
@@ -74,21 +74,21 @@ pub(super) struct Direction {
 }
 
 impl Direction {
-    pub(super) fn new((sequence, secrets): (u64, ConnectionTrafficSecrets)) -> Self {
+    pub(crate) fn new((sequence, secrets): (u64, ConnectionTrafficSecrets)) -> Self {
         Self { secrets, sequence, key: None }
     }
 
-    pub(super) fn sequence(&self) -> u64 {
+    pub(crate) fn sequence(&self) -> u64 {
         self.sequence
     }
 
     /// Forgets what can be made again.
-    pub(super) fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         self.key = None;
     }
 
     /// The key, and the nonce of the next record (RFC 8446 section 5.3), which no other record gets: the number is used
-    /// up. The last of all numbers is never reached, see `limit` of [`super::Traffic`].
+    /// up. The last of all numbers is never reached, see `limit` of [`crate::traffic::Traffic`].
     fn next(&mut self) -> Result<(&LessSafeKey, [u8; NONCE_LEN], u64), Alert> {
         let (algorithm, key, iv) = match &self.secrets {
             ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&aead::AES_128_GCM, key, iv),
@@ -111,7 +111,7 @@ impl Direction {
     }
 
     /// Appends a record with the content, which is `first` and then `second` and not longer than a record may be.
-    pub(super) fn seal(
+    pub(crate) fn seal(
         &mut self,
         layout: Layout,
         kind: ContentType,
@@ -150,7 +150,7 @@ impl Direction {
 
     /// Opens the record that begins at `at` and has `length` bytes after its header; its content is written to `to`, which
     /// is not behind `at`. Gives what it carries, and how many bytes of it.
-    pub(super) fn open(
+    pub(crate) fn open(
         &mut self,
         layout: Layout,
         bytes: &mut [u8],
@@ -195,7 +195,7 @@ impl Direction {
 }
 
 /// How many bytes the first record has after its header; `None` if that is not there yet.
-pub(super) fn length_of(bytes: &[u8]) -> Result<Option<usize>, Alert> {
+pub(crate) fn length_of(bytes: &[u8]) -> Result<Option<usize>, Alert> {
     let Some(header) = bytes.first_chunk::<HEADER>() else { return Ok(None) };
     // What is no record is not waited for.
     if !(CHANGE_CIPHER_SPEC..=ContentType::ApplicationData as u8).contains(&header[0]) || header[1] != VERSION[0] {
@@ -206,7 +206,7 @@ pub(super) fn length_of(bytes: &[u8]) -> Result<Option<usize>, Alert> {
 }
 
 /// What an alert is in a record that nothing protects, before there are keys.
-pub(super) fn plain_alert(alert: Alert) -> Vec<u8> {
+pub(crate) fn plain_alert(alert: Alert) -> Vec<u8> {
     let mut record = header(ContentType::Alert, 2).to_vec();
     record.extend_from_slice(&alert.content());
     record
@@ -214,7 +214,7 @@ pub(super) fn plain_alert(alert: Alert) -> Vec<u8> {
 
 impl Alert {
     /// Level and description. But for the first and the last all are fatal.
-    pub(super) fn content(self) -> [u8; 2] {
+    pub(crate) fn content(self) -> [u8; 2] {
         let level = if matches!(self, Self::CloseNotify | Self::NoRenegotiation) { 1 } else { 2 };
         [level, self as u8]
     }

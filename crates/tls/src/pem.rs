@@ -55,54 +55,54 @@ const SHORTEST_RUN: usize = 20;
 const LONGEST_HASH: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Section<'t> {
+pub(crate) struct Section<'t> {
     /// Which it is of [`LABELS`]; `None` for any other.
-    pub(super) label: Option<&'static str>,
+    pub(crate) label: Option<&'static str>,
     body: &'t str,
     /// The text between the section before and this one.
     before: &'t str,
     /// The line it begins in, counted from 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
 }
 
 impl<'t> Section<'t> {
     /// What it is in words.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.label.map_or_else(|| "a section of unknown kind".to_owned(), |label| format!("a section \"{label}\""))
     }
 
     /// The base64 in it.
-    pub(super) fn decode(&self) -> Result<Vec<u8>, String> {
+    pub(crate) fn decode(&self) -> Result<Vec<u8>, String> {
         decode(self.body)
             .ok_or_else(|| format!("the base64 of the section that begins in line {} is damaged", self.line))
     }
 
     /// What stands between its marks.
-    pub(super) fn body(&self) -> &'t str {
+    pub(crate) fn body(&self) -> &'t str {
         self.body
     }
 
     /// Whether the text before it is nothing but text.
-    pub(super) fn check_before(&self) -> Result<(), String> {
+    pub(crate) fn check_before(&self) -> Result<(), String> {
         check_between(self.before)
             .map_err(|what| format!("{what} before the section that begins in line {}", self.line))
     }
 }
 
 /// The sections of a text, one after the other.
-pub(super) struct Sections<'t> {
+pub(crate) struct Sections<'t> {
     text: &'t str,
     position: usize,
     has_failed: bool,
 }
 
 impl<'t> Sections<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(crate) fn new(text: &'t str) -> Self {
         Self { text, position: 0, has_failed: false }
     }
 
     /// Whether nothing follows the last section. Text explains what comes after it, so that here it may have been a section.
-    pub(super) fn check_rest(&self) -> Result<(), String> {
+    pub(crate) fn check_rest(&self) -> Result<(), String> {
         let rest = &self.text[self.position..];
         if self.position == 0 {
             return check_between(rest);
@@ -154,7 +154,7 @@ impl<'t> Iterator for Sections<'t> {
 }
 
 /// The text of PEM. Line breaks that are written as `\n`, as environment variables and JSON in them have it, are some.
-pub(super) fn text(content: &[u8]) -> Cow<'_, str> {
+pub(crate) fn text(content: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(content);
     if !text.contains(BEGIN) || !text.contains('\\') {
         return text;
@@ -183,7 +183,7 @@ pub(super) fn text(content: &[u8]) -> Cow<'_, str> {
 }
 
 /// Base64, whatever white space is in it.
-pub(super) fn decode(body: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode(body: &str) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -194,7 +194,7 @@ pub(super) fn decode(body: &str) -> Option<Vec<u8>> {
 }
 
 /// Why there is no section in something that is to have one, if that can be seen: what it is, and what to do.
-pub(super) fn mistake(content: &[u8]) -> Option<&'static str> {
+pub(crate) fn mistake(content: &[u8]) -> Option<&'static str> {
     let text = String::from_utf8_lossy(content);
     let text = text.trim().trim_start_matches('\u{FEFF}');
     let reason = if content.is_empty() {
@@ -225,7 +225,7 @@ const IS_DER: &str = "it is binary, in DER or PKCS #12: convert it with openssl 
 ///
 /// A line of base64 may have slashes, but no dot, and hardly ever so few upper-case letters that each of its parts looks like a
 /// word, of which they are at the beginning.
-pub(super) fn may_be_secret_path(path: &str) -> bool {
+pub(crate) fn may_be_secret_path(path: &str) -> bool {
     let is_word = |part: &str| {
         let has_lower = part.contains(|it: char| it.is_ascii_lowercase());
         let is_inner_upper = |(at, it): (usize, char)| at > 0 && it.is_ascii_uppercase();
@@ -237,7 +237,7 @@ pub(super) fn may_be_secret_path(path: &str) -> bool {
 }
 
 /// Whether text that is to be something else has, or may have, a key in it. Errors do not show such text.
-pub(super) fn may_be_secret(text: &str) -> bool {
+pub(crate) fn may_be_secret(text: &str) -> bool {
     let trimmed = text.trim();
     let is_long = trimmed.len() > STRAY;
     text.chars().any(|it| it.is_control() || it == '\u{FFFD}')
