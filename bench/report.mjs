@@ -7,10 +7,10 @@ import { judge, median, ratioInterval, spread } from './statistics.mjs';
 const NAMES = { ours: 'milliways', uws: 'uWebSockets.js', ws: 'ws', node: 'node:http' };
 const VERDICTS = {
   better: '**better**',
-  same: 'no difference seen',
+  same: 'no significant difference',
   worse: '**worse**',
   unknown: 'too few rounds',
-  load: 'the load was the limit',
+  load: 'limited by the load generator',
 };
 /** The confidence level of the intervals. */
 const LEVEL = 0.95;
@@ -68,7 +68,7 @@ export function renderMarkdown(result, { charts } = {}) {
   const retained = retention(result);
   if (retained.length > 0) {
     parts.push(
-      '### What TLS leaves of the rate in the clear',
+      '### Rate over TLS, relative to the rate without TLS',
       table([
         ['', NAMES.ours, NAMES.uws],
         ...retained.map(({ title, ours, uws }) => [title, percent(ours), percent(uws)]),

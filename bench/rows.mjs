@@ -33,7 +33,7 @@ function broadcast(subscribers) {
 function topics(count) {
   return {
     name: `topics-${count}`,
-    title: `Leave and join a topic, of ${count.toLocaleString('en')}`,
+    title: `Leave and join a topic, out of ${count.toLocaleString('en')}`,
     kind: 'load',
     contenders: [],
     // All recorded rows come from one machine. These rows join them the next time that all rows are recorded.
@@ -124,7 +124,7 @@ export function chooseRows(names) {
 /** Describes each number of a sample, by its key. */
 export const METRICS = {
   rate: { title: 'Rate', unit: '/s', better: 'higher' },
-  cpu: { title: 'Server CPU for each message, request, connection or ping', unit: 'µs', better: 'lower' },
+  cpu: { title: 'Server CPU per message, request, connection or ping', unit: 'µs', better: 'lower' },
   bytes: { title: 'Memory', unit: 'B', better: 'lower' },
   idle: { title: 'CPU of idle connections', unit: 'ms/s', better: 'lower' },
 };

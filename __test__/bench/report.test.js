@@ -67,7 +67,7 @@ describe('the tables of the benchmarks', () => {
   it('do not take the rate of a load that has no time left for that of a server', async () => {
     const { renderMarkdown } = await report;
     const [rate, cpu] = renderMarkdown(result({ serverBusy: 0.8, loadBusy: 0.98 })).match(/^\| Echo.*$/gm);
-    assert.match(rate, /\| the load was the limit \|/);
+    assert.match(rate, /\| limited by the load generator \|/);
     assert.match(cpu, /\| \*\*better\*\* \|/);
   });
 });
