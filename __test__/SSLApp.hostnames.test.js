@@ -288,7 +288,7 @@ describe('the guide to TLS', ours, () => {
   it('and index.d.ts say the same of the routes of a name that is removed, and it is so', async (t) => {
     const root = `${__dirname}/..`;
     const flat = (file) => readFileSync(`${root}/${file}`, 'utf8').replaceAll(/\s+(?:\* )?/g, ' ');
-    const said = /Connections that have it live on(?:,| and) (?:and )?get 404 for whatever they ask next/;
+    const said = /Connections that use it stay open and get a 404 for every later request/;
     for (const file of ['docs/TLS.md', 'index.d.ts']) assert.match(flat(file), said, file);
 
     const { app, port } = serveNamed(t, 'named.example');
