@@ -5,11 +5,13 @@ use milliways_proto::http::Request;
 use milliways_proto::topics::Change;
 use milliways_proto::ws::Payload;
 
-use crate::environment::{BehaviorCallbacks, Callbacks, Environment, Scope};
+use crate::environment::{Ended, Environment};
 use crate::error::Error;
+use crate::handlers::{BehaviorCallbacks, Callbacks};
 use crate::node::{Callback, Failed, Js, Value};
 use crate::registers::Register;
 use crate::restored::Restored;
+use crate::scopes::Scope;
 
 /// Chooses one of a behavior's handlers.
 type Which = fn(&BehaviorCallbacks) -> Option<&Callback>;
@@ -20,13 +22,6 @@ type WhichOfResponse = fn(&Callbacks) -> Option<&Callback>;
 /// Calls from JavaScript in each other, by way of handlers, from which on no handler is called inside: some 3 KB of the
 /// stack go for each, of which V8 has 984 KB, and what a program finds no room on it for is worse than an error of ours.
 pub(crate) const MAX_CALLS: u32 = 100;
-
-/// An end that is told when the outermost call has done what it is for, because it came too deep in others.
-pub(crate) enum Ended {
-    Aborted(ConnectionId),
-    Unsubscribed(BehaviorId, ConnectionId, Box<[u8]>, Change),
-    Closed(BehaviorId, ConnectionId, u16, Box<[u8]>),
-}
 
 /// How many bytes of a body are to come, where nobody knows. (No number of bytes is negative.)
 const UNKNOWN: f64 = -1.0;

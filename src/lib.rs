@@ -6,14 +6,19 @@
 
 mod call;
 mod classes;
+mod current_request;
 mod driver;
 mod environment;
 mod error;
 mod events;
+mod exports;
+mod handlers;
 mod lifetime;
 mod node;
 mod registers;
 mod restored;
+mod scopes;
+mod store;
 mod uv;
 
 use napi::bindgen_prelude::{Env, Object};
@@ -22,6 +27,6 @@ use napi_derive::napi;
 /// Fills the module's exports; called by Node once for each environment that loads it.
 #[napi(module_exports)]
 pub fn register(exports: Object<'_>, env: Env) -> napi::Result<()> {
-    environment::register(env.raw(), napi::JsValue::raw(&exports))
+    exports::register(env.raw(), napi::JsValue::raw(&exports))
         .map_err(|reason| napi::Error::from_reason(format!("milliways could not start: {reason}")))
 }

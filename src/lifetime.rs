@@ -7,50 +7,11 @@
 //!
 //! All of this is seen to between two turns of the loop, when no event and no call is about what goes.
 
-use std::ops::Index;
-
 use milliways_net::{AppId, BehaviorId, Route, RouteId};
 
-use crate::call::{Call, Returned};
-use crate::environment::{BehaviorCallbacks, Callbacks, Environment, Scope};
-use crate::node::{Callback, Failed, Js, Reference, Value};
-
-/// The object in JavaScript that holds the handlers of a quiet app, and is held by the app's.
-pub(crate) struct Holder {
-    /// A weak one.
-    object: Reference,
-    /// The app's object has been collected.
-    is_released: bool,
-}
-
-impl Holder {
-    pub(crate) fn new(js: Js<'_>, object: Value<'_>) -> Result<Self, Failed> {
-        let object = Reference::new(js, object)?;
-        object.weaken(js)?;
-        Ok(Self { object, is_released: false })
-    }
-}
-
-/// `releaseApp(app)`: its object has been collected.
-pub(crate) fn release_app<'s>(call: &Call<'s, 1>) -> Returned<'s> {
-    let (environment, app) = (call.environment, AppId(call.u32(0)?));
-    if let Some(holder) = environment.callbacks.borrow_mut().holders.get_mut(&app.0) {
-        holder.is_released = true;
-    }
-    environment.reactor.note_quiet(app);
-    Ok(None)
-}
-
-/// `releaseContexts(behavior)`: what could still upgrade a request by way of a WebSocket route has been collected.
-pub(crate) fn release_contexts<'s>(call: &Call<'s, 1>) -> Returned<'s> {
-    let (environment, behavior) = (call.environment, BehaviorId(call.u32(0)?));
-    if let Some(callbacks) = environment.callbacks.borrow_mut().behaviors.get_mut(behavior) {
-        callbacks.has_contexts.set(false);
-        callbacks.app.into_iter().for_each(|app| environment.reactor.note_quiet(app));
-    }
-    environment.reactor.note_unused(behavior);
-    Ok(None)
-}
+use crate::environment::Environment;
+use crate::node::{Failed, Js};
+use crate::scopes::Scope;
 
 impl Environment {
     /// Takes the handlers of an app, which is about to listen, into the hands of the addon.
@@ -130,58 +91,5 @@ impl Environment {
             behaviors.remove(behavior);
             self.reactor.remove_behavior(behavior);
         }
-    }
-}
-
-impl Callbacks {
-    /// All that belong to an app, which has these routes.
-    fn of_app<'c>(&'c self, app: AppId, routes: &[Route]) -> impl Iterator<Item = &'c Callback> {
-        let routes: Vec<_> = routes
-            .iter()
-            .filter_map(
-                |route| if let Route::Http(RouteId(key)) = route { self.routes.get(*key as usize) } else { None },
-            )
-            .collect();
-        let behaviors = self.behaviors.0.iter().flatten().filter(move |behavior| behavior.app == Some(app));
-        let own = [self.filters.get(&app.0), self.missing_names.get(&app.0)];
-        routes.into_iter().chain(behaviors.flat_map(BehaviorCallbacks::all)).chain(own.into_iter().flatten())
-    }
-}
-
-impl BehaviorCallbacks {
-    fn all(&self) -> impl Iterator<Item = &Callback> {
-        let Self { upgrade, open, message, dropped, drain, close, ping, pong, subscription, .. } = self;
-        [upgrade, open, message, dropped, drain, close, ping, pong, subscription].into_iter().flatten()
-    }
-}
-
-/// The handlers of WebSocket routes, by the numbers of their behaviors.
-#[derive(Default)]
-pub(crate) struct Behaviors(Vec<Option<BehaviorCallbacks>>);
-
-impl Behaviors {
-    pub(crate) fn insert(&mut self, id: BehaviorId, callbacks: BehaviorCallbacks) {
-        let index = id.0 as usize;
-        if self.0.len() <= index {
-            self.0.resize_with(index + 1, || None);
-        }
-        debug_assert!(self.0[index].is_none());
-        self.0[index] = Some(callbacks);
-    }
-
-    fn get_mut(&mut self, id: BehaviorId) -> Option<&mut BehaviorCallbacks> {
-        self.0.get_mut(id.0 as usize)?.as_mut()
-    }
-
-    fn remove(&mut self, id: BehaviorId) {
-        self.0[id.0 as usize] = None;
-    }
-}
-
-impl Index<BehaviorId> for Behaviors {
-    type Output = BehaviorCallbacks;
-
-    fn index(&self, id: BehaviorId) -> &BehaviorCallbacks {
-        self.0[id.0 as usize].as_ref().expect("removed when no route and no WebSocket has it")
     }
 }

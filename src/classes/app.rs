@@ -4,17 +4,16 @@ use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
 
-use milliways_net::{AppId, DomainId, ListenError, ListenerId, Route, RouteId};
+use milliways_net::{AppId, BehaviorId, DomainId, ListenError, ListenerId, Route, RouteId};
 use milliways_proto::http::{Declared, Method};
 use milliways_proto::router::RouteKind;
 
 use super::options::{app_settings, websocket_settings};
-use super::websocket::{Kind, publish_unless_in_vain};
 use crate::call::{Call, Returned};
-use crate::environment::{BehaviorCallbacks, Scope};
 use crate::error::Error;
-use crate::lifetime::Holder;
+use crate::handlers::{BehaviorCallbacks, Holder};
 use crate::node::Callback;
+use crate::scopes::Scope;
 
 /// Methods by the numbers that `js/App.js` gives them.
 const METHODS: [Method; Method::COUNT] = [
@@ -36,6 +35,27 @@ pub(crate) fn create<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let app = call.environment.reactor.add_app(settings);
     call.environment.callbacks.borrow_mut().holders.insert(app.0, holder);
     Ok(Some(call.js.number(app.0)?))
+}
+
+/// `releaseApp(app)`: its object has been collected.
+pub(crate) fn release_app<'s>(call: &Call<'s, 1>) -> Returned<'s> {
+    let (environment, app) = (call.environment, AppId(call.u32(0)?));
+    if let Some(holder) = environment.callbacks.borrow_mut().holders.get_mut(&app.0) {
+        holder.is_released = true;
+    }
+    environment.reactor.note_quiet(app);
+    Ok(None)
+}
+
+/// `releaseContexts(behavior)`: what could still upgrade a request by way of a WebSocket route has been collected.
+pub(crate) fn release_contexts<'s>(call: &Call<'s, 1>) -> Returned<'s> {
+    let (environment, behavior) = (call.environment, BehaviorId(call.u32(0)?));
+    if let Some(callbacks) = environment.callbacks.borrow_mut().behaviors.get_mut(behavior) {
+        callbacks.has_contexts.set(false);
+        callbacks.app.into_iter().for_each(|app| environment.reactor.note_quiet(app));
+    }
+    environment.reactor.note_unused(behavior);
+    Ok(None)
 }
 
 /// `closeApp(app)`
@@ -88,29 +108,6 @@ pub(crate) fn set_filter<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 pub(crate) fn leave_out_name<'s>(call: &Call<'s, 0>) -> Returned<'s> {
     call.environment.reactor.leave_out_name();
     Ok(None)
-}
-
-/// `publish(app, topic, message, kind): boolean`, whether anybody has subscribed; kinds are those of
-/// `webSocketPublish`.
-pub(crate) fn publish<'s>(call: &Call<'s, 4>) -> Returned<'s> {
-    let (app, environment) = (AppId(call.u32(0)?), call.environment);
-    let topic = call.bytes(1)?;
-    let Kind { opcode, compress, .. } = Kind::of(call.u32(3)?);
-    let published = publish_unless_in_vain(
-        call,
-        2,
-        |reactor| Ok(reactor.publish_in_vain(app, &topic)),
-        |reactor, message| Ok(reactor.publish(app, &topic, opcode, message, compress)),
-    )?;
-    environment.tell_dropped();
-    Ok(Some(call.js.boolean(published)?))
-}
-
-/// `numSubscribers(app, topic): number`
-pub(crate) fn num_subscribers<'s>(call: &Call<'s, 2>) -> Returned<'s> {
-    let app = AppId(call.u32(0)?);
-    let count = call.with_bytes(1, |reactor, topic| reactor.subscribers(app, topic))?;
-    Ok(Some(call.js.size(count)?))
 }
 
 /// `addWebSocketRoute(app, domain, pattern, options, open, message, dropped, drain, close, ping, pong, upgrade, subscription,

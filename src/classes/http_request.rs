@@ -1,47 +1,16 @@
 //! `HttpRequest`: what a handler may ask of its request while it runs.
 
-use std::cell::Cell;
-use std::ptr::NonNull;
-
 use milliways_net::RoutedRequest;
 use milliways_proto::http::query_value as value_in;
 
 use crate::call::{Call, Returned};
 use crate::error::Error;
-use crate::restored::Restored;
-
-/// The request whose handler is running, to be found by the number that its JavaScript object has.
-#[derive(Default)]
-pub(crate) struct CurrentRequest {
-    /// Valid while `lend` runs, which borrows the request. (The lifetime is not the true one.)
-    request: Cell<Option<(NonNull<RoutedRequest<'static>>, u32)>>,
-    /// How many requests there have been.
-    serial: Cell<u32>,
-}
-
-impl CurrentRequest {
-    /// Lends a request to JavaScript while `run` runs, which is called with its number. In a nested event loop the outer
-    /// one is lent again afterwards.
-    pub(crate) fn lend<R>(&self, request: &RoutedRequest<'_>, run: impl FnOnce(u32) -> R) -> R {
-        // It stays a small integer, and an object would have to survive a billion requests to find another's.
-        let serial = (self.serial.get() + 1) % (1 << 30);
-        self.serial.set(serial);
-        // Taken back also when `run` panics: the borrow ends then.
-        let _outer = Restored::replace(&self.request, Some((NonNull::from(request).cast(), serial)));
-        run(serial)
-    }
-}
 
 /// The request that the first argument is the number of.
 fn current<'s, const N: usize>(call: &Call<'s, N>) -> Result<&'s RoutedRequest<'s>, Error> {
     let serial = call.u32(0)?;
-    match call.environment.request.request.get() {
-        Some((request, its)) if its == serial => {
-            // SAFETY: `lend` borrows the request for as long as it is here, and this call returns before `lend` does.
-            Ok(unsafe { request.as_ref() })
-        }
-        _ => Err(Error::RequestExpired),
-    }
+    // SAFETY: this call returns before `lend` does, which is below it on the stack.
+    unsafe { call.environment.request.get(serial) }.ok_or(Error::RequestExpired)
 }
 
 /// `requestUrl(serial): string`

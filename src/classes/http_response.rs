@@ -1,11 +1,10 @@
 //! `HttpResponse`.
 
-use std::net::{IpAddr, SocketAddr};
-
 use milliways_net::{BehaviorId, ConnectionId, Reactor, ResponseError, Stale, UpgradeError};
 
+use super::address::{address_of, port_of};
+use super::cork::NO_SLOT;
 use super::options::{A_SIZE, LARGEST_SIZE, invalid_number};
-use super::websocket::NO_SLOT;
 use crate::call::{Call, Returned};
 use crate::error::Error;
 
@@ -184,9 +183,6 @@ pub(crate) fn abandon<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     Ok(None)
 }
 
-/// The generation of no connection, for one that has gone.
-const GONE: u32 = u32::MAX;
-
 /// `responseAddress(slot, generation, proxied, asText): ArrayBuffer`
 pub(crate) fn address<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     address_of(call, done)
@@ -195,39 +191,6 @@ pub(crate) fn address<'s>(call: &Call<'s, 4>) -> Returned<'s> {
 /// `responsePort(slot, generation, proxied): number`
 pub(crate) fn port<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     port_of(call, done)
-}
-
-/// An address as its bytes or as text.
-pub(crate) fn address_of<'s>(call: &Call<'s, 4>, stale: fn(Stale) -> Error) -> Returned<'s> {
-    let address = find_address(call, stale)?;
-    let bytes = match address.map(|address| address.ip()) {
-        None => Vec::new(),
-        Some(address) if call.bool(3)? => full_text(address).into_bytes(),
-        Some(IpAddr::V4(address)) => address.octets().to_vec(),
-        Some(IpAddr::V6(address)) => address.octets().to_vec(),
-    };
-    Ok(Some(call.js.copied_buffer(&bytes)?))
-}
-
-pub(crate) fn port_of<'s>(call: &Call<'s, 3>, stale: fn(Stale) -> Error) -> Returned<'s> {
-    let address = find_address(call, stale)?;
-    Ok(Some(call.js.number(address.map_or(0, |address| address.port().into()))?))
-}
-
-fn find_address<const N: usize>(call: &Call<'_, N>, stale: fn(Stale) -> Error) -> Result<Option<SocketAddr>, Error> {
-    let (id, reactor) = (call.id()?, &call.environment.reactor);
-    if id.generation == GONE {
-        return Ok(None);
-    }
-    if call.bool(2)? { reactor.proxied_remote_address(id) } else { reactor.remote_address(id) }.map_err(stale)
-}
-
-/// All groups of an IPv6 address, with all digits: what programs have learned to expect.
-fn full_text(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => address.segments().map(|group| format!("{group:04x}")).join(":"),
-    }
 }
 
 /// A number of bytes.

@@ -1,0 +1,128 @@
+//! Topics.
+
+use milliways_net::{AppId, ConnectionId, Reactor, Stale};
+
+use super::websocket::Kind;
+use crate::call::{Call, Returned};
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::node::Bytes;
+
+/// `publish(app, topic, message, kind): boolean`, whether anybody has subscribed; kinds are those of
+/// `webSocketPublish`.
+pub(crate) fn publish<'s>(call: &Call<'s, 4>) -> Returned<'s> {
+    let (app, environment) = (AppId(call.u32(0)?), call.environment);
+    let topic = call.bytes(1)?;
+    let Kind { opcode, compress, .. } = Kind::of(call.u32(3)?);
+    let published = publish_unless_in_vain(
+        call,
+        2,
+        |reactor| Ok(reactor.publish_in_vain(app, &topic)),
+        |reactor, message| Ok(reactor.publish(app, &topic, opcode, message, compress)),
+    )?;
+    environment.tell_dropped();
+    Ok(Some(call.js.boolean(published)?))
+}
+
+/// `numSubscribers(app, topic): number`
+pub(crate) fn num_subscribers<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    let app = AppId(call.u32(0)?);
+    let count = call.with_bytes(1, |reactor, topic| reactor.subscribers(app, topic))?;
+    Ok(Some(call.js.size(count)?))
+}
+
+/// `webSocketSubscribe(slot, generation, topic)`
+pub(crate) fn subscribe<'s>(call: &Call<'s, 3>) -> Returned<'s> {
+    let (id, environment) = (call.id()?, call.environment);
+    let behavior = environment.reactor.check_websocket(id)?;
+    call.check_depth()?;
+    let topic = call.bytes(2)?;
+    if let Some(change) = environment.reactor.subscribe(id, &topic)? {
+        environment.subscription(behavior, id, &topic, change);
+    }
+    Ok(None)
+}
+
+/// `webSocketUnsubscribe(slot, generation, topic): boolean`, whether there was a subscription.
+pub(crate) fn unsubscribe<'s>(call: &Call<'s, 3>) -> Returned<'s> {
+    let id = call.id()?;
+    call.environment.reactor.check_websocket(id)?;
+    call.check_depth()?;
+    let topic = call.bytes(2)?;
+    Ok(Some(call.js.boolean(end_subscription(call.environment, id, &topic)?)?))
+}
+
+/// `webSocketUnsubscribeAll(slot, generation)`
+pub(crate) fn unsubscribe_all<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    let id = call.id()?;
+    call.check_depth()?;
+    // The last one is found first.
+    for topic in call.environment.reactor.topics(id)?.iter().rev() {
+        end_subscription(call.environment, id, topic)?;
+    }
+    Ok(None)
+}
+
+fn end_subscription(environment: &Environment, id: ConnectionId, topic: &[u8]) -> Result<bool, Error> {
+    let behavior = environment.reactor.check_websocket(id)?;
+    let change = environment.reactor.unsubscribe(id, topic)?;
+    environment.tell_dropped();
+    if let Some(change) = change {
+        environment.subscription(behavior, id, topic, change);
+    }
+    Ok(change.is_some())
+}
+
+/// `webSocketIsSubscribed(slot, generation, topic): boolean`
+pub(crate) fn is_subscribed<'s>(call: &Call<'s, 3>) -> Returned<'s> {
+    let id = call.id()?;
+    let is_subscribed = call.with_bytes(2, |reactor, topic| reactor.is_subscribed(id, topic))??;
+    Ok(Some(call.js.boolean(is_subscribed)?))
+}
+
+/// `webSocketTopics(slot, generation): (string | ArrayBuffer)[]`
+pub(crate) fn topics<'s>(call: &Call<'s, 2>) -> Returned<'s> {
+    let (js, topics) = (call.js, call.environment.reactor.topics(call.id()?)?);
+    let names: Result<Vec<_>, _> = topics.iter().map(|topic| js.text_or_bytes(topic)).collect();
+    Ok(Some(js.array(&names?)?))
+}
+
+/// `webSocketPublish(slot, generation, topic, message, kind): boolean`; of kinds, there are those of whole messages.
+pub(crate) fn publish_from<'s>(call: &Call<'s, 5>) -> Returned<'s> {
+    let (id, environment) = (call.id()?, call.environment);
+    environment.reactor.check_websocket(id)?;
+    let topic = call.bytes(2)?;
+    let Kind { opcode, compress, .. } = Kind::of(call.u32(4)?);
+    let published = publish_unless_in_vain(
+        call,
+        3,
+        |reactor| reactor.publish_in_vain_from(id, &topic),
+        |reactor, message| reactor.publish_from(id, &topic, opcode, message, compress),
+    )?;
+    environment.tell_dropped();
+    Ok(Some(call.js.boolean(published)?))
+}
+
+/// Publishes the argument number `index`, unless `in_vain` knows what comes of that: then a long text is not encoded, and shared
+/// memory not copied.
+pub(crate) fn publish_unless_in_vain<const N: usize>(
+    call: &Call<'_, N>,
+    index: usize,
+    in_vain: impl Fn(&Reactor) -> Result<Option<bool>, Stale> + Copy + Send,
+    publish: impl FnOnce(&Reactor, &[u8]) -> Result<bool, Stale> + Send,
+) -> Result<bool, Error> {
+    if call.is_long_text(index)?
+        && let Some(published) = in_vain(&call.environment.reactor)?
+    {
+        return Ok(published);
+    }
+    let publish = move |reactor: &Reactor, message: Bytes<'_>| {
+        if matches!(message, Bytes::Shared(_))
+            && let Some(published) = in_vain(reactor)?
+        {
+            return Ok(published);
+        }
+        message.with(|message| publish(reactor, message))
+    };
+    Ok(call.with_any(index, publish)??)
+}

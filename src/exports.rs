@@ -1,0 +1,164 @@
+//! The functions that JavaScript gets from the addon.
+
+use std::cell::{Cell, RefCell};
+use std::ptr::{self, NonNull};
+use std::time::Instant;
+
+use milliways_net::Reactor;
+use napi_sys as sys;
+
+use crate::call::{Call, Returned, export};
+use crate::classes::{app, cork, http_request, http_response, parts, pubsub, store, tls, websocket};
+use crate::current_request::CurrentRequest;
+use crate::environment::{Environment, tear_down};
+use crate::node::{AsyncContext, Callback, Failed, Js, Value};
+use crate::registers::Registers;
+use crate::uv::Loop;
+
+/// Makes the environment's state and fills `exports` with functions that work on it.
+pub(crate) fn register(env: sys::napi_env, exports: sys::napi_value) -> Result<(), String> {
+    // SAFETY: Node has called the addon's initializer, on the environment's thread and in a handle scope.
+    let js = unsafe { Js::from_raw(env) };
+    // SAFETY: the exports object belongs to the initializer's scope.
+    let exports = unsafe { Value::from_raw(exports) };
+    let failed = |Failed| "a Node-API call failed".to_owned();
+    let async_context = AsyncContext::new(js, "milliways").map_err(failed)?;
+    async_context.resource(js).and_then(|resource| js.define(exports, c"asyncResource", resource)).map_err(failed)?;
+    let environment = Box::new(Environment {
+        reactor: Reactor::new(Instant::now()).map_err(|error| format!("no epoll instance: {error}"))?,
+        env,
+        async_context,
+        callbacks: RefCell::default(),
+        batch: Cell::default(),
+        is_running: Cell::new(false),
+        batches: Cell::default(),
+        batch_number: Cell::default(),
+        thrown: RefCell::default(),
+        raised: Cell::default(),
+        is_telling_dropped: Cell::new(false),
+        shared_view: RefCell::default(),
+        calls: Cell::new(0),
+        ended: RefCell::default(),
+        is_alive: Cell::new(true),
+        request: CurrentRequest::default(),
+        registers: Registers::export(js, exports, c"registers").map_err(failed)?,
+        scratch: Cell::default(),
+        handles: RefCell::default(),
+        armed: Cell::new(None),
+    });
+    let environment = NonNull::from(Box::leak(environment));
+    // From here on the environment is freed by the cleanup hook and by nothing else.
+    // SAFETY: `env` is the environment that is being initialized; `tear_down` takes this pointer.
+    let status =
+        unsafe { sys::napi_add_async_cleanup_hook(env, Some(tear_down), environment.as_ptr().cast(), ptr::null_mut()) };
+    if status != sys::Status::napi_ok {
+        return Err("no cleanup hook".to_owned());
+    }
+    let mut uv_loop = ptr::null_mut();
+    // SAFETY: `env` is alive.
+    let status = unsafe { sys::napi_get_uv_event_loop(env, &raw mut uv_loop) };
+    let uv_loop = NonNull::new(uv_loop.cast::<Loop>()).filter(|_| status == sys::Status::napi_ok);
+    let uv_loop = uv_loop.ok_or("no event loop")?;
+    // SAFETY: it is this thread's loop, and the environment is freed when `tear_down` has closed the handles.
+    unsafe { Environment::start(environment, uv_loop) }.map_err(|error| error.to_string())?;
+    export_functions(js, exports, environment.as_ptr()).map_err(failed)
+}
+
+fn export_functions(js: Js<'_>, exports: Value<'_>, environment: *const Environment) -> Result<(), Failed> {
+    export!(js, exports, environment;
+        c"createApp" => app::create,
+        c"releaseApp" => app::release_app,
+        c"releaseContexts" => app::release_contexts,
+        c"closeApp" => app::close,
+        c"addRoute" => app::add_route,
+        c"setFilter" => app::set_filter,
+        c"leaveOutName" => app::leave_out_name,
+        c"addWebSocketRoute" => app::add_websocket_route,
+        c"setResponseHandlers" => app::set_response_handlers,
+        c"listen" => app::listen,
+        c"listenUnix" => app::listen_unix,
+        c"closeListener" => app::close_listener,
+        c"localPort" => app::local_port,
+        c"localAddress" => app::local_address,
+        c"stats" => app::stats,
+        c"secureApp" => tls::secure,
+        c"addServerName" => tls::add_server_name,
+        c"removeServerName" => tls::remove_server_name,
+        c"findDomain" => tls::find_domain,
+        c"setMissingServerName" => tls::set_missing_server_name,
+        c"reloadCertificates" => tls::reload_certificates,
+        c"responseCertificate" => tls::certificate,
+        c"requestUrl" => http_request::url,
+        c"requestQuery" => http_request::query,
+        c"requestMethod" => http_request::method,
+        c"requestCaseSensitiveMethod" => http_request::case_sensitive_method,
+        c"requestHeader" => http_request::header,
+        c"requestHeaders" => http_request::headers,
+        c"requestParameter" => http_request::parameter,
+        c"requestParameterAt" => http_request::parameter_at,
+        c"requestQueryValue" => http_request::query_value,
+        c"requestYield" => http_request::set_yield,
+        c"responseCork" => http_response::cork,
+        c"responseAwait" => http_response::await_response,
+        c"responseStatus" => http_response::write_status,
+        c"responseHeader" => http_response::write_header,
+        c"responseEnd" => http_response::end,
+        c"responseEndWithoutBody" => http_response::end_without_body,
+        c"responseBeginWrite" => http_response::begin_write,
+        c"responseWrite" => http_response::write,
+        c"responseTryEnd" => http_response::try_end,
+        c"responseWriteOffset" => http_response::write_offset,
+        c"responseWantWritable" => http_response::want_writable,
+        c"responseReceive" => http_response::receive,
+        c"responseCollect" => http_response::collect,
+        c"responsePause" => http_response::pause,
+        c"responseResume" => http_response::resume,
+        c"responseUpgrade" => http_response::upgrade,
+        c"responseClose" => http_response::close,
+        c"responseAbandon" => http_response::abandon,
+        c"responseAddress" => http_response::address,
+        c"responsePort" => http_response::port,
+        c"webSocketAddress" => websocket::address,
+        c"webSocketPort" => websocket::port,
+        c"getParts" => parts::get_parts,
+        c"store_lock" => store::lock,
+        c"store_unlock" => store::unlock,
+        c"store_getString" => store::get_string,
+        c"store_setString" => store::set_string,
+        c"store_getInteger" => store::get_integer,
+        c"store_setInteger" => store::set_integer,
+        c"store_incInteger" => store::inc_integer,
+        c"store_getStringKeys" => store::string_keys,
+        c"store_getIntegerKeys" => store::integer_keys,
+        c"store_deleteString" => store::delete_string,
+        c"store_deleteInteger" => store::delete_integer,
+        c"store_deleteStringCollection" => store::delete_string_collection,
+        c"store_deleteIntegerCollection" => store::delete_integer_collection,
+        c"publish" => pubsub::publish,
+        c"numSubscribers" => pubsub::num_subscribers,
+        c"webSocketSubscribe" => pubsub::subscribe,
+        c"webSocketUnsubscribe" => pubsub::unsubscribe,
+        c"webSocketUnsubscribeAll" => pubsub::unsubscribe_all,
+        c"webSocketIsSubscribed" => pubsub::is_subscribed,
+        c"webSocketTopics" => pubsub::topics,
+        c"webSocketPublish" => pubsub::publish_from,
+        c"webSocketPause" => websocket::pause,
+        c"webSocketResume" => websocket::resume,
+        c"webSocketCork" => websocket::cork,
+        c"webSocketSend" => websocket::send,
+        c"webSocketSendText" => websocket::send_text,
+        c"webSocketPing" => websocket::ping,
+        c"webSocketEnd" => websocket::end,
+        c"webSocketClose" => websocket::close,
+        c"webSocketBufferedAmount" => websocket::buffered_amount,
+        c"uncork" => cork::uncork,
+        c"setSharedView" => set_shared_view,
+    );
+    Ok(())
+}
+
+/// `setSharedView(function)`: called with a value, returns a typed array of the same memory if that is shared.
+fn set_shared_view<'s>(call: &Call<'s, 1>) -> Returned<'s> {
+    *call.environment.shared_view.borrow_mut() = Callback::new(call.js, call.arguments[0])?;
+    Ok(None)
+}
