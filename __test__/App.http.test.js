@@ -1,6 +1,6 @@
 'use strict';
 
-// What an app does for HTTP beside its routes: options, filters, Unix sockets, declared responses, domains.
+// An app's HTTP features besides routes: options, filters, Unix sockets, declared responses and domains.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -126,7 +126,7 @@ describe('AppOptions', ours, () => {
         if (split > 0) await client.writeAndTurn(bytes.subarray(0, split));
         client.write(bytes.subarray(split));
         assert.equal((await client.readResponse()).body, expected);
-        // It is that of all requests of the connection.
+        // The header applies to all requests of the connection.
         client.write(request('/'));
         assert.equal((await client.readResponse()).body, expected);
         client.destroy();
@@ -184,13 +184,13 @@ describe('filter', () => {
   });
 
   it('can turn clients away, and several are asked', ours, async (t) => {
-    // A filter may close before the handshake has ended.
+    // A filter may close the connection before the handshake is complete.
     const duringHandshake = (error) => {
       if (!overTLS) throw error;
     };
     const seen = [];
     const { port } = serve(t, (app) => {
-      // eslint-disable-next-line array-callback-return -- not that of an array
+      // eslint-disable-next-line array-callback-return -- this filter is not the method of an array
       app.filter((res, count) => {
         seen.push(`first ${count}`);
         if (count > 0 && seen.length === 1) res.close();

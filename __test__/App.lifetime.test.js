@@ -1,6 +1,6 @@
 'use strict';
 
-// How long apps, server names and handlers stay: as long as something can come of them, and no longer.
+// Apps, server names and handlers live as long as they can still be used, and no longer.
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
@@ -18,7 +18,7 @@ const { noConnectionLeft, turn, until } = require('./support/wait.js');
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc');
 
-/** What the addon keeps, once what can be collected has been. */
+/** Returns what the addon keeps after garbage collection. */
 async function kept() {
   for (let i = 0; i < 5; i += 1) {
     collect();
@@ -28,7 +28,7 @@ async function kept() {
   return { apps, domains, behaviors, routes, listeners, connections };
 }
 
-/** Waits until as much is kept as before. */
+/** Waits until the addon keeps no more than before. */
 async function nothingMore(before) {
   let now;
   const isAsBefore = async () => JSON.stringify((now = await kept())) === JSON.stringify(before);
@@ -38,7 +38,7 @@ async function nothingMore(before) {
   });
 }
 
-/** Routes whose handlers all know their app, as those of programs mostly do. */
+/** Adds routes whose handlers all reference their app, as is usual in programs. */
 function addRoutes(app, log = new EventLog()) {
   return app
     .get('/*', (res) => res.end(String(app.numSubscribers('topic'))))

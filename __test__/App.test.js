@@ -18,11 +18,11 @@ const NOT_FOUND = '<html><body><h1>File Not Found</h1><hr><i>uWebSockets/20 Serv
 const INVALID_DATA = 'Text and data can only be passed by String, ArrayBuffer or TypedArray.';
 const INVALID_HANDLER = 'Passed callback is not a valid function.';
 
-/** A handler that answers with the given text. */
+/** Returns a handler that responds with the given text. */
 const says = (text) => (res) => res.end(text);
 
 describe('a route', () => {
-  /** Serves the routes and gives the body of a GET of each target. */
+  /** Serves the routes, and returns the body of a GET request for each target. */
   async function bodies(t, routes, ...targets) {
     const { port } = serve(t, routes);
     return Promise.all(targets.map(async (target) => (await fetch(port, target)).body));
@@ -238,14 +238,14 @@ describe('a wrong argument', () => {
     assert.throws(() => close.call('app'));
   });
 
-  /** uWebSockets.js has the same texts, and no codes. */
+  /** uWebSockets.js has the same error messages, but no codes. */
   function assertThrows(call, code, message) {
     assert.throws(call, ours.skip ? { name: 'Error', message } : { name: 'Error', code, message });
   }
 });
 
 describe('listen', () => {
-  /** Listens, expects the callback to have run once by then, and gives what it got. */
+  /** Listens, asserts that the callback has been called exactly once on return, and returns its result. */
   function listen(t, app, ...args) {
     const calls = [];
     assert.equal(
@@ -349,7 +349,7 @@ describe('listen', () => {
 
   it('refuses a port that is none, and listens nowhere else', ours, (t) => {
     const numbers = [-1, 65_536, 1.5, NaN, '65536'];
-    // Without a host before them they are hosts themselves, or none of the two.
+    // Without a host before them, these would be taken for hosts or for neither.
     const others = ['', ' ', '80x', true, 80n, [80], Symbol('port')];
     const failing = () => {
       throw new Error('of a method');
@@ -604,7 +604,7 @@ describe('a process', () => {
     });
     const [port] = await script.next('port');
     const client = await RawSocket.upgrade(port, '/');
-    // A loop with nothing left to wait for would have ended by the second of these.
+    // If the connection did not keep the loop alive, the process would have ended by the second message.
     for (let i = 0; i < 20; i += 1) {
       client.write(frames.text(`${i}`));
       assert.equal((await client.readFrame()).payload.toString(), `${i}`);
@@ -616,7 +616,7 @@ describe('a process', () => {
     assert.deepEqual({ code, signal, last: reports.at(-1) }, { code: 0, signal: null, last: ['close', 1000] });
   });
 
-  // uWebSockets.js forgets the message that stands before a close_notify.
+  // uWebSockets.js discards a message that a close_notify follows.
   it('may exit in any handler, with connections open', oursOverTLS, async () => {
     for (const place of ['open', 'message', 'close', 'request']) {
       const { code, signal } = await Script.run(

@@ -1,6 +1,6 @@
 'use strict';
 
-// What a request knows of its route: parameters, the query, headers, and passing it on.
+// The parts of a request that depend on its route: parameters, the query, headers and yielding.
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
@@ -13,7 +13,7 @@ const { until } = require('./support/wait.js');
 
 const EXPIRED = /uWS\.HttpRequest must not be accessed after await or route handler return/;
 
-/** What `ask(req)` gives, of a request with this target to a route. */
+/** Returns the result of `ask(req)` for a request with this target, routed by `pattern`. */
 async function asked(t, pattern, target, ask, options = {}) {
   let answer;
   const { port } = serve(t, (app) =>

@@ -21,7 +21,7 @@ const INVALID_DATA = {
   ...(ours.skip ? {} : { code: 'ERR_MILLIWAYS_INVALID_DATA' }),
 };
 
-/** Answers one request with what `look(req)` gives, as JSON, and gives that back; undefined becomes '<undefined>'. */
+/** Responds to one request with the result of `look(req)` as JSON, and returns it; undefined becomes '<undefined>'. */
 async function see(t, look, target = '/', options = {}) {
   const { port } = serve(t, (app) =>
     app.any('/*', (res, req) => {

@@ -1,6 +1,6 @@
 'use strict';
 
-// The bodies of requests, through the response: onData, onDataV2, collectBody, pause and resume.
+// Request bodies, as the response provides them: onData, onDataV2, collectBody, pause and resume.
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
@@ -15,7 +15,7 @@ const { turn, until } = require('./support/wait.js');
 const text = (data) => data && Buffer.from(data).toString('latin1');
 const MEBIBYTE = 1 << 20;
 
-/** Serves `handler` with a log; gives both and a connected client. */
+/** Serves `handler` with a log; returns the log and a connected client. */
 async function connect(t, handler, options) {
   const log = new EventLog();
   const { port } = serve(t, (app) => app.any('/*', (res, req) => handler(res, log, req)), options);
@@ -28,7 +28,7 @@ const put = (body, length = body.length) =>
   request('/', { method: 'PUT', headers: [`Content-Length: ${length}`], body });
 const chunked = (body) => request('/', { method: 'POST', headers: ['Transfer-Encoding: chunked'], body });
 
-/** Logs the chunks of onData, and answers after the last. */
+/** Logs the chunks of onData, and responds after the last. */
 function logData(res, log) {
   res.onAborted(() => log.add('aborted'));
   res.onData((chunk, isLast) => {
@@ -124,7 +124,7 @@ describe('onData', () => {
         app.listen('127.0.0.1', 0, (token) => {
           port = uWS.us_socket_local_port(token);
         });
-        // Another connection after them would have their slots.
+        // No other connection follows, because it would reuse the slots.
         for (const name of Object.keys(attach)) {
           const client = await Client.connect(port);
           client.write(`POST /${name} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nh`);
@@ -346,7 +346,7 @@ describe('a body that has a handler already', ours, () => {
         const { client, log } = await connect(t, (res, events) => {
           res.onAborted(() => {});
           claim(res, events);
-          // One that is called for each piece may take the place of another that was not called yet.
+          // A handler of chunks may be replaced by another until it has been called.
           if (isReplaced) claimAgain(res, events);
           else assert.throws(() => claimAgain(res, events), TAKEN);
           events.res = res;

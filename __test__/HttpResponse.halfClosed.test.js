@@ -1,7 +1,7 @@
 'use strict';
 
-// Clients whose FIN, or close_notify, comes while their request is pending: they may still read (RFC 9293 section 3.6), or have
-// gone. uWebSockets.js takes all of them for gone.
+// Clients whose FIN or close_notify arrives while their request is pending. They may still read (RFC 9293 section 3.6),
+// or they may have gone; uWebSockets.js assumes the latter.
 
 const assert = require('node:assert/strict');
 const { after, describe, it } = require('node:test');
@@ -12,10 +12,10 @@ const { serve } = require('./support/server.js');
 const { ours } = require('./support/uws.js');
 const { noConnectionLeft, turn } = require('./support/wait.js');
 
-/** More than the kernel takes at once. */
+/** More than the kernel accepts at once. */
 const LARGE = Buffer.alloc(16 << 20, 'large');
 
-/** A server that logs what becomes of each request, and a client that has sent one, or several, and its FIN. */
+/** Serves `handler`, logs the events of each request, and returns a client that has sent its requests and its FIN. */
 async function halfClosed(t, handler, bytes = request('/')) {
   const log = new EventLog();
   const { port } = serve(t, (app) =>
@@ -98,7 +98,7 @@ describe('a request with a FIN behind it', ours, () => {
     assert.equal(log.count('aborted'), 0);
     client.destroy();
     await turn();
-    // The first write is answered by a reset, wherever the client has been destroyed.
+    // The client's kernel answers the first write with a reset once the client is destroyed.
     for (let i = 0; i < 100 && log.count('aborted') === 0; i += 1) {
       res.cork(() => res.write('x'));
       await turn();

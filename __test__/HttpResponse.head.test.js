@@ -1,6 +1,7 @@
 'use strict';
 
-// What programs write of a response's head by themselves: statuses, Content-Length, Connection and the like.
+// What programs write into the head of a response themselves: the status, Content-Length, Connection and similar
+// fields.
 
 const assert = require('node:assert/strict');
 const http = require('node:http');
@@ -18,7 +19,7 @@ const OUT_OF_RANGE = { name: 'RangeError', code: 'ERR_MILLIWAYS_OUT_OF_RANGE' };
 const INVALID_HEADER = { name: 'Error', code: 'ERR_MILLIWAYS_INVALID_HEADER' };
 const CONTENT_LENGTH = { name: 'Error', code: 'ERR_MILLIWAYS_CONTENT_LENGTH' };
 
-/** A response of 200 with these header lines at the end of its head. */
+/** Returns a 200 response with these header lines at the end of its head. */
 const response = (lines, body) => `HTTP/1.1 200 OK\r\n${MARKS}${lines}\r\n${body}`;
 
 describe('a status', ours, () => {
@@ -138,7 +139,7 @@ describe('a Content-Length of the program', ours, () => {
       assert.throws(() => res.writeHeader('Content-Length', '3'), INVALID_HEADER);
       res.end('ok');
     };
-    // The last that is refused leaves the others as they were.
+    // The last refused header does not affect those before it.
     assert.equal(await sent(t, handler), response('Content-Length: 2\r\n', 'ok'));
   });
 
@@ -218,7 +219,7 @@ describe('a Transfer-Encoding of the program', ours, () => {
 });
 
 describe('a Connection header of the program', ours, () => {
-  /** What two requests on one connection bring. */
+  /** Returns what two requests on one connection receive. */
   async function twice(t, handler) {
     const { port } = serve(t, (app) => app.any('/*', handler));
     const client = await RawSocket.connect(port);
@@ -285,7 +286,7 @@ describe('a Date of the program', ours, () => {
 });
 
 describe('headers of the program before an upgrade', ours, () => {
-  /** The head of an upgrade before which these headers are written. */
+  /** Returns the head of an upgrade before which the handler writes these headers. */
   async function upgraded(t, headers, protocol = '') {
     const { port } = serve(t, (app) =>
       app.ws('/*', {

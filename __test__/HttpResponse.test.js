@@ -248,7 +248,7 @@ describe('end', () => {
     });
   }
 
-  // A close_notify behind the request makes uWebSockets.js forget that, and close.
+  // uWebSockets.js ignores a request that a close_notify follows, and closes the connection.
   it('answers a client that has sent its FIN with the request', oursOverTLS, async (t) => {
     const { port } = serve(t, (app) => app.any('/*', (res) => res.end('ok')));
     const client = await RawSocket.connect(port);

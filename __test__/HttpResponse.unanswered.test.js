@@ -12,7 +12,7 @@ const { ours } = require('./support/uws.js');
 const { noConnectionLeft, turn } = require('./support/wait.js');
 
 describe('onAborted', () => {
-  /** Serves a handler that waits for ever, and gives a client that waits for the response. */
+  /** Serves a handler that never responds, and returns a client that waits for the response. */
   async function pending(t, log) {
     const { port } = serve(t, (app) =>
       app.any('/*', (res) => {
@@ -112,7 +112,7 @@ describe('onAborted', () => {
 describe('a handler that leaves a request unanswered', ours, () => {
   const FORBIDDEN = 'Returning from a request handler without responding or attaching an abort handler is forbidden!';
 
-  /** Runs one handler in a process, and reports what a request to /path brings to the client and the process. */
+  /** Runs one handler in its own process, and returns what a request for /path does to the client and the process. */
   async function outcome(name) {
     const { code, signal, stderr, reports } = await Script.run(
       async ({ App, uWS: { us_socket_local_port: localPort }, RawSocket: Client, report }, which) => {

@@ -1,6 +1,6 @@
 'use strict';
 
-// Responses that are written in parts.
+// Responses written in parts.
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
@@ -105,7 +105,7 @@ describe('a client that has gone without a word', () => {
       const client = await connect(t, (res) => {
         res.onAborted(() => log.add('aborted'));
         client.reset();
-        // The first finds out.
+        // The first write discovers that the client has gone.
         write(res);
         log.add('written', write(res));
       });
@@ -280,7 +280,7 @@ describe('addresses', () => {
     assert.deepEqual(seen.slice(0, 1), [['7f000001', '127.0.0.1', 0, 0, true, 0]]);
     const v6 = ['00000000000000000000000000000001', '0000:0000:0000:0000:0000:0000:0000:0001', 0, 0, true, 0];
     const mapped = ['00000000000000000000ffff7f000001', '0000:0000:0000:0000:0000:ffff:7f00:0001', 0, 0, true, 0];
-    // Where there is no IPv6 there is nothing to see of it.
+    // Without IPv6, only the first address can be tested.
     if (seen.length === 3) assert.deepEqual(seen.slice(1), [v6, mapped]);
   });
 });

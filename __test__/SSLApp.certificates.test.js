@@ -1,6 +1,6 @@
 'use strict';
 
-// Certificates of clients, and certificates that are renewed.
+// Client certificates, and the renewal of a server's certificates.
 
 const assert = require('node:assert/strict');
 const { copyFileSync, readFileSync } = require('node:fs');
@@ -23,7 +23,7 @@ describe('client certificates', () => {
   const options = { ...ORDINARY, ca_file_name: authority.cert };
   const VERSIONS = ['TLSv1.2', 'TLSv1.3'];
 
-  /** Answers with the client's certificate, or what there is in place of it. */
+  /** Responds with the result of getX509Certificate. */
   const tell = (app) => app.get('/*', (res) => res.end(JSON.stringify(res.getX509Certificate())));
 
   for (const maxVersion of VERSIONS) {
@@ -136,7 +136,7 @@ describe('client certificates', () => {
 });
 
 describe('reloadCertificates', ours, () => {
-  /** Files of a server of their own, which another pair can be copied over. */
+  /** Returns copies of a pair's files that another pair can overwrite. */
   function renewable() {
     const { key, cert } = ordinaryCertificate();
     const pair = { key: scratchFile('renewed.key.pem'), cert: scratchFile('renewed.cert.pem') };

@@ -1,7 +1,7 @@
 'use strict';
 
-// What a server name may be (RFC 6066 section 3): in which forms it is added and asked for, and what becomes of one that is
-// no host name.
+// Valid server names (RFC 6066 section 3), the forms in which they are added and requested, and the handling of names
+// that are not host names.
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
@@ -18,13 +18,13 @@ const { deadline, noConnectionLeft } = require('./support/wait.js');
 const NAMED = makeCertificate({ names: ['named.example'] });
 const VERSIONS = ['TLSv1.2', 'TLSv1.3'];
 
-/** The subject of the certificate that a client gets for a name, and the answer to its request. */
+/** Returns the subject of the certificate that a client gets for a name, and the response to its request. */
 async function answer(port, servername, options = {}) {
   const { name, body } = await getSecure(port, { servername, rejectUnauthorized: false, ...options });
   return [name, body];
 }
 
-/** An app that has this name, with a route of its own. */
+/** Serves an app that has this name, with its own route. */
 function serveNamed(t, name) {
   return serveSecure(t, (app) => {
     app.get('/*', (res) => res.end('default'));
@@ -101,7 +101,7 @@ describe('a server name', ours, () => {
           return true;
         },
       );
-      // What is not there can be looked for.
+      // Looking up an invalid name is not an error.
       assert.equal(app.removeServerName(name), app);
       assert.equal(app.domain(name), app);
     });
@@ -111,7 +111,7 @@ describe('a server name', ours, () => {
 });
 
 describe('a client that asks for a name which is no host name', () => {
-  // Names that OpenSSL sends as they are.
+  // Names that OpenSSL sends unchanged.
   const ODD = [
     'a b.example',
     'b\u00fccher.example',
@@ -156,7 +156,7 @@ describe('a client that asks for a name which is no host name', () => {
       const { port } = serveNamed(t, 'named.example');
       const options = { servername: ODD[0], rejectUnauthorized: false, maxVersion };
       const first = await connectSecure(port, options);
-      // In TLS 1.3 it comes after the handshake, in TLS 1.2 in it.
+      // The ticket comes after the handshake in TLS 1.3, and within it in TLS 1.2.
       const session = maxVersion === 'TLSv1.3' ? once(first, 'session') : [first.getSession()];
       first.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
       const [ticket] = await deadline(session, 'ticket');
@@ -170,7 +170,7 @@ describe('a client that asks for a name which is no host name', () => {
 
   it('is served also when it has to say a second time what it wants', async (t) => {
     const { port } = serveNamed(t, 'named.example');
-    // Its first share of a key is of a group that the server does not have.
+    // The server does not support the group of the client's first key share.
     const options = { ecdhCurve: 'secp521r1:prime256v1', minVersion: 'TLSv1.3' };
     for (const name of ODD) assert.deepEqual(await answer(port, name, options), ['localhost', 'default'], name);
   });
@@ -238,8 +238,8 @@ describe('a client that asks for a name which is no host name', () => {
 });
 
 /**
- * The first message of a client of OpenSSL, with other names in it, each in an extension of its own; `undefined`: with an
- * empty list of names.
+ * Returns OpenSSL's ClientHello with other names in it, each in its own extension; `undefined` stands for an empty list
+ * of names.
  */
 async function clientHello(...names) {
   const server = net.createServer();
@@ -262,7 +262,7 @@ async function clientHello(...names) {
   assert.ok(at > 0, 'the name is there');
   const changed = Buffer.concat([record.subarray(0, at), replaced, record.subarray(at + before.length)]);
   const more = replaced.length - before.length;
-  // Of the record, of the message, and of its extensions.
+  // Adjusts the lengths of the record, the message and its extensions.
   changed.writeUInt16BE(changed.readUInt16BE(3) + more, 3);
   changed.writeUIntBE(changed.readUIntBE(6, 3) + more, 6, 3);
   let position = 9 + 2 + 32;

@@ -1,7 +1,7 @@
 'use strict';
 
-// Mistakes in keys and certificates: what is accepted all the same, what is refused and with which words, and that no error
-// has anything of a key or a passphrase in it.
+// Mistakes in keys and certificates: those that are tolerated, the messages for those that are not, and that no error
+// contains any part of a key or a passphrase.
 
 const assert = require('node:assert/strict');
 const { X509Certificate, createPrivateKey } = require('node:crypto');
@@ -24,7 +24,7 @@ const ok = (app) => app.get('/*', (res) => res.end('ok'));
 const escaped = (pem, escape = '\\n') => pem.replaceAll('\n', escape);
 const joined = (pem) => pem.replaceAll('\n', '');
 
-/** A root, one that it has signed, and a server's certificate by that. */
+/** Creates a root, an intermediate authority signed by it, and a server's certificate signed by that. */
 function makeChain() {
   const root = makeCertificate({ names: ['root'] });
   const between = makeCertificate({ names: ['between'], issuer: root, isAuthority: true });
@@ -58,7 +58,7 @@ describe('a PEM whose line breaks are lost', ours, () => {
     it(`is read with line breaks ${name}, also when a passphrase protects it`, async (t) => {
       for (const traditional of [false, true]) {
         const key = readFileSync(encryptKey(ordinaryCertificate().key, PASSPHRASE, { traditional }), 'latin1');
-        // What is encrypted, and how, is written in lines.
+        // The encryption headers of the traditional format need lines of their own.
         if (traditional && name === 'left out') continue;
         const { port } = serveSecure(t, ok, { key: form(key), cert: CERT, passphrase: PASSPHRASE });
         assert.equal((await getSecure(port)).body, 'ok');
@@ -263,7 +263,7 @@ describe('no error has anything of a secret in it', ours, () => {
   const keys = [...pairs.map(({ key }) => String(key)), ...encrypted];
   const OPTIONS = ['key_file_name', 'cert_file_name', 'ca_file_name', 'key', 'cert', 'ca', 'passphrase', 'ssl_ciphers'];
 
-  /** Forms of a key in which a mistake may bring it. */
+  /** Returns forms in which a key may be passed by mistake. */
   function mistaken(pem) {
     const lines = pem.trimEnd().split('\n');
     const body = lines.slice(1, -1).join('\n');
@@ -307,7 +307,7 @@ describe('no error has anything of a secret in it', ours, () => {
     ];
   }
 
-  /** What must not be found, in a text without what separates lines and bytes. */
+  /** The parts of keys that no error may contain, in an encoding without separators. */
   const WINDOW = 12;
   const secrets = new Set([PASSPHRASE]);
   for (const pem of keys) {
@@ -326,7 +326,6 @@ describe('no error has anything of a secret in it', ours, () => {
   function assertClean(error, what) {
     const texts = [error.message, error.stack, error.cause?.message, error.cause?.stack, inspect(error, { depth: 9 })];
     const text = texts.join('\n');
-    // Where the public half of a key begins it is like any other's, in a certificate too; so is an empty list.
     for (let i = 0; i + WINDOW <= text.length; i += 1) {
       const part = text.slice(i, i + WINDOW);
       assert.ok(!secrets.has(part), `${what}: ${part} in ${text}`);
@@ -358,7 +357,7 @@ describe('no error has anything of a secret in it', ours, () => {
           if (option.endsWith('_file_name')) refused += attempts({ ...ORDINARY, [option]: fileOf(value) }, what);
         }
       }
-      // A passphrase that is not needed is not looked at.
+      // A passphrase is ignored if no key needs it.
       assert.ok(refused > (option === 'passphrase' ? 20 : 100), `${refused} refused`);
     });
   }

@@ -1,6 +1,6 @@
 'use strict';
 
-// Server names (RFC 6066 section 3): which certificate and which routes a client gets by the one it asks for.
+// Server names (RFC 6066 section 3): the certificate and the routes that a client gets for the name it asks for.
 
 const assert = require('node:assert/strict');
 const { readFileSync } = require('node:fs');
@@ -15,19 +15,24 @@ const { deadline, noConnectionLeft } = require('./support/wait.js');
 
 const pairs = new Map();
 
-/** A certificate for that name, the same whenever it is asked for. */
+/** Returns the certificate for a name. It is created once per name. */
 function pairOf(name) {
   if (!pairs.has(name)) pairs.set(name, makeCertificate({ names: [name] }));
   return pairs.get(name);
 }
 
 const optionsOf = (name) => files(pairOf(name));
-/** What no route of a name matches is answered as elsewhere; uWebSockets.js closes the connection. */
+/**
+ * A request that no route of the name matches gets a 404, as it does elsewhere; uWebSockets.js closes the connection.
+ */
 const UNMATCHED = isReference ? undefined : 404;
 
 const says = (text) => (res) => res.end(text);
 
-/** The certificate's name and the answer that a client gets which asks for a name, whatever the certificate. */
+/**
+ * Returns the certificate's name and the response that a client asking for a name gets, without verifying the
+ * certificate.
+ */
 async function answer(port, servername, options = {}) {
   const { name, status, body } = await getSecure(port, { servername, rejectUnauthorized: false, ...options });
   return [name, status === 200 ? body : status];
@@ -41,7 +46,7 @@ describe('addServerName', () => {
     });
     for (const name of ['a.example', 'b.example']) {
       for (const maxVersion of ['TLSv1.2', 'TLSv1.3']) {
-        // The client checks it.
+        // The client verifies it.
         const ca = readFileSync(pairOf(name).cert);
         assert.equal((await getSecure(port, { servername: name, ca, maxVersion })).name, name);
       }
@@ -102,7 +107,7 @@ describe('addServerName', () => {
     assert.equal((await answer(port, 'X.Wild.Example'))[0], '*.wild.example');
   });
 
-  // Of the options of a name uWebSockets.js takes the certificate alone.
+  // uWebSockets.js uses only the certificate from the options of a name.
   it('has the options of an app: client certificates and ciphers of its own', ours, async (t) => {
     const authority = makeCertificate({ names: ['authority'] });
     const client = makeCertificate({ names: ['client'], issuer: authority });
@@ -186,7 +191,7 @@ describe('removeServerName', () => {
     assert.equal((await answer(port, 'x.wild.example'))[0], 'localhost');
   });
 
-  // uWebSockets.js frees what the connection still uses.
+  // uWebSockets.js frees what the connections still use.
   it('leaves connections alone that are there', ours, async (t) => {
     const log = new EventLog();
     const { app, port } = serveSecure(t, (routes) =>
@@ -306,7 +311,7 @@ describe('missingServerName', () => {
 });
 
 describe('domain', () => {
-  /** An app with a name whose routes are its own, and one with an asterisk. */
+  /** Serves an app that has a name with its own routes, and a wildcard name. */
   function serveDomains(t) {
     return serveSecure(t, (app) => {
       app.get('/*', says('default')).get('/only', says('only by default'));
@@ -389,7 +394,7 @@ describe('domain', () => {
     process.on('warning', note);
     t.after(() => process.off('warning', note));
     const { port } = serveDomains(t);
-    // A warning comes before the answer.
+    // A warning would come before the response.
     await answer(port, 'localhost');
     assert.deepEqual(warnings, []);
   });
@@ -405,7 +410,7 @@ describe('domain', () => {
   after(noConnectionLeft);
 });
 
-/** A WebSocket that has asked for a name; its messages wait in `messages`. */
+/** Opens a WebSocket that asks for a name, and logs its messages in `log`. */
 async function openWebSocket(t, port, servername) {
   const client = new WebSocket(`wss://127.0.0.1:${port}`, { servername, rejectUnauthorized: false });
   t.after(() => client.terminate());

@@ -1,6 +1,6 @@
 'use strict';
 
-// What peers do that is not as it should be, byte by byte. Whatever it is, it ends their connection and no other.
+// Misbehaving peers, byte by byte. Whatever they do ends their own connection and no other.
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
@@ -18,17 +18,17 @@ const { connectSecure, contents, getSecure, readToEnd, serveSecure } = require('
 const { ours } = require('./support/uws.js');
 const { deadline, noConnectionLeft, turn } = require('./support/wait.js');
 
-/** Types of records: RFC 8446 section 5.1. */
+/** Types of records (RFC 8446 section 5.1). */
 const ALERT = 21;
 const HANDSHAKE = 22;
 const APPLICATION_DATA = 23;
 /** Bytes of a record's header: type, version and length. */
 const HEADER = 5;
 const VERSIONS = ['TLSv1.2', 'TLSv1.3'];
-/** Milliseconds in which what waits for 10 s has to have ended; sweeps may be 4 s apart. */
+/** Milliseconds within which a timeout of 10 s must have taken effect; sweeps may be 4 s apart. */
 const PATIENCE = 20_000;
 
-/** A record with a version as clients write it, and these bytes. */
+/** Returns a record with this payload and the version that clients write. */
 function record(type, payload, length = payload.length) {
   const header = Buffer.from([type, 3, 3, 0, 0]);
   header.writeUInt16BE(length, 3);
@@ -36,8 +36,8 @@ function record(type, payload, length = payload.length) {
 }
 
 /**
- * The client's side of a connection, as `node:tls` takes it in place of a socket. All that it writes goes through
- * `send(bytes, raw)`, and to the server as it comes by default.
+ * The client's end of a connection, which `node:tls` uses in place of a socket. Everything it writes passes through
+ * `send(bytes, raw)`, which by default sends it to the server unchanged.
  */
 class Wire extends Duplex {
   constructor(raw, send = (bytes) => raw.write(bytes)) {
@@ -57,13 +57,13 @@ class Wire extends Duplex {
     done();
   }
 
-  /** Sends no FIN, so that the server has close_notify alone to go by. */
+  /** Sends no FIN, so that the server only has the close_notify. */
   _final(done) {
     done();
   }
 }
 
-/** A connection after its handshake, and the wire below it. */
+/** Returns a connection after its handshake, and the wire below it. */
 async function connectOverWire(t, port, { send, ...options } = {}) {
   const raw = net.connect({ port, host: '127.0.0.1', noDelay: true });
   t.after(() => raw.destroy());
@@ -73,7 +73,7 @@ async function connectOverWire(t, port, { send, ...options } = {}) {
   return { socket, wire };
 }
 
-/** The first message of a client, which is one record. */
+/** Returns a client's ClientHello, which is one record. */
 async function clientHello(options = {}) {
   const written = new Promise((resolve) => {
     const nowhere = new Duplex({
@@ -90,7 +90,7 @@ async function clientHello(options = {}) {
   return hello;
 }
 
-/** Reads to the end, which says nothing but, in records, why it is: an alert of TLS, if anything. */
+/** Reads to the end, and asserts that nothing came but records with an alert, if any. */
 async function assertEnded(client) {
   let rest = await client.readToEnd();
   client.destroy();
@@ -100,7 +100,7 @@ async function assertEnded(client) {
   }
 }
 
-/** Serves everything that the tests ask for, until the end of the suite. */
+/** Serves all routes that the tests need, until the end of the suite. */
 function serveAll() {
   const log = new EventLog();
   const { port } = serveSecure({ after }, (app) =>
@@ -154,7 +154,7 @@ describe('a client that does not speak TLS', () => {
     it(`and ${name} is disconnected`, async () => {
       const client = await RawSocket.connect(port);
       client.write(bytes);
-      // There may be nothing wrong yet with what it has said.
+      // What was sent so far may be the beginning of something valid.
       client.end();
       await assertEnded(client);
       await assertOthersAreServed(port);
@@ -260,7 +260,7 @@ describe('a handshake', () => {
 
     it(`of ${maxVersion} whose last message is not what it should be fails`, async (t) => {
       let count = 0;
-      // The hello is the first that is written; what comes next has the end of the handshake, its last byte included.
+      // The first write is the ClientHello; the second one ends with the client's last handshake message.
       const send = (bytes, raw) => {
         count += 1;
         const sent = Buffer.from(bytes);
@@ -318,7 +318,7 @@ describe('a connection', () => {
 
   for (const maxVersion of VERSIONS) {
     describe(`of ${maxVersion}`, () => {
-      /** A WebSocket after its handshake, as bytes. */
+      /** Returns the socket and the wire of a WebSocket after its handshake. */
       async function openWebSocket(t) {
         const { socket, wire } = await connectOverWire(t, port, { maxVersion });
         socket.write(

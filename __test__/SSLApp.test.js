@@ -1,6 +1,6 @@
 'use strict';
 
-// Keys, certificates, authorities and ciphers: what an SSLApp is made of, and what it cannot be made of.
+// Keys, certificates, authorities and ciphers with which an SSLApp can be created, and those with which it cannot.
 
 const assert = require('node:assert/strict');
 const { mkdirSync, readFileSync } = require('node:fs');
@@ -18,12 +18,12 @@ const KEYS = ['P-256', 'P-384', 'RSA-2048', 'Ed25519'];
 const PASSPHRASE = 'correct h\u00f6rse';
 const ORDINARY = files(ordinaryCertificate());
 
-/** What encrypts keys in files: the defaults of OpenSSL 3 and 1.1, the latter still that of its `req` in 3.0. */
+/** Ciphers of encrypted keys: the defaults of OpenSSL 3 and 1.1, and that of the `req` of 3.0. */
 const KEY_CIPHERS = ['aes-256-cbc', 'aes-128-cbc', 'des-ede3-cbc'];
 
 const pairs = new Map();
 
-/** A certificate of its own with a key of that kind, the same whenever it is asked for. */
+/** Returns a self-signed certificate with a key of this type. It is created once per type. */
 function pairOf(key) {
   if (!pairs.has(key)) pairs.set(key, makeCertificate({ key }));
   return pairs.get(key);
@@ -31,7 +31,7 @@ function pairOf(key) {
 
 const ok = (app) => app.get('/*', (res) => res.end('ok'));
 
-/** The same bytes in a view that begins in the middle of its memory. */
+/** Returns a view of the same bytes that begins in the middle of its memory. */
 function inTheMiddle(bytes) {
   return Buffer.concat([Buffer.from('xxx'), bytes, Buffer.from('yyy')]).subarray(3, 3 + bytes.length);
 }
@@ -113,7 +113,7 @@ describe('the key and the certificate', () => {
     });
   }
 
-  // There is no such form of an Ed25519 key.
+  // Ed25519 keys have no traditional form.
   for (const [key, form] of [
     ['P-256', 'EC'],
     ['P-384', 'EC'],
@@ -263,9 +263,9 @@ describe('SSLApp refuses', () => {
 
   it('a certificate or a key that is damaged', () => {
     const { key, cert } = contents(pair);
-    // The first line of what is encoded, twice.
+    // Duplicates the first line of the Base64 text.
     const damage = (pem) => fileOf(String(pem).replace(/^(-----BEGIN.*\n)(.*\n)/, '$1$2$2'));
-    // And one that is cut off.
+    // Truncates the file.
     const cut = (pem) => fileOf(String(pem).slice(0, 150));
     for (const damaged of [damage(key), cut(key)]) {
       assertRefused({ ...ORDINARY, key_file_name: damaged }, damaged, /key/i);
@@ -289,7 +289,7 @@ describe('SSLApp refuses', () => {
     }
   });
 
-  // uWebSockets.js asks for one on the terminal.
+  // uWebSockets.js asks for a passphrase on the terminal.
   it('an encrypted key without a passphrase', ours, () => {
     for (const traditional of [false, true]) {
       const key = encryptKey(pair.key, PASSPHRASE, { traditional });

@@ -12,7 +12,7 @@ const { noConnectionLeft, turn } = require('./support/wait.js');
 const { CLOSED, CALLS, serveLogged, connectLogged } = require('./support/websocket.js');
 
 describe('close', () => {
-  /** What one cause makes the handlers see, and what the client gets: all bytes before the FIN. */
+  /** Returns what the handlers and the client see of one cause; the client gets all bytes before the FIN. */
   async function outcome(t, behavior, cause) {
     const { client, log, ws, app } = await connectLogged(t, behavior);
     await cause({ client, ws, app });
@@ -23,7 +23,7 @@ describe('close', () => {
     assert.equal(log.count('close'), 1);
     return { close, received };
   }
-  /** The code in the close frame that is all a client got. */
+  /** Returns the code in the close frame, and asserts that the client got nothing else. */
   function codeOf(received) {
     assert.equal(received[0], 0x88, received.toString('hex'));
     assert.equal(received[1], received.length - 2);
@@ -31,7 +31,7 @@ describe('close', () => {
   }
   const whenTold = (act) => ({ message: act });
   const tell = ({ client }) => client.write(frames.text('go'));
-  /** The server's FIN waits for the second one. */
+  /** The server delays its FIN until the client's close frame. */
   const tellAndClose = ({ client }) => client.write(Buffer.concat([frames.text('go'), frames.close()]));
 
   const CASES = [
@@ -104,7 +104,7 @@ describe('close', () => {
     { cause: 'app.close()', act: ({ app }) => app.close(), close: [1006, ''], wire: '' },
     {
       cause: 'TCP FIN first',
-      // uWebSockets.js takes a close_notify for a lost connection.
+      // uWebSockets.js treats a close_notify as a lost connection.
       options: oursOverTLS,
       act: ({ client }) => client.end(),
       close: [1006, 'Received TCP FIN before WebSocket close frame'],
@@ -120,7 +120,7 @@ describe('close', () => {
     });
   }
 
-  /** The handler sees 1006 and the reason, the client a close frame with the code. uWebSockets.js sends none. */
+  /** The handler sees 1006 and the reason; the client gets a close frame with the code. uWebSockets.js sends none. */
   const FAILURES = {
     'Received invalid close payload': {
       'a close code of 0': [1002, frames.close(0, 'z')],
@@ -177,7 +177,7 @@ describe('close', () => {
     }
   }
 
-  /** What uWebSockets.js takes, waits for, or calls otherwise. */
+  /** uWebSockets.js accepts these, waits for more bytes, or reports another reason. */
   const FAILURES_OF_OURS = {
     'Received invalid close payload': {
       'a close payload of one byte': frames.frame(frames.OPCODE.CLOSE, 'x'),

@@ -1,6 +1,6 @@
 'use strict';
 
-// permessage-deflate (RFC 7692), with the client of the npm package ws and with raw sockets.
+// permessage-deflate (RFC 7692), tested with the client of the npm package ws and with raw sockets.
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
@@ -26,7 +26,7 @@ const COMPRESSIONS = {
 };
 const MEBIBYTE = 1 << 20;
 
-/** Text that repeats itself. */
+/** Returns repetitive text. */
 const text = (length) => 'The answer to everything is 42. '.repeat(length / 32 + 1).slice(0, length);
 
 function serveEcho(t, compression, more = {}) {
@@ -93,7 +93,7 @@ describe('echo with a client that compresses', () => {
   });
 });
 
-/** A raw client with permessage-deflate. */
+/** Connects a raw client with permessage-deflate. */
 async function connectRaw(t, port, offer = 'permessage-deflate') {
   const client = await RawSocket.upgrade(port, '/', { headers: { 'Sec-WebSocket-Extensions': offer } });
   t.after(() => client.destroy());
@@ -265,7 +265,7 @@ describe('on the wire', () => {
       assert.equal(received.readUInt16BE(2), code);
       assert.deepEqual(reasons.pop(), [1006, reason]);
     }
-    // As long as it may be, and not to be compressed.
+    // An incompressible message of the greatest allowed length.
     const client = await connectRaw(t, port);
     client.write(compressed(frames.OPCODE.BINARY, deflated(noise(10_000))));
     assert.equal((await client.read(1)).toString('hex'), 'c2');
@@ -313,7 +313,7 @@ describe('publish', () => {
       }
       await until(() => seen.every((messages) => messages.length === expected.length));
       for (const messages of seen) assert.deepEqual(messages, expected);
-      // What goes to one alone still fits to what it has got.
+      // What is sent to one client still fits its compression context.
       for (const client of clients) {
         client.send('directly');
         assert.equal(await next(client), 'directly');

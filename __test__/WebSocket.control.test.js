@@ -1,6 +1,6 @@
 'use strict';
 
-// Control frames to clients that have much to read: they do not wait behind messages.
+// Control frames to slow clients do not wait behind messages.
 
 const assert = require('node:assert/strict');
 const { after, describe, it } = require('node:test');
@@ -11,7 +11,7 @@ const { MEBIBYTE, connectLogged } = require('./support/websocket.js');
 
 const { BINARY, CLOSE, PONG } = frames.OPCODE;
 
-/** A client that has not read anything of a message of 8 MiB, nor of ten short ones behind it. */
+/** Connects a client that has read nothing of a message of 8 MiB and of ten short ones after it. */
 async function connectSlow(t, behavior = {}) {
   const connected = await connectLogged(t, { maxBackpressure: 0, ...behavior });
   const { client, ws } = connected;
@@ -21,7 +21,7 @@ async function connectSlow(t, behavior = {}) {
   return connected;
 }
 
-/** What a client reads up to this opcode: the opcodes and the lengths of payloads. */
+/** Reads frames up to one with this opcode, and returns the opcodes and payload lengths. */
 async function readUntil(client, last) {
   const seen = [];
   for (;;) {
@@ -85,7 +85,7 @@ describe('a client with much to read', () => {
   it('gets answers also when its WebSocket is being closed', ours, async (t) => {
     const { client, ws } = await connectSlow(t);
     ws.end(1000, 'done');
-    // There is nobody who is told of a ping now.
+    // The close handler has run, so no handler is called for this ping.
     await client.writeAndTurn(frames.ping('still there?'));
     client.resume();
     assert.deepEqual(await readUntil(client, PONG), [8 * MEBIBYTE, [PONG, 'still there?']]);

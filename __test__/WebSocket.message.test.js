@@ -283,7 +283,7 @@ describe('the ArrayBuffer of a handler', () => {
   }
 
   for (const size of SIZES) {
-    // uWebSockets.js closes in the midst of as much at once over TLS.
+    // Over TLS, uWebSockets.js closes the connection when this much arrives at once.
     const options = size < 100 * KIBIBYTE ? {} : oursOverTLS;
     it(`is valid in what a handler that is not async has put off: ${size} bytes`, options, async (t) => {
       const { client } = await connectLogged(t, {

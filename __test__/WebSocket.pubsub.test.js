@@ -12,7 +12,7 @@ const { CLOSED, INVALID_DATA, MEBIBYTE, connectLogged } = require('./support/web
 
 const MISSING = (count) => ({ message: `Function requires at least ${count} arguments.` });
 
-/** An app whose WebSockets subscribe to what their path names, `/a,b`, and each of them by its path. */
+/** Serves WebSockets that subscribe to the topics in their path (`/a,b`), and returns each of them by its path. */
 async function subscribers(t, paths, behavior = {}) {
   const sockets = new Map();
   const { app, port } = serve(t, (routes) =>
@@ -193,7 +193,7 @@ describe('subscriptions', () => {
     for (const name of names) ws.subscribe(name);
     for (const name of binary) ws.subscribe(name);
     const topics = ws.getTopics();
-    // A lone surrogate is written as U+FFFD.
+    // A lone surrogate is encoded as U+FFFD.
     const strings = topics.filter((topic) => typeof topic === 'string');
     assert.deepEqual(strings.sort(), names.filter((name) => name !== '\ud800').sort());
     const buffers = topics.filter((topic) => topic instanceof ArrayBuffer).map((topic) => Buffer.from(topic));
@@ -235,9 +235,9 @@ describe('subscriptions', () => {
       return Math.min(...times);
     };
     const [one, other] = [shortest(few, 10), shortest(many, topics.length)];
-    // Going through all of them would be dozens of times as long.
+    // A linear search would take dozens of times as long.
     assert.ok(other < 10 * one, `${other} ns with 100,000, ${one} ns with 10`);
-    // All at once, and in the least favourable order.
+    // Many subscriptions end at once, in the least favourable order.
     const count = many.getTopics().length;
     for (const topic of topics.slice(0, 100)) assert.equal(many.unsubscribe(topic), true);
     assert.equal(many.getTopics().length, count - 100);
@@ -263,7 +263,7 @@ describe('subscriptions', () => {
     const [one, other] = [time(few, 100), time(many, topics.length)];
     assert.ok(other < 20 * one, `${other} ns with 50,000, ${one} ns with 100`);
     for (let i = 0; i < 500; i += 1) {
-      // Those of the first hundred were published for both.
+      // The messages to the first hundred topics were published to both.
       assert.equal(await clients[0].readText(), 'x');
       assert.equal(await clients[0].readText(), 'y');
     }
@@ -421,7 +421,7 @@ describe('textAsString', () => {
       client.write(head);
       for (let left = length; left > 0; left -= part.length) client.write(part.subarray(0, left));
     };
-    // More bytes than the longest string has UTF-16 code units.
+    // This has more bytes than the longest string has UTF-16 code units.
     const many = Math.floor(longest / 3) + 1;
     send('\u20ac', many);
     send('a', longest);
@@ -434,7 +434,7 @@ describe('textAsString', () => {
 });
 
 describe('drainEachMessage', () => {
-  /** A sync handler whose promise, which it does not return, looks at its message and at what has happened. */
+  /** Serves a synchronous handler that starts a microtask and a nextTick, which log the length of the message. */
   const program = async (t, options) => {
     const seen = [];
     const { port } = serve(

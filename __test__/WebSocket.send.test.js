@@ -33,7 +33,7 @@ describe('send', () => {
   it('gives 0 for a client that has gone without a word', async (t) => {
     const { client, ws, log } = await connectLogged(t, { maxBackpressure: 0 });
     client.reset();
-    // The first finds out.
+    // The first send discovers that the client has gone.
     ws.send(new Uint8Array(MEBIBYTE), true);
     assert.equal(ws.send('text'), 0);
     assert.equal((await log.next('close'))[0], 1006);
@@ -57,7 +57,7 @@ describe('send', () => {
     for (const size of [1000, 40_000]) {
       const published = ws.getBufferedAmount();
       assert.equal(app.publish('topic', new Uint8Array(size), true), true);
-      // What was published comes before what is sent.
+      // Published messages are written before what is sent next.
       ws.send('x');
       assert.ok(ws.getBufferedAmount() >= published + size + 7);
     }
@@ -205,7 +205,10 @@ describe('ping and pong', () => {
 describe('back pressure', () => {
   const MESSAGE = Buffer.alloc(MEBIBYTE, 'x');
 
-  /** Sends MESSAGE to a client that does not read until send gives `status`; how many went out with which status. */
+  /**
+   * Sends MESSAGE to a client that does not read until send returns `status`; returns how often it returned each
+   * status.
+   */
   function sendUntil(ws, status) {
     const counts = { 0: 0, 1: 0, 2: 0 };
     for (let i = 0; i < 100; i += 1) {
@@ -268,7 +271,7 @@ describe('back pressure', () => {
         assert.equal(ws.send(message), 2);
       }
     }
-    // To copy or to encode one of them takes some hundredths of a second.
+    // Copying or encoding one of the messages takes some hundredths of a second.
     assert.ok(performance.now() - began < 5000);
     client.reset();
   });

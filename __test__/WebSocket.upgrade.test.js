@@ -312,7 +312,7 @@ describe('open', () => {
 describe('the options of a route', () => {
   const escaped = (shown) => shown.replace(/[-+.\\[\]()]/g, '\\$&');
 
-  /** The greatest of the sizes that a route with the options takes. */
+  /** Returns the greatest of the sizes that a route with these options accepts. */
   async function greatest(t, options, sizes) {
     const { port } = serve(t, (app) => app.ws('/*', { ...options, message: (ws) => ws.send('taken') }));
     let taken = 0;
@@ -453,7 +453,7 @@ describe('the options of a route', () => {
       const { client } = await connectLogged(t, {
         maxBackpressure: value,
         message: (ws) => {
-          // As much as no socket takes at once, and twice as much as the default allows to wait.
+          // More than any socket takes at once, and twice the default maxBackpressure.
           for (let i = 0; i < 4; i += 1) statuses.push(ws.send(Buffer.alloc(16 * MEBIBYTE), true));
         },
       });

@@ -1,6 +1,6 @@
 'use strict';
 
-// Requests that become WebSockets when their handler says so.
+// Requests that their upgrade handler turns into WebSockets.
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
@@ -18,7 +18,7 @@ const HEAD =
   'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
   'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nDate: -\r\nuWebSockets: 20\r\n\r\n';
 
-/** Upgrades with what the request has. */
+/** Upgrades with the fields of the request. */
 function accept(res, req, context, userData = {}) {
   const [key, protocol, extensions] = ['key', 'protocol', 'extensions'].map((name) =>
     req.getHeader(`sec-websocket-${name}`),
@@ -26,7 +26,7 @@ function accept(res, req, context, userData = {}) {
   return res.upgrade(userData, key, protocol, extensions, context);
 }
 
-/** Serves a WebSocket route with this upgrade handler, and logs what becomes of it. */
+/** Serves a WebSocket route with this upgrade handler, and logs its events. */
 function serveUpgrade(t, upgrade, more = {}) {
   const log = new EventLog();
   const { port } = serve(t, (app) => {

@@ -1,13 +1,14 @@
 'use strict';
 
-// What an AsyncLocalStorage gives in handlers: what it gave where they were registered, whoever else has entered what.
+// In a handler, an AsyncLocalStorage returns the value it had where the handler was registered, whatever others have
+// entered.
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
 const { Script } = require('./support/Script.js');
 const { ours } = require('./support/uws.js');
 
-/** Both kinds of Node: stores in a frame (24 and later), and as properties of resources. */
+/** The two kinds of Node: stores in a frame (the default from 24 on), and stores as properties of resources. */
 const KINDS = kinds();
 
 function kinds() {
@@ -192,7 +193,7 @@ for (const kind of Object.keys(KINDS)) {
         async ({ uWS, modulePath, RawSocket: Client, frames, report, overTLS, serverOptions }) => {
           const { AsyncLocalStorage } = require('node:async_hooks');
           const dist = require('node:path').dirname(modulePath);
-          // As jest does it: the addon stays.
+          // Evaluates the module again, as jest does; the addon stays loaded.
           for (const file of Object.keys(require.cache)) {
             if (file.startsWith(dist) && !file.endsWith('.node')) delete require.cache[file];
           }
@@ -242,10 +243,10 @@ for (const kind of Object.keys(KINDS)) {
             }
             return require(modulePath);
           };
-          // What is loaded when something is in the storage, after it was loaded before.
+          // The module is evaluated while the storage has a value, after it was evaluated without one.
           const storage = new AsyncLocalStorage();
           const inside = storage.run('of the program', evaluate);
-          // Most of what is evaluated anew is the part that has to do with stores.
+          // For most repetitions it is enough to evaluate the file that handles stores.
           const scope = require('node:path').join(dist, 'scope.js');
           for (let i = 0; i < 3000; i += 1) {
             delete require.cache[scope];

@@ -1,6 +1,6 @@
 'use strict';
 
-// Memory on its way between JavaScript and the addon: what handlers are handed, and what calls are given.
+// Memory that passes between JavaScript and the addon: the buffers that handlers receive, and the arguments of calls.
 
 const assert = require('node:assert/strict');
 const { after, describe, it } = require('node:test');
@@ -14,7 +14,7 @@ const { MEBIBYTE, connectLogged } = require('./support/websocket.js');
 
 const PATIENCE = 60_000;
 
-/** Node's thread pool reads what it was given long after the handler has returned, and after the garbage collector. */
+/** Node's thread pool may still read a buffer long after the handler has returned, and after a garbage collection. */
 describe('what a handler is handed', ours, () => {
   const asynchronousReaders = async (
     { App, uWS: { us_socket_local_port: localPort }, RawSocket: Client, frames: wire, report },
@@ -167,7 +167,7 @@ describe('what a handler is handed', ours, () => {
         const app = App().ws('/*', {
           maxPayloadLength: 1 << 20,
           message: (ws, message) => {
-            // From Node 22 on this is a second way, which asks nobody.
+            // From Node 22 on, transfer() is a second way to detach a buffer, of which the addon is not notified.
             const moved = message.transfer?.() ?? message;
             parentPort.postMessage(moved, [moved]);
           },
@@ -226,7 +226,7 @@ describe('what a handler is handed', ours, () => {
 });
 
 describe('shared memory', ours, () => {
-  /** Everything that takes data, with what came of it. */
+  /** Passes data to each method that takes some, so that the response shows the result. */
   const CALLS = {
     'res.end': (res, data) => res.end(data),
     'res.tryEnd': (res, data) => res.tryEnd(data, data.byteLength),
@@ -454,7 +454,7 @@ describe('setters and getters that run in the middle of a call', ours, () => {
       for (const [name, value] of Object.entries({ connections: 'none', firstStores: 'none', aborted: note })) {
         Object.defineProperty(Object.prototype, name, { set: note, get: () => value });
       }
-      // The addon anew, as an environment of its own has it.
+      // Loads a second copy of the addon, as another environment would.
       const { mkdtempSync, cpSync, rmSync } = require('node:fs');
       const path = require('node:path');
       const folder = mkdtempSync(path.join(require('node:os').tmpdir(), 'milliways-'));

@@ -1,6 +1,6 @@
 'use strict';
 
-// Worker processes of node:cluster, which expect of this server what they do of Node's own.
+// In worker processes of node:cluster, this server behaves as Node's own servers do.
 
 const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
@@ -11,7 +11,7 @@ const path = require('node:path');
 const { describe, it } = require('node:test');
 const { modulePath, ours } = require('./support/uws.js');
 
-/** Runs a program whose worker processes serve, and returns what it reports, line by line. */
+/** Runs a program whose worker processes serve, and returns the lines it reports, parsed as JSON. */
 async function run(t, primary, serve) {
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'milliways-'));
   t.after(() => fs.rm(folder, { recursive: true }));

@@ -1,6 +1,6 @@
 'use strict';
 
-// ArrayBuffers whose bytes were transferred: what is to be sent of them is not there any more.
+// ArrayBuffers whose bytes were transferred: there is nothing left to send.
 
 const assert = require('node:assert/strict');
 const { after, describe, it } = require('node:test');
@@ -14,7 +14,7 @@ const { noConnectionLeft } = require('./support/wait.js');
 const SAMPLE_KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 const DETACHED = { name: 'Error', code: 'ERR_MILLIWAYS_DETACHED_BUFFER', message: /detached/ };
 
-/** What can be passed as data and has lost its bytes. */
+/** Returns detached buffers and views of every type that is accepted as data. */
 function detachedOnes() {
   const make = (view) => {
     const buffer = new ArrayBuffer(16);
@@ -35,7 +35,7 @@ function detachedOnes() {
   ];
 }
 
-/** Every one of the calls refuses every one of them. */
+/** Asserts that every call throws for every detached buffer or view. */
 function refuseAll(calls) {
   for (const [name, call] of Object.entries(calls)) {
     for (const detached of detachedOnes()) assert.throws(() => call(detached), DETACHED, name);
@@ -70,7 +70,7 @@ describe('what is detached is refused', ours, () => {
             sendLastFragment: (data) => ws.sendLastFragment(data),
           });
           ws.sendLastFragment('z');
-          // What is empty by itself is not.
+          // A buffer that is merely empty is not detached.
           for (const empty of [new ArrayBuffer(0), new Uint8Array(0), Buffer.alloc(0)]) ws.send(empty, true);
           ws.send('end');
         },

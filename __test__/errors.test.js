@@ -8,7 +8,7 @@ const { root, ours } = require('./support/uws.js');
 
 const CODE = /ERR_MILLIWAYS_[A-Z_]*[A-Z]/g;
 
-/** Every error code that the files with one of the extensions name, at any depth under a folder. */
+/** Returns every error code in the files with these extensions, at any depth in a folder. */
 async function codesUnder(folder, extensions) {
   const codes = new Set();
   for (const entry of await fs.readdir(path.join(root, folder), { recursive: true, withFileTypes: true })) {

@@ -140,7 +140,7 @@ describe('a request body', () => {
     client.destroy();
   });
 
-  // uWebSockets.js closes in the midst of what comes that fast over TLS.
+  // Over TLS, uWebSockets.js closes the connection when data arrives this fast.
   it('of several MiB is skipped', oursOverTLS, async (t) => {
     const { port } = serveEcho(t);
     const client = await RawSocket.connect(port);
@@ -172,7 +172,7 @@ describe('a malformed request', () => {
   const chunked = (body) => post(['Transfer-Encoding: chunked'], body);
   const header = (line) => request('/', { headers: [line] });
 
-  /** Whatever the server makes of them, uWebSockets.js makes something else of those of the second list. */
+  /** The server rejects all of these. uWebSockets.js handles those of the second list differently. */
   const BAD_REQUESTS = {
     'no Host': 'GET / HTTP/1.1\r\n\r\n',
     'two Hosts': 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n',
@@ -214,7 +214,7 @@ describe('a malformed request', () => {
     'HTTP/2.0': 'GET / HTTP/2.0\r\nHost: a\r\n\r\n',
     'the preface of HTTP/2': 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
   };
-  /** Not a request line at all; in uWebSockets.js, that is another version. */
+  /** None of these is a valid request line; uWebSockets.js reports an unsupported version. */
   const BAD_REQUEST_LINES = {
     'no target': 'GET HTTP/1.1\r\nHost: a\r\n\r\n',
     'two spaces': 'GET  / HTTP/1.1\r\nHost: a\r\n\r\n',

@@ -1,7 +1,7 @@
 'use strict';
 
-// Clients of HTTP/1.0, which nginx is by default to its upstreams, and many health checks are: RFC 9112 sections 9.3 and 6.3,
-// appendix C.2. uWebSockets.js refuses them with 505.
+// Clients of HTTP/1.0 (RFC 9112 sections 6.3 and 9.3, appendix C.2), such as nginx with its upstreams by default, and
+// many health checks. uWebSockets.js refuses them with 505.
 
 const assert = require('node:assert/strict');
 const { after, describe, it } = require('node:test');
@@ -14,15 +14,15 @@ const { noConnectionLeft, turn } = require('./support/wait.js');
 const CLOSE = 'Connection: close\r\n';
 const KEEP_ALIVE = 'Connection: keep-alive\r\n';
 const MARKS = 'Date: -\r\nuWebSockets: 20\r\n';
-/** More than the kernel takes at once. */
+/** More than the kernel accepts at once. */
 const LARGE = Buffer.alloc(8 << 20, 'large');
 
-/** A request of HTTP/1.0, without a Host. */
+/** Returns an HTTP/1.0 request without a Host field. */
 function request(target, { method = 'GET', headers = '', body = '' } = {}) {
   return `${method} ${target} HTTP/1.0\r\n${headers}\r\n${body}`;
 }
 
-/** Calls back with the whole body. */
+/** Calls back with the whole body as text. */
 function collect(res, done) {
   res.onAborted(() => {});
   res.collectBody(1 << 20, (body) => res.cork(() => done(Buffer.from(new Uint8Array(body)).toString())));
@@ -80,8 +80,8 @@ function routes(app) {
     .get('/ws', (res) => res.end('no upgrade'));
 }
 
-/** What is answered: to a client that says nothing of the connection, and to one that asks for it to be kept alive. */
 const NOT_FOUND_BODY = '<html><body><h1>File Not Found</h1><hr><i>uWebSockets/20 Server</i></body></html>';
+/** The responses to a client that does not send Connection, and to one that asks for keep-alive. */
 const CASES = {
   '/end': (connection) => `200 OK\r\nA: b\r\n${connection}${MARKS}Content-Length: 5\r\n\r\nhello`,
   '/async': (connection) => `200 OK\r\n${connection}${MARKS}Content-Length: 5\r\n\r\nlater`,
@@ -97,7 +97,7 @@ const CASES = {
   'HEAD /without-body': (connection) => `200 OK\r\n${connection}${MARKS}\r\n`,
   'HEAD /without-body-length': (connection) => `200 OK\r\n${connection}${MARKS}Content-Length: 5\r\n\r\n`,
 };
-/** Those of which only the end of the connection says where they end, or whose handler closes it. */
+/** Responses that only the end of the connection delimits, or whose handler closes the connection. */
 const CLOSING_CASES = {
   '/end-close': `200 OK\r\n${CLOSE}${MARKS}Content-Length: 5\r\n\r\nhello`,
   '/write': `200 OK\r\n${CLOSE}${MARKS}\r\nonetwothree`,

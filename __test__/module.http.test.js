@@ -1,6 +1,6 @@
 'use strict';
 
-// Functions of the module that have no class: forms, key-value pairs, and what is not there.
+// The module's functions that belong to no class: forms, key-value pairs, and what is not supported.
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
@@ -114,7 +114,7 @@ describe('key-value pairs', ours, () => {
             uWS.unlock();
             uWS.unlock();
           }
-          // Too often does no harm.
+          // An unlock too many does no harm.
           uWS.unlock();
           parentPort.postMessage('done');
         };

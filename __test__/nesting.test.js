@@ -1,6 +1,6 @@
 'use strict';
 
-// Handlers inside of handlers: by calls that cause events, and by addons that run the event loop in the middle of one.
+// Nested handlers: through calls that cause events, and through addons that run the event loop inside a handler.
 
 const assert = require('node:assert/strict');
 const { after, describe, it } = require('node:test');
@@ -8,7 +8,7 @@ const { Script } = require('./support/Script.js');
 const { buildNestedLoop } = require('./support/nestedLoop.js');
 const { ours } = require('./support/uws.js');
 
-/** Milliseconds for a process that opens a thousand connections or more. */
+/** For a process that opens a thousand connections or more, in milliseconds. */
 const PATIENCE = 60_000;
 
 async function assertRuns(main, { args = [], timeout } = {}, check) {
@@ -81,7 +81,7 @@ describe('an event loop that runs inside of a handler', ours, () => {
           log.push(text);
           if (text !== '1') return;
           write();
-          // The timer comes after the kernel has told of the bytes.
+          // The timer fires after the kernel has reported the bytes.
           setTimeout(() => {
             isWritten = true;
           }, 20);
@@ -129,7 +129,7 @@ describe('an event loop that runs inside of a handler', ours, () => {
       app.listen('127.0.0.1', 0, (token) => {
         port = uWS.us_socket_local_port(token);
       });
-      // Another thread, whose promises go on while this one is in a handler.
+      // Another thread has to be the client, because no promise in this thread continues during a handler.
       const other = async ({ RawSocket: Other, frames }, parentPort, { port: there, flag: wait }) => {
         Atomics.wait(wait, 0, 0);
         const client = await Other.upgrade(there, '/');
@@ -385,7 +385,7 @@ describe('handlers that call each other', ours, () => {
       });
       const clients = [];
       for (let i = 0; i < 300; i += 1) clients.push(await Client.upgrade(port, '/'));
-      // Each socket is closed from somewhere else near the end of the stack.
+      // Each socket is closed at another distance from the end of the stack.
       for (const [i, ws] of sockets.entries()) {
         const descend = (...padding) => {
           try {

@@ -1,6 +1,6 @@
 'use strict';
 
-// Methods that are called on something else than an object of their class, as `const { send } = ws; send('x')` does.
+// Methods called on anything but an object of their class, as in `const { send } = ws; send('x')`.
 
 const assert = require('node:assert/strict');
 const { after, describe, it } = require('node:test');
@@ -11,7 +11,7 @@ const { overTLS } = require('./support/tls.js');
 const { ours, uWS } = require('./support/uws.js');
 const { noConnectionLeft } = require('./support/wait.js');
 
-/** The names of all methods that an object has from its class. */
+/** Returns the names of all methods that an object inherits from its class. */
 function methodsOf(object) {
   const names = new Set();
   for (let proto = Object.getPrototypeOf(object); proto !== Object.prototype; proto = Object.getPrototypeOf(proto)) {
@@ -22,7 +22,7 @@ function methodsOf(object) {
   return [...names];
 }
 
-/** Calls every method of an object on what is not one, with arguments that would do. */
+/** Calls every method of an object on other receivers, with arguments that would be valid. */
 function callElsewhere(object, count, name) {
   const names = methodsOf(object);
   assert.ok(names.length >= count, `${names.length} methods`);

@@ -1,6 +1,6 @@
 'use strict';
 
-// What takes real time: the shortest timeouts that there are, all of them at once.
+// Tests that take real time. They use the shortest possible timeouts, and run concurrently.
 
 const assert = require('node:assert/strict');
 const { after, describe, it } = require('node:test');
@@ -14,11 +14,11 @@ const { serve } = require('./support/server.js');
 const { ours, isReference } = require('./support/uws.js');
 const { noConnectionLeft } = require('./support/wait.js');
 
-/** Seconds; the shortest idle timeout of a WebSocket that there is. */
+/** The shortest idle timeout of a WebSocket, in seconds. */
 const SHORTEST = 8;
-/** Milliseconds that a test waits for an end; sweeps may be 4 s apart. */
+/** Milliseconds that a test waits for a connection to end; sweeps may be 4 s apart. */
 const LATEST = (SHORTEST + 4 + 3) * 1000;
-/** Milliseconds after which a connection would have been ended if it were going to be. */
+/** Milliseconds after which a connection that is to time out would have ended. */
 const LONG = (SHORTEST + 4 + 1) * 1000;
 const TIMED_OUT = [1006, 'WebSocket timed out from inactivity'];
 
@@ -26,7 +26,7 @@ const now = () => performance.now() / 1000;
 
 describe('without traffic', { concurrency: true }, () => {
   describe('a WebSocket', { concurrency: true }, () => {
-    /** Serves one route, and gives an upgraded client, the log, and the WebSocket. */
+    /** Serves one route, and returns an upgraded client, the log, and the WebSocket. */
     async function connect(t, behavior) {
       const log = new EventLog();
       let ws;
@@ -117,7 +117,7 @@ describe('without traffic', { concurrency: true }, () => {
   });
 
   describe('an HTTP connection', { concurrency: true }, () => {
-    /** Milliseconds: 10 s idle, sweeps of 4 s. */
+    /** In milliseconds: the timeout is 10 s, and sweeps are 4 s apart. */
     const END = 17_000;
 
     for (const [name, bytes] of [
@@ -163,7 +163,7 @@ describe('without traffic', { concurrency: true }, () => {
     });
 
     it('has its time also behind a response that comes after a long silence', ours, async () => {
-      // In a process of its own: nothing else is to tell the server what time it is.
+      // This runs in its own process, so that no other event tells the server the time.
       const { code, stderr, reports } = await Script.run(
         ({ App, uWS: { us_socket_local_port: localPort }, RawSocket: Client, report }) => {
           App({ idleTimeout: 2 })

@@ -1,6 +1,6 @@
 'use strict';
 
-// Worker threads with servers of their own, which may end at any moment. Each scenario is a process, whose exit code says
+// Worker threads with their own servers may end at any moment. Each scenario runs in a process whose exit code shows
 // whether it survived.
 
 const assert = require('node:assert/strict');
@@ -8,19 +8,19 @@ const { describe, it } = require('node:test');
 const { Script } = require('./support/Script.js');
 const { ours } = require('./support/uws.js');
 
-/** Milliseconds: a worker thread takes a while to start, and many of them on few cores a while longer. */
+/** In milliseconds: worker threads start slowly, and many of them on few cores even more so. */
 const PATIENCE = 60_000;
 
-/** A process that ended by itself, without a complaint, after these reports. */
+/** Asserts that a process ends by itself, without output on stderr, after these reports. */
 async function assertReports(main, args, expected) {
   const { code, signal, stderr, reports } = await Script.run(main, { args, timeout: PATIENCE });
   assert.deepEqual({ code, signal, stderr, reports }, { code: 0, signal: null, stderr: '', reports: expected });
 }
 
 describe('worker threads that are terminated', ours, () => {
-  // In the handler they either run, or wait for something that never comes.
+  // The handler under test either loops or waits for something that never happens.
   const scenario = async ({ startWorker, App, uWS, RawSocket, frames, until, report }, place, count) => {
-    // The main thread serves all the while.
+    // The main thread keeps serving throughout.
     let port;
     const app = App().ws('/*', { message: (ws, message) => ws.send(message) });
     app.listen('127.0.0.1', 0, (token) => {
@@ -93,7 +93,7 @@ describe('worker threads that are terminated', ours, () => {
         if (place === 'close') client.write(frames.close(1000));
         if (place === 'dropped') client.pause();
         if (/^(message|dropped|drain|send|close\(\))$/.test(place)) {
-          // More of them wait behind the one that is being handled.
+          // More messages wait behind the one that is being handled.
           client.write(Buffer.concat(Array(10).fill(frames.text('go'))));
         }
       }
@@ -168,7 +168,7 @@ describe('worker threads that are terminated', ours, () => {
           for (;;) App().any('/*', () => {});
         }),
       );
-      // At moments that differ: each takes longer to be terminated than the one before.
+      // They end at different moments, because each is terminated after the one before it.
       for (const thread of threads) {
         await new Promise((resolve) => setImmediate(resolve));
         await thread.terminate();
@@ -302,7 +302,7 @@ describe('a worker thread', () => {
           app.close();
         });
       };
-      // A port that is free, and one that none of them was given as port 0: they all ask for the same.
+      // All threads listen on the same free port; port 0 would give each a different one.
       const probe = require('node:net').createServer().listen(0);
       await new Promise((resolve) => probe.once('listening', resolve));
       const { port } = probe.address();
