@@ -9,7 +9,7 @@ const { root } = require('../support/uws.js');
 const report = import('../../bench/report.mjs');
 const rows = import('../../bench/rows.mjs');
 
-/** A result with one row, where ours is a tenth faster. */
+/** Returns a result with one row, in which ours is a tenth faster. */
 function result({ rounds = 6, peerIsRight = true, serverBusy = 1, loadBusy = 0.5 } = {}) {
   const rates = (factor) => Array.from({ length: rounds }, (_, round) => factor * (100_000 + round));
   const samples = (values) => values.map((rate) => ({ rate, cpu: 1e6 / rate, serverBusy, loadBusy }));
@@ -85,7 +85,7 @@ describe('docs/BENCHMARKS.md', () => {
     );
     const page = await fs.readFile(path.join(root, 'docs/BENCHMARKS.md'), 'utf8');
     const shown = renderMarkdown(recorded, { charts: '../bench/results' });
-    // After a change to report.mjs: npm run bench -- --render
+    // After a change to report.mjs, run: npm run bench -- --render
     assert.ok(page.includes(`\n${shown}\n`), 'the page is not what bench/report.mjs makes of the recorded result');
     for (const [, chart] of shown.matchAll(/\]\(\.\.\/(bench\/results\/\w+\.svg)\)/g)) {
       assert.match(await fs.readFile(path.join(root, chart), 'utf8'), /^<svg /);

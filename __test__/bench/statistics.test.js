@@ -18,7 +18,8 @@ describe('the statistics of the benchmarks', () => {
     assert.equal(spread([7]), 0);
   });
 
-  // The tables of the sign test: n, k, and what the interval from the k-th smallest to the k-th largest covers.
+  // From tables of the sign test: n, k, and the coverage of the interval from the k-th smallest to the k-th largest
+  // value.
   for (const [n, k, coverage] of [
     [1, 1, 0],
     [5, 1, 0.9375],
@@ -40,7 +41,7 @@ describe('the statistics of the benchmarks', () => {
 
   it('divide what was measured in the same round', async () => {
     const { ratioInterval } = await statistics;
-    // The machine was twice as slow in the second round, for both.
+    // In the second round the machine was twice as slow for both.
     assert.deepEqual(ratioInterval([200, 100], [100, 50]), { median: 2, low: 2, high: 2, coverage: 0.5 });
   });
 
@@ -53,7 +54,7 @@ describe('the statistics of the benchmarks', () => {
     assert.equal(judge({ low: 0.8, high: 0.96 }, floor, 'lower'), 'better');
     assert.equal(judge({ low: 1.01, high: 1.1 }, floor, 'higher'), 'same');
     assert.equal(judge({ low: 0.9, high: 0.98 }, floor, 'higher'), 'same');
-    // A floor that lies beyond 1 as a whole is no reason to see more.
+    // A floor that lies entirely beyond 1 must not turn noise into a difference.
     assert.equal(judge({ low: 0.99, high: 1.05 }, { low: 0.9, high: 0.95 }, 'higher'), 'same');
     assert.equal(judge({ low: NaN, high: NaN }, floor, 'higher'), 'same');
   });

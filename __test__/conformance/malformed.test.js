@@ -1,7 +1,7 @@
 'use strict';
 
-// Clients that break the rules or break off, in every state that a connection has. Each time the connection must end
-// cleanly, the handlers be told the code and the reason, the server go on, and nothing be left behind.
+// Clients that violate the protocol or disconnect, in every state of a connection. The connection must end cleanly, the
+// handlers must get the code and the reason, the server must keep serving, and nothing must be left behind.
 
 const assert = require('node:assert/strict');
 const { after, describe, it } = require('node:test');
@@ -17,10 +17,10 @@ const { noConnectionLeft, turn, until } = require('../support/wait.js');
 const MEBIBYTE = 1 << 20;
 const FIN_FIRST = [1006, 'Received TCP FIN before WebSocket close frame'];
 const LOST = [1006, ''];
-/** uWebSockets.js takes a close_notify for a lost connection, and forgets what stands before it. */
+/** uWebSockets.js treats a close_notify as a lost connection, and discards what precedes it. */
 const optionsOf = (how) => (how === 'FIN' ? oursOverTLS : {});
 
-/** A server with every kind of route, and the log of what its handlers saw. */
+/** Serves every kind of route, and logs the events of the handlers. */
 function serveAll(t) {
   const log = new EventLog();
   const { port } = serve(t, (app) =>
@@ -54,7 +54,7 @@ function serveAll(t) {
   return { port, log };
 }
 
-/** The server still serves, over HTTP and WebSocket. */
+/** Asserts that the server still serves HTTP and WebSockets. */
 async function assertAlive(port) {
   const http = await RawSocket.connect(port);
   http.write(request('/alive'));
@@ -70,8 +70,8 @@ async function assertAlive(port) {
 }
 
 /**
- * Each brings a connection into a state; `pause` keeps the client from reading there. `seen` is what the handlers have
- * seen when the connection has ended in that state, but for the end itself.
+ * Each `bring` puts a connection into a state; with `pause` the client does not read in it. `seen` are the events that
+ * the handlers have seen once the connection has ended in that state, except for the end itself.
  */
 const HTTP_STATES = {
   'before a request': { bring: async () => {}, seen: [] },
@@ -170,7 +170,7 @@ describe('a connection that ends early, before an upgrade', () => {
         await bring(client, log);
         await end(client, how);
         if (seen.includes('aborted')) await log.next('aborted');
-        // Whoever has a response to read gets it in spite of his FIN.
+        // A client with a response left to read gets it despite its FIN.
         client.resume();
         if (how === 'FIN') await client.readToEnd();
         client.destroy();
@@ -269,7 +269,7 @@ describe('a WebSocket that ends early', () => {
     client.write(frames.text('end'));
     assert.deepEqual(await log.next('close'), [1000, 'done']);
     assert.deepEqual(await client.readClose(), { code: 1000, reason: 'done' });
-    // The client keeps its side open, and goes on sending.
+    // The client keeps its side open and continues to send.
     for (let i = 0; i < 10; i += 1) await client.writeAndTurn(frames.text('late'));
     client.destroy();
     await noConnectionLeft();
@@ -284,7 +284,7 @@ describe('a bad frame', () => {
   const INVALID_UTF8 = [1007, 'Received invalid UTF-8'];
   const INVALID_CLOSE = [1002, 'Received invalid close payload'];
   const started = frames.text('a', { fin: false });
-  /** Bytes, and the code on the wire and the reason in the handler that they make. */
+  /** The bytes, the code on the wire, and the reason that the handler gets. */
   const CASES = {
     'a reserved opcode': [frames.frame(3, 'x'), INVALID_FRAME],
     'a reserved control opcode': [frames.frame(11, 'x'), INVALID_FRAME],
@@ -353,7 +353,7 @@ describe('a bad frame', () => {
     });
   }
 
-  /** The last frame is a close frame with the code, where there is one; the connection ends after it. */
+  /** Asserts that the last frame, if any, is a close frame with the code, and that the connection ends after it. */
   async function assertEnded(client, code) {
     let last;
     if (!ours.skip) {
@@ -408,7 +408,7 @@ describe('random bytes', () => {
   it('after an upgrade never do more than end the connection', async (t) => {
     const { port, log } = serveAll(t);
     let state = 42;
-    // A linear congruential generator: the same bytes in every run.
+    // A linear congruential generator, so that every run has the same bytes.
     const next = () => {
       state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
       return state >>> 24;
@@ -445,7 +445,7 @@ describe('random bytes', () => {
   });
 });
 
-/** Ends the connection, and lets the server see it. */
+/** Ends the connection, and lets the server notice. */
 async function end(client, how) {
   if (how === 'FIN') client.end();
   else if (how === 'RST') client.reset();

@@ -1,8 +1,8 @@
 'use strict';
 
-// No program crashes the process through the interface: every function of the module and every method of its objects
-// is called with whatever JavaScript has, in every state that the objects have. Whatever comes of it, it is a value or an
-// exception, and afterwards the server still answers.
+// No program can crash the process through the interface. Every function of the module and every method of its objects
+// is called with all kinds of values, in every state of the objects. Whether it returns or throws, the server must
+// still respond afterwards.
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
@@ -14,7 +14,10 @@ const { clientOptions, webSocketUrl } = require('../support/tls.js');
 const { uWS, ours } = require('../support/uws.js');
 const { App, serve } = require('../support/server.js');
 
-/** Values that a program may hand over by mistake or by malice. Made anew each time: some are used up. */
+/**
+ * Returns values that a program may pass by mistake or malice. They are created anew each time, because calls use some
+ * up.
+ */
 function values() {
   const detached = new ArrayBuffer(8);
   structuredClone(detached, { transfer: [detached] });
@@ -68,7 +71,7 @@ function values() {
   ];
 }
 
-/** Calls a method with no argument, each value, and each value behind and before others. Exceptions are fine. */
+/** Calls a method without arguments, and with each value alone, before and after others. Exceptions are ignored. */
 function callWithEverything(call, name) {
   for (const value of [values(), values()].flat()) {
     for (const parameters of [[], [value], [value, value], ['/x', value], [value, () => {}], [1, value, value]]) {
@@ -81,7 +84,7 @@ function callWithEverything(call, name) {
   }
 }
 
-/** All methods of an object, those of its class included. */
+/** Returns all methods of an object, including those of its class. */
 function methodsOf(object) {
   const names = new Set();
   for (let at = object; at && at !== Object.prototype; at = Object.getPrototypeOf(at)) {
@@ -91,7 +94,7 @@ function methodsOf(object) {
   return [...names].filter((name) => typeof object[name] === 'function');
 }
 
-/** Misuses every method of an object that stays usable, and of things that only look like it. */
+/** Misuses every method of a reusable object, on the object itself and on lookalikes. */
 function misuse(object, { but = [] } = {}) {
   const fakes = [object, Object.create(object), {}, null, new Proxy(object, {})];
   for (const name of methodsOf(object)) {
@@ -100,13 +103,13 @@ function misuse(object, { but = [] } = {}) {
   }
 }
 
-/** Methods of a response after which it is complete, or no response any more. */
+/** Methods that complete a response, or after which it is no longer one. */
 const ENDINGS = ['end', 'endWithoutBody', 'tryEnd', 'upgrade', 'close'];
 
 describe('whatever a program passes', ours, () => {
   it('the functions of the module live through it', () => {
     for (const [name, member] of Object.entries(uWS)) {
-      // What a timer calls throws when nobody catches it.
+      // A timer's callback would throw without anybody to catch it.
       if (typeof member === 'function' && name !== 'setTimeout') callWithEverything(member, name);
     }
   });
@@ -115,7 +118,7 @@ describe('whatever a program passes', ours, () => {
     const tokens = [];
     const app = App();
     t.after(() => app.close());
-    // `listen` on whatever port and host comes of a value would look names up and open hundreds of sockets.
+    // With all values as ports and hosts, `listen` would look up names and open hundreds of sockets.
     misuse(app, { but: ['listen'] });
     callWithEverything((value) => app.listen('127.0.0.1', 0, value), 'listen');
     app.listen('127.0.0.1', 0, (token) => tokens.push(token));
@@ -149,17 +152,17 @@ describe('whatever a program passes', ours, () => {
       }
       app.post('/body', (res) => {
         res.onAborted(() => {});
-        // The first one that asks for the body gets it.
+        // The first handler that asks for the body gets it.
         res.collectBody(10, (body) => res.end(body));
         for (const name of ['onData', 'onDataV2', 'collectBody', 'onWritable']) {
           callWithEverything((...given) => res[name](...given), name);
         }
-        // What throws when it is called is another test's.
+        // Handlers that throw are tested elsewhere.
         res.onWritable(() => true);
       });
       app.get('/fine', (res) => res.end('fine'));
     });
-    // Not by a client that makes sense of what it gets.
+    // A client that parses responses would object to these.
     const get = async (path) => {
       const client = await RawSocket.connect(port);
       client.write(request(path, { headers: ['Connection: close'] }));
@@ -206,7 +209,7 @@ describe('whatever a program passes', ours, () => {
     const client = new WebSocketClient(webSocketUrl(port), clientOptions);
     await once(client, 'open');
     client.send('go');
-    // What was sent as text need not be UTF-8, and a code need not be valid: the client may object.
+    // Text messages need not be UTF-8 and close codes need not be valid here, so the client may object.
     client.on('error', () => {});
     await once(client, 'close');
     await new Promise(setImmediate);

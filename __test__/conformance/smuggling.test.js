@@ -1,7 +1,7 @@
 'use strict';
 
-// Requests that two servers could read in two ways (RFC 9112 section 11.2). Each hides a second request behind the first;
-// it must never be seen, and the connection must end.
+// Requests that two servers could parse differently (RFC 9112 section 11.2). Each hides a second request after the
+// first. The server must never see it, and the connection must end.
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
@@ -48,7 +48,7 @@ const ATTACKS = {
   'NUL in the target': `POST /\0 HTTP/1.1\r\nHost: h\r\n\r\n${HIDDEN}`,
 };
 
-/** Those that uWebSockets.js takes for something. */
+/** Requests that uWebSockets.js accepts. */
 const TAKEN_ELSEWHERE = new Set([
   'Transfer-Encoding twice (TE.TE)',
   'Transfer-Encoding in disguise (TE.TE)',
@@ -65,7 +65,7 @@ const TAKEN_ELSEWHERE = new Set([
   'a trailer that ends with a bare LF',
 ]);
 
-/** What is told of them; in uWebSockets.js a first line that is none has another version. */
+/** Returns the error response. uWebSockets.js reports an unsupported version for an invalid request line. */
 const refusalOf = (name) => (isReference && name === 'NUL in the target' ? VERSION_NOT_SUPPORTED : BAD_REQUEST);
 
 describe('no second request is seen, and the connection ends, behind', () => {
@@ -79,7 +79,7 @@ describe('no second request is seen, and the connection ends, behind', () => {
           res.onData((_, isLast) => isLast && res.end());
         }),
       );
-      // All at once, and in two parts at each place where that could make a difference.
+      // The bytes arrive at once, or split at each position that could make a difference.
       assert.ok((await exchange(port, bytes)).endsWith(refusalOf(name)));
       for (const split of new Set([...bytes.matchAll(/[\r\n:;\0]/g)].map(({ index }) => index + 1))) {
         const client = await RawSocket.connect(port);

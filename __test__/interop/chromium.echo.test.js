@@ -1,6 +1,6 @@
 'use strict';
 
-// The WebSocket of Chromium, which always offers permessage-deflate, and sends long messages in fragments.
+// The WebSocket of Chromium, which always offers permessage-deflate and sends long messages in fragments.
 
 const { after } = require('node:test');
 const { converse } = require('./clients/web.js');
@@ -15,7 +15,7 @@ testClient(
     browser ??= await launch();
     const page = await browser.newPage();
     page.setDefaultTimeout(PATIENCE);
-    // Of the server's origin, so that it may fetch from there.
+    // The page has the server's origin, so that it may fetch from there.
     await page.goto(`${task.httpUrl}/`);
     const events = await page.evaluate(`(${converse})(globalThis, ${JSON.stringify(task)})`);
     await page.close();

@@ -19,7 +19,7 @@ describe('a page in Chromium', { skip: reasonToSkip() }, () => {
   let page;
 
   before(async () => {
-    // Closed below, after the browser: an `after` within `before` runs as soon as `before` is done.
+    // The server is closed below, after the browser: an `after` inside `before` runs as soon as `before` is done.
     const server = serve({ after: () => {} }, (routes) =>
       routes
         .ws(

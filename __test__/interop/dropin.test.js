@@ -1,6 +1,6 @@
 'use strict';
 
-// Servers that were written for uWebSockets.js, of 2019 and of today, dropped into examples/ and run unchanged.
+// Servers written for uWebSockets.js, of 2019 and of today, which run unchanged in examples/.
 
 const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
@@ -18,7 +18,7 @@ const { deadline } = require('../support/wait.js');
 
 let copies = 0;
 
-/** Runs a copy of a fixture in examples/, on a free port unless told which. */
+/** Runs a copy of a fixture in examples/, on a given port or a free one. */
 async function drop(t, name, wantedPort) {
   copies += 1;
   const file = path.join(root, 'examples', `dropin-${process.pid}-${copies}-${name}`);
@@ -40,7 +40,7 @@ async function drop(t, name, wantedPort) {
   return {
     port,
     log,
-    /** Its exit, by itself. */
+    /** Waits for it to exit by itself. */
     async exit() {
       const [code, signal] = await deadline(ended, 'end of the server');
       return { code, signal };
@@ -48,7 +48,7 @@ async function drop(t, name, wantedPort) {
   };
 }
 
-/** Sends, and gives the next message and whether it was binary. */
+/** Sends a message, and returns the next one and whether it was binary. */
 async function exchange(client, data, options) {
   const answer = once(client, 'message');
   client.send(data, options);

@@ -1,6 +1,6 @@
 'use strict';
 
-// Programs that speak HTTP/1.0: ApacheBench, and nginx as a reverse proxy in its default settings.
+// Programs that speak HTTP/1.0: ApacheBench, and nginx as a reverse proxy with its default settings.
 
 const assert = require('node:assert/strict');
 const { execFile, spawn, spawnSync } = require('node:child_process');
@@ -18,11 +18,11 @@ const { httpUrl } = require('../support/tls.js');
 const { ours } = require('../support/uws.js');
 const { noConnectionLeft, until } = require('../support/wait.js');
 
-/** Milliseconds for one program, on a loaded machine. */
+/** For one program on a loaded machine, in milliseconds. */
 const PATIENCE = 60_000;
 const LONG = noise(3 << 20);
 
-/** Why a program cannot be run, or false. */
+/** Returns why a program cannot be run, or false. */
 function reasonToSkip(program, option) {
   return ours.skip || (spawnSync(program, [option]).error ? `there is no ${program}` : false);
 }
@@ -57,7 +57,7 @@ describe('ApacheBench', { skip: reasonToSkip('ab', '-V') }, () => {
   const { port } = serve({ after }, routes);
   const REQUESTS = 200;
 
-  /** What it counts, by the names it prints. */
+  /** Runs ApacheBench, and returns its counts by the names it prints. */
   async function ab(...args) {
     const { stdout } = await promisify(execFile)('ab', ['-q', '-n', `${REQUESTS}`, '-c', '10', ...args], {
       timeout: PATIENCE,
@@ -140,7 +140,7 @@ describe('nginx as a proxy', { skip: reasonToSkip('nginx', '-v') }, () => {
     fs.rmSync(folder, { recursive: true, force: true });
   });
 
-  /** What nginx answers, with whether all of the response came. */
+  /** Makes a request to nginx, and returns the response and whether it is complete. */
   async function get(target, { method = 'GET', body = '' } = {}) {
     const request = http.request({ port: proxy, host: '127.0.0.1', path: target, method, agent: false });
     request.end(body);

@@ -1,4 +1,4 @@
-// The PyPI packages websockets and aiohttp, in a virtual environment below target/ that is made when there is none.
+// The PyPI packages websockets and aiohttp, in a virtual environment in target/, which is created if missing.
 
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import { certificate } from '../support/tls.js';
 
 const clients = path.join(root, '__test__', 'interop', 'clients');
 
-/** The path of the interpreter, or why there is none. */
+/** Returns the path of the interpreter, or why there is none. */
 async function findPython() {
   const lines = (await readFile(path.join(clients, 'requirements.txt'), 'utf8')).split('\n');
   const requirements = lines.filter((line) => line !== '' && !line.startsWith('#'));
@@ -25,13 +25,13 @@ async function findPython() {
 
 const { python, skip } = await findPython();
 
-/** Has a client in a process of its own hold a conversation. */
+/** Makes a client hold a conversation in its own process. */
 const converse = (script) => async (task) => {
-  // -B: no compiled modules beside the sources.
+  // -B: do not write compiled modules beside the sources.
   const args = ['-B', path.join(clients, script), JSON.stringify(task)];
-  // Whom it trusts over TLS.
+  // The certificate that the client trusts over TLS.
   const env = { ...process.env, ...(certificate && { SSL_CERT_FILE: certificate.cert }) };
-  // It fails with what the client wrote to its stderr, when that ended with another status than 0.
+  // If the client's exit status is not 0, this rejects with what it wrote to stderr.
   const { stdout } = await promisify(execFile)(python, args, { env, timeout: PATIENCE });
   return stdout
     .trimEnd()

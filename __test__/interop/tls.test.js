@@ -1,7 +1,7 @@
 'use strict';
 
-// Programs that speak TLS, each in its own implementation: OpenSSL (curl, Python, Node and itself) and BoringSSL
-// (Chromium).
+// Programs that speak TLS, each with its own implementation: OpenSSL (curl, Python, Node and openssl itself) and
+// BoringSSL (Chromium).
 
 const assert = require('node:assert/strict');
 const { execFile, spawn, spawnSync } = require('node:child_process');
@@ -19,16 +19,16 @@ const { connectSecure, contents, files, getSecure, serveSecure } = require('../s
 const { ours } = require('../support/uws.js');
 const { deadline, noConnectionLeft } = require('../support/wait.js');
 
-/** Milliseconds for a process, on a loaded machine. */
+/** For one process on a loaded machine, in milliseconds. */
 const PATIENCE = 60_000;
-/** Longer than what a socket takes at once, and than many records. */
+/** Longer than what a socket accepts at once, and than many records. */
 const LONG = 3_000_000;
 
 const ordinary = ordinaryCertificate();
 const authority = makeCertificate({ names: ['authority'] });
 const client = makeCertificate({ names: ['client'], issuer: authority });
 
-/** Serves everything that the tests ask for; the other name has another certificate. */
+/** Serves everything that the tests request; the other name has another certificate. */
 function serveAll(owner, options = files(ordinary)) {
   const other = makeCertificate({ names: ['other.example'] });
   const { app, port } = serveSecure(
@@ -55,12 +55,12 @@ function serveAll(owner, options = files(ordinary)) {
   return { app, port, other };
 }
 
-/** What a program prints, which has to end with status 0. */
+/** Returns what a program prints, and rejects unless its exit status is 0. */
 async function run(program, args) {
   return promisify(execFile)(program, args, { timeout: PATIENCE, maxBuffer: 2 * LONG });
 }
 
-/** Why a program cannot be run, or false. */
+/** Returns why a program cannot be run, or false. */
 function reasonToSkip(program) {
   return spawnSync(program, ['--version']).error ? `there is no ${program}` : false;
 }
@@ -234,7 +234,7 @@ describe('Node', () => {
 describe('openssl s_client', () => {
   const { port, other } = serveAll({ after }, { ...files(ordinary), ca_file_name: authority.cert });
 
-  /** Asks for a path, and gives everything that it prints. */
+  /** Requests a path with s_client, and returns everything that it prints. */
   async function ask(args, target = '/') {
     const whole = ['s_client', '-connect', `127.0.0.1:${port}`, '-ign_eof', '-verify_return_error', ...args];
     const child = spawn('openssl', whole, { stdio: ['pipe', 'pipe', 'pipe'], timeout: PATIENCE });
@@ -287,7 +287,8 @@ describe('openssl s_client', () => {
 
     it(`is told in ${version} that nobody can renegotiate unseen`, async () => {
       const output = await ask([option, ...trusting(ordinary, 'localhost')]);
-      // RFC 5746, which is for TLS 1.2. It says that a handshake cannot be passed off as the second, not that there is one.
+      // RFC 5746 applies to TLS 1.2. It prevents a handshake from being passed off as a renegotiation, but does not
+      // enable renegotiation.
       const expected = version === 'TLSv1.2' ? /^Secure Renegotiation IS supported$/m : /^Secure Renegotiation IS NOT/m;
       assert.match(output, expected);
       assert.match(output, /^Compression: NONE$/m);
@@ -352,7 +353,7 @@ describe('Chromium', { skip: chromium.reasonToSkip() }, () => {
   });
 });
 
-// What testssl.sh and the like print: each version with each cipher that a client can offer, and nothing else.
+// Lists the ciphers accepted in each version, as testssl.sh and similar programs do; there must be no others.
 describe('every version and cipher', () => {
   const VERSIONS = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'];
   const SUITES = {
@@ -365,13 +366,13 @@ describe('every version and cipher', () => {
       'TLSv1.3': ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256'],
     },
   };
-  /** What a server says to a client whose offer it refuses; anything else is a failure of another kind. */
+  /** The alerts of a server that refuses the client's offer; any other error is a failure of the test. */
   const REFUSED = /alert (handshake failure|protocol version|insufficient security)/;
 
-  /** Every cipher of this OpenSSL, by the names that it gives them itself. */
+  /** Every cipher of this OpenSSL, by OpenSSL's names. */
   const ciphers = tls.getCiphers().map((name) => name.toUpperCase());
 
-  /** The names of the ciphers that a handshake of that version succeeds with. */
+  /** Returns the names of the ciphers with which a handshake of that version succeeds. */
   async function accepted(port, version) {
     const found = [];
     for (const cipher of ciphers) {
@@ -385,7 +386,7 @@ describe('every version and cipher', () => {
         socket.destroy();
         found.push(cipher);
       } catch (error) {
-        // A client that cannot make the offer has not asked.
+        // Some clients cannot make the offer at all.
         if (!REFUSED.test(error.message) && !/no ciphers available/.test(error.message)) throw error;
       }
     }

@@ -1,8 +1,8 @@
 'use strict';
 
-// The npm package undici, whose client is the global WebSocket of Node. It always offers permessage-deflate, takes
-// compressed messages and sends none. It inflates in a thread, and would throw away what it has not got to, the close
-// frame included, if the connection ended before it has answered that.
+// The npm package undici, whose client is Node's global WebSocket. It always offers permessage-deflate, accepts
+// compressed messages, and sends none. It inflates in a thread, and would discard what it has not processed, including
+// the close frame, if the connection ended before it has answered that frame.
 
 const { Agent, WebSocket, fetch, setGlobalDispatcher } = require('undici');
 const { converse } = require('./clients/web.js');

@@ -23,7 +23,7 @@ async function converse({ httpUrl, webSocketUrl, path, deflate, fragment, window
     const response = await fetch(httpUrl + message.path, { dispatcher });
     const data = Buffer.from(await response.arrayBuffer());
     const answer = once(ws, 'message');
-    // An empty message is one frame as well.
+    // An empty message also takes one frame.
     let start = 0;
     do {
       const end = start + (fragment ?? data.length);

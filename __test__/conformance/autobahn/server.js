@@ -1,6 +1,6 @@
 'use strict';
 
-// The server that the Autobahn suite is run against, in the way that its argument names. It tells its port.
+// The server that the Autobahn suite tests, in the mode that its argument names. It prints its port.
 
 const { uWS } = require('../../support/uws.js');
 
@@ -8,7 +8,7 @@ const MODES = {
   plain: uWS.DISABLED,
   shared: uWS.SHARED_COMPRESSOR | uWS.SHARED_DECOMPRESSOR,
   dedicated: uWS.DEDICATED_COMPRESSOR | uWS.DEDICATED_DECOMPRESSOR,
-  // Each connection has a topic of its own, and gets its messages back by way of that.
+  // Each connection has its own topic, through which it gets its messages back.
   publish: uWS.SHARED_COMPRESSOR | uWS.SHARED_DECOMPRESSOR,
 };
 

@@ -1,10 +1,10 @@
 'use strict';
 
-// Where milliways answers otherwise than uWebSockets.js on purpose.
+// The reasons why milliways deliberately responds differently from uWebSockets.js.
 //
-// expected.json holds, to the byte, what milliways answers to each entry that is concerned; here is why. Each reason
-// says what has to be true of the bytes and of both answers, `theirs` those of uWebSockets.js, a list with one string
-// for each. The first that holds counts, so the narrow ones come first. docs/COMPATIBILITY.md has every reason.
+// expected.json has the exact responses of milliways to every entry concerned. Each reason has a predicate over the
+// entry and both lists of responses, one string per response; `theirs` are those of uWebSockets.js. The first reason
+// that holds applies, so narrow ones come first. docs/COMPATIBILITY.md lists every reason.
 
 const { BAD_REQUEST, HEADERS_TOO_LARGE, VERSION_NOT_SUPPORTED } = require('../../support/http.js');
 const { ALIVE } = require('./exchange.js');
@@ -14,7 +14,7 @@ const UPGRADE_REQUIRED =
   '<h1>Upgrade Required</h1><hr><i>uWebSockets/20 Server</i>';
 const ERRORS = [BAD_REQUEST, HEADERS_TOO_LARGE, VERSION_NOT_SUPPORTED, UPGRADE_REQUIRED];
 
-/** What is agreed on. */
+/** The negotiated extensions. */
 const EXTENSIONS = /Sec-WebSocket-Extensions: [^\r]*\r\n/;
 
 const DIFFERENCES = [
@@ -163,7 +163,7 @@ const DIFFERENCES = [
       isRefused(ours, theirs) &&
       (/^[^ ]*[^ A-Za-z0-9!#$%&'*+.^_`|~-]|^ /.test(bytes) ||
         /^\S+ \S*[\x7f-\xff]/.test(bytes) ||
-        // The body has taken the method of the sentinel.
+        // The sentinel's method was appended to the body.
         bytes.endsWith('\r\n\r\nb')),
   },
   {
@@ -222,15 +222,15 @@ const DIFFERENCES = [
   },
 ];
 
-/** Why milliways answers otherwise, or nothing that is known. */
+/** Returns the reason for a difference, or undefined if none is known. */
 function differenceFor(entry, theirs, ours) {
   const [given, said] = [splitAnswers(theirs), splitAnswers(ours)];
   const find = (told) => DIFFERENCES.find(({ holds }) => holds(entry, given, told));
-  // What says that it is the last may differ in something else besides.
+  // A response that announces the end of the connection may differ in something else as well.
   return find(said) ?? find(said.map(withoutClose));
 }
 
-/** One string for each answer, and what follows them. */
+/** Splits a text into its responses, and what follows them. */
 function splitAnswers(text) {
   return text === '' ? [] : text.split(/(?=HTTP\/1\.1 \d{3} )|(?=\[alive\]$)/);
 }
@@ -247,17 +247,17 @@ function isError(text) {
   return ERRORS.includes(text);
 }
 
-/** It ends with an error that speaks of the version. */
+/** Whether the last response is an error about the version. */
 function isOfVersion(answers) {
   return answers.at(-1) === VERSION_NOT_SUPPORTED;
 }
 
-/** Every answer is one of a handler, or that there is none. */
+/** Whether every response comes from a handler, or is a 404. */
 function isServed(answers) {
   return answers.length > 0 && !answers.some(isError);
 }
 
-/** It ends with an error where uWebSockets.js has none. */
+/** Whether ours ends with a bad request where uWebSockets.js responds without errors. */
 function isRefused(ours, theirs) {
   return ours.at(-1) === BAD_REQUEST && !theirs.some(isError);
 }
@@ -266,17 +266,17 @@ function withoutBody(text) {
   return text.slice(0, text.indexOf('\r\n\r\n')).replace(/\r\nContent-Length: \d+/, '');
 }
 
-/** An answer of a handler, without the line that says that it is the last. */
+/** Removes `Connection: close` from a handler's response. */
 function withoutClose(text) {
   return text.replace(/\r\nConnection: close(?=(?:\r\n[^\r]+)*?\r\nuWebSockets: 20\r\n)/, '');
 }
 
-/** The values of a header of that name, in order. */
+/** Returns the values of the header fields with this name, in order. */
 function valuesOf(bytes, name) {
   return [...bytes.matchAll(new RegExp(`^${name}:[ \\t]*(.*?)[ \\t]*\\r$`, 'gim'))].map(([, value]) => value);
 }
 
-/** Whether a header that is a list has a token. */
+/** Whether a header field that is a list contains a token. */
 function names(bytes, header, wanted) {
   const tokens = valuesOf(bytes, header).flatMap((value) => value.split(','));
   return tokens.some((token) => token.trim().toLowerCase() === wanted);

@@ -1,7 +1,7 @@
 'use strict';
 
-// The same bytes to milliways and, when expected.json was recorded, to uWebSockets.js: the answers must be the same, to
-// the byte, however the bytes are cut, but for what differences.js gives a reason for.
+// Sends the same bytes to milliways that were sent to uWebSockets.js when expected.json was recorded. The responses
+// must be identical however the bytes are split, except where differences.js gives a reason.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -15,9 +15,9 @@ const { exchange } = require('./exchange.js');
 const { answers, corpus: recordedDigest, entries: recorded } = require('./expected.json');
 const { service } = require('./service.js');
 
-/** Exchanges that run at a time. */
+/** The number of concurrent exchanges. */
 const CONCURRENCY = 16;
-/** Mismatches that a failure shows; the rest it counts. */
+/** The number of mismatches that a failure shows; the others are only counted. */
 const MISMATCHES_SHOWN = 10;
 
 const groups = new Map();
@@ -81,12 +81,12 @@ describe('milliways answers as uWebSockets.js does', () => {
   }
 });
 
-/** What is not as it should be with the answers to the entry, if anything. */
+/** Returns the first mismatch between the expected and the actual responses to an entry, if any. */
 async function compare(port, { name, bytes }) {
   const { theirs, ours, crashed } = recorded[name];
   if (isReference && crashed) return undefined;
   const expected = answers[isReference ? theirs : (ours ?? theirs)];
-  // uWebSockets.js itself answers some entries otherwise when they come in two parts.
+  // uWebSockets.js itself responds differently to some entries that arrive in two parts.
   const splits = isReference ? [0] : new Set([0, 1, bytes.length >> 1, bytes.length - 1]);
   for (const splitAt of splits) {
     const actual = await exchange(port, bytes, Math.max(splitAt, 0));
@@ -106,7 +106,7 @@ function describeMismatches(mismatches) {
   return `${mismatches.length} differ\n${shown.join('\n')}`;
 }
 
-/** Its start and its end are what tells. */
+/** Keeps the beginning and the end, which tell most. */
 function abridged(text) {
   const whole = JSON.stringify(text);
   return whole.length < 700 ? whole : `${whole.slice(0, 400)} ... ${whole.slice(-250)}`;

@@ -1,11 +1,11 @@
 'use strict';
 
-// Sends bytes, and tells all that comes back.
+// Sends bytes, and returns everything that comes back.
 //
-// One more request, the sentinel, follows once the server has read the bytes, and a FIN right behind it. So whether the
-// connection was kept alive shows in whether the sentinel was answered, what is incomplete comes to an end, and nothing
-// has to be waited for but the end of the connection. In the same read the sentinel would tell less: uWebSockets.js goes
-// on with what it has read after it decided to close.
+// Once the server has read the bytes, another request follows, the sentinel, and immediately after it a FIN. The
+// sentinel's response shows whether the connection was kept alive, the FIN completes what is incomplete, and the client
+// only has to wait for the end of the connection. A sentinel in the same read would tell less: uWebSockets.js continues
+// with what it has read after deciding to close.
 
 const { RawSocket } = require('../../support/RawSocket.js');
 const { withoutDate } = require('../../support/http.js');
@@ -13,12 +13,12 @@ const { turn } = require('../../support/wait.js');
 
 const SENTINEL = 'GET /sentinel HTTP/1.1\r\nHost: h\r\n\r\n';
 const SENTINEL_ANSWER = 'HTTP/1.1 200 OK\r\nDate: -\r\nuWebSockets: 20\r\nContent-Length: 8\r\n\r\nSENTINEL';
-/** What stands for the sentinel's answer at the end of a text. */
+/** Replaces the sentinel's response at the end of a text. */
 const ALIVE = '[alive]';
 
 /**
- * Everything the server sends, as Latin-1, dates replaced, and with `[alive]` at the end if the sentinel was answered.
- * With `splitAt` the server reads that many of the bytes before it gets the rest.
+ * Returns everything the server sends, as Latin-1, with dates replaced, and with `[alive]` at the end if the sentinel
+ * got a response. With `splitAt`, the server reads that many bytes before it receives the rest.
  */
 async function exchange(port, bytes, splitAt = 0) {
   const client = await RawSocket.connect(port);
@@ -28,7 +28,7 @@ async function exchange(port, bytes, splitAt = 0) {
     for (const part of [bytes.slice(0, splitAt), bytes.slice(splitAt)]) {
       if (part === '' || client.ended || client.closed) continue;
       await client.writeAndTurn(part);
-      // The client reads too: a write that meets a reset would lose what is unread.
+      // The client has to read first: a write that meets a reset would discard what is unread.
       await turn();
     }
     if (!client.ended && !client.closed) client.write(SENTINEL).end();

@@ -1,13 +1,13 @@
 'use strict';
 
-// Writes expected.json, what uWebSockets.js and milliways answer to every entry of the corpus:
+// Writes expected.json, the responses of uWebSockets.js and milliways to every entry of the corpus:
 //
 //     node __test__/conformance/differential/record.js           both
-//     node __test__/conformance/differential/record.js --ours    only milliways; the rest stays
+//     node __test__/conformance/differential/record.js --ours    only milliways; the rest is kept
 //
-// It tells how often each of the differences was met, and which answers differ for no reason that differences.js has:
-// those are to be mended, or to be given one. For uWebSockets.js it needs what the benchmarks measure against, and gets
-// it as they do. Service and client share a process, as they do in the test, so that a split falls where it should.
+// It prints how often each of the known differences occurred, and the responses that differ without a reason in
+// differences.js: they have to be fixed, or be given a reason. It installs uWebSockets.js as the benchmarks do. Service
+// and client share a process, as in the test, so that splits take effect where they should.
 
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
@@ -30,7 +30,7 @@ async function main() {
   report(theirs, ours);
 }
 
-/** What uWebSockets.js was found to answer, in the order of the corpus. */
+/** Returns the recorded responses of uWebSockets.js, in the order of the corpus. */
 function recorded() {
   const { corpus: recordedDigest, answers, entries } = require(EXPECTED);
   if (recordedDigest !== digest()) throw new Error('the corpus has changed: uWebSockets.js has to be asked again');
@@ -45,13 +45,13 @@ async function askReference() {
   while (answers.length < corpus.length) {
     const end = await run(command, { MILLIWAYS_TEST_MODULE: REFERENCE }, answers);
     if (answers.length === corpus.length) break;
-    // The entry after the last that was answered took the process with it; the next process goes on behind it.
+    // The next entry crashed the process. A new process continues after it.
     answers.push({ crashed: `uWebSockets.js ends with ${end}` });
   }
   return answers;
 }
 
-/** Appends the answers to the entries behind those known, as far as the process gets, and tells how it ended. */
+/** Appends the responses to the entries after those known, until the process ends; returns its exit code or signal. */
 async function run(command, env, answers) {
   const child = spawn(command[0], [...command.slice(1), __filename, '--from', String(answers.length)], {
     env: { ...process.env, ...env },
@@ -78,7 +78,7 @@ function write(theirs, ours) {
   const json =
     `{\n  "corpus": "${digest()}",\n  "answers": [\n${lines([...answers.keys()])}\n  ],\n` +
     `  "entries": {\n${named}\n  }\n}\n`;
-  // Only ASCII, so that the file is text in any editor.
+  // Non-ASCII characters are escaped, so that every editor treats the file as text.
   const escape = (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
   fs.writeFileSync(EXPECTED, json.replace(/[\x7f-\uffff]/g, escape));
 }
@@ -105,7 +105,7 @@ function report(theirs, ours) {
   for (const [{ reason }, count] of counts) console.log(`${String(count).padStart(6)}  ${reason}`);
 }
 
-/** The process that is run: answers from there on, a line each. */
+/** Runs in the child process: prints the responses from an entry on, one per line. */
 async function answerFrom(first) {
   const { exchange } = require('./exchange.js');
   const { service } = require('./service.js');
@@ -117,7 +117,7 @@ async function answerFrom(first) {
   });
   const port = uWS.us_socket_local_port(token);
   for (const { bytes } of corpus.slice(first)) {
-    // Written at once, so that nothing is lost when the next one crashes.
+    // Written synchronously, so that nothing is lost if the next entry crashes the process.
     fs.writeSync(1, `${JSON.stringify(await exchange(port, bytes))}\n`);
   }
   process.exit(0);

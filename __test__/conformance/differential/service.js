@@ -1,21 +1,21 @@
 'use strict';
 
-// The program that both implementations serve. It answers at once or with the last of the body, so that what comes back
-// depends on nothing but the bytes that went in.
+// The program that both implementations run. It responds at once or with the last chunk of the body, so that its output
+// depends only on its input.
 
 const ECHOED_HEADERS = ['host', 'x', 'a', 'content-length', 'transfer-encoding', 'connection', 'expect', ''];
 const QUERY_KEYS = ['a', 'b', 'key', 'é', ''];
-/** As much of a body as an echo repeats. */
+/** How much of a body an echo repeats. */
 const BODY_SHOWN = 64;
 const TEXT_HANDLERS = { maxPayloadLength: 1024, message: (ws, message, isBinary) => ws.send(message, isBinary) };
 
-/** Adds every route to an app of the given implementation, and gives the app. */
+/** Adds every route to an app of the given implementation, and returns the app. */
 function service(uWS) {
   const app = uWS.App();
 
   app.get('/sentinel', (res) => res.end('SENTINEL'));
 
-  // Each kind of match.
+  // Every kind of match.
   app.get('/hello', (res) => res.end('hello'));
   app.head('/hello', (res) => res.writeHeader('X-From', 'head').end('hello'));
   for (const method of ['get', 'post', 'put', 'del', 'patch', 'options', 'trace', 'connect', 'head']) {
@@ -42,7 +42,7 @@ function service(uWS) {
     else req.setYield(true);
   });
 
-  // What a request holds.
+  // The parts of a request.
   app.any('/echo', echo);
   app.any('/echo/*', echo);
   app.get('/headers', (res, req) => {
@@ -51,12 +51,12 @@ function service(uWS) {
     res.end(JSON.stringify(all));
   });
   app.get('/query', (res, req) => {
-    // The whole query first: uWebSockets.js decodes a value where it stands.
+    // The whole query comes first, because uWebSockets.js decodes values in place.
     const query = req.getQuery() ?? null;
     res.end(JSON.stringify([query, ...QUERY_KEYS.map((key) => req.getQuery(key) ?? null)]));
   });
 
-  // What becomes of a body.
+  // The handling of bodies.
   app.post('/upload', (res) => collect(res, (body) => res.end(`uploaded ${body.length}`)));
   app.any('/early', (res) => res.end('early'));
   app.any('/early-close', (res) => res.end('early', true));
@@ -75,7 +75,7 @@ function service(uWS) {
     });
   });
 
-  // Each way to answer.
+  // Every way to respond.
   app.any('/write', (res) => {
     res.write('one');
     res.write('');
@@ -156,10 +156,10 @@ function service(uWS) {
   return app;
 }
 
-/** Everything about the request, its body included, as JSON. */
+/** Responds with everything about the request, including its body, as JSON. */
 function echo(res, req) {
   const request = {
-    // In this order: in uWebSockets.js getMethod() turns the one into lower case for the other too.
+    // The order matters: in uWebSockets.js, getMethod() also changes getCaseSensitiveMethod() to lower case.
     caseSensitive: req.getCaseSensitiveMethod(),
     method: req.getMethod(),
     url: req.getUrl(),
@@ -178,7 +178,7 @@ function collect(res, done) {
   const chunks = [];
   res.onAborted(() => {});
   res.onData((chunk, isLast) => {
-    // The chunk is only valid in here.
+    // The chunk is only valid in this handler.
     chunks.push(Buffer.from(new Uint8Array(chunk)));
     if (isLast) res.cork(() => done(Buffer.concat(chunks)));
   });

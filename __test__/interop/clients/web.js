@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * A conversation (see support/interop.js) by the interfaces of the web: in a page of a browser, to which this function
- * is sent as source text, or with those of undici.
+ * Holds a conversation (see support/interop.js) through the interfaces of the Web: in a browser's page, to which this
+ * function is sent as source text, or with those of undici.
  */
 async function converse({ WebSocket, fetch, crypto }, { httpUrl, webSocketUrl, path, messages, close }) {
   const ws = new WebSocket(webSocketUrl + path);
@@ -12,7 +12,7 @@ async function converse({ WebSocket, fetch, crypto }, { httpUrl, webSocketUrl, p
   const broken = closed.then(({ code, reason }) => {
     throw new Error(`the WebSocket was closed with ${code} (${reason})`);
   });
-  // Only news as long as something else is awaited.
+  // An early close only matters while something else is awaited.
   broken.catch(() => {});
 
   await Promise.race([next('open'), broken]);

@@ -1,4 +1,4 @@
-// JavaScript with types in comments.
+// JavaScript with types in JSDoc comments.
 
 const uWS = require('uWebSockets.js');
 

@@ -1,4 +1,4 @@
-// JavaScript that is checked by its comments, or by nothing but inference.
+// JavaScript whose types come from JSDoc comments or from inference alone.
 
 const uWS = require('milliways');
 
@@ -13,7 +13,7 @@ const behavior = {
 /** @param {import('milliways').WebSocket} ws */
 function hello(ws) {
   ws.send('hello');
-  // @ts-expect-error a number is no message
+  // @ts-expect-error a number is not a message
   ws.send(5);
 }
 

@@ -1,6 +1,6 @@
 'use strict';
 
-// Where a body ends.
+// Message bodies, and what delimits them.
 
 const { add, latin1, request } = require('./builders.js');
 

@@ -1,6 +1,6 @@
 'use strict';
 
-// What the corpus is made with.
+// Functions that build the corpus.
 
 const { SAMPLE_KEY } = require('../../../support/RawSocket.js');
 
@@ -14,7 +14,7 @@ function add(group, detail, bytes) {
   entries.push({ group, name, bytes });
 }
 
-/** Without control characters and the like, short enough for a line, and still telling one from another. */
+/** Escapes control characters and the like, and abbreviates to one line, so that entries remain distinguishable. */
 function printable(detail) {
   const shown = detail
     .replace(/(.{1,4}?)\1{15,}/g, (all, part) => `${part}{${all.length / part.length}}`)
@@ -22,7 +22,7 @@ function printable(detail) {
   return shown.length > 150 ? `${shown.slice(0, 100)}... of ${detail.length}` : shown;
 }
 
-/** A request whose parts are as good as they are given. */
+/** Builds a request from the given parts, valid or not. */
 function request({
   method = 'GET',
   target = '/echo',
@@ -35,14 +35,14 @@ function request({
   return `${lines.join('\r\n')}\r\n\r\n${body}`;
 }
 
-/** Adds a GET and a POST with a body. */
+/** Adds a GET request, and a POST request with a body. */
 function addWithAndWithoutBody(group, detail, parts) {
   add(group, detail, request(parts));
   const headers = [...(parts.headers ?? []), 'Content-Length: 4'];
   add(group, `${detail} (with a body)`, request({ ...parts, method: 'POST', headers, body: 'body' }));
 }
 
-/** The head of an upgrade and what follows it; a header that is null is left out. */
+/** Builds the head of an upgrade and what follows it; a field that is null is left out. */
 function upgrade({
   method = 'GET',
   target = '/ws',
@@ -74,7 +74,7 @@ function upgrade({
   });
 }
 
-/** A string of bytes, UTF-8 for what is no Latin-1. */
+/** Returns a string of bytes: the value itself if it is Latin-1, otherwise its UTF-8 encoding. */
 function latin1(value) {
   return value === null || /^[\0-\xff]*$/.test(value) ? value : Buffer.from(value).toString('latin1');
 }

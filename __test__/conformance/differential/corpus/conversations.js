@@ -1,6 +1,6 @@
 'use strict';
 
-// Requests behind each other, upgrades, and every kind of answer.
+// Pipelined requests, upgrades, and every kind of response.
 
 const { SAMPLE_KEY } = require('../../../support/RawSocket.js');
 const { frame, text, ping, close, OPCODE } = require('../../../support/frames.js');

@@ -1,11 +1,11 @@
 'use strict';
 
-// Good requests, and then something happened to them.
+// Valid requests with damage.
 
 const { close } = require('../../../support/frames.js');
 const { add, upgrade } = require('./builders.js');
 
-/** A good request that breaks off, at every place. */
+/** Truncates valid requests at every position. */
 function truncations() {
   const messages = {
     'a get': 'GET /p/1/2?a=b HTTP/1.1\r\nHost: h\r\nX: y\r\n\r\n',
@@ -18,7 +18,7 @@ function truncations() {
   }
 }
 
-/** A good request with one byte replaced, left out or put in, everywhere. */
+/** Replaces, removes or inserts one byte of valid requests, at every position. */
 function mutations() {
   const messages = {
     'a get': 'GET /echo?a=1 HTTP/1.1\r\nHost: h\r\nX: y\r\n\r\n',
@@ -27,7 +27,7 @@ function mutations() {
     'an upgrade': upgrade({ body: close(1000).toString('latin1') }),
   };
   for (const [kind, bytes] of Object.entries(messages)) {
-    // The whole choice for the short ones; the upgrade is mostly a key.
+    // The short requests get all replacements; the upgrade only two, because most of it is a key.
     const isUpgrade = kind === 'an upgrade';
     for (let i = 0; i < bytes.length; i += 1) {
       const [before, at, after] = [bytes.slice(0, i), bytes[i], bytes.slice(i + 1)];
@@ -40,7 +40,7 @@ function mutations() {
   }
 }
 
-/** Several bytes at once, drawn by a linear congruential generator: the same in every run. */
+/** Combines several pieces, drawn by a linear congruential generator, so that every run draws the same. */
 function scrambles() {
   let state = 20_250_101;
   const next = (limit) => {

@@ -1,6 +1,6 @@
 'use strict';
 
-// Header fields, how many and how long they are, and what they say of the connection.
+// Header fields: their syntax, number and size, and what they mean for the connection.
 
 const { add, addWithAndWithoutBody, request, upgrade } = require('./builders.js');
 

@@ -1,7 +1,7 @@
 'use strict';
 
-// Prints the corpus for crates/proto/tests/corpus.rs, an entry a line: the status of the error that milliways answers in
-// the end, or 0 if there is none, and what the server gets, as hexadecimal digits.
+// Prints the corpus for crates/proto/tests/corpus.rs, one entry per line: the status of the error with which milliways
+// ends the connection, or 0, and the bytes that the server receives, in hexadecimal.
 
 const { SENTINEL } = require('../exchange.js');
 const { answers, entries } = require('../expected.json');
