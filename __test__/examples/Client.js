@@ -1,6 +1,6 @@
 'use strict';
 
-// A client of the package ws, for examples that talk JSON.
+// A client based on the package ws, for examples that exchange JSON.
 
 const { on, once } = require('node:events');
 const { WebSocket } = require('ws');
@@ -11,7 +11,7 @@ class Client {
   #messages;
   #closed;
 
-  /** It is ended by the `after` of the test (`t`) or suite. */
+  /** The `after` of the test (`t`) or suite terminates it. */
   static async open(owner, address) {
     const client = new Client(address);
     owner.after(() => client.#webSocket.terminate());
@@ -21,14 +21,14 @@ class Client {
 
   constructor(address) {
     this.#webSocket = new WebSocket(address);
-    // Keeps what comes before it is asked for.
+    // Messages are queued until they are read.
     this.#messages = on(this.#webSocket, 'message', { close: ['close'] });
     this.#closed = new Promise((resolve) => {
       this.#webSocket.on('close', (code, reason) => resolve([code, String(reason)]));
     });
   }
 
-  /** The next message: what its JSON says, or a Buffer if it is binary. */
+  /** Resolves to the next message: its parsed JSON, or a Buffer if it is binary. */
   async next() {
     const { value, done } = await deadline(this.#messages.next(), 'message');
     if (done) throw new Error(`closed with ${await this.#closed} before the message`);
@@ -36,7 +36,7 @@ class Client {
     return isBinary ? data : JSON.parse(String(data));
   }
 
-  /** Sends strings and Buffers as they are, all else as JSON. */
+  /** Sends strings and Buffers unchanged, and anything else as JSON. */
   send(data) {
     this.#webSocket.send(typeof data === 'string' || Buffer.isBuffer(data) ? data : JSON.stringify(data));
   }
@@ -50,12 +50,12 @@ class Client {
     this.#webSocket.close(code, reason);
   }
 
-  /** Drops the connection, as one whose machine has gone does. */
+  /** Drops the connection without a close frame. */
   terminate() {
     this.#webSocket.terminate();
   }
 
-  /** The code and the reason that it was closed with. */
+  /** Resolves to the code and the reason of the close. */
   closed() {
     return deadline(this.#closed, 'close');
   }

@@ -1,6 +1,6 @@
 'use strict';
 
-// A program of examples/, run on a free port as a user would run it.
+// Runs a program of examples/ on a free port, as a user would.
 
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
@@ -15,11 +15,11 @@ class Example {
   #lines = new EventLog();
   #ended;
 
-  /** What it has written to stderr, warnings included. */
+  /** Everything written to stderr, including warnings. */
   stderr = '';
   port;
 
-  /** Starts it, and waits until it listens. It is ended by the `after` of the test (`t`) or suite. */
+  /** Starts an example, and waits until it listens. The `after` of the test (`t`) or suite ends it. */
   static async start(owner, name, { args = [], env = {}, port = 0 } = {}) {
     const example = new Example(name, args, { ...env, PORT: String(port) });
     owner.after(() => example.#child.kill('SIGKILL'));
@@ -28,7 +28,7 @@ class Example {
     return example;
   }
 
-  /** Runs one that ends by itself. */
+  /** Runs an example that ends by itself. */
   static run(name, { port, env = {} }) {
     return new Example(name, [], { ...env, PORT: String(port) }).exit();
   }
@@ -60,12 +60,12 @@ class Example {
     return `ws://127.0.0.1:${this.port}`;
   }
 
-  /** Waits until it has printed the line, which was not waited for before. */
+  /** Waits for the next unread line with this text. */
   async printed(line) {
     await this.#orEnd(this.#lines.next(line));
   }
 
-  /** Every line it has printed so far. */
+  /** Every line printed so far. */
   get lines() {
     return this.#lines.all.map(([line]) => line);
   }
@@ -74,7 +74,7 @@ class Example {
     this.#child.kill(signal);
   }
 
-  /** Waits for it to end by itself. */
+  /** Waits for the example to end by itself. */
   async exit() {
     try {
       const [code, signal] = await deadline(this.#ended, 'end of the example');

@@ -13,7 +13,7 @@ const { Example } = require('./Example.js');
 
 const KIBIBYTE = 1 << 10;
 
-/** A client that has connected, and does not read. */
+/** Returns a connected client that does not read. */
 async function connectPaused(t, example, path) {
   const client = await RawSocket.upgrade(example.port, path);
   t.after(() => client.destroy());
@@ -21,7 +21,7 @@ async function connectPaused(t, example, path) {
   return client;
 }
 
-/** Waits until the example has printed so many lines like this, and gives the last. */
+/** Waits until the example has printed `count` lines that match, and returns the match of the last. */
 async function printedLike(example, pattern, count = 1) {
   const found = () => example.lines.filter((line) => pattern.test(line));
   await until(() => found().length >= count, `line like ${pattern}`);
@@ -29,7 +29,7 @@ async function printedLike(example, pattern, count = 1) {
 }
 
 describe('Backpressure', ours, () => {
-  /** 64 MiB: more than the kernel's buffers take in any case. */
+  /** 64 MiB, which is more than the kernel's buffers hold. */
   const MESSAGES = 1024;
   const MESSAGE = 64 * KIBIBYTE;
   const WAIT = /^(\d+) bytes wait for a client$/;
@@ -94,7 +94,7 @@ describe('Backpressure', ours, () => {
 describe('SlowReceiver', ours, () => {
   const start = (t) => Example.start(t, 'SlowReceiver.js', { env: { INTERVAL: '1' } });
 
-  /** Reads up to the first picture after a report of missed ones, and gives their number, which was the true one. */
+  /** Reads up to the first picture after a report of missed ones, and returns their number, after checking it. */
   async function readPastGap(client) {
     let reported = 0;
     let missing = 0;
@@ -118,7 +118,7 @@ describe('SlowReceiver', ours, () => {
     const example = await start(t);
     const slow = await connectPaused(t, example, '/');
     await example.printed('A client is too slow');
-    // Others go on meanwhile, each from where it came in.
+    // Meanwhile other clients keep getting pictures, from the one that was current when they connected.
     const other = await Client.open(t, example.webSocketUrl);
     const first = (await other.next()).readUInt32BE();
     assert.equal((await other.next()).readUInt32BE(), first + 1);
@@ -135,7 +135,7 @@ describe('SlowReceiver', ours, () => {
     const [, code] = await printedLike(example, /^close: (\d+)/);
     assert.equal(code, '1006');
     slow.resume();
-    // What had been sent may come, but nothing after it.
+    // What had been sent may arrive, but nothing after it.
     await slow.readToEnd();
     assert.ok(example.lines.every((line) => !line.startsWith('It missed')));
 

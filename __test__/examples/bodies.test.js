@@ -1,6 +1,6 @@
 'use strict';
 
-// The example of bodies that are taken apart.
+// The example that parses request bodies.
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
@@ -97,7 +97,7 @@ describe('ParseRequestBody', ours, () => {
   })) {
     it(`takes ${limit} bytes of ${type}, and disconnects who sends more`, async (t) => {
       const example = await start(t);
-      // Anything but 413 shows that the body came.
+      // Any status but 413 shows that the body was accepted.
       assert.notEqual((await post(example, Buffer.alloc(limit, 'x'), type)).status, 413);
       for (const head of [`Content-Length: ${limit + 1}`, 'Transfer-Encoding: chunked']) {
         const client = await RawSocket.connect(example.port);
@@ -118,7 +118,7 @@ describe('ParseRequestBody', ours, () => {
       const client = await RawSocket.connect(example.port);
       const headers = [`Content-Type: ${JSON_TYPE}`, 'Content-Length: 100', 'Expect: 100-continue'];
       client.write(request('/', { method: 'POST', headers, body: '{"name":' }));
-      // The handler has run when there is an interim response.
+      // The interim response shows that the handler has run.
       await client.readHead();
       client[leave]();
       await example.printed('The client left.');

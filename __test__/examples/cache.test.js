@@ -1,6 +1,6 @@
 'use strict';
 
-// The example of answers that are kept.
+// The example of cached responses.
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
@@ -18,7 +18,7 @@ describe('HttpCache', ours, () => {
     return { status: response.status, body: await response.text(), headers: response.headers };
   }
 
-  /** Each report that is made has a number of its own. */
+  /** Each new report has its own number. */
   const numberOf = async (example, name) => JSON.parse((await get(example, name)).body).number;
 
   it('makes a report once, for all who ask for it', async (t) => {
@@ -48,7 +48,7 @@ describe('HttpCache', ours, () => {
     const tag = (await get(example, 'towels')).headers.get('etag');
     for (const known of [tag, `W/${tag}`, `"other", ${tag}`, '*']) {
       const client = await RawSocket.connect(example.port);
-      // The second answer stands right behind the first if that has no body.
+      // Without a body, the first response is immediately followed by the second.
       client.write(request('/reports/towels', { headers: [`If-None-Match: ${known}`] }) + request('/reports/towels'));
       const { status, headers, head } = await client.readResponse({ noBody: true });
       assert.deepEqual([status, headers.etag], [304, tag], known);

@@ -11,7 +11,7 @@ const { Client } = require('./Client.js');
 const { Example } = require('./Example.js');
 
 describe('Chat', ours, () => {
-  /** Comes in, and gives the client and what it was welcomed with. */
+  /** Joins a room, and returns the client and its welcome. */
   async function join(t, example, room, name) {
     const client = await Client.open(t, `${example.webSocketUrl}/${room}`);
     const { welcome } = await client.ask({ name });
@@ -49,7 +49,7 @@ describe('Chat', ours, () => {
     const zaphod = await join(t, example, 'bridge', 'Zaphod');
     assert.deepEqual(await bridge.client.next(), { joined: 'Zaphod' });
     await bridge.client.ask({ text: 'Where is the tea?' });
-    // Had it heard of the bridge, that would have come before.
+    // A message from the bridge would have come first.
     assert.deepEqual(await kitchen.client.ask({ text: 'Here.' }), { said: { name: 'Arthur', text: 'Here.' } });
 
     bridge.client.close();
@@ -86,7 +86,7 @@ describe('Chat', ours, () => {
     for (const text of [undefined, null, 5, '', ' \n', 'x'.repeat(1001)]) {
       assert.match((await client.ask({ text })).error, /^A message has/, JSON.stringify(text));
     }
-    // The longest of all, as JSON.
+    // No other text of this length is longer as JSON.
     const text = '\0'.repeat(1000);
     assert.equal((await client.ask({ text })).said.text, text);
     client.send({ text: 'x'.repeat(8 * 1024) });
@@ -116,7 +116,7 @@ describe('the page of Chat', { ...ours, skip: ours.skip ?? reasonToSkip() }, () 
   });
   after(() => browser?.close());
 
-  /** A browser of its own, as far as pages can tell, with the chat open in it. */
+  /** Opens the chat in a browser context of its own, which to pages is a separate browser. */
   async function openTab(t, example) {
     const context = await browser.newContext({ viewport: { width: 480, height: 480 } });
     t.after(() => context.close());
@@ -138,7 +138,7 @@ describe('the page of Chat', { ...ours, skip: ours.skip ?? reasonToSkip() }, () 
         await page.getByRole('button', { name: 'Say' }).waitFor();
       },
       submit,
-      /** What is to be seen in it once the last line is there. */
+      /** Returns the visible lines once the last one is there. */
       log: async (last) => {
         await page.locator('#log').getByText(last, { exact: true }).last().waitFor();
         return page.locator('#log li').allTextContents();
@@ -164,7 +164,7 @@ describe('the page of Chat', { ...ours, skip: ours.skip ?? reasonToSkip() }, () 
     assert.deepEqual(await ford.log('Arthur: Is anybody there?'), ['Arthur: Is anybody there?']);
     assert.deepEqual(await arthur.log('Ford joined'), ['Arthur: Is anybody there?', 'Ford joined']);
 
-    // Shown as it was written, and not run.
+    // HTML is shown as text, not interpreted.
     const html = '<img src=x onerror="document.title = 1"> & <b>bold</b>';
     await ford.submit(html);
     await arthur.log(`Ford: ${html}`);

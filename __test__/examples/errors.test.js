@@ -1,6 +1,6 @@
 'use strict';
 
-// The example of requests that are wrong.
+// The example that handles invalid requests.
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
@@ -28,7 +28,7 @@ describe('HttpParsingErrorHandling', ours, () => {
     body,
   });
 
-  /** What a problem says, once it was found to be one. */
+  /** Returns the contents of a problem document, after checking that it is one. */
   function problem({ status, statusLine, headers, body }) {
     assert.equal(headers['content-type'], 'application/problem+json');
     const { detail, ...rest } = JSON.parse(body);
@@ -108,7 +108,7 @@ describe('HttpParsingErrorHandling', ours, () => {
       const client = await RawSocket.connect(example.port);
       t.after(() => client.destroy());
       client.write(request('/flights/HG%2042/bookings', { method: 'POST', headers }));
-      // The handler has run when there is an interim response.
+      // The interim response shows that the handler has run.
       await client.readHead();
       return client;
     };
@@ -120,7 +120,7 @@ describe('HttpParsingErrorHandling', ours, () => {
       (await begin())[leave]();
       await example.printed('A booking was broken off.');
     }
-    // Longer than the route takes, which answers.
+    // This body exceeds the limit of the route, which responds.
     const long = await begin();
     long.write(`401\r\n${' '.repeat(KIBIBYTE + 1)}\r\n`);
     assert.equal(problem(await long.readResponse())[0], 413);

@@ -1,6 +1,6 @@
 'use strict';
 
-// What the tests of examples that have to do with files have in common.
+// Shared by the tests of examples that read or write files.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs/promises');
@@ -17,8 +17,8 @@ async function temporaryFolder(t) {
 }
 
 /**
- * A client that has asked for a file of this size, larger than the system's buffers, and reads nothing, until the example
- * reads no more of it either.
+ * Requests a file of this size, which exceeds the system's buffers, and reads nothing until the example has stopped
+ * reading the file, too.
  */
 async function stuck(t, example, target, size) {
   const client = await RawSocket.connect(example.port);
@@ -38,12 +38,12 @@ async function stuck(t, example, target, size) {
   return client;
 }
 
-/** What it has read of any files. */
+/** Returns how many bytes the example has read from files. */
 async function bytesRead(example) {
   return Number(/^rchar: (\d+)$/m.exec(await fs.readFile(`/proc/${example.pid}/io`, 'utf8'))[1]);
 }
 
-/** The files of a folder that the example has open. */
+/** Returns the files in a folder that the example has open. */
 async function openFiles(example, folder) {
   const links = await fs.readdir(`/proc/${example.pid}/fd`);
   const targets = links.map((link) => fs.readlink(`/proc/${example.pid}/fd/${link}`).catch(() => ''));

@@ -1,6 +1,6 @@
 'use strict';
 
-// The example that sends the files of a folder.
+// The example that serves the files of a folder.
 
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
@@ -18,7 +18,7 @@ const { Example } = require('./Example.js');
 const { openFiles, stuck, temporaryFolder } = require('./files.js');
 
 const MEBIBYTE = 1 << 20;
-/** More than the kernel's buffers take in any case. */
+/** More than the kernel's buffers hold. */
 const LARGE = 32 * MEBIBYTE;
 
 async function get(address, headers = {}) {
@@ -27,7 +27,7 @@ async function get(address, headers = {}) {
 }
 
 describe('StaticFileServer', ours, () => {
-  /** A folder with the files, by name and content, and a neighbour that is nobody's business. */
+  /** Creates a folder with these files, by name and content, and a file beside it that must not be served. */
   async function start(t, files) {
     const folder = path.join(await temporaryFolder(t), 'public');
     const all = { ...files, '../secret.txt': 'secret', '../public-too/secret.txt': 'secret' };
@@ -79,7 +79,7 @@ describe('StaticFileServer', ours, () => {
       assert.equal((await fetchRaw(example.port, address)).status, 404, address);
     }
     assert.equal((await get(`${example.url}/other/`)).status, 404, 'there is no list of files');
-    // To a browser this would be another host.
+    // A browser would take `//docs` in a Location for another host.
     assert.equal((await fetchRaw(example.port, '//docs')).status, 404);
   });
 
@@ -164,7 +164,7 @@ describe('StaticFileServer', ours, () => {
     const { example } = await start(t, { 'a.txt': 'hello' });
     const client = await RawSocket.connect(example.port);
     t.after(() => client.destroy());
-    // The second answer stands right behind the first if that has no body.
+    // Without a body, each response is immediately followed by the next.
     client.write(request('/a.txt', { method: 'HEAD' }) + request('/missing', { method: 'HEAD' }) + request('/a.txt'));
     const { headers, status } = await client.readResponse({ noBody: true });
     assert.deepEqual([status, headers['content-length']], [200, '5']);
@@ -202,7 +202,7 @@ describe('StaticFileServer', ours, () => {
     ]) {
       assert.equal(await ask(...lines), expected, lines.join());
     }
-    // The same length and the same second, but not the same.
+    // The file has the same length and was changed within the same second, but is not the same.
     await fs.utimes(path.join(folder, 'a.txt'), new Date(), Date.parse(time) / 1000 + 0.9995);
     assert.equal(await ask(`If-None-Match: ${tag}`), 200);
   });

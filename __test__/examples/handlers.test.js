@@ -1,6 +1,6 @@
 'use strict';
 
-// The examples of handlers that answer later, and of ports.
+// The examples of handlers that respond later, and of ports.
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
@@ -40,7 +40,7 @@ describe('AsyncFunction', ours, () => {
   });
 
   it('outlives a client that leaves meanwhile, and calls off what was for it', async (t) => {
-    // Long enough for the client to leave first.
+    // This is long enough for the client to leave first.
     const example = await Example.start(t, 'AsyncFunction.js', { env: { LATENCY: '1000' } });
     for (const leave of ['destroy', 'reset']) {
       for (const [path, begun, left] of [
@@ -55,7 +55,7 @@ describe('AsyncFunction', ours, () => {
         await example.printed(left);
       }
     }
-    // Answered after those that were asked before it.
+    // This is answered after the earlier requests.
     assert.equal((await answer(`${example.url}/users/1`)).body, 'Arthur\n');
     assert.doesNotMatch(example.stderr, /uWS\.HttpResponse|AbortError/);
   });
@@ -76,7 +76,7 @@ describe('AutomaticPortSelection', ours, () => {
   it('gives up when there is none', async (t) => {
     const last = net.createServer().listen(65535);
     t.after(() => last.close());
-    // Somebody else may have it, which is as good.
+    // If another program has the port, that is just as good.
     await once(last, 'listening').catch((error) => assert.equal(error.code, 'EADDRINUSE'));
     const { code, stderr } = await Example.run('AutomaticPortSelection.js', { port: 65535 });
     assert.deepEqual(

@@ -123,7 +123,7 @@ describe('Headers', ours, () => {
     assert.match(page.body, /^<!doctype html>/);
     for (const known of [tag, `W/${tag}`, `"other", ${tag}`, '*']) {
       const client = await RawSocket.connect(port);
-      // The second answer stands right behind the first if that has no body.
+      // Without a body, the first response is immediately followed by the second.
       client.write(request('/page', { headers: [`If-None-Match: ${known}`] }) + request('/greeting'));
       const { status, headers, head } = await client.readResponse({ noBody: true });
       assert.deepEqual([status, headers.etag, headers['cache-control']], [304, tag, 'no-cache'], known);
@@ -206,7 +206,7 @@ describe('JsonPost', ours, () => {
       const client = await RawSocket.connect(example.port);
       const headers = ['Content-Type: application/json', 'Content-Length: 100', 'Expect: 100-continue'];
       client.write(request('/items', { method: 'POST', headers, body: '{"name":' }));
-      // The handler has run when there is an interim response.
+      // The interim response shows that the handler has run.
       await client.readHead();
       client[leave]();
       await example.printed('The client left.');

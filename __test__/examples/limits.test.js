@@ -1,6 +1,6 @@
 'use strict';
 
-// The example of clients that want too much.
+// The example that limits rates.
 
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
@@ -46,7 +46,7 @@ describe('RateLimit', ours, () => {
     assert.equal(refused.status, 429);
     const seconds = Number(refused.headers['retry-after']);
     assert.ok(seconds > 990 && seconds <= 1000, `${seconds} seconds`);
-    // Neither another connection nor a WebSocket is a way around it.
+    // Neither another connection nor a WebSocket gets around the limit.
     assert.equal((await ask(await connect(t, example))).status, 429);
     const webSocket = await connect(t, example);
     webSocket.write(upgradeRequest('/'));
@@ -66,7 +66,7 @@ describe('RateLimit', ours, () => {
   it('lets a client that has waited pass again, and forgets one that has waited long', async (t) => {
     const example = await start(t, { RATE: '5', BURST: '1' });
     const client = await connect(t, example);
-    // Both at once, and so before the bucket fills.
+    // Both arrive at once, so the bucket cannot fill in between.
     client.write(request('/') + request('/'));
     assert.deepEqual([(await client.readResponse()).status, (await client.readResponse()).status], [200, 429]);
     await until(async () => (await ask(client)).status === 200, 'full bucket');
@@ -79,7 +79,7 @@ describe('RateLimit', ours, () => {
   it('remembers only so many addresses, those that came last', async (t) => {
     const example = await start(t, { ...SLOW, BURST: '1', MAX_ADDRESSES: '3' });
     const seen = [];
-    // With 4, the fourth, 2 is forgotten, since 1 came again; and so 3 is with 2, the fourth then.
+    // The arrival of 4 evicts 2, because 1 has come again; that of 2 then evicts 3, so 4 is still known at the end.
     for (const host of [1, 2, 3, 1, 4, 1, 2, 4]) {
       const client = await connect(t, example, { localAddress: `127.0.1.${host}` });
       seen.push((await ask(client)).status);
@@ -108,13 +108,13 @@ describe('RateLimit', ours, () => {
     const example = await start(t, { RATE: '5', BURST: '1' });
     const client = await RawSocket.upgrade(example.port, '/');
     t.after(() => client.destroy());
-    // In each round as many in excess as it may send and no more.
+    // Each round exceeds the limit by the greatest number of messages allowed.
     const messages = Buffer.concat(Array.from({ length: 11 }, (_, i) => text(String(i))));
     for (let round = 0; round < 3; round += 1) {
       client.write(messages);
       assert.equal(await client.readText(), '0');
       const { retryAfter } = JSON.parse(await client.readText());
-      // Not to let something happen meanwhile, but because it was told to. A timer may be a millisecond early.
+      // This delay does not wait for an event: the server has demanded it. A timer may fire a millisecond early.
       await delay(retryAfter * 1000 + 1);
     }
     assert.equal(example.stderr, '');

@@ -24,14 +24,15 @@ describe('PubSub', ours, () => {
     ];
     assert.deepEqual(await arthur.ask({ subscribe: 'news/sport' }), { subscribed: 'news/sport' });
     assert.deepEqual(await ford.ask({ subscribe: 'news/sport' }), { subscribed: 'news/sport' });
-    // No wildcard: neither the beginning of the topic nor a pattern of it.
+    // Topics are no wildcards: neither a prefix of the topic nor a pattern matches it.
     assert.deepEqual(await marvin.ask({ subscribe: 'news' }), { subscribed: 'news' });
     assert.match((await marvin.ask({ subscribe: 'news/*' })).error, /no topic/);
 
     const news = { publish: 'news/sport', text: 'Krikkit \u2192 6' };
     assert.deepEqual(await arthur.ask(news), { published: 'news/sport', isHeard: true });
     assert.deepEqual(await ford.next(), { topic: 'news/sport', text: 'Krikkit \u2192 6' });
-    // Who has not subscribed may publish, too. Had they got the above, it would be the answer here.
+    // A client can publish without having subscribed. If it had received the message above, that would come before the
+    // reply.
     assert.deepEqual(await marvin.ask({ ...news, text: 'How dull.' }), { published: 'news/sport', isHeard: true });
     for (const client of [arthur, ford]) assert.equal((await client.next()).text, 'How dull.');
     assert.deepEqual(await marvin.ask({ publish: 'news', text: 'x' }), { published: 'news', isHeard: false });
@@ -114,7 +115,7 @@ describe('Broadcast', ours, () => {
     const late = await Client.open(t, example.webSocketUrl);
     const first = await late.next();
     assert.match(await info(example), /; 2 clients know\.\n$/);
-    // Nothing twice, nothing left out.
+    // Nothing is sent twice or left out.
     while (seen.at(-1).tick < first.tick) seen.push(await early.next());
     assert.deepEqual(first, seen[first.tick]);
     for (let i = 1; i <= 5; i += 1) {
@@ -138,13 +139,13 @@ describe('Broadcast', ours, () => {
     for (const client of clients) await client.next();
     clients[0].close();
     await clients[0].closed();
-    // Goes on for the other.
+    // It continues for the other.
     for (let i = 0; i < 5; i += 1) await clients[1].next();
     clients[1].terminate();
     const stopped = () => example.lines.find((line) => line.startsWith('Nobody is here'));
     await until(stopped, 'end of trading');
     const tick = Number(/\d+$/.exec(stopped())[0]);
-    // A clock that went on would tick many times meanwhile.
+    // A running clock would tick many times meanwhile.
     for (let i = 0; i < 50; i += 1) assert.match(await info(example), /; 0 clients know\.\n$/);
 
     const next = await Client.open(t, example.webSocketUrl);

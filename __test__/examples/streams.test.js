@@ -1,6 +1,6 @@
 'use strict';
 
-// The examples of bodies that come or go in pieces.
+// The examples of streamed bodies.
 
 const assert = require('node:assert/strict');
 const { randomBytes } = require('node:crypto');
@@ -82,7 +82,7 @@ describe('Upload', ours, () => {
     const form = new FormData();
     form.append('picture', new Blob(['x']), 'x.jpg');
     assert.equal((await fetch(`${example.url}/form`, { method: 'POST', body: form })).status, 500);
-    // And goes on.
+    // The server continues.
     assert.equal((await fetch(`${example.url}/form`, { method: 'POST', body: 'text' })).status, 400);
   });
 
@@ -116,7 +116,7 @@ describe('Upload', ours, () => {
 });
 
 describe('FileStreaming', ours, () => {
-  /** No multiple of anything. */
+  /** A multiple of no buffer size. */
   const SIZE = 3 * MEBIBYTE + 12345;
 
   async function start(t, size = SIZE) {
@@ -233,7 +233,7 @@ describe('FileStreaming', ours, () => {
 });
 
 describe('ServerSentEvents', ours, () => {
-  /** A page that is open. */
+  /** An open page. */
   class Page {
     #reader;
     #text = '';
@@ -249,7 +249,7 @@ describe('ServerSentEvents', ours, () => {
       return page;
     }
 
-    /** The next event, or comment, as it came. */
+    /** Resolves to the next event or comment, unparsed. */
     async event() {
       while (!this.#text.includes('\n\n')) {
         const { done, value } = await deadline(this.#reader.read(), 'event');
@@ -299,7 +299,7 @@ describe('ServerSentEvents', ours, () => {
     await client.readHead();
     client.pause();
     const news = 'x'.repeat(16 * KIBIBYTE);
-    // The kernel's buffers take some of them.
+    // The kernel's buffers hold some of the events.
     await until(async () => (await tell(example, news)) === '0 heard it.\n', 'end of the slow page');
     await example.printed('0 clients');
     assert.equal(example.stderr, '');

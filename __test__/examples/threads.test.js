@@ -15,7 +15,7 @@ const { Example } = require('./Example.js');
 describe('WorkerThreads', ours, () => {
   const start = (t, threads) => Example.start(t, 'WorkerThreads.js', { env: { THREADS: String(threads) } });
 
-  /** A WebSocket and the thread that it is in. */
+  /** Connects a WebSocket, and finds out which thread it is in. */
   async function connect(t, example) {
     const client = await RawSocket.upgrade(example.port, '/');
     t.after(() => client.destroy());
@@ -23,7 +23,7 @@ describe('WorkerThreads', ours, () => {
     return client;
   }
 
-  /** As many as it takes until there are two threads with one; which it is the system decides. */
+  /** Connects until two threads have a client, because the system chooses the thread. */
   async function connectToTwo(t, example) {
     const clients = [await connect(t, example)];
     while (clients.at(-1).thread === clients[0].thread) {

@@ -1,6 +1,6 @@
 'use strict';
 
-// The examples of TLS. Their certificates are made in a folder of the test's own.
+// The examples of TLS. Their certificates are created in a folder of the test.
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
@@ -15,7 +15,7 @@ const { ours } = require('../support/uws.js');
 const { deadline, until } = require('../support/wait.js');
 const { Example } = require('./Example.js');
 
-/** Starts an example, whose certificates are in `folder`. */
+/** Starts an example that creates its certificates in `folder`. */
 async function start(t, name) {
   const folder = await fs.mkdtemp(path.join(tmpdir(), 'milliways-example-'));
   t.after(() => fs.rm(folder, { recursive: true, force: true }));
@@ -72,7 +72,10 @@ describe('HelloWorldSSL', ours, () => {
 });
 
 describe('ServerName', ours, () => {
-  /** The name of the certificate, and the answer, that a client gets which asks for a name and trusts everybody. */
+  /**
+   * Returns the certificate's name and the response that a client gets which asks for a name and verifies no
+   * certificate.
+   */
   async function ask({ example }, servername, path = '/') {
     const options = { servername, host: servername, path, rejectUnauthorized: false };
     const { name, body } = await getSecure(example.port, options);

@@ -1,6 +1,6 @@
 'use strict';
 
-// The example of a video that is watched.
+// The example that plays a video.
 
 const assert = require('node:assert/strict');
 const { randomBytes } = require('node:crypto');
@@ -17,9 +17,9 @@ const { openFiles, stuck, temporaryFolder } = require('./files.js');
 const MEBIBYTE = 1 << 20;
 
 describe('VideoStreamer', ours, () => {
-  /** No multiple of anything. */
+  /** A multiple of no buffer size. */
   const SIZE = 3 * MEBIBYTE + 12345;
-  /** More than the kernel's buffers take in any case. */
+  /** More than the kernel's buffers hold. */
   const LARGE = 32 * MEBIBYTE;
 
   async function start(t, { size = SIZE, name = 'film.mp4' } = {}) {
@@ -115,7 +115,7 @@ describe('VideoStreamer', ours, () => {
     await fs.rm(file);
     assert.equal((await get(example)).status, 404);
     await until(() => example.stderr.startsWith('Error: ENOENT'), 'failure');
-    // There again, it is played again.
+    // Once the file is back, it is served again.
     await fs.writeFile(file, 'film');
     assert.equal(String((await get(example)).body), 'film');
   });

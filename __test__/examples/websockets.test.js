@@ -1,6 +1,6 @@
 'use strict';
 
-// The examples of WebSockets, with the clients of the package ws.
+// The examples of WebSockets, with clients of the package ws.
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
@@ -12,7 +12,7 @@ const { ours } = require('../support/uws.js');
 const { deadline, until } = require('../support/wait.js');
 const { Example } = require('./Example.js');
 
-/** A client and its first message. */
+/** Opens a client, and returns it with its first message. */
 async function open(t, address, ...options) {
   const client = new WebSocket(address, ...options);
   t.after(() => client.terminate());
@@ -23,10 +23,10 @@ async function open(t, address, ...options) {
   return { client, headers: response.headers, text: String(text) };
 }
 
-/** The status that a client is refused with. */
+/** Returns the status with which a client is refused. */
 async function refused(t, address, ...options) {
   const client = new WebSocket(address, ...options);
-  // It complains when it is ended before it is open, which it never is.
+  // Terminating a client that was never open emits an error.
   client.on('error', () => {});
   t.after(() => client.terminate());
   const [, response] = await deadline(once(client, 'unexpected-response'), 'refusal');
@@ -103,7 +103,7 @@ describe('UpgradeAsync', ours, () => {
   });
 
   it('outlives a client that leaves while it is looked up', async (t) => {
-    // Long enough for the client to leave first.
+    // This is long enough for the client to leave first.
     const example = await Example.start(t, 'UpgradeAsync.js', { env: { LOOKUP: '1000' } });
     for (const leave of ['destroy', 'reset']) {
       for (const value of ['42', 'broken']) {
@@ -114,7 +114,7 @@ describe('UpgradeAsync', ours, () => {
         await example.printed('The client left.');
       }
     }
-    // Answered after those that were asked before it.
+    // This is answered after the earlier requests.
     assert.equal((await open(t, example.webSocketUrl, session('42'))).text, 'Hello Arthur.');
     assert.doesNotMatch(example.stderr, /uWS\.HttpResponse/);
   });
@@ -123,7 +123,7 @@ describe('UpgradeAsync', ours, () => {
     const example = await Example.start(t, 'UpgradeAsync.js');
     const client = await RawSocket.connect(example.port);
     t.after(() => client.destroy());
-    // A masked "hi", which the client should have kept until it was upgraded.
+    // A masked "hi", which the client should not have sent before the upgrade.
     const message = Buffer.from('818200000000' + '6869', 'hex');
     client.write(Buffer.concat([Buffer.from(upgradeRequest('/', { Cookie: 'session=42' })), message]));
     assert.match(await client.readHead(), /^HTTP\/1\.1 101 /);
@@ -174,7 +174,7 @@ describe('GracefulShutdown', ours, () => {
         await client.readToEnd();
         client.destroy();
       }
-      // With the timer for the others still running.
+      // The timer for the other connections is still running.
       const ended = await example.exit();
       assert.deepEqual(ended, { code: 0, signal: null, stderr: '' });
     });

@@ -1,11 +1,11 @@
 'use strict';
 
-// Apps that are made and closed, and server names that are added and removed, leave no memory behind.
+// Creating and closing apps, and adding and removing server names, must not leak memory.
 //
-//     node __test__/soak/apps.js            2,000 apps in the clear, as many by TLS, and 10,000 names
-//     node __test__/soak/apps.js --full     ten times that, against the same bound
+//     node __test__/soak/apps.js            2,000 apps without TLS, as many with it, and 10,000 names
+//     node __test__/soak/apps.js --full     ten times as many, with the same limit
 //
-// It prints what it saw and ends with code 1 when that was too much.
+// It prints its measurements, and exits with code 1 if they exceed the limit.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -23,14 +23,17 @@ const collect = runInNewContext('gc');
 const APPS = 2_000;
 const NAMES = 10_000;
 const ROUNDS_IN_FULL = 10;
-/** So many are there between two collections of garbage. */
+/** The number between two garbage collections. */
 const AT_ONCE = 50;
-/** Bytes that anonymous memory may grow by, however many rounds there are: 4 KB of each app would be 16 MB in one. */
+/**
+ * The limit for the growth of anonymous memory, in bytes, however many rounds there are. Leaking 4 KB of each app would
+ * take 16 MB in one round.
+ */
 const MAX_GROWTH = 4 << 20;
 
 const options = files(ordinaryCertificate());
 
-/** Routes whose handlers know their app. */
+/** Adds routes whose handlers reference their app. */
 function addRoutes(app) {
   app
     .get('/*', (res) => res.end(String(app.numSubscribers('topic'))))

@@ -1,24 +1,27 @@
 'use strict';
 
-// The memory of an idle WebSocket, everything counted: the slope of the server's anonymous memory from 2,000 to 16,000
-// connections, each of which has sent a message and got it back. The clients are other processes.
+// Measures the total memory of an idle WebSocket, as the slope of the server's anonymous memory from 2,000 to 16,000
+// connections, each of which has echoed a message. The clients run in other processes.
 //
 //     node __test__/soak/idle-memory.js           seven fresh servers
 //     node __test__/soak/idle-memory.js --full    21 of them
 //
-// It prints the bytes a connection of each and the median, and ends with code 1 when that is more than MAX_BYTES.
+// It prints the bytes per connection of each server and the median, and exits with code 1 if the median exceeds
+// MAX_BYTES.
 
 const assert = require('node:assert/strict');
 const { startServer, startClient, anonymousMemory, main } = require('./parts/processes.js');
 
 const FEW = 2_000;
 const MANY = 16_000;
-/** Each client process, and the server, stays below a limit of 20,000 descriptors. */
+/** Keeps each client process, and the server, below a limit of 20,000 descriptors. */
 const CLIENTS = 2;
-/** Single runs waver by 7 bytes either way: V8's heap grows by pages of 256 KiB, which is 18 bytes a connection here. */
+/**
+ * Single runs vary by 7 bytes either way: V8's heap grows by pages of 256 KiB, which are 18 bytes per connection here.
+ */
 const RUNS = 7;
 const RUNS_IN_FULL = 21;
-/** uWebSockets.js takes 612, measured by this script. */
+/** uWebSockets.js takes 612, measured with this script. */
 const MAX_BYTES = 170;
 
 main(async ({ full }) => {
@@ -45,7 +48,7 @@ async function measure() {
   const many = await anonymousMemory(server);
   const { opened, connections } = await server.ask({ ask: 'counts' });
   assert.equal(opened, MANY);
-  // uWebSockets.js does not tell how many connections it has.
+  // uWebSockets.js does not report its number of connections.
   assert.equal(connections ?? MANY, MANY);
 
   for (const one of [...clients, server]) await one.kill();

@@ -1,6 +1,6 @@
 'use strict';
 
-// maxLifetime counts in minutes, so the shortest there is takes one.
+// maxLifetime is in minutes, so testing it takes at least one.
 //
 //     node __test__/soak/lifetime.js
 
@@ -10,7 +10,7 @@ const frames = require('../support/frames.js');
 const { uWS } = require('../support/uws.js');
 const { EventLog } = require('../support/EventLog.js');
 
-/** Milliseconds: the minute, what a timeout may be late by, and as much again. */
+/** In milliseconds: the minute, the delay that a timeout may have, and some reserve. */
 const PATIENCE = 90_000;
 
 async function main() {
@@ -22,7 +22,7 @@ async function main() {
   });
   const start = performance.now();
   const client = await RawSocket.upgrade(port, '/', { deadline: PATIENCE });
-  // Activity does not prolong it.
+  // Activity does not extend the lifetime.
   const timer = setInterval(() => client.write(frames.text('x')), 1000);
   const closed = await log.next('close', PATIENCE);
   clearInterval(timer);

@@ -1,12 +1,12 @@
 'use strict';
 
-// Clients that vanish. Connections reset in the middle of a frame (linger 0), and client processes killed with -9, must
-// leave no connection behind, nor memory.
+// Clients that vanish. Connections reset in the middle of a frame (linger 0) and client processes killed with SIGKILL
+// must leave neither connections nor memory behind.
 //
 //     node __test__/soak/resets.js            10,000 resets and 100 killed processes
-//     node __test__/soak/resets.js --full     ten times that, against the same bound
+//     node __test__/soak/resets.js --full     ten times as many, with the same limit
 //
-// It prints what it saw and ends with code 1 when that was too much.
+// It prints its measurements, and exits with code 1 if they exceed the limit.
 
 const assert = require('node:assert/strict');
 const { setTimeout: delay } = require('node:timers/promises');
@@ -17,11 +17,11 @@ const KILLED_PROCESSES = 100;
 const CONNECTIONS_PER_PROCESS = 20;
 const PROCESSES_AT_ONCE = 10;
 const ROUNDS_IN_FULL = 10;
-/** A round before the measurement, so that buffers and V8's heap have found their size. */
+/** A round before the measurement, in which buffers and V8's heap reach their sizes. */
 const WARM_UP = { resets: 4_000, processes: 20 };
 /**
- * Bytes that anonymous memory may grow by, however many rounds there are. V8's heap moves by a MiB or two between
- * collections; 42 bytes kept of each connection of one round would be half a MiB, of ten rounds 5.
+ * The limit for the growth of anonymous memory, in bytes, however many rounds there are. V8's heap varies by a MiB or
+ * two between collections. Leaking 42 bytes of each connection would take half a MiB in one round, and 5 MiB in ten.
  */
 const MAX_GROWTH = 4 << 20;
 /** Milliseconds for the server to notice that the last client is gone. */
@@ -58,12 +58,12 @@ async function round(server, { resets, processes }) {
   assert.equal(counts.opened - opened, processes * CONNECTIONS_PER_PROCESS);
 }
 
-/** Waits until the server has no connection left, and each WebSocket that was opened was closed. */
+/** Waits until the server has no connection left, and has closed every WebSocket that was opened. */
 async function allGone(server) {
   const end = Date.now() + PATIENCE;
   for (;;) {
     const counts = await server.ask({ ask: 'counts' });
-    // uWebSockets.js does not tell how many connections it has.
+    // uWebSockets.js does not report its number of connections.
     if ((counts.connections ?? 0) === 0 && counts.opened === counts.closed) return counts;
     assert.ok(Date.now() < end, `left behind: ${JSON.stringify(counts)}`);
     await delay(20);

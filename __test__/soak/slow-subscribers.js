@@ -1,12 +1,12 @@
 'use strict';
 
-// Of 1,000 subscribers 10 never read, and what is published comes as fast as the others take it. Those get all of it, in
-// order, and the 10 take no more memory than their limits allow.
+// Among 1,000 subscribers, 10 never read, and messages are published as fast as the others read them. The others must
+// get all of them in order, and the 10 must not take more memory than their limits allow.
 //
 //     node __test__/soak/slow-subscribers.js           16 MiB to each
 //     node __test__/soak/slow-subscribers.js --full    616 MiB to each
 //
-// It ends with code 1 when the server grew by more than that, or when somebody got something else.
+// It exits with code 1 if the server grew by more than that, or if a subscriber got anything else.
 
 const assert = require('node:assert/strict');
 const net = require('node:net');
@@ -19,15 +19,15 @@ const MEBIBYTE = 1 << 20;
 const SUBSCRIBERS = 1000;
 const SLOW = 10;
 const MAX_BACKPRESSURE = 256 * 1024;
-/** Bytes of the messages, over and over again. */
+/** The lengths of the messages, in bytes, over and over again. */
 const LENGTHS = [100, 1000, 16_000, 32_000];
 const LARGEST = Math.max(...LENGTHS) + 4;
-/** Messages belong to handlers, and are garbage then, of which V8 lets so much come together. */
+/** Messages belong to handlers, and then become garbage, of which V8 lets this much accumulate. */
 const GARBAGE = 32 * MEBIBYTE;
 const MAX_GROWTH = SLOW * (MAX_BACKPRESSURE + LARGEST) + GARBAGE + 16 * MEBIBYTE;
-/** Bytes that are on their way at a time, so few that nobody who reads comes near the limit. */
+/** Bytes in flight, few enough that no reading subscriber comes near the limit. */
 const WINDOW = MAX_BACKPRESSURE / 2;
-/** How many connect at a time: more would overflow the backlog of the server. */
+/** How many connect concurrently: more would overflow the server's backlog. */
 const AT_ONCE = 200;
 
 main(async ({ full }) => {
@@ -62,12 +62,12 @@ main(async ({ full }) => {
       `${seconds.toFixed(1)} s, ${dropped} dropped for ${SLOW} that do not read: the server grew by ` +
       `${(growth / MEBIBYTE).toFixed(1)} MiB, of at most ${(MAX_GROWTH / MEBIBYTE).toFixed(1)}`,
   );
-  // Else their limits were not reached.
+  // Otherwise the slow subscribers did not reach their limits.
   assert.ok(dropped > messages.length, `only ${dropped} messages were dropped`);
   assert.ok(growth < MAX_GROWTH, `the server grew by ${growth} bytes`);
 });
 
-/** Messages that differ, and what each subscriber is to get. */
+/** Makes distinct messages, and the stream that each subscriber is to receive. */
 function make(total) {
   const messages = [];
   for (let length = 0; length < total; length += messages.at(-1).length) {
@@ -82,7 +82,7 @@ function sizeOnTheWire({ length }) {
   return length + (length < 126 ? 2 : 4);
 }
 
-/** A subscriber that compares what it gets with the stream, as far as it has read. */
+/** Connects a subscriber that compares what it receives with the stream. */
 async function subscribe(port, stream) {
   const socket = net.connect(port, '127.0.0.1');
   const subscriber = { socket, position: 0 };

@@ -1,12 +1,12 @@
 'use strict';
 
-// Large bodies in both directions take no memory: an upload whose handler stops to breathe, and a file that is streamed to
-// a client that reads 20 MB a second.
+// Large bodies must not take memory in either direction: an upload whose handler pauses now and then, and a file
+// streamed to a client that reads 20 MB/s.
 //
 //     node __test__/soak/transfer.js           128 MiB each
 //     node __test__/soak/transfer.js --full    2 GiB each, which takes some minutes
 //
-// It prints how much the server's anonymous memory grew at most, and ends with code 1 when that is more than MAX_GROWTH or
+// It prints the maximal growth of the server's anonymous memory, and exits with code 1 if that exceeds MAX_GROWTH or if
 // what arrived is not what was sent.
 
 const assert = require('node:assert/strict');
@@ -21,11 +21,11 @@ const { startServer, anonymousMemory, peakMemory, main } = require('./parts/proc
 const MEBIBYTE = 1 << 20;
 const SIZE = 128 * MEBIBYTE;
 const FULL_SIZE = 2048 * MEBIBYTE;
-/** Pieces of bodies belong to handlers, and are garbage then, of which V8 lets 32 MiB come together. */
+/** Chunks of bodies belong to handlers, and then become garbage, of which V8 lets 32 MiB accumulate. */
 const MAX_GROWTH = (32 + 32) * MEBIBYTE;
-/** Bytes a second that the slow client reads. */
+/** The rate at which the slow client reads, in bytes per second. */
 const RATE = 20_000_000;
-/** A piece that is made once; bodies repeat it. */
+/** A piece that is created once; bodies repeat it. */
 const PIECE = Buffer.alloc(MEBIBYTE);
 for (let i = 0; i < PIECE.length; i += 4) PIECE.writeUInt32LE((i * 2654435761) >>> 0, i);
 
@@ -40,7 +40,7 @@ main(async ({ full }) => {
   try {
     writeFile(file, size);
     const server = await startServer(`--file=${file}`);
-    // What the first of each makes a process take stays.
+    // Memory that the first transfer of each kind allocates stays allocated.
     await upload(server.port, 4 * MEBIBYTE);
     await download(server.port, '/start', Infinity);
     for (const [name, transfer] of [
@@ -71,7 +71,7 @@ function writeFile(file, size) {
   fs.closeSync(descriptor);
 }
 
-/** Sends so many bytes as fast as they are taken; gives the hash that the server has seen. */
+/** Sends `size` bytes as fast as they are accepted; returns the hash that the server computed. */
 async function upload(port, size) {
   const socket = net.connect(port, '127.0.0.1');
   socket.write(`PUT / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: ${size}\r\n\r\n`);
@@ -83,7 +83,7 @@ async function upload(port, size) {
   return answer.split('\r\n\r\n')[1];
 }
 
-/** Reads a response at this rate; gives the hash of its body. */
+/** Reads a response at this rate; returns the hash of its body. */
 async function download(port, target, rate) {
   const socket = net.connect(port, '127.0.0.1');
   socket.write(`GET ${target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n`);
@@ -102,7 +102,7 @@ async function download(port, target, rate) {
     }
     hash.update(body);
     read += body.length;
-    // Ahead of its time it waits, and the kernel's buffers fill.
+    // When ahead of its rate, the client waits, and the kernel's buffers fill.
     const early = (read / rate) * 1e3 - (Date.now() - began);
     if (early > 1) await sleep(early);
   }

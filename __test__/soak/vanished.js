@@ -1,13 +1,14 @@
 'use strict';
 
-// Clients that vanish without a word while their requests are pending: a cable that is pulled, a phone out of reach. The server
-// must notice, and must not lose those that are still there. Server and clients are in network namespaces of their own, and
-// the client's loses its address, so that what is sent to it is dropped. The kernel needs some half a minute, in real time.
+// Clients that vanish silently while their requests are pending: a pulled cable, a phone out of reach. The server must
+// notice, and must not lose the clients that are still there. Server and clients are in separate network namespaces,
+// and the clients' namespace loses its address, so that what is sent to it is dropped. The kernel needs about half a
+// minute of real time.
 //
 //     node __test__/soak/vanished.js
 //
-// It prints what it saw and ends with code 1 when somebody was not noticed, or lost. Where namespaces cannot be made it says
-// so, and tests nothing.
+// It prints its measurements, and exits with code 1 if a client was not noticed, or was lost. If namespaces cannot be
+// created, it says so and tests nothing.
 
 const assert = require('node:assert/strict');
 const { execFileSync, spawn, spawnSync } = require('node:child_process');
@@ -17,7 +18,7 @@ const { setTimeout: delay } = require('node:timers/promises');
 
 const SERVER = '10.99.0.1';
 const CLIENT = '10.99.0.2';
-/** Seconds within which all are to be noticed. */
+/** Seconds within which the server has to notice all of them. */
 const PATIENCE = 60;
 
 const post = (path) => `POST ${path} HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n${'x'.repeat(50_000)}`;
@@ -30,7 +31,7 @@ const REQUESTS = {
 
 const ip = (...args) => execFileSync('ip', args, { stdio: 'inherit' });
 
-/** In the outer namespace. */
+/** Runs in the outer namespace. */
 async function serve() {
   const uWS = require('../../dist/uws.js');
   ip('link', 'set', 'lo', 'up');
@@ -55,7 +56,7 @@ async function serve() {
     port = uWS.us_socket_local_port(token);
   });
 
-  // One that stays, on the loopback interface, and one that stays and reads what is written to it.
+  // Two clients on the loopback interface stay, one of which reads what is written to it.
   for (const url of ['/here', '/reader']) net.connect(port).resume().write(`GET ${url} HTTP/1.1\r\nHost: h\r\n\r\n`);
 
   const clients = spawn('unshare', ['--net', process.execPath, __filename, '--clients', String(port)], {
@@ -83,7 +84,7 @@ async function serve() {
   process.exit();
 }
 
-/** In the inner one. */
+/** Runs in the inner namespace. */
 async function connect(port) {
   process.on('disconnect', () => process.exit());
   process.send('ready');

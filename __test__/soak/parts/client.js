@@ -1,17 +1,17 @@
 'use strict';
 
-// A client process of the soak tests: opens raw WebSockets, and does with them what its parent asks.
+// A client process of the soak tests. It opens raw WebSockets, and uses them as its parent asks.
 
 const net = require('node:net');
 const { upgradeRequest } = require('../../support/RawSocket.js');
 const frames = require('../../support/frames.js');
 
-/** How many connections are being opened at a time: more would overflow the backlog of the server. */
+/** How many connections are opened concurrently: more would overflow the server's backlog. */
 const AT_ONCE = 200;
 const REQUEST = upgradeRequest('/');
 const HEAD_END = '\r\n\r\n';
 const HELLO = frames.text('hello');
-/** `hello` as the server sends it back. */
+/** The server's echo of `hello`. */
 const ANSWER = Buffer.from('810568656c6c6f', 'hex');
 const PING = frames.ping('seen');
 const PONG = Buffer.from('8a047365656e', 'hex');
@@ -23,15 +23,16 @@ const kept = [];
 let opened = 0;
 
 /**
- * A loopback address that this process alone uses, a new one every few hundred connections. Ports of an address last for
- * some 28,000 connections, those of processes that have just ended included, and finding a free one takes ever longer.
+ * Returns a loopback address that only this process uses, a new one for every few hundred connections. The ports of an
+ * address last for some 28,000 connections, including those of processes that have just ended, and finding a free port
+ * takes longer and longer.
  */
 function sourceAddress() {
   opened += 1;
   return `127.${1 + ((process.pid >> 8) % 250)}.${process.pid & 255}.${1 + (Math.floor(opened / 300) % 250)}`;
 }
 
-/** Opens a WebSocket that has sent a message and got it back. */
+/** Opens a WebSocket that has echoed a message. */
 function open() {
   return new Promise((resolve, reject) => {
     const socket = net.connect({ port, host: '127.0.0.1', localAddress: sourceAddress() });
@@ -58,7 +59,7 @@ function open() {
   });
 }
 
-/** Resolves when these bytes have come; none others may be on their way. */
+/** Resolves once as many bytes have arrived. No others may be in flight. */
 function expect(socket, bytes) {
   return new Promise((resolve, reject) => {
     let length = 0;
@@ -73,7 +74,7 @@ function expect(socket, bytes) {
   });
 }
 
-/** Runs `count` of them, a few at a time. */
+/** Runs `run` `count` times, a few concurrently. */
 async function each(count, run) {
   let started = 0;
   const next = async () => {
@@ -86,21 +87,23 @@ async function each(count, run) {
 }
 
 const COMMANDS = {
-  /** Opens `count` more that stay idle. */
+  /** Opens `count` more connections, which stay idle. */
   async open({ count }) {
     await each(count, async () => {
       const socket = await open();
       socket.on('error', () => {});
-      // Nothing is expected any more, but an end of the server must not go unseen.
+      // Nothing else is expected, but the end of the server must not go unnoticed.
       socket.on('close', () => process.send({ lost: true }));
       kept.push(socket);
     });
   },
-  /** Opens `count`, and resets each in the middle of a frame that the server has read the first half of. */
+  /**
+   * Opens `count` connections, and resets each in the middle of a frame after the server has read the first half of it.
+   */
   async reset({ count }) {
     await each(count, async () => {
       const socket = await open();
-      // The pong says that the server has read as far as that, so the half that follows at once was read with it.
+      // The half is sent with the ping, so the pong shows that the server has read both.
       const seen = expect(socket, PONG);
       socket.write(Buffer.concat([PING, HALF]));
       await seen;
@@ -110,7 +113,9 @@ const COMMANDS = {
       });
     });
   },
-  /** Opens `count` that never stop: echoes, halves of frames, and answers that nobody reads. To be killed. */
+  /**
+   * Opens `count` connections that never stop: echoes, halves of frames, and unread responses. The parent kills them.
+   */
   async chatter({ count }) {
     await each(count, async () => {
       const socket = await open();

@@ -1,6 +1,6 @@
 'use strict';
 
-// The processes that a soak test is made of, and how much memory they use.
+// The processes of a soak test, and measurements of their memory.
 
 const { fork } = require('node:child_process');
 const fs = require('node:fs');
@@ -11,14 +11,15 @@ const { once } = require('node:events');
 const PATIENCE = 120_000;
 
 /**
- * How a server is started. The last two make runs repeatable: without them the young generation grows by megabytes or
- * not, as the threads of the collector happen to be scheduled.
+ * The flags that a server is started with. The last two make measurements repeatable: without them, the growth of the
+ * young generation by megabytes depends on how the collector's threads happen to be scheduled.
  */
 const SERVER_FLAGS = ['--expose-gc', '--single-threaded-gc', '--max-semi-space-size=1'];
 
 /**
- * What a server's environment has besides. Large messages are kept until they are collected, and glibc keeps megabytes of the
- * room that they leave between what is still in use, or not, as it happens; memory of such lengths goes back to the system here.
+ * Additions to a server's environment. Large messages are kept until they are garbage collected. Depending on chance,
+ * glibc keeps megabytes of fragmented free memory between the blocks still in use; with this threshold, blocks of such
+ * lengths are returned to the system.
  */
 const SERVER_ENV = { MALLOC_MMAP_THRESHOLD_: '16384' };
 
@@ -44,7 +45,7 @@ class Process {
     return this.#child.pid;
   }
 
-  /** The next message of the process. */
+  /** Resolves to the next message from the process. */
   async answer() {
     if (this.#failure) throw this.#failure;
     if (this.#answers.length > 0) return this.#answers.shift();
@@ -56,7 +57,7 @@ class Process {
     return Promise.race([answer, late]).finally(() => clearTimeout(timer));
   }
 
-  /** Sends a message, and gives the next answer. */
+  /** Sends a message, and resolves to the next answer. */
   ask(message) {
     this.#child.send(message);
     return this.answer();
@@ -73,7 +74,7 @@ class Process {
   }
 }
 
-/** Starts a server; its port is in `port`. */
+/** Starts a server; `port` is its port. */
 async function startServer(...args) {
   const server = new Process('server.js', args, SERVER_FLAGS, SERVER_ENV);
   server.port = (await server.answer()).port;
@@ -84,14 +85,14 @@ function startClient(port) {
   return new Process('client.js', [String(port)]);
 }
 
-/** Bytes of anonymous memory that the process has in RAM, after a collection of its garbage. */
+/** Returns the bytes of anonymous memory that the process has in RAM after a garbage collection. */
 async function anonymousMemory(server) {
   await server.ask({ ask: 'collect' });
   const status = fs.readFileSync(`/proc/${server.pid}/status`, 'utf8');
   return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)[1]) * 1024;
 }
 
-/** Watches how much anonymous memory the process has in RAM, in short intervals; `stop()` gives the most. */
+/** Samples the anonymous memory that the process has in RAM, at short intervals; `stop()` returns the maximum. */
 function peakMemory(server) {
   let most = 0;
   const look = () => {
@@ -108,7 +109,7 @@ function peakMemory(server) {
   };
 }
 
-/** Runs a soak test: its exception is the failure, and off Linux there is nothing to measure with. */
+/** Runs a soak test. An exception is a failure; the test is skipped on systems other than Linux. */
 async function main(test) {
   if (process.platform !== 'linux') {
     console.log('Skipped: this reads /proc, which only Linux has.');
@@ -120,7 +121,7 @@ async function main(test) {
     console.error(error);
     process.exitCode = 1;
   } finally {
-    // Whatever is still running ends with the channel to this process.
+    // Other processes exit when the channel to this one closes.
     process.exit();
   }
 }

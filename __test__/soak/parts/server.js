@@ -1,6 +1,6 @@
 'use strict';
 
-// The server process of the soak tests: echoes, counts, and tells its parent when asked. Started with --expose-gc.
+// The server process of the soak tests. It echoes and counts, and reports when its parent asks. It needs --expose-gc.
 
 const { createHash } = require('node:crypto');
 const fs = require('node:fs');
@@ -18,7 +18,7 @@ const app = uWS.App().ws('/*', {
   message: (ws, message, isBinary) => {
     ws.send(message, isBinary);
   },
-  // Left out where the memory of a server with the other two is measured.
+  // This handler is left out to measure the memory of a server with only the other two.
   close: withClose
     ? () => {
         closed += 1;
@@ -26,7 +26,7 @@ const app = uWS.App().ws('/*', {
     : undefined,
 });
 
-// What the publisher sends goes to all subscribers.
+// Messages from the publisher go to all subscribers.
 let dropped = 0;
 
 app
@@ -40,7 +40,7 @@ app
     },
   });
 
-// Bodies: those that come are hashed, with a stop after each few, and a file goes out as fast as it is read.
+// Uploads are hashed, with a pause after every few bytes; downloads send a file as fast as the client reads.
 const file = argument('file');
 const STOP_EVERY = 8 << 20;
 
@@ -87,7 +87,7 @@ app.listen(0, (token) => {
 process.on('message', async ({ ask }) => {
   if (ask === 'counts') process.send({ opened, closed, dropped, connections: uWS._stats?.().connections });
   if (ask === 'collect') {
-    // What a finalizer frees is free only after the next turn, and the collection after that.
+    // What a finalizer releases is freed only in the next turn of the loop, by the collection after that.
     for (let i = 0; i < 4; i += 1) {
       globalThis.gc();
       await new Promise((resolve) => setImmediate(resolve));
@@ -97,7 +97,7 @@ process.on('message', async ({ ask }) => {
 });
 process.on('disconnect', () => process.exit());
 
-/** The value of the argument `--name=value`. */
+/** Returns the value of the argument `--name=value`. */
 function argument(name) {
   const start = `--${name}=`;
   return process.argv.find((text) => text.startsWith(start))?.slice(start.length);
