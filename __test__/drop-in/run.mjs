@@ -1,5 +1,5 @@
-// Runs programs of packages that people use with uWebSockets.js, once with milliways and once with uWebSockets.js itself
-// in node_modules, and compares what their clients see:
+// Runs programs of packages that people use with uWebSockets.js, once with milliways and once with uWebSockets.js
+// itself in node_modules, and compares what their clients see:
 //
 //   npm run test:drop-in                    all of them
 //   npm run test:drop-in -- socket.io       these
@@ -7,7 +7,7 @@
 //   npm run test:drop-in -- --lock [name]   asks npm for the newest dependencies that package.json allows, and writes
 //                                           package-lock.json
 //
-// README.md tells what a program is made of. What differs is a mistake of ours, unless the scenario says why it is not.
+// README.md describes the parts of a program. Any difference is our mistake, unless the scenario gives a reason for it.
 
 import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -44,7 +44,7 @@ async function programs() {
   return folders.filter((entry) => entry.isDirectory() && entry.name !== 'parts').map(({ name }) => name);
 }
 
-/** Runs one with each, and prints what is wrong; whether all is well. */
+/** Runs a program with each variant, and prints what is wrong; returns whether all is well. */
 async function judge(name, variants, tarballs, command) {
   const { steps, differences = {} } = await import(path.join(here, name, 'scenario.mjs'));
   const seen = {};

@@ -1,4 +1,4 @@
-// What the steps share: players, connections without a player, and what they receive.
+// Shared by the steps: players, other connections, and what they receive.
 
 import { once } from 'node:events';
 import http from 'node:http';
@@ -7,12 +7,12 @@ import wait from '../../support/wait.js';
 
 const { deadline } = wait;
 
-/** What a message begins with, and an answer. */
+/** The first byte of a message, and of its answer. */
 export const PROTOCOL = { JOIN_ROOM: 10, ERROR: 11, ROOM_DATA: 13 };
 
 /**
- * Runs a step with players, who leave afterwards: `enter(how, room, options, clientOptions)` takes one into a room, and
- * `player(clientOptions)` is one who is in none.
+ * Runs a step with players, who leave afterwards. `enter(how, room, options, clientOptions)` makes a player enter a
+ * room; `player(clientOptions)` returns a player who is in none.
  */
 export function withPlayers(run) {
   return async (stage) => {
@@ -35,17 +35,17 @@ export function withPlayers(run) {
   };
 }
 
-/** The socket of a player, to be paused or cut. */
+/** Returns the socket of a player, to pause or destroy it. */
 export function socketOf(room) {
   return room.connection.transport.ws._socket;
 }
 
-/** The next message of a type. */
+/** Resolves to the next message of a type. */
 export async function next(room, type) {
   return (await collect(room, type, 1))[0];
 }
 
-/** The next `count` messages of a type. */
+/** Resolves to the next `count` messages of a type. */
 export function collect(room, type, count) {
   const all = [];
   return deadline(
@@ -62,7 +62,7 @@ export function collect(room, type, count) {
   );
 }
 
-/** What a signal of the SDK gives next: onLeave, onError, onDrop. */
+/** Resolves to the next arguments of one of the SDK's signals: onLeave, onError or onDrop. */
 export function signalled(signal, what) {
   return deadline(
     new Promise((resolve) => {
@@ -72,7 +72,7 @@ export function signalled(signal, what) {
   );
 }
 
-/** How an attempt to come in ended. */
+/** Resolves to how an attempt to enter a room ended. */
 export function refusal(attempt) {
   return deadline(
     attempt.then(
@@ -83,7 +83,7 @@ export function refusal(attempt) {
   );
 }
 
-/** A WebSocket without the SDK, and what came until it was closed: `[messages, code, reason]`. */
+/** Opens a WebSocket without the SDK, and records what it receives until it is closed: `[messages, code, reason]`. */
 export function connect(url, options) {
   const socket = new WebSocket(url, options);
   const messages = [];
@@ -93,7 +93,7 @@ export function connect(url, options) {
   return { socket, messages, closed };
 }
 
-/** What a WebSocket that is refused is answered. */
+/** Resolves to the response to a refused upgrade. */
 export async function refusedUpgrade(url, options) {
   const socket = new WebSocket(url, options);
   const [, response] = await deadline(once(socket, 'unexpected-response'), 'refusal');
@@ -102,7 +102,7 @@ export async function refusedUpgrade(url, options) {
   return [response.statusCode, response.statusMessage, response.headers, body];
 }
 
-/** As `fetch`, but it leaves no connection behind, which would keep the server from its end. */
+/** Works like `fetch`, but leaves no connection behind, which would keep the server from ending. */
 async function fetchOnce(url, { method, headers, body }) {
   const sent = http.request(url, { method, headers: Object.fromEntries(headers), agent: false });
   sent.end(body);
@@ -111,7 +111,10 @@ async function fetchOnce(url, { method, headers, body }) {
   return new Response(Buffer.concat(await response.toArray()), { status, statusText, headers: response.headers });
 }
 
-/** The SDK prefers the WebSocket of this process, if there is one; but that of `ws` has a socket to be paused and cut. */
+/**
+ * Loads the SDK with the WebSocket of `ws`, whose socket can be paused and destroyed. Otherwise the SDK would use the
+ * global WebSocket, if there is one.
+ */
 async function sdk(use) {
   const own = globalThis.WebSocket;
   globalThis.WebSocket = WebSocket;
@@ -122,7 +125,7 @@ async function sdk(use) {
   }
 }
 
-/** The SDK tells the console of each connection that was lost. */
+/** The SDK logs each lost connection to the console. */
 function hush() {
   const { info, warn } = console;
   Object.assign(console, { info() {}, warn() {} });

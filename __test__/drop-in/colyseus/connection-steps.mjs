@@ -1,4 +1,4 @@
-// What happens to players whose connections break, who are slow, or who are none.
+// Players whose connections break, slow players, and clients that are not players.
 
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -22,10 +22,10 @@ const { deadline, until } = wait;
 
 const JSON_BODY = { 'content-type': 'application/json' };
 
-/** Where a proxy on the same machine would connect. */
+/** The socket to which a proxy on the same machine would connect. */
 const socketFile = (server) => path.join(tmpdir(), `colyseus-${server.port}.sock`);
 
-/** A seat, asked for without the SDK, and where to sit down. */
+/** Reserves a seat without the SDK, and returns the target for the WebSocket. */
 async function reserve(server, room, options, connection = {}) {
   const asked = { method: 'POST', headers: JSON_BODY, body: JSON.stringify(options), ...connection };
   const { body } = await request(server, `/matchmake/create/${room}`, asked);
@@ -33,7 +33,7 @@ async function reserve(server, room, options, connection = {}) {
   return { roomId, target: `/${processId}/${roomId}?sessionId=${sessionId}` };
 }
 
-/** Sits down, without the SDK. */
+/** Takes a reserved seat without the SDK. */
 async function sitDown(url, options) {
   const connection = connect(url, options);
   await until(() => connection.messages.length > 0, 'a seat');
@@ -41,7 +41,7 @@ async function sitDown(url, options) {
   return connection;
 }
 
-/** The address of a WebSocket of that port. */
+/** Returns the URL of a WebSocket on the server's port. */
 const webSocket = (server, target) => `ws://127.0.0.1:${server.port}${target}`;
 
 export const connectionSteps = {
@@ -191,7 +191,7 @@ export const connectionSteps = {
       const { socket, messages, closed } = await sitDown(webSocket(server, target));
       await until(() => messages.length >= 3, 'state and welcome');
       socket.send(message === 'text' ? message : Buffer.from(message, 'latin1'));
-      // It still answers, or has sent it away.
+      // The server either still answers or has disconnected the client.
       const before = messages.length;
       socket.send(Buffer.of(18));
       const isPong = (data) => data.length === 1 && data[0] === 18;
@@ -215,7 +215,7 @@ export const connectionSteps = {
       socket.write('\x82\x81\0\0\0\0\x0a');
       await server.log.next('joined will');
       socket.write(Buffer.from(frame, 'hex'));
-      // Where there is too little of it, the end comes in the middle.
+      // A short frame is incomplete, so the connection ends in the middle of it.
       if (frame.length < 12) socket.end();
       seen.push([frame, await server.log.next('left will')]);
       socket.destroy();
@@ -298,7 +298,7 @@ export const connectionSteps = {
   }),
 };
 
-/** The last: the server is told to end while there are players. */
+/** The last step: the server is told to end while there are players. */
 export const lastSteps = {
   'players are told that the server ends': withPlayers(async ({ enter, server }) => {
     const first = await enter('create', 'arena', { name: 'zack' });

@@ -1,4 +1,4 @@
-// What those see who ask over HTTP: for the game's own endpoints, the match maker, and routes of express.
+// HTTP clients of the game's own endpoints, the matchmaker, and the routes of express.
 
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -15,14 +15,14 @@ const BINARY = { 'content-type': 'application/octet-stream' };
 
 const digest = (data) => createHash('sha256').update(data).digest('hex').slice(0, 16);
 
-/** What `/replay/:size` gives: each four bytes tell where they are. */
+/** Returns the body of `/replay/:size`: every four bytes encode their offset. */
 function replay(size) {
   const bytes = Buffer.alloc(size);
   for (let offset = 0; offset + 4 <= size; offset += 4) bytes.writeUInt32BE(offset, offset);
   return bytes;
 }
 
-/** Bytes of a response of the endpoints that came to a raw socket. */
+/** Returns the body of an endpoint's response that a raw socket received. */
 function bodyOf(received) {
   return received.subarray(received.indexOf('\r\n\r\n') + 4);
 }
@@ -181,7 +181,7 @@ export const requestSteps = {
       const sent = http.get(`${server.origin}${target}`, { agent: new http.Agent() });
       const [response] = await once(sent, 'response');
       response.socket.pause();
-      // The server is as quick as ever for others.
+      // The server is as fast as before for other clients.
       for (let index = 0; index < 20; index += 1) await request(server, `/hello/${index}`);
       response.socket.resume();
       const body = Buffer.concat(await response.toArray());
@@ -244,7 +244,7 @@ export const requestSteps = {
   },
 };
 
-/** As `request`, to an endpoint that gives back what it got. */
+/** Works like `request`, for an endpoint that echoes the body. */
 async function send(server, pieces, headers) {
   const sent = http.request(`${server.origin}/upload`, { agent: new http.Agent(), method: 'POST', headers });
   for (const piece of pieces) sent.write(piece);

@@ -1,4 +1,4 @@
-// What players see who behave.
+// Players that behave.
 
 import { isDeepStrictEqual } from 'node:util';
 import wait from '../../support/wait.js';
@@ -9,7 +9,7 @@ const { deadline, until } = wait;
 
 const text = (length) => 'Grüße, 世界. '.repeat(length / 12 + 1).slice(0, length);
 
-/** What `room` knows, the players by name. */
+/** Returns the state that `room` knows, with the players by name. */
 function stateOf(room) {
   const { players, ...rest } = room.state.toJSON();
   return {
@@ -69,7 +69,7 @@ export const roomSteps = {
     for (let step = 1; step <= 50; step += 1) {
       for (const [index, room] of rooms.entries()) room.send('move', { x: step * index, y: -step / 4 });
       rooms[step % 4].send('log', `${step} ${text(step % 5)}`);
-      // One after another, whoever speaks.
+      // The players take turns.
       await rooms[step % 4].request('echo', step);
     }
     rooms[1].send('next');

@@ -7,7 +7,7 @@ import { note } from './serving.cjs';
 const Player = schema({ name: t.string(), x: t.number(), y: t.number() }, 'Player');
 const State = schema({ round: t.number(), players: t.map(Player), log: t.array('string') }, 'State');
 
-/** Where players move; who may enter is decided when a seat is asked for. */
+/** A room in which players move. Admission is decided when a seat is reserved. */
 export class Arena extends Room {
   maxClients = 200;
   patchRate = 20;
@@ -88,7 +88,7 @@ export class Arena extends Room {
   }
 }
 
-/** Where nobody waits for those who were cut off, and nothing is shared. */
+/** A room that shares no state and does not wait for disconnected players. */
 export class Lounge extends Room {
   onCreate() {
     this.onMessage('echo', (client, message) => client.send('echo', message));
@@ -106,7 +106,7 @@ export class Lounge extends Room {
   }
 }
 
-/** Where who may enter is decided when the connection is there. */
+/** A room that decides on admission once the connection is open. */
 export class Vault extends Room {
   async onAuth(_client, options, { token, ip, headers }) {
     if (token !== 'key') throw new ServerError(4301, `${token} opens nothing`);

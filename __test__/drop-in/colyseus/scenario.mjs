@@ -1,4 +1,4 @@
-// What players of a game on Colyseus see, and who else asks its server for something.
+// What players of a game on Colyseus and other clients of its server see.
 
 import { connectionSteps, lastSteps } from './connection-steps.mjs';
 import { requestSteps } from './request-steps.mjs';

@@ -1,4 +1,4 @@
-// A game server with rooms on Colyseus, on uWebSockets.js: one port for players, and a socket file for a proxy.
+// A game server with Colyseus rooms on uWebSockets.js: one port for players, and a socket file for a proxy.
 
 import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ import uWS from 'uWebSockets.js';
 import { Arena, Lounge, Vault } from './rooms.mjs';
 import { listening, note, port } from './serving.cjs';
 
-/** Those who wait in front of the door, to be told that it stays shut. */
+/** Upgrades that wait until they are refused. */
 const waiting = [];
 
 async function beforeUpgrade(request, { ip, headers }) {
@@ -23,8 +23,8 @@ async function beforeUpgrade(request, { ip, headers }) {
   if (new URL(request.url).searchParams.get('wait') !== null) {
     note('knocked');
     await new Promise((resolve) => waiting.push(resolve));
-    // Whoever is let in only now depends on luck with uWebSockets.js: it may break a connection that is upgraded in cork
-    // after its handler has returned.
+    // They are never accepted, because the result would depend on chance with uWebSockets.js: it may break a connection
+    // that is upgraded in a cork after its handler has returned.
     return new Response('Full.', { status: 429 });
   }
   return undefined;
@@ -82,7 +82,7 @@ function site(app) {
     res.end();
   });
   const client = path.dirname(fileURLToPath(import.meta.resolve('@colyseus/sdk/package.json')));
-  // Times of files are no part of what is compared.
+  // Modification times must not affect the comparison.
   app.use('/client', express.static(path.join(client, 'dist'), { etag: false, lastModified: false }));
   app.use((error, _req, res, _next) => res.status(error.status ?? 500).json({ error: error.message }));
 }
@@ -98,8 +98,8 @@ const transport = new uWebSocketsTransport({
 const proxied = new uWebSocketsTransport({ maxBackpressure: 100_000, closeOnBackpressureLimit: true });
 const socketFile = path.join(tmpdir(), `colyseus-${port}.sock`);
 
-// Otherwise a client that leaves before an express route has answered ends the server: the transport sets what has only
-// a getter.
+// Without this, a client that leaves before an express route has responded would end the server: the transport assigns
+// to a property that only has a getter.
 process.on('uncaughtException', ({ message }) => note('uncaught', message));
 
 const server = defineServer({

@@ -12,7 +12,7 @@ const { RawSocket } = raw;
 const { deadline, until } = wait;
 const { withoutDate } = bytes;
 
-/** A connection whose messages are taken one after another. */
+/** A connection whose messages are read one after another. */
 class Client {
   messages = [];
   #taken = 0;
@@ -29,7 +29,7 @@ class Client {
     return client;
   }
 
-  /** The next message: text as a string, data as a buffer. */
+  /** Resolves to the next message: text as a string, data as a Buffer. */
   async next() {
     await until(() => this.messages.length > this.#taken, `message ${this.#taken}`);
     this.#taken += 1;
@@ -45,7 +45,7 @@ class Client {
     return JSON.parse(await this.next()).answer;
   }
 
-  /** Ends it, and gives what the server noted about that. */
+  /** Closes the connection, and returns what the server noted about that. */
   async leave(server) {
     this.socket.close(1000);
     await deadline(this.closed, 'close');
@@ -57,13 +57,13 @@ class Client {
   }
 }
 
-/** Connects `count` clients that are told nothing at first. */
+/** Connects `count` clients that get no greeting. */
 function crowd(server, count, path = '/chat/hall') {
   const options = { isQuiet: true, perMessageDeflate: false };
   return Promise.all(Array.from({ length: count }, () => Client.connect(server, path, options)));
 }
 
-/** Ends them, and waits until the server knows. */
+/** Disconnects the clients, and waits until the server has noticed. */
 async function disperse(server, clients) {
   for (const client of clients) client.vanish();
   await nobodyLeft(server);
@@ -73,7 +73,7 @@ function nobodyLeft(server) {
   return until(async () => (await request(server, '/peers')).body === '0', 'end of all peers');
 }
 
-/** The head of the response to an upgrade. */
+/** Returns the head of the response to an upgrade. */
 async function upgrade(server, path, headers) {
   const client = await RawSocket.upgrade(server.port, path, { headers });
   await client.readText();
@@ -245,7 +245,7 @@ export const steps = {
       const speaker = clients[number];
       if (number % 2 === 0) speaker.tell('shout', 'hall', String(number));
       else speaker.tell('sayBytes', 'hall', number);
-      // One after another, whoever speaks.
+      // The clients take turns.
       await until(() => speaker.messages.some((message) => String(message).includes('"s')), 'answer');
     }
     const isSaid = (message) => typeof message !== 'string' || !message.startsWith('{');
@@ -311,7 +311,7 @@ export const steps = {
     client.socket._socket.pause();
     client.tell('flood', 400, 50_000);
     const other = await Client.connect(server, '/chat/lobby');
-    // The server is as quick as ever for others.
+    // The server is as fast as before for other clients.
     for (let index = 0; index < 20; index += 1) await other.ask('peers');
     client.socket._socket.resume();
     await until(() => client.messages.length === 402, 'everything');
@@ -352,7 +352,7 @@ export const steps = {
     for (const way of ['reset', 'end', 'destroy']) {
       const client = await RawSocket.upgrade(server.port, '/chat/lobby');
       await client.readText();
-      // In the middle of a frame.
+      // The connection ends in the middle of a frame.
       client.write(frames.text('["peers"]').subarray(0, 5));
       client[way]();
       seen.push([way, await server.log.next('closed')]);
@@ -425,7 +425,7 @@ export const steps = {
     const client = await RawSocket.upgrade(server.port, '/chat/lobby');
     await client.readText();
     client.write(frames.text('["peers"]', { mask: null }));
-    // uWebSockets.js waits for four bytes more, and takes them for a mask.
+    // uWebSockets.js waits for four more bytes, which it would use as the mask.
     client.end();
     return server.log.next('closed');
   },
@@ -505,7 +505,7 @@ export const steps = {
   },
 };
 
-/** What docs/COMPATIBILITY.md tells of. */
+/** These differences are documented in docs/COMPATIBILITY.md. */
 export const differences = {
   'requests that make no sense': 'HTTP/1.0 is served, and a request line that is malformed is a bad request',
   'a close code of those that are registered': 'codes from 3000 to 3999 are accepted from clients',

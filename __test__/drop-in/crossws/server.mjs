@@ -1,4 +1,4 @@
-// A chat of rooms and a service of routes on crossws, on uWebSockets.js.
+// A chat with rooms and a service with routes, on crossws and uWebSockets.js.
 
 import crossws from 'crossws/adapters/uws';
 import uWS from 'uWebSockets.js';
@@ -55,7 +55,7 @@ const chat = crossws({
   },
 });
 
-/** Who comes in, how, and who does not. */
+/** Decides which upgrades are accepted, and how. */
 function doorman(url, request) {
   const name = url.searchParams.get('name') ?? undefined;
   const cookies = request.headers.get('cookie') ?? undefined;
@@ -173,7 +173,7 @@ function attempt([name, run]) {
   }
 }
 
-// As frameworks use it: hooks are looked up for each request, at once or after a while.
+// Frameworks look hooks up for each request, either synchronously or asynchronously.
 const routes = {
   now: {
     message: (peer, message) => void peer.send(message.uint8Array()),

@@ -42,10 +42,10 @@ export const steps = {
           sent.push(data);
           socket.send(data);
         }
-        // Together they would be more than a body may be.
+        // All of them together would exceed the limit of a body.
         await until(() => messages.length === sent.length + 1, 'echoes');
       }
-      // Of an empty one the client gives nothing.
+      // For an empty message the client passes undefined.
       seen.push(
         messages.slice(1).every((message, index) => Buffer.from(message ?? '').equals(Buffer.from(sent[index]))),
       );

@@ -1,6 +1,6 @@
 'use strict';
 
-// An echo on engine.io, on uWebSockets.js.
+// An echo server on engine.io and uWebSockets.js.
 
 const { uServer } = require('engine.io');
 const uWS = require('uWebSockets.js');
@@ -41,7 +41,7 @@ app.listen('127.0.0.1', port, (token) => {
   listening(token, () => {
     engine.close();
     app.close();
-    // engine.io waits half a minute for polls that do not come.
+    // Otherwise engine.io would wait half a minute for polls that never come.
     process.exit();
   });
 });

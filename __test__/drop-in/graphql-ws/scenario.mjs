@@ -8,7 +8,7 @@ const { until } = wait;
 
 const PROTOCOL = 'graphql-transport-ws';
 
-/** Runs with a client of the package. */
+/** Runs a step with a client of the package. */
 function withClient(run, options = {}) {
   return async (stage) => {
     const { createClient } = await stage.use('graphql-ws');
@@ -37,7 +37,7 @@ async function results(client, query, variables) {
   return seen;
 }
 
-/** A client that speaks by hand; `closed` is the code and the reason. */
+/** Connects a client without the package; `closed` resolves to the code and the reason. */
 async function dial(server, protocols, options) {
   const socket = new WebSocket(`ws://127.0.0.1:${server.port}/graphql`, protocols, options);
   socket.on('error', () => {});
@@ -209,7 +209,7 @@ export const steps = {
       const ended = results(client, 'subscription { published }').catch((error) => error);
       await until(() => server.log.count('subscribed') === subscribed + 1, 'subscription');
       await server.restart();
-      // It subscribes again by itself.
+      // The client resubscribes by itself.
       await until(() => server.log.count('subscribed') === subscribed + 2, 'subscription once more');
       const publish = 'mutation { publish(text: "again") }';
       return [await Promise.race([ended, results(client, publish)]), await results(client, publish)];

@@ -13,7 +13,7 @@ const schema = buildSchema(`
 
 const subscribers = new Set();
 
-/** What is published, until nobody wants it; no generator, which could not be ended while it waits. */
+/** Iterates over published texts until the subscriber leaves. A generator could not be ended while it waits. */
 function published() {
   const queue = [];
   const waiting = [];

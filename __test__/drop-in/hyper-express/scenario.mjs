@@ -8,7 +8,7 @@ import { streams } from './steps/streams.mjs';
 
 export const steps = { ...pages, ...bodies, ...streams, ...sockets, ...others };
 
-/** Why a step may give something else with milliways (docs/COMPATIBILITY.md). */
+/** Reasons for different results with milliways (docs/COMPATIBILITY.md). */
 export const differences = {
   'requests that make no sense': 'HTTP/1.0 is served, and a request line that is malformed is a bad request',
   'a close code that libraries may use': 'uWebSockets.js takes close codes 3000 to 3999 of a client for invalid',

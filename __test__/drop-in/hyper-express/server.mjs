@@ -25,7 +25,7 @@ addBodies(server);
 addStreams(server);
 addSockets(server);
 
-// Servers beside it, each with what it is asked for.
+// Additional servers with the options that a step asks for.
 const others = new Map();
 server.post('/others/:name', async (request, response) => {
   const { name } = request.params;
@@ -64,7 +64,7 @@ server.post('/others/:name/:act', async (request, response) => {
 const token = await server.listen(port, '127.0.0.1');
 listening(token, async () => {
   for (const { other } of others.values()) other.force_close();
-  // Sockets and connections that wait for more are no requests.
+  // The shutdown waits for requests, but not for WebSockets or idle connections.
   await server.shutdown();
   server.force_close();
 });

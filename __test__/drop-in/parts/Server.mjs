@@ -1,4 +1,4 @@
-// A program's server, as a process of its own.
+// A program's server, in its own process.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,9 +15,9 @@ const { deadline } = wait;
 const FILES = ['server.mjs', 'server.cjs'];
 
 export class Server {
-  /** Where it listens; the same after `restart`. */
+  /** The port it listens on, which `restart` keeps. */
   port;
-  /** What it notes (`serving.cjs`), to be waited for. */
+  /** The events that it notes (`serving.cjs`). */
   log = new EventLog();
   #folder;
   #command;
@@ -29,7 +29,7 @@ export class Server {
     const server = new Server();
     server.#folder = folder;
     server.#command = command;
-    // Not one that the program finds: uWebSockets.js gets such a port no second time while connections linger.
+    // The program must not choose the port: uWebSockets.js cannot listen on such a port again while connections linger.
     server.port = await freePort();
     await server.#start();
     return server;
@@ -43,14 +43,14 @@ export class Server {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  /** Kills it, as a crash or a deployment would, and starts it again. */
+  /** Kills the server, as a crash or a deployment would, and starts it again. */
   async restart() {
     this.#child.kill('SIGKILL');
     await this.#closed;
     await this.#start();
   }
 
-  /** Asks it to end, and tells how it did; what it wrote to stderr is a complaint. */
+  /** Terminates the server, and returns how it ended; output on stderr counts as a complaint. */
   async end() {
     if (!this.hasEnded) this.#child.kill('SIGTERM');
     const ended = await deadline(this.#closed, 'end of the server').catch((error) => {

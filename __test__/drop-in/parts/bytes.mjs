@@ -1,4 +1,4 @@
-// Bodies too large to be shown, and clients that are not patient or not quick.
+// Bodies too large to be shown, and clients that are impatient or slow.
 
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -10,12 +10,12 @@ import { request } from './http.mjs';
 const { RawSocket } = raw;
 const { deadline } = wait;
 
-/** What stands for a body: its length, and the beginning of its hash. */
+/** Returns a summary of a body: its length and the beginning of its hash. */
 export function digest(bytes) {
   return `${bytes.length} ${createHash('sha256').update(bytes).digest('hex').slice(0, 16)}`;
 }
 
-/** Bytes of which no two stretches are alike. */
+/** Returns bytes in which no two stretches are alike. */
 export function pattern(length) {
   const bytes = Buffer.alloc(length);
   for (let index = 0; index + 4 <= length; index += 4) bytes.writeUInt32LE(Math.imul(index, 2654435761) >>> 0, index);
@@ -23,14 +23,14 @@ export function pattern(length) {
 }
 
 /**
- * Sends a request, the pieces one after another, each when the one before has left; gives status, headers and bytes. The
- * connection stays open until then: an answer that comes before all is sent would be lost with it.
+ * Sends a request piece by piece, each after the previous one has left; returns status, headers and body. The
+ * connection stays open until then, because a response that arrives before everything is sent would otherwise be lost.
  */
 export async function send(server, target, { pieces = [], agent, ...options } = {}) {
   const own = new http.Agent({ keepAlive: true });
   const sent = http.request(`${server.origin}${target}`, { agent: agent ?? own, ...options });
   sent.setNoDelay(true);
-  // Read while it is sent: who answers with what comes in would wait otherwise.
+  // The response is read while the request is sent, because a server that echoes would wait otherwise.
   const answered = once(sent, 'response').then(async ([response]) => {
     return { status: response.statusCode, headers: response.headers, body: Buffer.concat(await response.toArray()) };
   });
@@ -50,8 +50,8 @@ export function cut(bytes, size) {
 }
 
 /**
- * Posts a text in one piece, in sevens and byte by byte, each with a length and in chunks; gives the status and the body of
- * each answer.
+ * Posts a text whole, seven bytes at a time and byte by byte, each with a Content-Length and in chunks; returns the
+ * status and the body of each response.
  */
 export async function sendInPieces(server, target, type, text) {
   const bytes = Buffer.from(text);
@@ -67,8 +67,8 @@ export async function sendInPieces(server, target, type, text) {
 }
 
 /**
- * Asks for something large, reads nothing of it until `meanwhile` has ended, and then everything within `patience`
- * milliseconds, with as long as `meanwhile` takes between one million bytes and the next.
+ * Requests a large response, and reads nothing of it until `meanwhile` has ended, then runs `meanwhile` again after
+ * every million bytes. Fails unless the response is complete within `patience` milliseconds.
  */
 export async function sendAndDawdle(server, target, { meanwhile, patience }) {
   const sent = http.request(`${server.origin}${target}`, { agent: new http.Agent() });
@@ -93,20 +93,20 @@ export async function sendAndDawdle(server, target, { meanwhile, patience }) {
   return { status: response.statusCode, body: Buffer.concat(chunks) };
 }
 
-/** A connection on which the request is written, and which `leave` then ends in its way. */
+/** Connects, writes the request, and then ends the connection by `leave`. */
 export async function depart(server, request, leave) {
   const client = await RawSocket.connect(server.port);
   client.write(request);
   await leave(client);
 }
 
-/** How connections end before their time. */
+/** Ways to end a connection early. */
 export const DEPARTURES = {
   'by a reset': (client) => client.reset(),
   'without a word': (client) => client.destroy(),
 };
 
-/** Runs `task` for each number below `count`, at most `width` at once. */
+/** Runs `task` for each number below `count`, at most `width` concurrently. */
 export async function inParallel(count, width, task) {
   const results = [];
   let next = 0;
@@ -121,7 +121,10 @@ export async function inParallel(count, width, task) {
   return results;
 }
 
-/** Asks for each target alone, and then for all of them many times at once: whether the answers equal the first. */
+/**
+ * Requests each target alone, and then all of them many times concurrently; returns whether the responses were equal to
+ * the first ones.
+ */
 export async function areAlwaysEqual(server, targets, count, width) {
   const expected = [];
   for (const target of targets) expected.push(JSON.stringify(await request(server, target)));

@@ -1,11 +1,11 @@
-// Requests and responses, as far as they have to be equal.
+// Requests and responses, reduced to what must be equal.
 
 import { once } from 'node:events';
 import http from 'node:http';
 
 /**
- * Sends a request on a connection of its own and gives what came. `body` is text or bytes, or a list of such pieces,
- * which go out in chunks unless there is a content-length.
+ * Sends a request on its own connection, and returns the response. `body` is text or bytes, or an array of such pieces,
+ * which are sent in chunks unless there is a Content-Length.
  */
 export async function request(server, target, { body, ...options } = {}) {
   const sent = http.request(`${server.origin}${target}`, { agent: new http.Agent(), ...options });
@@ -15,13 +15,14 @@ export async function request(server, target, { body, ...options } = {}) {
   return describe(response.statusCode, response.headers, Buffer.concat(await response.toArray()));
 }
 
-/** What a scenario may tell of a response; a body as text. */
+/** Returns what a scenario may compare of a response, with the body as text. */
 export function describe(status, headers, body) {
   const rest = { ...headers };
   delete rest.date;
-  // Where the client has asked for it milliways says that it closes (RFC 9112 section 9.6), whatever the program says.
+  // If the client asks for the connection to be closed, milliways confirms it (RFC 9112 section 9.6), whatever the
+  // program sends.
   delete rest.connection;
-  // milliways gives no length where there is no body (RFC 9110 section 8.6).
+  // milliways sends no Content-Length if there is no body (RFC 9110 section 8.6).
   if (status === 204 || status === 304) delete rest['content-length'];
   return { status, headers: rest, body: body.toString() };
 }

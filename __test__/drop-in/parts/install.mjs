@@ -1,4 +1,4 @@
-// Puts the programs and what they depend on below target/drop-in, with one or the other package as uWebSockets.js.
+// Installs the programs and their dependencies in target/drop-in, with one or the other package as uWebSockets.js.
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -7,17 +7,19 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BuildError, root } from '../../../scripts/build.mjs';
 
-/** Where the programs are. */
+/** The folder of the programs. */
 export const here = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 
 const target = path.join(root, 'target', 'drop-in');
 
-/** Beside each variant's programs, so that they name it by the same path, which is the only thing that differs. */
+/**
+ * The tarball lies beside each variant's programs, so that they refer to it by the same path. Only its contents differ.
+ */
 const TARBALL = 'uWebSockets.js.tgz';
 
 const SOURCES = { ours: root, theirs: path.join(root, 'bench/node_modules/uwebsockets') };
 
-/** Packs milliways and uWebSockets.js as npm would publish them; gives the files. */
+/** Packs milliways and uWebSockets.js as npm would publish them; returns the files. */
 export async function packBoth() {
   const tarballs = {};
   for (const [variant, source] of Object.entries(SOURCES)) {
@@ -30,7 +32,7 @@ export async function packBoth() {
   return tarballs;
 }
 
-/** Installs a program unless that has been done with the same dependencies; gives its folder. */
+/** Installs a program, unless the same dependencies are installed already; returns its folder. */
 export async function install(name, variant, tarball) {
   const folder = path.join(target, variant, name);
   const digest = createHash('sha256');
@@ -56,7 +58,7 @@ export async function lock(name, tarball) {
   await copyFile(packageOf(name), path.join(folder, 'package.json'));
   npm(folder, 'install', '--package-lock-only', '--ignore-scripts', '--no-audit', '--no-fund');
   const written = JSON.parse(await readFile(path.join(folder, 'package-lock.json'), 'utf8'));
-  // Both variants use it, and milliways changes.
+  // Both variants use the lock file, and milliways changes.
   delete written.packages['node_modules/uWebSockets.js'].integrity;
   for (const entry of Object.values(written.packages)) if (/^https?:/.test(entry.resolved)) delete entry.resolved;
   await writeFile(lockOf(name), `${JSON.stringify(written, null, 2)}\n`);

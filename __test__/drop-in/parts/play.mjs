@@ -1,4 +1,4 @@
-// Plays a scenario against a program: starts its server, takes the steps, ends the server.
+// Plays a scenario against a program: starts its server, runs the steps, ends the server.
 
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -8,20 +8,20 @@ import { Server } from './Server.mjs';
 
 const { deadline } = support;
 
-/** Milliseconds for a step. */
+/** For one step, in milliseconds. */
 const PATIENCE = 60_000;
 
 /**
- * What a step is given.
+ * The argument of a step.
  *
  * @typedef {object} Stage
  * @property {Server} server the program
- * @property {(name: string) => any} use gives a package that is installed with the program: its clients
+ * @property {(name: string) => any} use loads a package that is installed with the program, for its clients
  */
 
 /**
- * Takes the steps one after another; gives for each what it returned (`value`) or how it failed (`error`), and for the
- * server how it ended. All of it is JSON, so that what one sees with milliways can be compared with the other.
+ * Runs the steps one after another; returns for each what it returned (`value`) or how it failed (`error`), and for the
+ * server how it ended. All of it is JSON, so that the results with milliways and with uWebSockets.js can be compared.
  *
  * @param {{ name: string, folder: string, command: string[], steps: Record<string, (stage: Stage) => any> }} play
  */

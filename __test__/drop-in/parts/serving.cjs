@@ -1,16 +1,16 @@
 'use strict';
 
-// Copied beside each program: how its server talks to the scenario.
+// Copied beside each program, to connect its server with the scenario.
 
-/** Where to listen. */
+/** The port to listen on. */
 const port = Number(process.env.PORT);
 
-/** Tells the scenario of something, by name. */
+/** Reports an event to the scenario. */
 function note(...event) {
   console.log(`note ${JSON.stringify(event)}`);
 }
 
-/** For the callback of `listen`; `close` is called when the server shall end. */
+/** For the callback of `listen`; `close` is called when the server is to end. */
 function listening(token, close) {
   if (!token) throw new Error(`Cannot listen on port ${port}`);
   process.once('SIGTERM', close);

@@ -9,10 +9,10 @@ import { request } from '../parts/http.mjs';
 
 const { deadline, until } = wait;
 
-/** Both ways to connect, and from the one to the other. */
+/** Both transports, and the upgrade from one to the other. */
 const TRANSPORTS = { polling: ['polling'], websocket: ['websocket'], upgraded: ['polling', 'websocket'] };
 
-/** Gives a function that connects, and one that ends all that were connected. */
+/** Returns a function that connects, and one that disconnects all clients. */
 async function clients({ server, use }) {
   const { io } = await use('socket.io-client');
   const open = [];
@@ -28,7 +28,7 @@ async function clients({ server, use }) {
   return { io, connect, end: () => open.forEach((socket) => socket.disconnect()) };
 }
 
-/** Why the server let go of the client of that color. */
+/** Returns why the server disconnected the client of that color. */
 async function reasonOf(server, color) {
   const find = () => server.log.all.find(([name, whose]) => name === 'disconnected' && whose === color);
   await until(find, `end of ${color}`);
@@ -44,7 +44,7 @@ async function next(socket, event) {
   );
 }
 
-/** Runs with clients that are ended afterwards. */
+/** Runs a step with clients that are disconnected afterwards. */
 function withClients(run) {
   return async (stage) => {
     const all = await clients(stage);
@@ -56,7 +56,7 @@ function withClients(run) {
   };
 }
 
-/** For each of the ways to connect. */
+/** Runs a step for each of the transports. */
 function eachTransport(run) {
   return withClients(async (stage) => {
     const seen = {};
@@ -80,7 +80,7 @@ function collect(socket, event, count) {
   );
 }
 
-/** The session of a client that speaks HTTP by hand. */
+/** Returns the session ID of a client that uses plain HTTP. */
 async function handshake(server, color) {
   const { body } = await request(server, `/socket.io/?EIO=4&transport=polling&color=${color}`);
   return JSON.parse(body.slice(1)).sid;
@@ -165,7 +165,7 @@ export const steps = {
     for (let number = 0; number < 50; number += 1) {
       const message = number % 2 === 0 ? { number } : Buffer.alloc(2000, number);
       sockets[number % 10].emit('sayAll', 'hall', message);
-      // One after another, whoever speaks.
+      // The clients take turns.
       await sockets[number % 10].emitWithAck('echo', number);
     }
     const orders = (await received).map((messages) =>
@@ -275,7 +275,7 @@ export const steps = {
     const { socket } = await connect(['websocket'], { reconnection: false, query: { color: 'green' } });
     socket.io.engine.transport.ws._socket.destroy();
 
-    // In the middle of a poll, and in the middle of a body.
+    // One connection ends during a poll, the other in the middle of a body.
     for (const [color, method, rest] of [
       ['pink', 'GET', '\r\n'],
       ['white', 'POST', 'Content-Length: 1000\r\n\r\n42'],
@@ -283,12 +283,12 @@ export const steps = {
       const sid = await handshake(server, color);
       const target = `/socket.io/?EIO=4&transport=polling&sid=${sid}`;
       await request(server, target, { method: 'POST', body: '40' });
-      // What there is to say at first, in one poll or in two.
+      // The initial packets come in one poll or in two.
       await until(async () => (await request(server, target)).body.includes('welcome'), 'welcome');
       const client = net.connect(server.port, '127.0.0.1');
       client.write(`${method} ${target} HTTP/1.1\r\nHost: localhost\r\n${rest}`);
       await once(client, 'connect');
-      // Answered after the server has read what came before.
+      // This is answered after the server has read the bytes above.
       await request(server, '/health');
       client.resetAndDestroy();
     }
@@ -304,7 +304,7 @@ export const steps = {
     connection.pause();
     socket.emit('flood', 400, 50_000);
     const other = (await connect(['websocket'])).socket;
-    // The server is as quick as ever for others.
+    // The server is as fast as before for other clients.
     for (let index = 0; index < 20; index += 1) await other.emitWithAck('echo', index);
     connection.resume();
     return (await received).every(
@@ -360,7 +360,7 @@ export const steps = {
     const left = sockets.map((socket) => next(socket, 'disconnect'));
     await server.restart();
     const reasons = (await Promise.all(left)).map(([reason]) => reason);
-    // What is said meanwhile is said when they are back.
+    // What the clients send while disconnected is delivered once they are back.
     return [reasons, await Promise.all(sockets.map((socket, index) => socket.emitWithAck('echo', index)))];
   }),
 

@@ -1,6 +1,6 @@
 'use strict';
 
-// A chat of rooms on socket.io, on uWebSockets.js.
+// A chat with rooms on socket.io and uWebSockets.js.
 
 const { Server } = require('socket.io');
 const uWS = require('uWebSockets.js');
@@ -13,7 +13,7 @@ const io = new Server({
   connectTimeout: 5_000,
   allowRequest: (req, callback) => callback(null, req.headers['x-banned'] === undefined),
 });
-// Without a limit, a slow reader loses nothing.
+// Enough for a slow reader to lose nothing.
 io.attachApp(app, { compression: uWS.SHARED_COMPRESSOR, maxBackpressure: 64 * 1024 * 1024 });
 
 io.use((socket, next) => {
@@ -53,7 +53,7 @@ io.of('/news').on('connection', (socket) => {
   socket.emit('headline', 'It runs.');
 });
 
-// What is not socket.io's is the program's own.
+// Routes that are not socket.io's belong to the program.
 app.get('/health', (res) => {
   res.end(String(io.engine.clientsCount));
 });

@@ -1,12 +1,12 @@
 'use strict';
 
-// Sessions in the key-value store of uWebSockets.js, which every thread of the process would see.
+// Sessions in the key-value store of uWebSockets.js, which all threads of the process share.
 
 const uWS = require('uWebSockets.js');
 
 const COLLECTION = 'sessions';
 
-/** Gives the class, for express-session, whose base class comes with it. */
+/** Returns the class for express-session, which provides its base class. */
 module.exports = ({ Store }) =>
   class KeyValueStore extends Store {
     get(id, done) {

@@ -1,6 +1,6 @@
 'use strict';
 
-// What is served as files, always with the same times, so that their entity tags are always the same.
+// Files to serve. Their modification times are fixed, so that their entity tags are always the same.
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -8,7 +8,7 @@ const path = require('node:path');
 const ROOT = path.join(__dirname, 'public');
 const MODIFIED = new Date('2024-02-03T04:05:06Z');
 
-/** Bytes of which no two stretches are alike. */
+/** Returns bytes in which no two stretches are alike. */
 function pattern(length) {
   const bytes = Buffer.alloc(length);
   for (let index = 0; index + 4 <= length; index += 4) bytes.writeUInt32LE(Math.imul(index, 2654435761) >>> 0, index);

@@ -1,6 +1,6 @@
 'use strict';
 
-// Ways to a handler.
+// Ways to route to a handler.
 
 const express = require('ultimate-express');
 

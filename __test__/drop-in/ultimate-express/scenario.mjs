@@ -7,7 +7,7 @@ import { files } from './steps/files.mjs';
 
 export const steps = { ...answers, ...files, ...bodies, ...connections };
 
-/** Of what is compared as it is on the wire. */
+/** The reason for steps that compare raw bytes. */
 const CONNECTION = 'what becomes of the connection is said once, behind the headers of the program, and as it is';
 
 export const differences = {

@@ -1,6 +1,6 @@
 'use strict';
 
-// A site on ultimate-express: pages, files, forms, uploads and downloads, and a WebSocket beside them.
+// A site on ultimate-express: pages, files, forms, uploads and downloads, and a WebSocket.
 
 const { createHash } = require('node:crypto');
 const fs = require('node:fs');
@@ -18,7 +18,7 @@ const { ROOT, pattern } = require('./files.cjs');
 const Store = require('./Store.cjs')(session);
 const { port, note, listening } = require('./serving.cjs');
 
-// What nobody handles is logged there.
+// Unhandled errors are logged there.
 console.error = (error) => note('logged', error.message);
 
 const app = express();
@@ -29,14 +29,14 @@ app.set('body methods', ['DELETE', 'REPORT']);
 app.set('trust proxy', (address, hop) => hop < 2);
 app.locals.site = 'the site';
 
-// Simple enough to be answered without JavaScript.
+// Handlers simple enough for responses without JavaScript.
 app.get('/simple', (req, res) => res.send('Hello, world'));
 app.get('/simple/object', (req, res) => res.json({ hello: 'world', number: 1 }));
 app.get('/simple/status', (req, res) => res.status(418).set('x-kind', 'teapot').send('short and stout'));
 app.get('/simple/nothing', (req, res) => res.status(204).end());
 app.post('/simple', (req, res) => res.send('posted'));
 
-// Who asks, and what for.
+// Information about the client and the request.
 app.get('/who', (req, res) => {
   const { ip, ips, protocol, secure, hostname, subdomains, xhr, method, httpVersion } = req;
   const { remoteAddress, remotePort, localPort, encrypted } = req.socket;
@@ -61,7 +61,7 @@ app.get('/what', (req, res) => {
 });
 app.all('/method', (req, res) => res.set('x-method', req.method).send(`you said ${req.method}`));
 
-// Answers of each kind.
+// Every kind of response.
 app.get('/send/string', (req, res) => res.send(`${req.query.text ?? ''}`));
 app.get('/send/buffer', (req, res) => res.type('png').send(Buffer.from([0, 1, 2, 253, 254, 255])));
 app.get('/send/nothing', (req, res) => res.send(req.query.none));
@@ -96,7 +96,7 @@ app.get('/file/:name', (req, res, next) => {
 app.use('/files', express.static(ROOT, { dotfiles: 'deny', setHeaders: (res) => res.set('x-static', '1') }));
 app.use('/strict', express.static(ROOT, { fallthrough: false, index: false, redirect: false, extensions: ['html'] }));
 
-// Bodies.
+// Request bodies.
 const bodies = express.Router();
 const parsed = (req, res) => {
   const { body } = req;
@@ -142,7 +142,7 @@ app.post('/photos', multer({ limits: { fileSize: 1_000_000 } }).array('photo', 4
   res.json({ files, fields: { ...req.body } });
 });
 
-// Downloads of which the client may not want all at once.
+// Downloads that the client may abort.
 app.get('/download', (req, res) => {
   const [count, size] = [Number(req.query.count), 64 * 1024];
   if (req.query.length) res.set('Content-Length', String(count * size));
@@ -171,7 +171,7 @@ app.get('/never', (req, res) => {
   note('waiting');
 });
 
-// Others' middlewares.
+// Third-party middlewares.
 app.use('/cors', cors({ origin: 'http://site.example', credentials: true, maxAge: 600 }));
 app.get('/cors', (req, res) => res.send('shared'));
 app.put('/cors', (req, res) => res.send('put'));
@@ -203,7 +203,7 @@ app.get('/session', (req, res) => {
 
 require('./routes.cjs')(app);
 
-// Beside it.
+// A WebSocket on the same app.
 app.uwsApp.ws('/live', {
   compression: uWS.SHARED_COMPRESSOR,
   open: (ws) => ws.subscribe('all'),
@@ -219,13 +219,13 @@ app.post('/live', express.text(), (req, res) => {
 
 app.use((error, req, res, next) => {
   if (error.unhandled) return next(error);
-  // A body that is too large is complained of with each piece.
+  // A body that is too large causes an error for each chunk.
   if (res.headersSent) return undefined;
   const status = error.status ?? (res.statusCode === 200 ? 500 : res.statusCode);
   return res.status(status).json({ error: String(error.message ?? error).replaceAll(__dirname, '.') });
 });
 
-// Without entity tags, what stands in the target may be quoted without JavaScript as well.
+// Without entity tags, responses that quote the target can also be sent without JavaScript.
 const quoting = express({ uwsApp: uWS.App() });
 quoting.disable('etag').disable('x-powered-by');
 quoting.get('/hello/:name/:other', (req, res) => res.send(`<${req.params.name}> and <${req.params.other}>`));

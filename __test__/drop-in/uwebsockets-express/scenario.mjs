@@ -30,7 +30,7 @@ async function getAll(server, targets, options) {
   return seen;
 }
 
-/** A request that closes the connection, as bytes. */
+/** Returns the bytes of a request that closes the connection. */
 function head(line, ...headers) {
   return `${[`${line} HTTP/1.1`, 'Host: localhost', 'Connection: close', ...headers].join('\r\n')}\r\n\r\n`;
 }

@@ -1,4 +1,5 @@
-// A small shop on express, on an app of uWebSockets.js by uwebsockets-express, with a WebSocket on the same app.
+// A small shop on express, which uwebsockets-express runs on an app of uWebSockets.js, with a WebSocket on the same
+// app.
 
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
@@ -18,7 +19,7 @@ const { port, note, listening } = serving;
 const here = path.dirname(fileURLToPath(import.meta.url));
 const ROOT = path.join(here, 'public');
 
-// What express does not leave to the program is logged there.
+// Errors that express does not pass to the program are logged there.
 console.error = (error) => note('logged', String(error).split('\n')[0]);
 
 class Sessions extends session.Store {
@@ -49,7 +50,7 @@ app.get('/request', (req, res) => {
 });
 app.all('/method', (req, res) => res.set('x-method', req.method).send(`you said ${req.method}`));
 
-// Answers of each kind.
+// Every kind of response.
 app.get('/send/string', (req, res) => res.send(String(req.query.text ?? '')));
 app.get('/send/json', (req, res) => res.json({ text: 'Grüße', list: [1, null] }));
 app.get('/send/object', (req, res) => res.status(201).send({ a: 1 }));
@@ -81,7 +82,7 @@ app.get('/late', async (req, res) => {
   res.json(res.locals);
 });
 
-// Others' middlewares.
+// Third-party middlewares.
 app.use('/shared', cors({ origin: 'http://site.example', credentials: true, maxAge: 600 }));
 app.get('/shared', (req, res) => res.send('shared'));
 app.use('/cookies', cookieParser('the secret'));
@@ -100,7 +101,7 @@ app.get('/session', (req, res) => {
 app.use('/files', express.static(ROOT, { dotfiles: 'deny' }));
 app.use('/list', serveIndex(ROOT, { icons: false }));
 
-// Bodies, as they came and as they are meant.
+// Request bodies, raw and parsed.
 app.post('/body/as-it-came', (req, res) => res.json({ body: req.body }));
 app.post('/body/digest', (req, res) => res.send(digest(Buffer.from(req.body))));
 app.post('/body/json', express.json({ limit: '100kb' }), (req, res) => res.json({ body: req.body }));
@@ -113,7 +114,7 @@ app.post('/body/events', (req, res) => {
   req.on('end', () => res.headersSent || res.send(digest(Buffer.concat(chunks))));
 });
 
-// Ways to a handler.
+// Ways to route to a handler.
 const trail = (word) => (req, res, next) => {
   res.locals.trail = [...(res.locals.trail ?? []), word];
   next();
@@ -147,7 +148,7 @@ app.get('/error/rejected', async () => {
 app.get('/error/passed', (req, res, next) => next(new Error('passed')));
 app.get('/error/unhandled', (req, res, next) => next(Object.assign(new Error('unhandled'), { unhandled: true })));
 
-// What is never answered, or is large.
+// Responses that never come or are large.
 app.get('/never', (req, res) => {
   note('waiting');
   const look = () => (res.aborted ? note('aborted', req.socket.readable) : setImmediate(look));
@@ -160,7 +161,7 @@ app.get('/large/pieces', (req, res) => {
   res.end();
 });
 
-// On the same app.
+// Routes and a WebSocket on the same app.
 uwsApp.get('/native/:name', (res, req) => res.writeHeader('x-native', 'yes').end(`native ${req.getParameter(0)}`));
 uwsApp.delete('/native/:name', (res, req) => res.end(`deleted ${req.getParameter('name')}`));
 uwsApp.ws('/live', {
@@ -184,7 +185,7 @@ app.use((error, req, res, next) => {
   return res.status(error.status ?? 500).json({ error: error.message.replaceAll(here, '.'), type: error.type });
 });
 
-/** Bytes of which no two stretches are alike. */
+/** Returns bytes in which no two stretches are alike. */
 function pattern(length) {
   const bytes = Buffer.alloc(length);
   for (let index = 0; index + 4 <= length; index += 4) bytes.writeUInt32LE(Math.imul(index, 2654435761) >>> 0, index);
@@ -195,7 +196,7 @@ function digest(bytes) {
   return `${bytes.length} ${createHash('sha256').update(bytes).digest('hex').slice(0, 16)}`;
 }
 
-// Always with the same times, so that entity tags and listings are always the same.
+// The modification times are fixed, so that entity tags and listings are always the same.
 const MODIFIED = new Date('2024-02-03T04:05:06Z');
 const FILES = {
   'index.html': '<p>home</p>\n',

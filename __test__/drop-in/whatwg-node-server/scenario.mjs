@@ -18,21 +18,21 @@ const MEBIBYTE = 1 << 20;
 /** The adapters with the package's own classes, and with Node's. */
 const CLASSES = ['', '/native'];
 
-/** A step for each of these adapters. */
+/** Returns a step for each of these adapters. */
 function eachAdapter(step, run) {
   return Object.fromEntries(CLASSES.map((prefix) => [`${step}${prefix && ', native'}`, (stage) => run(stage, prefix)]));
 }
 
 const post = (server, target, body, headers = {}) => request(server, target, { method: 'POST', body, headers });
 
-/** As programs do it: with Node's fetch. */
+/** Makes a request as programs do, with Node's fetch. */
 async function fetched(server, target, options = {}) {
   const response = await deadline(fetch(`${server.origin}${target}`, { redirect: 'manual', ...options }), 'response');
   const headers = Object.fromEntries(response.headers);
   return describe(response.status, headers, Buffer.from(await deadline(response.arrayBuffer(), 'body')));
 }
 
-/** Bytes that look like nothing, but are always the same. */
+/** Returns bytes that look random, but are always the same. */
 function noise(length) {
   const data = Buffer.alloc(length);
   let state = 1;
@@ -45,16 +45,16 @@ function noise(length) {
 
 const digest = (data) => createHash('sha256').update(data).digest('hex');
 
-/** A response whose body is told by its length and digest. */
+/** Replaces the body of a response with its length and digest. */
 const brief = ({ body, ...response }) => ({ ...response, length: body.length, digest: digest(body) });
 
-/** A request by hand, up to the empty line. */
+/** Returns the head of a request, including the empty line. */
 const head = (method, target, headers = '') => `${method} ${target} HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n`;
 
-/** The chunks of `down`, as they should be. */
+/** Returns the expected chunks of `down`. */
 const numbers = (count, size) => Buffer.concat(Array.from({ length: count }, (_, index) => Buffer.alloc(size, index)));
 
-/** Reads the response to a request that has been sent; `pause` is awaited before anything of the body is. */
+/** Makes a request and reads its response; `pause` is awaited before the body is read. */
 async function readSlowly(server, target, pause) {
   const sent = http.request(`${server.origin}${target}`, { agent: new http.Agent() });
   sent.end();

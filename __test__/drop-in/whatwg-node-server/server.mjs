@@ -1,5 +1,5 @@
-// A service of Requests and Responses on @whatwg-node/server, on uWebSockets.js: with the package's own classes (api), with
-// those of Node (native), and with its plugins (plugged).
+// A service of Requests and Responses on @whatwg-node/server and uWebSockets.js: with the package's own classes (api),
+// with those of Node (native), and with its plugins (plugged).
 
 import { createHash } from 'node:crypto';
 import ponyfills from '@whatwg-node/fetch';
@@ -15,13 +15,13 @@ import {
 import uWS from 'uWebSockets.js';
 import { listening, note, port } from './serving.cjs';
 
-// Where the package tells of what went wrong.
+// The package logs errors there.
 console.error = (problem) => note('complaint', String(problem?.message ?? problem));
 
 const digest = (data) => createHash('sha256').update(data).digest('hex');
 const tick = () => new Promise(setImmediate);
 
-/** What the paths are for; `tools` has the classes that the adapter was made with. */
+/** The handlers of the paths; `tools` has the classes that the adapter was created with. */
 const pages = {
   async echo(request, { Response }) {
     const headers = Object.fromEntries(request.headers);

@@ -1,11 +1,11 @@
-// What clients send.
+// Request bodies.
 
 import { createHash } from 'node:crypto';
 import { Readable, Writable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { note } from '../serving.cjs';
 
-/** What came of a stream, by one who takes a turn for each piece if need be. */
+/** Returns the length and the hash of a stream, read with a turn of the event loop per chunk if `eachTurn`. */
 function digest(stream, eachTurn) {
   const hash = createHash('sha256');
   let length = 0;
@@ -41,7 +41,7 @@ export function addBodies(server) {
     response.json({ length: (await readers[request.params.as](request)).length });
   });
 
-  // By then more has come than is kept.
+  // By then more has arrived than is buffered.
   server.post('/late', large, async (request, response) => {
     for (let count = 0; count < 20; count += 1) await turn();
     const [text, paused] = [await request.text(), request.paused];
@@ -64,7 +64,7 @@ export function addBodies(server) {
       response.end();
     });
   });
-  // Answers before the body is there.
+  // The route responds before the body has arrived.
   server.post('/unread', large, (request, response) => response.send('not read'));
 
   server.post('/upload', large, async (request, response) => {
@@ -83,7 +83,7 @@ export function addBodies(server) {
     }
   });
 
-  // Bodies that never come whole.
+  // Bodies that remain incomplete.
   server.post('/watched/:how', large, (request, response) => {
     const { how } = request.params;
     response.on('abort', () => note('aborted', how, request.received));

@@ -1,4 +1,4 @@
-// Routes, routers, middlewares, and what a response is made of.
+// Routes, routers, middlewares, and the parts of a response.
 
 import { fileURLToPath } from 'node:url';
 import HyperExpress from 'hyper-express';
@@ -70,7 +70,7 @@ export function addPages(server) {
     },
     returned: async () => new Error('returned'),
     other: () => {
-      // eslint-disable-next-line no-throw-literal -- what a careless program does
+      // eslint-disable-next-line no-throw-literal -- a careless program does this
       throw 'no error';
     },
   };

@@ -1,4 +1,4 @@
-// WebSockets: echoes, and a room whose members say what they want as JSON.
+// WebSockets: echoes, and a room whose members send commands as JSON.
 
 import { Readable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -16,7 +16,7 @@ export function addSockets(server) {
       { message_type: type, max_payload_length: 1024 * 1024, compression: SHARED_COMPRESSOR, max_lifetime: 0 },
       (socket) => {
         socket.on('message', async (message, isBinary) => {
-          // What is kept may be answered later.
+          // This type may be kept, so the echo can be sent later.
           if (type.endsWith('Safe')) await turn();
           socket.send(message, isBinary, true);
         });

@@ -5,7 +5,7 @@ import { note } from '../serving.cjs';
 
 const PIECE = 50_000;
 
-/** `size` bytes, each of which tells its place. */
+/** Yields `size` bytes whose contents depend on their position. */
 function* pieces(size) {
   for (let start = 0; start < size; start += PIECE) {
     const length = Math.min(PIECE, size - start);
@@ -57,7 +57,7 @@ export function addStreams(server) {
     );
     source.pipe(response);
   });
-  // With its own hands: as much as is taken, and the rest when it can be.
+  // Writes without a pipe: as much as is accepted, and the rest on `drain`.
   server.get('/drain', (request, response) => {
     const all = pieces(Number(request.query_parameters.size));
     let drains = 0;

@@ -1,4 +1,4 @@
-// What clients send: all of it, in pieces, too much, and not to the end.
+// Request bodies: whole, in pieces, too large, and incomplete.
 
 import { createHash } from 'node:crypto';
 import raw from '../../../support/RawSocket.js';
@@ -12,7 +12,7 @@ const post = (server, target, body, headers = {}) => request(server, target, { m
 
 const BOUNDARY = '----pieces';
 
-/** The body of a form; a part is a field, or a file that has a name. */
+/** Returns the body of a form; a part is a field, or a file with a name. */
 function form(parts) {
   const lines = parts.flatMap(({ name, file, type, data }) => [
     `--${BOUNDARY}\r\nContent-Disposition: form-data; name="${name}"${file === undefined ? '' : `; filename="${file}"`}\r\n`,

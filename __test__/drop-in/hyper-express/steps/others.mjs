@@ -1,4 +1,4 @@
-// Servers with other options, their end, and the return of this one.
+// Servers with other options, their shutdown, and the restart of the main one.
 
 import { once } from 'node:events';
 import http from 'node:http';

@@ -1,4 +1,4 @@
-// Routes, middlewares, and what a response is made of.
+// Routes, middlewares, and the parts of a response.
 
 import raw from '../../../support/RawSocket.js';
 import { request } from '../../parts/http.mjs';
@@ -8,7 +8,7 @@ const { RawSocket } = raw;
 async function each(server, targets, { headers } = {}) {
   const seen = {};
   for (const target of targets) {
-    // The port is not the same each time.
+    // The port differs between runs.
     seen[target] = await request(server, target, { headers: { host: 'localhost', ...headers } });
   }
   return seen;

@@ -1,4 +1,4 @@
-// WebSockets, by clients that behave and by those that do not.
+// WebSockets with clients that behave and clients that do not.
 
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
@@ -10,7 +10,10 @@ import { describe, request } from '../../parts/http.mjs';
 const { RawSocket } = raw;
 const { deadline, until } = wait;
 
-/** A client; `texts` and `bytes` are what came, `closed` is how it ended, and `act` has a member of the room do something. */
+/**
+ * Connects a client. `texts` and `bytes` are the received messages, `closed` resolves to how it ended, and `act` makes
+ * a member of the room do something.
+ */
 async function connect(server, path, options) {
   const socket = new WebSocket(`ws://127.0.0.1:${server.port}${path}`, options);
   const client = { socket, texts: [], bytes: [] };
@@ -48,8 +51,8 @@ async function leave({ server }, ...clients) {
 }
 
 /**
- * What the server was told of a client without a close frame. The reason is left out: uWebSockets.js has it that a FIN
- * came, whether it did or not (docs/COMPATIBILITY.md).
+ * Resolves to what the server saw of a client that left without a close frame. The reason is left out: in
+ * uWebSockets.js it is always that a FIN came (docs/COMPATIBILITY.md).
  */
 async function leftWithoutWord(server) {
   const [code, , ...rest] = await server.log.next('left the room');
@@ -275,7 +278,7 @@ export const sockets = {
     client.socket.on('error', () => {});
     client.socket._socket.pause();
     client.socket.send(JSON.stringify(['streamToNobody', 400, 50_000]));
-    // A reset that comes together with the message may be all that a server looks at.
+    // If a reset arrived together with the message, a server might only see the reset.
     await server.log.next('stream begins');
     client.socket._socket.resetAndDestroy();
     return [await leftWithoutWord(server), await server.log.next('stream ended')];

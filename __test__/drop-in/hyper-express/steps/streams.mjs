@@ -1,4 +1,4 @@
-// Responses that take a while, and those who do not wait for their end.
+// Responses that take a while, and clients that do not wait for the end.
 
 import { once } from 'node:events';
 import http from 'node:http';
@@ -9,7 +9,7 @@ const { until } = wait;
 
 const isWhole = (data, size) => data.length === size && data.every((byte, index) => byte === index % 251);
 
-/** Asks, and gives the response when its head is there. */
+/** Makes a request, and resolves to the response once its head has arrived. */
 async function ask(server, target) {
   const sent = http.get(`${server.origin}${target}`, { agent: new http.Agent() });
   const [response] = await once(sent, 'response');
@@ -57,7 +57,7 @@ export const streams = {
     for (const how of HOWS) {
       const response = await ask(server, `/big/${how}?size=${size}&name=${how}`);
       response.socket.pause();
-      // The server has time for others meanwhile.
+      // Meanwhile the server has time for other clients.
       for (let count = 0; count < 20; count += 1) await request(server, '/chunked');
       const early = how === 'send' || server.log.count('finished') === seen.length;
       response.socket.resume();

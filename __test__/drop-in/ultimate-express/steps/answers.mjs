@@ -1,4 +1,4 @@
-// Requests, and what is answered.
+// Requests and their responses.
 
 import { once } from 'node:events';
 import http from 'node:http';
@@ -23,7 +23,7 @@ const SIMPLE = [
   ['GET', '/simple/status'],
 ];
 
-/** The origin of the app that quotes what it was asked. */
+/** Returns the origin of the app whose responses quote the request. */
 async function quoting(server) {
   const [port] = server.quotingPort ?? (server.quotingPort = await server.log.next('quoting'));
   return { origin: `http://127.0.0.1:${port}`, port };
@@ -34,7 +34,7 @@ export const answers = {
     const seen = [];
     for (const [method, target] of SIMPLE) {
       const answer = await request(server, target, { method });
-      // Without JavaScript nobody adds the former, and the body goes out in chunks.
+      // Responses without JavaScript lack the first two, and their bodies are chunked.
       for (const name of ['connection', 'keep-alive', 'content-length', 'transfer-encoding'])
         delete answer.headers[name];
       seen.push([method, target, answer]);

@@ -1,4 +1,4 @@
-// What clients send.
+// Request bodies.
 
 import zlib from 'node:zlib';
 import raw from '../../../support/RawSocket.js';

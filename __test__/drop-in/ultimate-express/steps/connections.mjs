@@ -1,4 +1,4 @@
-// Many clients, slow ones, such that leave, and such that make no sense.
+// Many clients, slow clients, clients that leave, and clients that send nonsense.
 
 import { once } from 'node:events';
 import http from 'node:http';
@@ -21,7 +21,7 @@ import { head } from './requests.mjs';
 const { exchange } = support;
 const { until } = wait;
 
-/** What /download gives. */
+/** Returns the body of /download. */
 function downloaded(count) {
   const piece = pattern(64 * 1024);
   return Buffer.concat(
@@ -32,7 +32,7 @@ function downloaded(count) {
   );
 }
 
-/** Has slow readers get each of the targets while others ask for something; fails unless they get what they should. */
+/** Makes slow readers request each of the targets while others make requests; fails unless all responses are right. */
 async function dawdle({ server }, targets) {
   const meanwhile = async () => {
     const answers = await inParallel(20, 10, async (number) => {

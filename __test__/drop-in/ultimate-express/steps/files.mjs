@@ -1,4 +1,4 @@
-// Files, whole and in parts.
+// Files, whole and in ranges.
 
 import support from '../../../support/http.js';
 import { digest, inParallel, pattern, send } from '../../parts/bytes.mjs';
