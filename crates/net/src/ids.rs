@@ -4,6 +4,10 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppId(pub u32);
 
+/// Names a router of an app: that of a server name, or the app's own, which is the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DomainId(pub u32);
+
 /// Names a handler of HTTP requests; chosen by the owner of the reactor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteId(pub u32);

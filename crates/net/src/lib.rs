@@ -18,9 +18,9 @@ mod tls;
 mod transport;
 
 pub use handler::Handler;
-pub use ids::{AppId, BehaviorId, ConnectionId, ListenerId, RouteId, Stale};
+pub use ids::{AppId, BehaviorId, ConnectionId, DomainId, ListenerId, RouteId, Stale};
 pub use listener::ListenError;
-pub use milliways_tls::{CIPHERS, DomainId, InvalidServerName, Pem, TlsConfig, TlsError, TlsSettings};
+pub use milliways_tls::{InvalidServerName, Pem, TlsConfig, TlsError, TlsSettings};
 pub use reactor::{Reactor, RouteError, Stats, panic_message};
 pub use server::http::{BodyError, ResponseError, RoutedRequest, TryEnd, UpgradeError};
 pub use server::lifetime::Kept;

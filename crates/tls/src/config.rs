@@ -23,7 +23,7 @@ const CIPHER_OPTION: &str = "ssl_ciphers";
 const LONGEST_NAME: usize = 40;
 
 /// The names that OpenSSL has for the cipher suites that there are.
-pub const CIPHERS: [(&str, CipherSuite); 9] = [
+pub(crate) const CIPHERS: [(&str, CipherSuite); 9] = [
     ("TLS_AES_256_GCM_SHA384", CipherSuite::TLS13_AES_256_GCM_SHA384),
     ("TLS_AES_128_GCM_SHA256", CipherSuite::TLS13_AES_128_GCM_SHA256),
     ("TLS_CHACHA20_POLY1305_SHA256", CipherSuite::TLS13_CHACHA20_POLY1305_SHA256),
@@ -64,7 +64,7 @@ pub struct TlsSettings {
 /// Settings that have been found good, and what has come of them.
 #[derive(Clone)]
 pub struct TlsConfig {
-    settings: TlsSettings,
+    settings: Arc<TlsSettings>,
     server: Arc<ServerConfig>,
 }
 
@@ -82,7 +82,7 @@ impl TlsConfig {
     /// Reads the files.
     pub fn new(settings: TlsSettings) -> Result<Self, TlsError> {
         match server(&settings) {
-            Ok(server) => Ok(Self { settings, server: Arc::new(server) }),
+            Ok(server) => Ok(Self { settings: Arc::new(settings), server: Arc::new(server) }),
             // A passphrase may have been given in the wrong place, or in two.
             Err(error) => Err(error.without(settings.passphrase.as_deref())),
         }
@@ -93,7 +93,7 @@ impl TlsConfig {
     }
 
     pub(crate) fn reloaded(&self) -> Result<Self, TlsError> {
-        Self::new(self.settings.clone())
+        Self::new(TlsSettings::clone(&self.settings))
     }
 }
 

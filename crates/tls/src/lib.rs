@@ -19,15 +19,10 @@ mod session;
 mod tests;
 mod traffic;
 
-use milliways_proto::timer::Tick;
-
-pub use config::{CIPHERS, Pem, TlsConfig, TlsError, TlsSettings};
-pub use names::{InvalidServerName, Names};
+pub use config::{Pem, TlsConfig, TlsError, TlsSettings};
+pub use names::{InvalidServerName, NamePattern, Names};
+pub use pem::to_pem;
 pub use session::{Received, Session};
-
-/// Names a router of an app: that of a server name, or the app's own, which is the default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DomainId(pub u32);
 
 /// Nothing can be sent any more.
 #[derive(Debug)]
@@ -38,7 +33,3 @@ impl From<SealError> for std::io::Error {
         std::io::ErrorKind::ConnectionAborted.into()
     }
 }
-
-/// Seconds of silence after which a session forgets what it can make again, and between two looks at it. Making the keys
-/// again costs less than a tenth of what a message in so many seconds does.
-pub const SILENCE: Tick = 2;

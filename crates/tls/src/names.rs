@@ -1,52 +1,63 @@
-//! The server names of an app (RFC 6066 section 3), and what each has.
+//! Server names (RFC 6066 section 3), and what a server has for each.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::pki_types::DnsName;
 
-use crate::{DomainId, TlsConfig, TlsError, pem};
+use crate::{TlsConfig, TlsError, pem};
 
-/// What an app that speaks TLS has for its peers.
-pub struct Names {
-    /// For those who ask for no name, or for one that is not here.
+/// The server names that a server knows: the certificate of each, and a value of type `D` that the owner attaches to it.
+///
+/// A name may be a pattern, with an asterisk in place of its first label; a name of its own comes before a pattern.
+pub struct Names<D> {
+    /// For clients that ask for no name, or for an unknown one.
     default: TlsConfig,
-    /// As [`key_of`] has them; `*.` at the beginning stands for any one label.
-    by_name: HashMap<String, Name>,
-    /// Whether somebody wants to know of names that are not here.
-    pub asks: bool,
+    /// By name in the form of [`NamePattern`].
+    by_name: HashMap<String, Name<D>>,
 }
 
-struct Name {
+struct Name<D> {
     config: TlsConfig,
-    domain: DomainId,
+    value: D,
 }
 
-impl Names {
-    /// No names yet: `default` is for every peer.
+impl<D: Copy> Names<D> {
+    /// An empty table, with `default` for clients that ask for no name or for an unknown one.
     pub fn new(default: TlsConfig) -> Self {
-        Self { default, by_name: HashMap::new(), asks: false }
+        Self { default, by_name: HashMap::new() }
     }
 
     /// Adds a name, or replaces what it had.
-    pub fn insert(&mut self, name: &str, config: TlsConfig, domain: DomainId) {
-        self.by_name.insert(key_of(name), Name { config, domain });
+    pub fn insert(&mut self, pattern: NamePattern, config: TlsConfig, value: D) {
+        self.by_name.insert(pattern.0, Name { config, value });
     }
 
-    /// Removes a name, and gives its router.
-    pub fn remove(&mut self, name: &str) -> Option<DomainId> {
-        self.by_name.remove(&key_of(name)).map(|removed| removed.domain)
+    /// Removes a name that was inserted in this spelling or an equivalent one, and returns its value.
+    pub fn remove(&mut self, name: &str) -> Option<D> {
+        self.by_name.remove(&key_of(name)).map(|removed| removed.value)
     }
 
-    /// The router of a name that has been added as it is.
-    pub fn own_domain(&self, name: &str) -> Option<DomainId> {
-        self.by_name.get(&key_of(name)).map(|found| found.domain)
+    /// The value of a name that was inserted as it is: a name that merely matches a pattern has none.
+    pub fn get(&self, pattern: &NamePattern) -> Option<D> {
+        self.by_name.get(&pattern.0).map(|found| found.value)
     }
 
-    fn find(&self, name: &str) -> Option<&Name> {
+    /// The value of a name, or of the pattern that it matches. A pattern matches itself.
+    pub fn find(&self, name: &str) -> Option<D> {
+        self.lookup(name).map(|found| found.value)
+    }
+
+    /// What a client gets that asks for `name`: the certificate, and the value unless that is the default.
+    pub fn choose(&self, name: Option<&str>) -> (&TlsConfig, Option<D>) {
+        match name.and_then(|name| self.lookup(name)) {
+            Some(found) => (&found.config, Some(found.value)),
+            None => (&self.default, None),
+        }
+    }
+
+    fn lookup(&self, name: &str) -> Option<&Name<D>> {
         let name = key_of(name);
         self.by_name.get(&name).or_else(|| {
             let rest = name.find('.').map_or("", |dot| &name[dot..]);
@@ -54,20 +65,8 @@ impl Names {
         })
     }
 
-    /// The router of a name; patterns are their own.
-    pub fn domain(&self, name: &str) -> Option<DomainId> {
-        self.find(name).map(|found| found.domain)
-    }
-
-    /// What a peer who asks for a name gets.
-    pub fn choose(&self, name: Option<&str>) -> (Arc<ServerConfig>, DomainId) {
-        match name.and_then(|name| self.find(name)) {
-            Some(found) => (found.config.server(), found.domain),
-            None => (self.default.server(), DomainId::default()),
-        }
-    }
-
-    /// Reads all files anew. If one is no good, nothing changes.
+    /// Reads all certificates and keys again that are in files, for handshakes from now on. If one of them is invalid,
+    /// nothing changes.
     pub fn reload(&mut self) -> Result<(), TlsError> {
         let default = self.default.reloaded()?;
         let names = self.by_name.iter().map(|(name, at)| Ok((name.clone(), at.config.reloaded()?)));
@@ -82,27 +81,33 @@ impl Names {
     }
 }
 
-impl fmt::Debug for Names {
+impl<D> fmt::Debug for Names<D> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_set().entries(self.by_name.keys()).finish()
     }
 }
 
-/// A name that no client can ask for, so that it is not added. The API's user is at fault.
+/// A name that clients can ask for, or a pattern of such names: `*`, or `*.` and a name.
+///
+/// Letter case does not matter (RFC 4343), nor does the dot that ends an absolute name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NamePattern(String);
+
+/// A name that no client can ask for. The API's user is at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidServerName {
     name: String,
     reason: &'static str,
 }
 
-impl InvalidServerName {
-    /// Checks a name, or a pattern: `*`, or `*.` and a name.
-    pub fn check(name: &str) -> Result<(), Self> {
-        let refuse = |reason| Err(Self { name: name.to_owned(), reason });
+impl NamePattern {
+    /// Checks a name or a pattern.
+    pub fn new(name: &str) -> Result<Self, InvalidServerName> {
+        let refuse = |reason| Err(InvalidServerName { name: name.to_owned(), reason });
         let key = key_of(name);
         let rest = key.strip_prefix("*.").unwrap_or(&key);
         if key == "*" || DnsName::try_from(rest).is_ok_and(|host| host.as_ref() == rest) {
-            return Ok(());
+            return Ok(Self(key));
         }
         if name.is_empty() {
             return refuse("is empty: clients that ask for no name get the certificate and the routes of the app");
@@ -186,7 +191,7 @@ mod tests {
             "a--b.c",
             &long,
         ] {
-            assert_eq!(InvalidServerName::check(name), Ok(()), "{name}");
+            assert_eq!(NamePattern::new(name), Ok(NamePattern(key_of(name))), "{name}");
         }
         for (name, reason) in [
             ("", "empty"),
@@ -213,10 +218,10 @@ mod tests {
             ("a.1", "no host name"),
             ("0", "no host name"),
         ] {
-            let error = InvalidServerName::check(name).expect_err(name).to_string();
+            let error = NamePattern::new(name).expect_err(name).to_string();
             assert!(error.contains(reason), "{name}: {error}");
         }
-        let error = InvalidServerName::check("-----BEGIN PRIVATE KEY-----\nMIIE").expect_err("no name").to_string();
+        let error = NamePattern::new("-----BEGIN PRIVATE KEY-----\nMIIE").expect_err("no name").to_string();
         assert!(!error.contains("MIIE"), "{error}");
     }
 }

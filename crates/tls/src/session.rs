@@ -1,17 +1,15 @@
 //! TLS of one connection, from its first byte on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
-use milliways_proto::timer::Tick;
 use rustls::server::{Acceptor, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
-use rustls::{Error, PeerIncompatible, ServerConfig};
+use rustls::{Error, PeerIncompatible};
 
 use crate::hello::Hidden;
 use crate::record::{Alert, HEADER, length_of, plain_alert};
 use crate::traffic::{End, Opened, Traffic};
-use crate::{DomainId, SILENCE, SealError};
+use crate::{SealError, TlsConfig};
 
 /// Bytes of handshake that are kept of a peer that has not finished it.
 const MAX_HANDSHAKE: usize = 128 * 1024;
@@ -24,17 +22,12 @@ pub struct Session {
     stage: Stage,
     /// The beginning of a record whose end has not come.
     partial: Vec<u8>,
-    domain: DomainId,
     /// The peer's, as DER.
     certificate: Option<Box<[u8]>>,
-    /// Tells it from others that have had its slot.
-    serial: u32,
     /// The peer has said that nothing more comes.
     peer_has_closed: bool,
     /// We have.
     has_closed: bool,
-    /// When it was last used, if it stands among those that have something to forget.
-    used: Option<Tick>,
 }
 
 enum Stage {
@@ -73,51 +66,29 @@ pub enum Received {
     Hello(Option<String>),
 }
 
+impl Default for Session {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Session {
     /// A session of which nothing has come yet.
-    pub fn new(serial: u32) -> Self {
+    pub fn new() -> Self {
         Self {
             stage: Stage::Hello(Box::default()),
             partial: Vec::new(),
-            domain: DomainId::default(),
             certificate: None,
-            serial,
             peer_has_closed: false,
             has_closed: false,
-            used: None,
         }
     }
 
-    /// Tells it from others that have had its slot.
-    pub fn serial(&self) -> u32 {
-        self.serial
-    }
-
-    /// Notes that it is in use; gives whether it was not listed among those that are.
-    pub fn note_use(&mut self, now: Tick) -> bool {
-        self.used.replace(now).is_none()
-    }
-
-    /// If it has been silent, forgets what it can make again, and is not listed any more.
-    pub fn rest_if_silent(&mut self, now: Tick) -> bool {
-        let is_silent = self.used.is_none_or(|used| used + SILENCE <= now);
-        if is_silent {
-            self.rest();
-        }
-        is_silent
-    }
-
-    /// Forgets what it can make again, and is not listed any more.
+    /// Forgets what it can make again: the expanded keys.
     pub fn rest(&mut self) {
-        self.used = None;
         if let Stage::Open(traffic) = &mut self.stage {
             traffic.rest();
         }
-    }
-
-    /// Who the peer believes to talk to.
-    pub fn domain(&self) -> DomainId {
-        self.domain
     }
 
     /// The peer's certificate, if it has shown one.
@@ -173,16 +144,9 @@ impl Session {
     }
 
     /// Goes on with a handshake by what its app has for the name, with the bytes that have come until now.
-    pub fn choose(
-        &mut self,
-        config: Arc<ServerConfig>,
-        domain: DomainId,
-        buffer: &mut [u8],
-        out: &mut Vec<u8>,
-    ) -> Received {
-        self.domain = domain;
+    pub fn choose(&mut self, config: &TlsConfig, buffer: &mut [u8], out: &mut Vec<u8>) -> Received {
         let hidden = if let Stage::Hello(hello) = &mut self.stage { hello.hidden.take() } else { None };
-        match UnbufferedServerConnection::new(config) {
+        match UnbufferedServerConnection::new(config.server()) {
             Ok(connection) => self.stage = Stage::Handshake(Box::new(Handshake { connection, shown: 0, hidden })),
             Err(_) => return self.fail(0),
         }

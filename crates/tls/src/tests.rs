@@ -10,7 +10,8 @@ use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use rustls::{CipherSuite, ClientConfig, ClientConnection, HandshakeKind, RootCertStore};
 
-use crate::{CIPHERS, DomainId, Names, Pem, Received, SILENCE, Session, TlsConfig, TlsSettings};
+use crate::config::CIPHERS;
+use crate::{NamePattern, Names, Pem, Received, Session, TlsConfig, TlsSettings};
 
 /// Those for whose handshake a key on P-256 does; the others differ from them in nothing that is done here.
 fn suites() -> impl Iterator<Item = CipherSuite> {
@@ -42,7 +43,9 @@ fn client_config(cert: &[u8], suite: Option<CipherSuite>) -> Arc<ClientConfig> {
 
 /// Both ends of a connection, and what the server's end has got.
 struct Ends {
-    names: Names,
+    names: Names<u32>,
+    /// The value of the name that the client has asked for.
+    chosen: Option<u32>,
     session: Session,
     client: ClientConnection,
     received: Vec<u8>,
@@ -53,11 +56,12 @@ struct Ends {
 }
 
 impl Ends {
-    fn new(names: Names, client: Arc<ClientConfig>, name: &str) -> Self {
+    fn new(names: Names<u32>, client: Arc<ClientConfig>, name: &str) -> Self {
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         Self {
             names,
-            session: Session::new(1),
+            chosen: None,
+            session: Session::new(),
             client: ClientConnection::new(client, name).expect("a client"),
             received: Vec::new(),
             end: None,
@@ -81,8 +85,9 @@ impl Ends {
             let length = known + piece.len();
             let mut received = self.session.receive(&mut buffer[..length], known, &mut out);
             if let Received::Hello(name) = received {
-                let (config, domain) = self.names.choose(name.as_deref());
-                received = self.session.choose(config, domain, &mut buffer, &mut out);
+                let (config, chosen) = self.names.choose(name.as_deref());
+                self.chosen = chosen;
+                received = self.session.choose(config, &mut buffer, &mut out);
             }
             let (Received::Data(length) | Received::Closed(length) | Received::Failed(length)) = received else {
                 panic!("a second hello");
@@ -219,15 +224,13 @@ fn data_that_comes_with_the_end_of_the_handshake_is_not_lost() {
 }
 
 #[test]
-fn keys_are_made_again_after_silence() {
+fn keys_are_made_again_after_a_rest() {
     for suite in suites() {
         let mut ends = Ends::with(suite);
         ends.settle().expect("a handshake");
-        for now in [0, 100, 200] {
+        for _ in 0..3 {
             ends.echo(b"before");
-            assert!(ends.session.note_use(now));
-            assert!(!ends.session.rest_if_silent(now + SILENCE - 1));
-            assert!(ends.session.rest_if_silent(now + SILENCE));
+            ends.session.rest();
         }
         ends.echo(b"after");
     }
@@ -324,30 +327,30 @@ fn a_name_has_its_own_certificate_and_what_is_nobodys_has_the_apps() {
     let (own, _) = settings("localhost");
     let (single, single_cert) = settings("example.com");
     let (pattern, pattern_cert) = settings("any.example.com");
+    let of = |name| NamePattern::new(name).expect("a name");
     let names = || {
         let mut names = Names::new(TlsConfig::new(own.clone()).expect("good settings"));
-        names.insert("Example.com", TlsConfig::new(single.clone()).expect("good settings"), DomainId(1));
-        names.insert("*.example.com", TlsConfig::new(pattern.clone()).expect("good settings"), DomainId(2));
+        names.insert(of("Example.com"), TlsConfig::new(single.clone()).expect("good settings"), 1);
+        names.insert(of("*.example.com"), TlsConfig::new(pattern.clone()).expect("good settings"), 2);
         names
     };
-    for (name, cert, domain) in
-        [("example.com", &single_cert, DomainId(1)), ("any.example.com", &pattern_cert, DomainId(2))]
-    {
+    for (name, cert, value) in [("example.com", &single_cert, 1), ("any.example.com", &pattern_cert, 2)] {
         let mut ends = Ends::new(names(), client_config(cert, None), name);
         ends.settle().expect("a certificate for the name");
-        assert_eq!(ends.session.domain(), domain);
+        assert_eq!(ends.chosen, Some(value));
     }
     for name in ["two.any.example.com", "other.com"] {
         let mut ends = Ends::new(names(), client_config(&single_cert, None), name);
         let error = ends.settle().expect_err("another certificate");
         assert!(matches!(error, rustls::Error::InvalidCertificate(_)), "{error}");
-        assert_eq!(ends.names.choose(Some(name)).1, DomainId::default());
+        assert_eq!(ends.chosen, None);
+        assert_eq!(ends.names.find(name), None);
     }
     let mut names = names();
-    assert_eq!(names.remove("EXAMPLE.com"), Some(DomainId(1)));
+    assert_eq!(names.remove("EXAMPLE.com"), Some(1));
     assert_eq!(names.remove("example.com"), None);
-    assert_eq!(names.domain("example.com"), None);
-    assert_eq!(names.domain("*.example.com"), Some(DomainId(2)));
+    assert_eq!(names.find("example.com"), None);
+    assert_eq!(names.find("*.example.com"), Some(2));
 }
 
 #[test]

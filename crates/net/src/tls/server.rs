@@ -1,12 +1,7 @@
 //! What a reactor does about TLS.
 
-use std::sync::Arc;
-
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use milliways_proto::router::Router;
-use milliways_tls::{InvalidServerName, TlsConfig, TlsError};
-use rustls::ServerConfig;
+use milliways_tls::{InvalidServerName, NamePattern, TlsConfig, TlsError};
 
 use crate::ids::Stale;
 use crate::server::conversation::{Flags, Phase};
@@ -25,16 +20,16 @@ impl Reactor {
     /// Adds a server name (RFC 6066 section 3) with a certificate of its own, and a router of its own, which is given; `*`
     /// in place of the first label stands for any. A name that is there gets the certificate, and keeps its router.
     pub fn add_server_name(&self, app: AppId, name: &str, config: TlsConfig) -> Result<DomainId, InvalidServerName> {
-        InvalidServerName::check(name)?;
+        let pattern = NamePattern::new(name)?;
         let mut state = self.state();
         let app = state.apps.of_mut(app);
         let Some(names) = &mut app.names else { return Ok(DomainId::default()) };
-        let domain = names.own_domain(name).unwrap_or_else(|| {
+        let domain = names.table.get(&pattern).unwrap_or_else(|| {
             app.last_domain += 1;
             app.domains.insert(app.last_domain, Router::default());
             DomainId(app.last_domain)
         });
-        names.insert(name, config, domain);
+        names.table.insert(pattern, config, domain);
         Ok(domain)
     }
 
@@ -42,7 +37,7 @@ impl Reactor {
     pub fn remove_server_name(&self, app: AppId, name: &str) -> Vec<Route> {
         let mut state = self.state();
         let app = state.apps.of_mut(app);
-        let domain = app.names.as_mut().and_then(|names| names.remove(name));
+        let domain = app.names.as_mut().and_then(|names| names.table.remove(name));
         let Some(router) = domain.and_then(|domain| app.domains.remove(&domain.0)) else { return Vec::new() };
         let mut removed = Vec::new();
         router.for_each(|route| removed.push(route.clone()));
@@ -51,7 +46,7 @@ impl Reactor {
 
     /// The router of those who ask for a name: its own, or that of a pattern it matches.
     pub fn domain(&self, app: AppId, name: &str) -> Option<DomainId> {
-        self.state().apps.of(app).names.as_ref()?.domain(name)
+        self.state().apps.of(app).names.as_ref()?.table.find(name)
     }
 
     /// Has [`Handler::missing_server_name`] called from now on.
@@ -63,14 +58,14 @@ impl Reactor {
 
     /// Reads the files of the app and its names anew, for those who connect from now on. If one is no good, nothing changes.
     pub fn reload_certificates(&self, app: AppId) -> Result<(), TlsError> {
-        self.state().apps.of_mut(app).names.as_mut().map_or(Ok(()), Names::reload)
+        self.state().apps.of_mut(app).names.as_mut().map_or(Ok(()), |names| names.table.reload())
     }
 
     /// The certificate that the peer has shown, in PEM form.
     pub fn peer_certificate(&self, id: ConnectionId) -> Result<Option<String>, Stale> {
         let mut state = self.state();
         state.table.get(id)?;
-        Ok(state.sessions.at(id.slot).and_then(|session| session.certificate().map(to_pem)))
+        Ok(state.sessions.at(id.slot).and_then(|session| session.certificate().map(milliways_tls::to_pem)))
     }
 
     /// Handles what has been read from a connection that speaks TLS: `length` bytes of the buffer, of which the first
@@ -112,11 +107,12 @@ impl Reactor {
             let Some((config, domain)) = chosen else { return false };
             let mut state = self.state();
             let state = &mut *state;
-            let (Some(connection), Some(session)) = (state.table.at(slot), state.sessions.at(slot)) else {
+            let (Some(connection), Some(secured)) = (state.table.at(slot), state.sessions.secured(slot)) else {
                 return false;
             };
+            secured.domain = domain;
             let out = state.pool.side_of(connection).output.sealed();
-            received = session.choose(config, domain, buffer, out);
+            received = secured.session.choose(&config, buffer, out);
         }
         self.state().after_records(slot);
         let (length, has_closed) = match received {
@@ -138,16 +134,11 @@ impl Reactor {
     }
 
     /// What an app has for a name, if need be after it has been told of it.
-    fn choose_name(
-        &self,
-        slot: u32,
-        name: Option<&str>,
-        handler: &impl Handler,
-    ) -> Option<(Arc<ServerConfig>, DomainId)> {
+    fn choose_name(&self, slot: u32, name: Option<&str>, handler: &impl Handler) -> Option<(TlsConfig, DomainId)> {
         let mut state = self.state();
         let app = state.table.at(slot)?.app();
         let missing = name.filter(|name| {
-            state.apps.of(app).names.as_ref().is_some_and(|names| names.asks && names.domain(name).is_none())
+            state.apps.of(app).names.as_ref().is_some_and(|names| names.asks && names.table.find(name).is_none())
         });
         drop(state);
         if let Some(name) = missing {
@@ -156,7 +147,8 @@ impl Reactor {
         let mut state = self.state();
         // The handler may have closed the app.
         state.table.at(slot)?;
-        state.apps.of(app).names.as_ref().map(|names| names.choose(name))
+        let (config, domain) = state.apps.of(app).names.as_ref()?.table.choose(name);
+        Some((config.clone(), domain.unwrap_or_default()))
     }
 
     /// Ends a connection whose session has failed, after the alert that says why.
@@ -188,14 +180,14 @@ impl State {
 
     /// The session of a connection, if it has one, is in use.
     pub(crate) fn note_session(&mut self, slot: u32) {
-        let Some(session) = self.sessions.at(slot) else { return };
-        if !session.note_use(self.now) {
+        let Some(secured) = self.sessions.secured(slot) else { return };
+        if !secured.note_use(self.now) {
             return;
         }
-        self.keyed.push(slot, session.serial(), self.now);
+        self.keyed.push(slot, secured.serial, self.now);
         if let Some((slot, serial)) = self.keyed.pop_surplus()
-            && let Some(surplus) = self.sessions.at(slot)
-            && surplus.serial() == serial
+            && let Some(surplus) = self.sessions.secured(slot)
+            && surplus.serial == serial
         {
             surplus.rest();
         }
@@ -204,9 +196,9 @@ impl State {
     /// Has sessions that have been silent forget what they can make again.
     pub(crate) fn rest_silent(&mut self) {
         while let Some((slot, serial)) = self.keyed.poll_due(self.now) {
-            if let Some(session) = self.sessions.at(slot)
-                && session.serial() == serial
-                && !session.rest_if_silent(self.now)
+            if let Some(secured) = self.sessions.secured(slot)
+                && secured.serial == serial
+                && !secured.rest_if_silent(self.now)
             {
                 self.keyed.push(slot, serial, self.now);
             }
@@ -232,19 +224,7 @@ impl State {
 
     /// The routes for a request of a connection; `None` if its server name has been removed.
     pub(crate) fn router_of(&mut self, app: AppId, slot: u32) -> Option<&Router<Route>> {
-        let domain = self.sessions.at(slot).map_or_else(DomainId::default, |session| session.domain());
+        let domain = self.sessions.secured(slot).map_or_else(DomainId::default, |secured| secured.domain);
         self.apps.of(app).router(domain)
     }
-}
-
-/// RFC 7468 section 5.
-fn to_pem(der: &[u8]) -> String {
-    let text = BASE64_STANDARD.encode(der);
-    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
-    for line in text.as_bytes().chunks(64) {
-        pem.extend(line.iter().copied().map(char::from));
-        pem.push('\n');
-    }
-    pem.push_str("-----END CERTIFICATE-----\n");
-    pem
 }
