@@ -14,7 +14,7 @@ function load() {
     fail(
       'ERR_MILLIWAYS_PLATFORM',
       `milliways has no addon for this platform: ${file} does not exist. ` +
-        'In a clone of the repository `npm run build` makes it; from npm, it is not supported.',
+        'In a clone of the repository, run `npm run build`; the package from npm does not support this platform.',
     );
   }
   try {

@@ -22,7 +22,7 @@ function warnUncorked() {
 function warnWritable() {
   warn(
     'WARN_MILLIWAYS_WRITABLE',
-    'onWritable handlers must return true for success, or false when something is still to be written.',
+    'onWritable handlers must return true if everything was written, or false if something is left to write.',
   );
 }
 
@@ -30,7 +30,7 @@ function warnWritable() {
 function warnDomain(hostname) {
   warn(
     'WARN_MILLIWAYS_DOMAIN',
-    `An App without TLS does not know which domain a client asks for: the routes of '${hostname}' are those of all.`,
+    `An App without TLS does not know which domain a client asks for: the routes for '${hostname}' apply to all domains.`,
   );
 }
 
@@ -38,7 +38,7 @@ function warnDomain(hostname) {
 function warnDhParams() {
   warn(
     'WARN_MILLIWAYS_DH_PARAMS',
-    'dh_params_file_name has no effect: keys are exchanged by elliptic curves, never by finite-field Diffie-Hellman.',
+    'dh_params_file_name has no effect: keys are exchanged with elliptic curves, never with finite-field Diffie-Hellman.',
   );
 }
 
