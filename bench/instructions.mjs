@@ -37,8 +37,8 @@ await runMain(import.meta.url, async (args) => {
   const changed = names.filter((name) => !(Math.abs(counted[name] / kept[name] - 1) <= ALLOWED));
   if (changed.length > 0) {
     throw new BuildError(
-      `${changed.join(', ')}: not within ${ALLOWED * 100} % of what bench/results/instructions.json has. ` +
-        'If that is meant, keep it: node bench/instructions.mjs --update',
+      `${changed.join(', ')}: not within ${ALLOWED * 100} % of the counts in bench/results/instructions.json. ` +
+        'If the change is intended, record it: node bench/instructions.mjs --update',
     );
   }
 });
@@ -52,7 +52,7 @@ async function buildProgram() {
     stdio: ['ignore', 'pipe', 'inherit'],
     maxBuffer: Infinity,
   });
-  if (built.status !== 0) throw new BuildError('the benchmark was not built; the messages are above.');
+  if (built.status !== 0) throw new BuildError('building the benchmark failed; its messages are above.');
   const messages = built.stdout.split('\n').filter((line) => line.startsWith('{'));
   return messages.map((line) => JSON.parse(line).executable).findLast(Boolean);
 }

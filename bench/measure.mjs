@@ -106,7 +106,7 @@ const KINDS = {
 
   async pings(server, row, setting) {
     const { cpu, pings } = await watchIdle(server, { ...setting, idleSeconds: 2 * row.idleTimeout });
-    if (pings < setting.idle) throw new BuildError(`only ${pings} pings came from ${server.name}.`);
+    if (pings < setting.idle) throw new BuildError(`only ${pings} pings arrived from ${server.name}.`);
     return { cpu: (cpu / pings) * 1e6 };
   },
 };
@@ -124,7 +124,7 @@ async function hold(server, setting, connections, more = []) {
   const sources = ['--sources', SOURCES, '--first-source', first];
   const load = new Load(server, setting, ['idle', '--connections', connections, ...sources, ...more]);
   const { open } = await load.line();
-  if (open !== connections) throw new BuildError(`${open} of ${connections} connections are open.`);
+  if (open !== connections) throw new BuildError(`only ${open} of ${connections} connections are open.`);
   return load;
 }
 
@@ -168,7 +168,7 @@ class Pinned {
   async inTime(promise) {
     const clock = new AbortController();
     const late = sleep(PATIENCE_MS, undefined, { signal: clock.signal }).then(() => {
-      throw new BuildError(`${this.name} does not answer.`);
+      throw new BuildError(`${this.name} did not answer in time.`);
     });
     try {
       return await Promise.race([promise, late]);
@@ -227,7 +227,7 @@ class Load extends Pinned {
   async line() {
     const { value, done } = await this.inTime(this.#lines.next());
     // The reason is on standard error.
-    if (done) throw new BuildError(`${this.name} ended before it had said something.`);
+    if (done) throw new BuildError(`${this.name} ended without printing another line.`);
     return JSON.parse(value);
   }
 

@@ -48,7 +48,7 @@ export async function preparePeers({ mustBeRight, say }) {
 
   if (mustBeRight) throw new BuildError(`the recent binary of uWebSockets.js does not run here: ${reason}`);
   say(
-    `The recent binary of uWebSockets.js does not run here, so that for Node ${process.version} stands in: ${reason}`,
+    `The recent binary of uWebSockets.js does not run here, so the one for Node ${process.version} is used: ${reason}`,
   );
   const own = [process.execPath];
   const ownProblem = problemOf(own);
@@ -81,7 +81,7 @@ async function prepareDebian(say) {
   const mirror = debianMirror();
   if (mirror === undefined) return 'apt knows no Debian mirror to make a root from';
 
-  say('Making a Debian root for its C library.');
+  say('Creating a Debian root for its C library.');
   // Packages are only unpacked (--foreign): nothing in the root but the dynamic linker is ever run.
   const partial = `${debian}.partial`;
   await rm(partial, { recursive: true, force: true });

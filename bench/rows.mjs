@@ -115,7 +115,7 @@ export function chooseRows(names) {
   if (names.length === 0) return ROWS;
   for (const name of names) {
     if (!ROWS.some((row) => row.name.startsWith(name))) {
-      throw new RangeError(`there is no row ${name}; rows are ${ROWS.map((row) => row.name).join(', ')}`);
+      throw new RangeError(`there is no row ${name}; the rows are ${ROWS.map((row) => row.name).join(', ')}`);
     }
   }
   return ROWS.filter((row) => names.some((name) => row.name.startsWith(name)));

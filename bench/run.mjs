@@ -66,13 +66,13 @@ const FULL = {
 
 const USAGE = `usage: npm run bench [-- [row...] [options]]
 
-  --rounds N     of every row (default ${ROUNDS})
-  --seconds S    of measuring (default ${SECONDS})
-  --warmup S     before (default ${WARMUP_SECONDS})
-  --quick        each row once, for a second: shows that it runs
+  --rounds N     rounds for each row (default ${ROUNDS})
+  --seconds S    seconds of measuring (default ${SECONDS})
+  --warmup S     seconds of load before measuring (default ${WARMUP_SECONDS})
+  --quick        run each row once for a second, to show that it works
   --right-peer   fail rather than fall back to the older binary of uWebSockets.js
-  --record       put the result into docs/BENCHMARKS.md
-  --render       measure nothing; write docs/BENCHMARKS.md anew from what was recorded
+  --record       write the result to docs/BENCHMARKS.md
+  --render       measure nothing; rewrite docs/BENCHMARKS.md from the recorded result
 
 rows: ${ROWS.map((row) => row.name).join(', ')}`;
 
@@ -84,7 +84,7 @@ await runMain(import.meta.url, async (args) => {
   if (values.help) return void process.stdout.write(`${USAGE}\n`);
   if (values.render) return record(JSON.parse(await readFile(path.join(results, 'recorded.json'), 'utf8')));
   if (process.platform !== 'linux')
-    throw new BuildError('the benchmarks read /proc and pin processes, as Linux has it.');
+    throw new BuildError('the benchmarks need Linux: they read /proc and pin processes to processors.');
   requireNode(DEVELOP_NODE, 'The benchmarks');
   const rows = choose(positionals);
 
@@ -181,7 +181,7 @@ async function measureInQuiet(row, server, setting) {
 async function buildLoadgen() {
   const args = ['build', '--release', '--quiet', '-p', 'milliways-loadgen'];
   const built = spawnSync('cargo', args, { cwd: root, env: await rustEnvironment(), stdio: 'inherit' });
-  if (built.status !== 0) throw new BuildError('the load generator was not built; the messages are above.');
+  if (built.status !== 0) throw new BuildError('building the load generator failed; its messages are above.');
   const asked = spawnSync('cargo', ['metadata', '--no-deps', '--format-version', '1'], {
     cwd: root,
     env: await rustEnvironment(),
@@ -207,7 +207,7 @@ async function mergeRecorded(result) {
   for (const key of ['machine', 'node', 'peer', 'rounds', 'seconds']) {
     if (recorded[key] === result[key]) continue;
     throw new BuildError(
-      `recorded rows have another ${key}: ${recorded[key]}, not ${result[key]}. Record all rows anew.`,
+      `the recorded rows have a different ${key}: ${recorded[key]}, not ${result[key]}. Record all rows again.`,
     );
   }
   const byName = new Map([...recorded.rows, ...result.rows].map((row) => [row.name, row]));

@@ -35,7 +35,7 @@ async function main() {
   const isQuick = words.includes('--quick');
   const chosen = words.filter((word) => word !== '--quick');
   const unknown = chosen.find((mode) => !MODES.includes(mode));
-  if (unknown !== undefined) throw new BuildError(`there is no mode ${unknown}; modes are ${MODES.join(', ')}.`);
+  if (unknown !== undefined) throw new BuildError(`there is no mode ${unknown}; the modes are ${MODES.join(', ')}.`);
   if (await isStale()) await build();
   const python = await virtualEnvironment(path.join(folder, 'python'), [KOSOKU]);
   for (const mode of chosen.length > 0 ? chosen : MODES) await judge(mode, isQuick, python);
@@ -71,10 +71,10 @@ function report(mode, results, status, isQuick) {
   );
   for (const name of bad) console.log(`${mode}, case ${name}: ${JSON.stringify(results[name])}`);
   console.log(`${mode}: ${names.length} cases, ${bad.length} of them not OK`);
-  if (bad.length > 0) throw new BuildError(`${bad.length} cases are not OK; target/autobahn/${mode} has reports.`);
+  if (bad.length > 0) throw new BuildError(`${bad.length} cases are not OK; see target/autobahn/${mode}.`);
   // The driver's exit status says nothing about the cases. If results are missing, something else went wrong.
   if (names.length < (isQuick ? QUICK.length : CASES)) {
-    throw new BuildError(`${mode}: only ${names.length} cases were run; the suite ended with ${status}.`);
+    throw new BuildError(`${mode}: only ${names.length} cases ran; the driver ended with ${status}.`);
   }
 }
 

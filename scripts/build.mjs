@@ -125,7 +125,7 @@ export async function rustEnvironment() {
 /** Fails if this Node is older than `version`. */
 export function requireNode(version, what) {
   if (nodeIsAtLeast(version)) return;
-  throw new BuildError(`${what} needs Node ${version} or newer, and this is ${process.versions.node}.`);
+  throw new BuildError(`${what} needs Node ${version} or newer, but this is ${process.versions.node}.`);
 }
 
 /**
@@ -166,7 +166,7 @@ async function cargoBuild(env) {
     const library = filenames.find((name) => LIBRARY_EXTENSIONS.includes(path.extname(name)));
     if (library) return library;
   }
-  throw new BuildError('cargo build made no library named milliways.');
+  throw new BuildError('cargo build produced no library named milliways.');
 }
 
 /**
@@ -314,7 +314,7 @@ const LIBRARY_EXTENSIONS = ['.so', '.dylib', '.dll'];
 
 await runMain(import.meta.url, async (args) => {
   const unknown = args.find((argument) => argument !== '--if-stale');
-  if (unknown !== undefined) throw new BuildError(`unknown argument ${unknown}; there is only --if-stale.`);
+  if (unknown !== undefined) throw new BuildError(`unknown argument ${unknown}; the only option is --if-stale.`);
   if (args.includes('--if-stale') && !(await isStale())) return;
   await build();
 });

@@ -84,7 +84,7 @@ async function listTestFiles() {
 }
 
 async function testFiles(files, { env = process.env, maySkip = () => false } = {}) {
-  if (files.length === 0) throw new BuildError('there is no test file under __test__.');
+  if (files.length === 0) throw new BuildError('there are no test files in __test__.');
 
   const folder = await mkdtemp(path.join(tmpdir(), 'milliways-test-'));
   const skipped = path.join(folder, 'skipped');
@@ -110,7 +110,7 @@ function judgeSkipped(tests, maySkip) {
   if (tests.length === 0) return;
   say(`\nSkipped:\n${tests.map((line) => `  ${line}`).join('\n')}`);
   if (process.env.CI !== 'true' || tests.every(maySkip)) return;
-  throw new BuildError('in CI no test may be skipped but those that mean nothing over TLS.');
+  throw new BuildError('in CI, only tests that mean nothing over TLS may be skipped.');
 }
 
 async function typeTests() {
@@ -130,7 +130,7 @@ async function linters() {
 async function soakTests() {
   // Only the files directly in __test__/soak are programs; the folders below it hold what they share.
   const files = (await listFiles('__test__/soak')).filter((file) => /^__test__\/soak\/[^/]+\.m?js$/.test(file));
-  if (files.length === 0) say('There are none.');
+  if (files.length === 0) say('There are no soak tests.');
   for (const file of files) await run(process.execPath, [file], { timeout: SOAK_TIMEOUT_MS });
 }
 
@@ -207,5 +207,5 @@ await runMain(import.meta.url, async (names) => {
       throw new BuildError(`step "${name}" (${title}) failed: ${error.message}`, { cause: error });
     }
   }
-  say(`\nAll of it passed: ${names.join(', ')}.`);
+  say(`\nAll steps passed: ${names.join(', ')}.`);
 });

@@ -101,6 +101,6 @@ describe('the rows of the benchmarks', () => {
       chooseRows(['idle-c', 'http']).map(({ name }) => name),
       ['http-hello', 'http-hello-pipelined', 'idle-cpu'],
     );
-    assert.throws(() => chooseRows(['no-such']), /there is no row no-such; rows are echo-20-200x1/);
+    assert.throws(() => chooseRows(['no-such']), /there is no row no-such; the rows are echo-20-200x1/);
   });
 });
