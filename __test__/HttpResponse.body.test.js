@@ -37,6 +37,64 @@ function logData(res, log) {
   });
 }
 
+/**
+ * Runs a server whose handlers attach to responses without responding, and requests each of `targets` from it. Returns
+ * the names of the garbage-collected responses, the statuses that the clients got, and all other events.
+ */
+async function unanswered(...targets) {
+  const { code, stderr, reports } = await Script.run(
+    async ({ App, uWS, RawSocket: Client, report }, paths) => {
+      process.on('uncaughtException', (error) => report('uncaught', error.code));
+      const gone = new Set();
+      const registry = new FinalizationRegistry((name) => gone.add(name));
+      const attach = {
+        data: (res) => res.onData(() => {}),
+        collected: (res) => res.collectBody(100, () => {}),
+        writable: (res) => res.onWritable(() => true),
+      };
+      const app = App()
+        .post('/attach/:name', (res, req) => {
+          const name = req.getParameter(0);
+          registry.register(res, name);
+          attach[name](res);
+        })
+        .post('/yield/:name', (res, req) => {
+          registry.register(res, req.getParameter(0));
+          res.onAborted(() => report('aborted'));
+          res.onData(() => report('data'));
+          req.setYield(true);
+        })
+        .any('/yield/declared', new uWS.DeclarativeResponse().end('declared'));
+      let port;
+      app.listen('127.0.0.1', 0, (token) => {
+        port = uWS.us_socket_local_port(token);
+      });
+      // No other connection follows, because it would reuse the slots.
+      for (const path of paths) {
+        const client = await Client.connect(port);
+        client.write(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nh`);
+        report('status', (await client.readResponse()).status);
+        client.destroy();
+      }
+      while (gone.size < paths.length) {
+        globalThis.gc();
+        await new Promise(setImmediate);
+      }
+      report('collected', ...gone);
+      app.close();
+    },
+    { args: [targets], execArgv: ['--expose-gc'] },
+  );
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+  const [, ...collected] = reports.pop();
+  const isStatus = ([name]) => name === 'status';
+  return {
+    collected: new Set(collected),
+    statuses: reports.filter(isStatus).map(([, status]) => status),
+    others: reports.filter((event) => !isStatus(event)),
+  };
+}
+
 describe('onData', () => {
   it('gets the body as it comes, and whether that was all', async (t) => {
     const { client, log } = await connect(t, logData);
@@ -103,91 +161,17 @@ describe('onData', () => {
   });
 
   it('does not keep a response that its handler has attached something to and left', ours, async () => {
-    const { code, stderr, reports } = await Script.run(
-      async ({ App, uWS, RawSocket: Client, report }) => {
-        const gone = new Set();
-        const registry = new FinalizationRegistry((name) => gone.add(name));
-        const attach = {
-          data: (res) => res.onData(() => {}),
-          collected: (res) => res.collectBody(100, () => {}),
-          writable: (res) => res.onWritable(() => true),
-        };
-        let attached = 0;
-        const app = App().post('/:name', (res, req) => {
-          const name = req.getParameter(0);
-          registry.register(res, name);
-          attach[name](res);
-          attached += 1;
-        });
-        process.on('uncaughtException', () => {});
-        let port;
-        app.listen('127.0.0.1', 0, (token) => {
-          port = uWS.us_socket_local_port(token);
-        });
-        // No other connection follows, because it would reuse the slots.
-        for (const name of Object.keys(attach)) {
-          const client = await Client.connect(port);
-          client.write(`POST /${name} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nh`);
-          await client.readToEnd();
-          client.destroy();
-        }
-        while (gone.size < attached) {
-          globalThis.gc();
-          await new Promise(setImmediate);
-        }
-        report('gone', ...gone);
-        app.close();
-      },
-      { execArgv: ['--expose-gc'] },
-    );
-    assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
-    assert.deepEqual(new Set(reports[0].slice(1)), new Set(['data', 'collected', 'writable']));
+    const { collected, statuses, others } = await unanswered('/attach/data', '/attach/collected', '/attach/writable');
+    assert.deepEqual(statuses, [500, 500, 500]);
+    assert.deepEqual(others, Array(3).fill(['uncaught', 'ERR_MILLIWAYS_NO_RESPONSE']));
+    assert.deepEqual(collected, new Set(['data', 'collected', 'writable']));
   });
 
   it('does not keep a response that it has yielded and no handler has answered', ours, async () => {
-    const { code, stderr, reports } = await Script.run(
-      async ({ App, uWS, RawSocket: Client, report }) => {
-        const gone = new Set();
-        const registry = new FinalizationRegistry((name) => gone.add(name));
-        let attached = 0;
-        const app = App()
-          .post('/:name', (res, req) => {
-            registry.register(res, req.getParameter(0));
-            res.onAborted(() => report('aborted'));
-            res.onData(() => report('data'));
-            attached += 1;
-            req.setYield(true);
-          })
-          .any('/declared', new uWS.DeclarativeResponse().end('declared'));
-        let port;
-        app.listen('127.0.0.1', 0, (token) => {
-          port = uWS.us_socket_local_port(token);
-        });
-        for (const name of ['declared', 'missing']) {
-          const client = await Client.connect(port);
-          client.write(`POST /${name} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nh`);
-          report('status', (await client.readResponse()).status);
-          client.destroy();
-        }
-        while (gone.size < attached) {
-          globalThis.gc();
-          await new Promise(setImmediate);
-        }
-        report('gone', ...gone);
-        app.close();
-      },
-      { execArgv: ['--expose-gc'] },
-    );
-    assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
-    const [first, second, last] = reports;
-    assert.deepEqual(
-      [first, second],
-      [
-        ['status', 200],
-        ['status', 404],
-      ],
-    );
-    assert.deepEqual(new Set(last), new Set(['gone', 'declared', 'missing']));
+    const { collected, statuses, others } = await unanswered('/yield/declared', '/yield/missing');
+    assert.deepEqual(statuses, [200, 404]);
+    assert.deepEqual(others, []);
+    assert.deepEqual(collected, new Set(['declared', 'missing']));
   });
 
   it('may keep its chunks', ours, async (t) => {
