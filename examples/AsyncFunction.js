@@ -1,6 +1,7 @@
 'use strict';
 
-// Handlers that are async functions: what has to be done before the first await, what after it, and where a failure goes.
+// Async functions as handlers: what has to happen before the first await, what may happen after it, and where errors
+// go.
 //
 //   curl localhost:9001/users/1
 //   curl localhost:9001/search?for=towel
@@ -10,7 +11,7 @@ const uWS = require('../dist/uws.js');
 
 const wantedPort = Number(process.env.PORT || 9001);
 
-/** Milliseconds that our database takes. */
+/** Milliseconds that the simulated database takes. */
 const LATENCY = Number(process.env.LATENCY || 50);
 
 const users = new Map([
@@ -21,14 +22,13 @@ const users = new Map([
 uWS
   .App()
   .get('/users/:id', async (res, req) => {
-    // An async function returns at its first await. By then it must have answered, or said what happens when the client
-    // does not wait for it.
+    // An async function returns at its first await. By then it must have answered, or have set an abort handler.
     let isAborted = false;
     res.onAborted(() => {
       isAborted = true;
       console.log('The client left.');
     });
-    // The request is gone after the first await, so what is needed of it is read before. Strings are copies.
+    // The request cannot be read after the first await, so read what you need before it. Strings are copies.
     const id = req.getParameter('id') ?? '';
 
     let status = '200 OK';
@@ -38,18 +38,18 @@ uWS
       body = await findUser(id);
       if (body === undefined) status = '404 Not Found';
     } catch (error) {
-      // Nobody else would catch it, and what nobody catches ends the process.
+      // Nothing else catches this error, and an uncaught error ends the process.
       console.error(error);
       status = '500 Internal Server Error';
     }
-    // To be asked after every await: the response of a client that has gone throws, whatever is done with it.
+    // Check this after every await: every method of the response throws if the client has disconnected.
     if (isAborted) return;
-    // What is written in a cork goes out together. Handlers have one of their own, but only up to the first await.
+    // Everything that is written in a cork is sent together. A handler is corked only up to its first await.
     res.cork(() => {
       res.writeStatus(status).end(`${body ?? status}\n`);
     });
   })
-  // All of that once for many routes. The request is not to be had in the second function, so it cannot be read too late.
+  // All of this once for many routes. The second function has no access to the request, so it cannot read it too late.
   .get(
     '/search',
     later(
@@ -67,12 +67,12 @@ uWS
   });
 
 /**
- * A handler that answers later, with JSON.
+ * Creates a handler that answers later, with JSON.
  *
  * @template Input
- * @param {(req: import('../dist/uws.js').HttpRequest) => Input} read takes what is needed from the request
- * @param {(input: Input, signal: AbortSignal) => Promise<unknown>} work gives the answer; the signal says that nobody
- * waits for it any more
+ * @param {(req: import('../dist/uws.js').HttpRequest) => Input} read returns what is needed from the request
+ * @param {(input: Input, signal: AbortSignal) => Promise<unknown>} work returns the answer; the signal is aborted when
+ * the client has disconnected
  * @returns {import('../dist/uws.js').HttpHandler}
  */
 function later(read, work) {
@@ -85,7 +85,7 @@ function later(read, work) {
     try {
       answer = await work(read(req), leaving.signal);
     } catch (error) {
-      // Work that was called off fails as well, which is no news.
+      // Aborted work also fails. There is nothing to report.
       if (!leaving.signal.aborted) console.error(error);
       status = '500 Internal Server Error';
       answer = { error: 'Try again later.' };
@@ -98,7 +98,7 @@ function later(read, work) {
 }
 
 /**
- * Stands for a database.
+ * Simulates a database.
  *
  * @param {string} id
  */
@@ -110,7 +110,7 @@ async function findUser(id) {
 }
 
 /**
- * Stands for a search that takes long, and stops when the signal says so.
+ * Simulates a search that takes long and stops when the signal is aborted.
  *
  * @param {string} words
  * @param {AbortSignal} signal
@@ -118,7 +118,7 @@ async function findUser(id) {
 async function search(words, signal) {
   console.log(`Searching for ${words}`);
   signal.addEventListener('abort', () => console.log(`No longer searching for ${words}`));
-  // What does not need each other goes on at the same time.
+  // Independent operations run concurrently.
   const [books, guides] = await Promise.all([
     delay(LATENCY, [`A history of ${words}`], { signal }),
     delay(LATENCY, [`${words}: mostly harmless`], { signal }),

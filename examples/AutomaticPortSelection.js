@@ -1,7 +1,7 @@
 'use strict';
 
-// A port that is free. From the wanted one on, the first that nobody else has is taken; with PORT=0 the system chooses.
-// Whoever has started this program reads from its output which it is.
+// Finds a free port: tries the wanted port and those that follow it, and takes the first one that is free. With PORT=0
+// the system chooses a port. Whoever starts this program reads the port from its output.
 //
 //   node examples/AutomaticPortSelection.js & node examples/AutomaticPortSelection.js
 
@@ -9,7 +9,7 @@ const uWS = require('../dist/uws.js');
 
 const wantedPort = Number(process.env.PORT || 9001);
 
-/** Ports that are tried, one after the other. */
+/** The number of ports to try, one after the other. */
 const ATTEMPTS = 10;
 const LAST_PORT = 65535;
 
@@ -21,18 +21,19 @@ const app = uWS.App().get('/*', (res) => {
 
 listen(ATTEMPTS);
 
-/** @param {number} attempts how many there are left */
+/** @param {number} attempts how many are left */
 function listen(attempts) {
-  // Without the option it would share the port with a server of the same user, and no port would ever seem to be taken.
+  // Without this option the server would share the port with another server of the same user, and every port would seem
+  // free.
   app.listen(port, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket, error) => {
     if (listenSocket) {
-      // The way to know which it is after listening on port 0.
+      // After listening on port 0, this returns the port that the system has chosen.
       port = uWS.us_socket_local_port(listenSocket);
       console.log(`Listening on port ${port}`);
     } else if (error?.code === 'EADDRINUSE' && port < LAST_PORT && attempts > 1) {
       console.log(`Port ${port} is taken`);
       port += 1;
-      // Listening is all or nothing and done at once, so this is the place to try again.
+      // Listening is synchronous and either succeeds or fails as a whole, so this is the place to try again.
       listen(attempts - 1);
     } else {
       console.error(`No port from ${wantedPort} to ${port} is to be had: ${error?.message}`);

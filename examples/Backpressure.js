@@ -1,6 +1,6 @@
 'use strict';
 
-// A lot of data for each client, as fast as that client reads, with none of it lost and next to none of it waiting in
+// Sends a lot of data to each client, as fast as that client reads. No message is lost, and almost none waits in
 // memory.
 //
 //   node -e "new (require('ws'))('ws://localhost:9001').on('message', (m) => console.log(m.readUInt32BE()))"
@@ -9,15 +9,15 @@ const uWS = require('../dist/uws.js');
 
 const wantedPort = Number(process.env.PORT || 9001);
 
-/** Messages that each client gets: 256 MB of them. */
+/** The number of messages that each client gets, 256 MB in total. */
 const MESSAGES = Number(process.env.MESSAGES || 4096);
 
-// One for all, since send copies it. In earnest this would be what was read from a file or a database.
+// One buffer for all messages, because send copies it. A real program would read the data from a file or a database.
 const message = Buffer.alloc(64 * 1024);
 
 /**
  * @typedef {object} UserData
- * @property {number} sent messages
+ * @property {number} sent messages sent so far
  * @property {number} waits how often the client was not ready for more
  * @property {number} mostWaiting the most bytes that have waited for it in memory
  */
@@ -27,9 +27,9 @@ uWS
   .ws(
     '/*',
     /** @type {import('../dist/uws.js').WebSocketBehavior<UserData>} */ ({
-      // While more than this (bytes) are waiting, messages are dropped. We never let it come to that.
+      // While more bytes than this are waiting, messages are dropped. This program never reaches the limit.
       maxBackpressure: 1024 * 1024,
-      // A client that stands still for this long (seconds) does not answer pings either, and is disconnected.
+      // A client that accepts nothing for this many seconds does not answer pings either, and is disconnected.
       idleTimeout: 120,
 
       open: (ws) => {
@@ -37,7 +37,7 @@ uWS
         pump(ws);
       },
       drain: (ws) => {
-        // Some of it is on its way. Another drain follows if this was not all.
+        // Some of the data has been sent. If this was not all, drain is called again.
         if (ws.getBufferedAmount() === 0) pump(ws);
       },
       close: (ws, code) => {
@@ -56,7 +56,7 @@ uWS
   });
 
 /**
- * Sends until the client has enough for now. To go on regardless would fill memory up to maxBackpressure, and then lose
+ * Sends until the client has enough for now. Going on regardless would fill memory up to maxBackpressure and then drop
  * messages.
  *
  * @param {import('../dist/uws.js').WebSocket<UserData>} ws
@@ -67,8 +67,8 @@ function pump(ws) {
     message.writeUInt32BE(progress.sent);
     const status = ws.send(message, true);
     progress.sent += 1;
-    // 1 says that it was sent. 0 that the socket has not taken all of it: the rest waits, so nothing is lost. But it is
-    // time to stop, until drain. (2 would say that it was dropped.)
+    // 1 means that the message was sent. 0 means that the socket has not accepted all of it: the rest waits and is not
+    // lost, but it is time to stop until drain. (2 would mean that the message was dropped.)
     if (status === 0) {
       progress.waits += 1;
       progress.mostWaiting = Math.max(progress.mostWaiting, ws.getBufferedAmount());
@@ -76,6 +76,6 @@ function pump(ws) {
       return;
     }
   }
-  // Goes out behind what is still waiting.
+  // This is sent after everything that is still waiting.
   ws.end(1000, 'That is all.');
 }

@@ -1,6 +1,6 @@
 'use strict';
 
-// The same for everybody: each client that connects gets the price of towels, as often as it changes.
+// The same data for everybody: each client that connects gets the price of towels whenever it changes.
 //
 //   ws = new WebSocket('ws://localhost:9001'); ws.onmessage = (event) => console.log(event.data)
 //   curl localhost:9001
@@ -23,11 +23,11 @@ const app = uWS.App();
 app
   .ws('/*', {
     open: (ws) => {
-      // What there is to know so far; the rest comes by itself.
+      // Send the current price. The client gets all later ones automatically.
       ws.send(JSON.stringify(quote));
       ws.subscribe(TOPIC);
     },
-    // All that a subscription needs to end is that its client leaves, in whatever way.
+    // A subscription ends when its client disconnects, in whatever way. There is nothing else to do.
     subscription: (ws, topic, newCount) => {
       if (newCount === 0) stop();
       else start();
@@ -51,13 +51,13 @@ function start() {
   timer = setInterval(() => {
     const change = (Math.random() - 0.5) / 10;
     quote = { tick: quote.tick + 1, price: Number((quote.price * (1 + change)).toFixed(2)) };
-    // One call, one message, however many there are. A client that reads too slowly does not delay the others: it
-    // misses some; see SlowReceiver.js.
+    // One call sends one message to any number of subscribers. A client that reads too slowly does not delay the
+    // others, but misses messages; see SlowReceiver.js.
     app.publish(TOPIC, JSON.stringify(quote));
   }, INTERVAL);
 }
 
-/** A timer that nobody listens to would only keep the machine from sleeping. */
+/** Stops the timer when there are no clients, so that it does not keep the machine awake. */
 function stop() {
   clearInterval(timer);
   timer = undefined;

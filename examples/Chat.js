@@ -1,11 +1,11 @@
 'use strict';
 
-// A chat with rooms: open http://localhost:9001 in two tabs. Each path is a room of its own, such as /kitchen. The page
+// A chat with rooms: open http://localhost:9001 in two tabs. Each path is a separate room, such as /kitchen. The page
 // is chat.html.
 //
-// A client says {"name":"Arthur"} first, and then {"text":"Hello"} for each message. It is told {"welcome":…} when it
-// is in, what is {"said":…}, who has {"joined":…} and {"left":…}, and {"error":…} if something is wrong with what it
-// says.
+// A client sends {"name":"Arthur"} first, and then {"text":"Hello"} for each message. It receives {"welcome":…} when it
+// has joined, then {"said":…} for each message, {"joined":…} and {"left":…} when others come and go, and {"error":…} if
+// what it sends is invalid.
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -13,20 +13,21 @@ const uWS = require('../dist/uws.js');
 
 const wantedPort = Number(process.env.PORT || 9001);
 
-/** Messages of a room that are kept, for those who come later. */
+/** The number of messages of a room that are kept for clients that join later. */
 const HISTORY = 20;
 
 const ROOM = /^[\w-]{1,32}$/;
-/** 1 to 20 characters, without white space around them. */
+/** 1 to 20 characters, without surrounding white space. */
 const NAME = /^\S(.{0,18}\S)?$/u;
 const MAX_TEXT = 1000;
 
 /** @typedef {{ name: string, text: string }} Message */
 /** @typedef {{ id: string, names: Set<string>, history: Message[] }} Room */
-/** @typedef {{ roomId: string, name: string, room?: Room }} UserData Without a room until it is known who it is. */
+/** @typedef {{ roomId: string, name: string, room?: Room }} UserData There is no room until the client has joined. */
 
 /**
- * The rooms that somebody is in. A room goes with the last who leaves it, or strangers could fill memory with them.
+ * The rooms that have members. A room is removed with its last member; otherwise strangers could fill memory with
+ * rooms.
  *
  * @type {Map<string, Room>}
  */
@@ -40,10 +41,10 @@ app
   .ws(
     '/:room',
     /** @type {import('../dist/uws.js').WebSocketBehavior<UserData>} */ ({
-      // Bytes. In JSON a character can take six.
+      // In bytes. A character can take six bytes in JSON.
       maxPayloadLength: 8 * 1024,
-      // Half of a conversation is worse than none: a client that misses something is disconnected. When it connects
-      // again it gets the history.
+      // Half of a conversation is worse than none: a client that misses a message is disconnected. It gets the history
+      // when it reconnects.
       closeOnBackpressureLimit: true,
 
       upgrade: (res, req, context) => {
@@ -71,18 +72,18 @@ app
         if (!room) return;
         room.names.delete(name);
         if (room.names.size === 0) rooms.delete(room.id);
-        // By way of the app: here the WebSocket cannot be used any more, not even to publish.
+        // Publish with the app: in a close handler the WebSocket cannot be used any more, not even to publish.
         else tell(room, { left: name });
       },
     }),
   )
-  // The same pattern as above: requests for a WebSocket go there, all others come here.
+  // This pattern is the same as above. Requests for a WebSocket match the route above, all others this one.
   .get('/:room', (res, req) => {
     if (ROOM.test(req.getParameter(0) ?? '')) res.writeHeader('Content-Type', 'text/html; charset=utf-8').end(page);
     else res.writeStatus('404 Not Found').end();
   })
   .get('/', (res, req) => {
-    // getQuery() is undefined without a query, whatever its type says.
+    // getQuery() returns undefined if there is no query, contrary to its declared type.
     const query = req.getQuery() === undefined ? '' : `?${req.getQuery()}`;
     res.writeStatus('302 Found').writeHeader('Location', `/lobby${query}`).end();
   })
@@ -96,7 +97,7 @@ app
   });
 
 /**
- * Lets somebody in, or tells why not.
+ * Lets a client join a room. Returns the reason if it cannot.
  *
  * @param {import('../dist/uws.js').WebSocket<UserData>} ws
  * @param {unknown} name
@@ -110,7 +111,8 @@ function join(ws, name) {
   rooms.set(room.id, room);
   room.names.add(name);
   Object.assign(user, { name, room });
-  // In this order, so that the others hear of it, and whoever has come hears of everything that is said from here on.
+  // The order matters: the others learn of the new member, and the new member receives everything that is said from now
+  // on.
   tell(room, { joined: name });
   ws.subscribe(room.id);
   ws.send(JSON.stringify({ welcome: { names: [...room.names], history: room.history } }));
@@ -118,7 +120,7 @@ function join(ws, name) {
 }
 
 /**
- * Tells everybody in the room, or the one who says it why not.
+ * Sends a message to everybody in the room. Returns the reason if the message is invalid.
  *
  * @param {Room} room
  * @param {string} name
@@ -130,7 +132,7 @@ function say(room, name, text) {
   }
   room.history.push({ name, text });
   if (room.history.length > HISTORY) room.history.shift();
-  // To the one who says it as well, and so in the same order for all.
+  // The sender receives it as well, so that all members see the same order.
   tell(room, { said: { name, text } });
   return undefined;
 }
@@ -144,7 +146,7 @@ function tell(room, event) {
 }
 
 /**
- * The object that a message is, or an empty one: anybody can send anything.
+ * Returns the object that a message contains, or an empty object, because clients can send anything.
  *
  * @param {ArrayBuffer} message
  * @returns {Record<string, unknown>}

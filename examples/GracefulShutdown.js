@@ -1,13 +1,13 @@
 'use strict';
 
-// A server that ends without cutting anybody off: SIGTERM (what `kill`, systemd and container runtimes send) stops it
-// from taking new connections, and when the last of the others is gone the process ends by itself.
+// Shuts down without cutting anybody off. On SIGTERM, which `kill`, systemd and container runtimes send, the server
+// accepts no new connections. The process ends when the last existing connection has ended.
 
 const uWS = require('../dist/uws.js');
 
 const wantedPort = Number(process.env.PORT || 9001);
 
-/** Milliseconds after which those that are still there have to go. */
+/** Milliseconds after which the remaining connections are closed. */
 const GRACE = Number(process.env.GRACE || 5000);
 
 /** @type {Set<import('../dist/uws.js').WebSocket<unknown>>} */
@@ -16,7 +16,7 @@ const webSockets = new Set();
 let listening;
 let isEnding = false;
 
-// Before anybody can know that we run.
+// Install the handlers before anybody can know that the server is running.
 process.on('SIGTERM', shutDown);
 process.on('SIGINT', shutDown);
 
@@ -25,7 +25,7 @@ const app = uWS
   .ws('/*', {
     open: (ws) => {
       webSockets.add(ws);
-      // One that was on its way in when we began to end.
+      // This client was connecting when the shutdown began.
       if (isEnding) ws.end(1001, 'shutting down');
     },
     message: (ws, message, isBinary) => {
@@ -36,13 +36,13 @@ const app = uWS
       console.log(`A WebSocket closed with ${code}`);
     },
   })
-  // Takes as long as its client takes to send the body.
+  // This takes as long as the client takes to send the body.
   .post('/*', (res, req) => {
     console.log(`Began with ${req.getUrl()}`);
     res.onAborted(() => {});
     res.collectBody(1024 * 1024, (body) => {
       if (body === null) res.writeStatus('413 Content Too Large').end('', true);
-      // While we are ending, every response ends its connection, which would wait for the next request otherwise.
+      // During the shutdown every response closes its connection, which would otherwise wait for the next request.
       else res.end(`Got ${body.byteLength} bytes\n`, isEnding);
     });
   })
@@ -64,9 +64,10 @@ function shutDown() {
   isEnding = true;
   uWS.us_listen_socket_close(listening);
   console.log('Shutting down');
-  // A copy, for each end() calls the close handler, which removes from the set. 1001 says that we are going away.
+  // This iterates over a copy, because each end() calls the close handler, which removes the WebSocket from the set.
+  // 1001 means that the server is going away.
   for (const ws of [...webSockets]) ws.end(1001, 'shutting down');
-  // Connections that wait for another request are closed by idleTimeout (10 s); those that never get ready, by this. The
-  // timer does not keep the process running: when all are gone before, it ends before.
+  // idleTimeout (10 s) closes connections that wait for another request, and this timer those that never finish. It
+  // does not keep the process running: if all connections end earlier, so does the process.
   setTimeout(() => app.close(), GRACE).unref();
 }

@@ -1,6 +1,6 @@
 'use strict';
 
-// Headers: reading and writing them, cookies, and answers that a client may keep (ETag and 304).
+// Reads and writes headers and cookies, and sends responses that the client may cache (ETag and 304).
 
 const { createHash } = require('node:crypto');
 const uWS = require('../dist/uws.js');
@@ -14,28 +14,28 @@ uWS
   .App()
   // All headers of the request. The request is valid only until the handler returns: copy what you need later.
   .get('/', (res, req) => {
-    // Without a prototype, since a client may name a header `constructor` or `__proto__`.
+    // The object has no prototype, because a client may name a header `constructor` or `__proto__`.
     /** @type {Record<string, string>} */
     const headers = Object.create(null);
     req.forEach((name, value) => {
-      // Names are in lower case. One that comes several times is several calls.
+      // Names are in lower case. The function is called several times for a header that occurs several times.
       headers[name] = name in headers ? `${headers[name]}, ${value}` : value;
     });
     res.writeHeader('Content-Type', 'application/json').end(JSON.stringify(headers, null, 2));
   })
-  // One header; an empty string when there is none. Ask for it in lower case.
+  // One header, or an empty string if there is none. Pass the name in lower case.
   .get('/greeting', (res, req) => {
     const isGerman = req.getHeader('accept-language').startsWith('de');
     res
       .writeHeader('Content-Language', isGerman ? 'de' : 'en')
-      // The same address has different answers: this tells caches what they depend on.
+      // The same URL has different responses. This header tells caches what they depend on.
       .writeHeader('Vary', 'Accept-Language')
       .end(isGerman ? 'Hallo\n' : 'Hello\n');
   })
   .get('/visits', (res, req) => {
     const visits = (Number(parseCookies(req.getHeader('cookie')).get('visits')) || 0) + 1;
     res
-      // A status comes before all headers. A header that is written twice is sent twice, as cookies need it.
+      // The status comes before all headers. A header that is written twice is sent twice, as cookies require.
       .writeStatus('200 OK')
       .writeHeader('Set-Cookie', `visits=${visits}; Path=/; HttpOnly; SameSite=Lax`)
       .writeHeader('Set-Cookie', `last=${new Date().toISOString()}; Path=/; HttpOnly; SameSite=Lax`)
@@ -46,7 +46,7 @@ uWS
     const known = req.getHeader('if-none-match');
     const isKnown = known.split(',').some((tag) => ['*', pageTag].includes(tag.trim().replace(/^W\//, '')));
     if (isKnown) res.writeStatus('304 Not Modified');
-    // Both answers carry them: a 304 renews what the client has.
+    // Both responses have these headers, because a 304 renews the client's copy.
     res.writeHeader('ETag', pageTag).writeHeader('Cache-Control', 'no-cache');
     if (isKnown) res.endWithoutBody();
     else res.writeHeader('Content-Type', 'text/html; charset=utf-8').end(page);
@@ -61,7 +61,7 @@ uWS
   });
 
 /**
- * The cookies of a request by name.
+ * Returns the cookies of a request by name.
  *
  * @param {string} header
  */

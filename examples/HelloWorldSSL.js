@@ -1,6 +1,6 @@
 'use strict';
 
-// The smallest server with TLS: an SSLApp in place of an App, and a certificate. To try it:
+// The smallest server with TLS: an SSLApp instead of an App, and a certificate. To try it:
 //
 //     curl --cacert examples/certificates/localhost.cert.pem https://localhost:9001/
 
@@ -11,7 +11,7 @@ const wantedPort = Number(process.env.PORT || 9001);
 
 const app = uWS
   .SSLApp({
-    // Paths of PEM files: the key, and the certificate with the chain behind it. An error says what is wrong with them.
+    // Paths of PEM files: the key, and the certificate followed by its chain. If a file is wrong, the error says why.
     ...certificateFor('localhost', '127.0.0.1'),
   })
   .get('/', (res) => {
@@ -31,14 +31,14 @@ const app = uWS
     }
   });
 
-// What renews certificates can send this signal when it has written the new files: `kill -HUP`. Connections that are open
-// keep the old ones.
+// The program that renews certificates can send this signal (`kill -HUP`) after it has written the new files. Open
+// connections keep the old certificate.
 process.on('SIGHUP', () => {
   try {
     app.reloadCertificates?.();
     console.log('Read the certificate again');
   } catch (error) {
-    // The old one stays in use.
+    // The old certificate stays in use.
     console.error(String(error));
   }
 });

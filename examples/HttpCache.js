@@ -1,7 +1,7 @@
 'use strict';
 
-// Answers that take long to make: made once for all who ask for them at the same time, kept for a while, and not sent
-// again to those who have them.
+// Caches responses that are expensive to compute. Each is computed once for all clients that ask for it at the same
+// time, kept for a while, and not sent again to clients that have it.
 //
 //   curl -i localhost:9001/reports/towels
 
@@ -11,25 +11,28 @@ const uWS = require('../dist/uws.js');
 
 const wantedPort = Number(process.env.PORT || 9001);
 
-/** Milliseconds that a report takes to make. */
+/** Milliseconds that computing a report takes. */
 const LATENCY = Number(process.env.LATENCY || 200);
-/** Milliseconds for which a report is good. */
+/** Milliseconds for which a report is fresh. */
 const MAX_AGE = Number(process.env.MAX_AGE || 60_000);
-/** Reports that are kept. Times the size of the largest, this is the memory that they may take. */
+/**
+ * The number of reports that are kept. Multiplied by the size of the largest report, this is the memory that they may
+ * take.
+ */
 const MAX_REPORTS = Number(process.env.MAX_REPORTS || 100);
 
 const NAME = /^[a-z]{1,20}$/;
 
 /**
- * A report, as it goes out: bytes, which need no encoding each time.
+ * A report in the form in which it is sent: as bytes, which need not be encoded each time.
  *
  * @typedef {{ body: Buffer, tag: string }} Report
  */
 /** @typedef {{ report: Promise<Report>, expires: number }} Entry */
 
 /**
- * By all that a report depends on, which is its name. Were it different for each user, the user would have to be a part
- * of the key. The one that was not asked for longest comes first.
+ * The key contains everything that a report depends on, which is its name. If the report depended on the user, the user
+ * would have to be part of the key. The least recently used report comes first.
  *
  * @type {Map<string, Entry>}
  */
@@ -80,10 +83,10 @@ uWS
  * @param {import('../dist/uws.js').HttpResponse} res
  * @param {Report} report
  * @param {number} expires
- * @param {boolean} isKnown whether the client has it already
+ * @param {boolean} isKnown whether the client already has the report
  */
 function send(res, { body, tag }, expires, isKnown) {
-  // Until then the client does not even ask; after that it asks whether its report is still the current one.
+  // Until then the client does not ask at all. After that it asks whether its copy is still current.
   const seconds = Math.max(Math.floor((expires - performance.now()) / 1000), 0);
   if (isKnown) res.writeStatus('304 Not Modified');
   res.writeHeader('ETag', tag).writeHeader('Cache-Control', `max-age=${seconds}`);
@@ -92,7 +95,7 @@ function send(res, { body, tag }, expires, isKnown) {
 }
 
 /**
- * Whether a header If-None-Match names the tag (RFC 9110 section 13.1.2).
+ * Returns whether a header If-None-Match contains the tag (RFC 9110 section 13.1.2).
  *
  * @param {string} header
  * @param {string} tag
@@ -102,7 +105,7 @@ function isAmong(header, tag) {
 }
 
 /**
- * What there is of a report: one that is good, one that is being made, or one that is made from now on.
+ * Returns the entry of a report that is fresh or being computed, or starts to compute one.
  *
  * @param {string} name
  * @returns {Entry}
@@ -110,7 +113,7 @@ function isAmong(header, tag) {
 function lookUp(name) {
   let entry = cache.get(name);
   if (!entry || entry.expires <= performance.now()) entry = make(name);
-  // To the end, and one away from the beginning if it is one too many.
+  // Move the entry to the end, and remove the first entries if there are too many.
   cache.delete(name);
   cache.set(name, entry);
   for (const oldest of cache.keys()) {
@@ -129,7 +132,7 @@ function make(name) {
       entry.expires = performance.now() + MAX_AGE;
     },
     () => {
-      // A failure goes to those who wait for it; who comes next has it tried again.
+      // Those who are waiting for the report get the error. The next request computes it again.
       if (cache.get(name) === entry) cache.delete(name);
     },
   );
@@ -139,7 +142,7 @@ function make(name) {
 let lastNumber = 0;
 
 /**
- * Stands for a long computation.
+ * Simulates a long computation.
  *
  * @param {string} name
  * @returns {Promise<Report>}

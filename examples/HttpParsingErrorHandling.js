@@ -1,14 +1,15 @@
 'use strict';
 
-// Requests that are wrong. Of those that are no proper HTTP a program hears nothing: the server answers, in HTML, and
-// disconnects.
+// Handles invalid requests. If a request is not valid HTTP, the program does not see it: the server answers in HTML and
+// disconnects the client.
 //
-//   400 Bad Request                      what cannot be read; no Host; a length that is none, or two
-//   413 Content Too Large                a longer body than maxBodySize
-//   431 Request Header Fields Too Large  more of them than maxHeaderSize, or more than 100
+//   400 Bad Request                      cannot be parsed; no Host; an invalid length, or more than one
+//   413 Content Too Large                a body longer than maxBodySize
+//   431 Request Header Fields Too Large  headers longer than maxHeaderSize, or more than 100 of them
 //   505 HTTP Version Not Supported       a version other than HTTP/1.1 and 1.0
 //
-// The others get to a route, and how to refuse them is the program's affair. Here that is a problem in JSON (RFC 9457).
+// Any other request reaches a route, and the program decides how to reject it. This program sends problem details in
+// JSON (RFC 9457).
 //
 //   printf 'GET / HTTP/1.1\r\n\r\n' | nc localhost 9001
 //   curl -i localhost:9001/flights/%zz
@@ -17,12 +18,12 @@ const uWS = require('../dist/uws.js');
 
 const wantedPort = Number(process.env.PORT || 9001);
 
-/** Bytes of a booking. */
+/** The maximum number of bytes of a booking. */
 const MAX_BOOKING = 1024;
 
 const flights = new Set(['HG 42', 'HG 43']);
 
-/** What is wrong with a request, to be thrown by whatever finds it. */
+/** The reason why a request is rejected, thrown by the function that finds it. */
 class Problem extends Error {
   /**
    * @param {string} status
@@ -38,10 +39,10 @@ class Problem extends Error {
 
 uWS
   .App({
-    // Bytes. For all routes; one that takes less says so itself.
+    // In bytes, for all routes. A route with a lower limit checks it itself.
     maxHeaderSize: 8 * 1024,
     maxBodySize: 64 * 1024,
-    // A client that is this slow with its request (seconds) is disconnected without an answer.
+    // A client that takes this many seconds to send its request is disconnected without a response.
     idleTimeout: 10,
   })
   .get('/flights/:number', (res, req) => {
@@ -55,7 +56,7 @@ uWS
       if (!/^application\/json *(;|$)/i.test(req.getHeader('content-type'))) {
         throw new Problem('415 Unsupported Media Type', 'Send application/json.');
       }
-      // Also called when the body turns out to be longer than maxBodySize, which the server has then answered.
+      // This is also called if the body turns out to be longer than maxBodySize. The server has then already answered.
       res.onAborted(() => console.log('A booking was broken off.'));
       res.collectBody(MAX_BOOKING, (body) => {
         attempt(res, () => {
@@ -65,14 +66,14 @@ uWS
       });
     });
   })
-  // Known addresses, with methods that they do not have.
+  // These paths exist, but not with this method.
   .any('/flights/:number', (res) => {
     refuse(res, new Problem('405 Method Not Allowed', 'A flight can be looked at.', { Allow: 'GET' }));
   })
   .any('/flights/:number/bookings', (res) => {
     refuse(res, new Problem('405 Method Not Allowed', 'A booking can be made.', { Allow: 'POST' }));
   })
-  // Without this it would be 404 in HTML.
+  // Without this route the server would send a 404 in HTML.
   .any('/*', (res) => {
     refuse(res, new Problem('404 Not Found', 'There is nothing at this address.'));
   })
@@ -86,7 +87,7 @@ uWS
   });
 
 /**
- * Calls the function, and answers with what it throws. What a handler throws ends the process otherwise.
+ * Calls the function and answers with the error that it throws. Otherwise an exception in a handler ends the process.
  *
  * @param {import('../dist/uws.js').HttpResponse} res
  * @param {() => void} work
@@ -99,7 +100,7 @@ function attempt(res, work) {
       refuse(res, error);
       return;
     }
-    // Ours, then. What exactly is for us to know.
+    // The server is at fault, and the details are not for the client.
     console.error(error);
     refuse(res, new Problem('500 Internal Server Error', 'This is our fault.'));
   }
@@ -119,12 +120,12 @@ function refuse(res, { status, message: detail, headers }) {
 function findFlight(req) {
   let number;
   try {
-    // Parameters come as they were sent. What has a % in it may be anything.
+    // Parameters are not decoded, and an escape in them may be invalid.
     number = decodeURIComponent(req.getParameter('number') ?? '');
   } catch {
     throw new Problem('400 Bad Request', 'The number of the flight has a % that is no escape.');
   }
-  // Stands for a mistake of ours.
+  // Simulates a bug in the server.
   if (number === 'crash') throw new Error('the engine has failed');
   if (!flights.has(number)) throw new Problem('404 Not Found', `There is no flight ${number}.`);
   return number;

@@ -1,6 +1,6 @@
 'use strict';
 
-// JSON in the body of a POST: with a limit, and an answer to everything that can be wrong with it.
+// Accepts JSON in the body of a POST, with a limit, and answers every kind of invalid body.
 //
 //   curl -d '{"name":"towel"}' -H 'Content-Type: application/json' localhost:9001/items
 
@@ -9,20 +9,21 @@ const uWS = require('../dist/uws.js');
 
 const wantedPort = Number(process.env.PORT || 9001);
 
-/** Bytes of the longest body we take. */
+/** The maximum number of bytes of a body. */
 const MAX_BODY = 16 * 1024;
 
 uWS
   .App()
   .post('/items', (res, req) => {
-    // The request is gone when this function returns, so what is needed of it is looked at now.
+    // The request is not valid after this function returns, so check it now.
     const isJson = /^application\/json *(;|$)/i.test(req.getHeader('content-type'));
     if (!isJson) {
       res.writeStatus('415 Unsupported Media Type').end('Send application/json.\n');
       return;
     }
 
-    // Whoever answers later has to know when there is nobody left to answer to: after this the response may not be used.
+    // A handler that answers later has to know whether the client is still there: after this call the response must not
+    // be used.
     let isAborted = false;
     res.onAborted(() => {
       isAborted = true;
@@ -31,7 +32,7 @@ uWS
 
     res.collectBody(MAX_BODY, async (body) => {
       if (body === null) {
-        // The second argument ends the connection, and with it the rest of the body.
+        // The second argument closes the connection, and so the rest of the body is not read.
         res.writeStatus('413 Content Too Large').end(`At most ${MAX_BODY} bytes.\n`, true);
         return;
       }
@@ -45,18 +46,18 @@ uWS
       try {
         id = await save(item);
       } catch (error) {
-        // Nobody else would catch it, and what nobody catches ends the process.
+        // Nothing else catches this error, and an uncaught error ends the process.
         console.error(error);
         if (!isAborted) res.cork(() => res.writeStatus('503 Service Unavailable').end('Try again later.\n'));
         return;
       }
       if (isAborted) return;
-      // After an await each write would be a packet of its own; a cork makes them one.
+      // After an await, each write would be a packet of its own. A cork sends them together.
       res.cork(() => {
         res
           .writeStatus('201 Created')
           .writeHeader('Content-Type', 'application/json')
-          // In this order: the item may have an id, too.
+          // The order matters, because the item may contain an id, too.
           .end(JSON.stringify({ ...item, id }));
       });
     });
@@ -71,13 +72,13 @@ uWS
   });
 
 /**
- * What JSON says, or undefined if it is none.
+ * Parses JSON. Returns undefined if it is invalid.
  *
  * @param {ArrayBuffer} body
  */
 function parse(body) {
   try {
-    // Without `fatal`, what is no UTF-8 would become question marks unnoticed.
+    // Without `fatal`, invalid UTF-8 would silently become replacement characters.
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch {
     return undefined;
@@ -87,7 +88,7 @@ function parse(body) {
 let items = 0;
 
 /**
- * Stands for a database.
+ * Simulates a database.
  *
  * @param {{ name: string }} item
  */

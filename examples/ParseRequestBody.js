@@ -1,7 +1,7 @@
 'use strict';
 
-// Bodies of the three kinds that forms and programs send, each with a limit of its own. The answer shows what was
-// understood.
+// Parses the three kinds of bodies that forms and programs send, each with its own limit. The response shows the
+// result.
 //
 //   curl -d '{"name":"towel"}' -H 'Content-Type: application/json' localhost:9001
 //   curl -d 'name=towel&color=white&color=blue' localhost:9001
@@ -11,11 +11,12 @@ const uWS = require('../dist/uws.js');
 
 const wantedPort = Number(process.env.PORT || 9001);
 
-/** Fields that a form may have. Each of them takes memory, however short it is. */
+/** The maximum number of fields of a form. Each field takes memory, however short it is. */
 const MAX_FIELDS = 100;
 
 /**
- * By the media type: the longest body (bytes), which is held in memory as a whole, and what takes it apart, or throws.
+ * For each media type: the maximum length of a body in bytes, which is held in memory as a whole, and the function that
+ * parses it or throws.
  *
  * @type {Map<string, { limit: number, parse: (body: ArrayBuffer, contentType: string) => unknown }>}
  */
@@ -28,24 +29,25 @@ const kinds = new Map([
 uWS
   .App()
   .post('/', (res, req) => {
-    // The request is gone when the body has come.
+    // The request is no longer valid when the body has arrived.
     const contentType = req.getHeader('content-type');
     const kind = kinds.get(contentType.replace(/[\s;].*/, '').toLowerCase());
     if (!kind) {
       res.writeStatus('415 Unsupported Media Type').end(`Send ${[...kinds.keys()].join(', ')}.\n`);
       return;
     }
-    // What is compressed comes as it is, and a few bytes can unpack to gigabytes.
+    // A compressed body is not decompressed. A few bytes could expand to gigabytes.
     if (req.getHeader('content-encoding') !== '') {
       res.writeStatus('415 Unsupported Media Type').writeHeader('Accept-Encoding', 'identity').end('Not compressed.\n');
       return;
     }
 
-    // Between this and the body the client may leave. Then there is nothing to do: the other function is not called.
+    // The client may disconnect before the body is complete. Then there is nothing to do, because the function below is
+    // not called.
     res.onAborted(() => console.log('The client left.'));
     res.collectBody(kind.limit, (body) => {
       if (body === null) {
-        // The second argument ends the connection, and with it the rest of the body.
+        // The second argument closes the connection, and so the rest of the body is not read.
         res.writeStatus('413 Content Too Large').end(`At most ${kind.limit} bytes.\n`, true);
         return;
       }
@@ -53,7 +55,7 @@ uWS
       try {
         content = kind.parse(body, contentType);
       } catch (error) {
-        // What was sent may be quoted in it. As plain text it can be no script to a browser.
+        // The message may quote the client's input. As plain text it cannot be a script for a browser.
         res.writeStatus('400 Bad Request').writeHeader('Content-Type', 'text/plain; charset=utf-8');
         res.end(`${/** @type {Error} */ (error).message}\n`);
         return;
@@ -71,7 +73,7 @@ uWS
   });
 
 /**
- * Text, or an exception if it is none. Without `fatal`, what is no UTF-8 would become question marks unnoticed.
+ * Decodes text, or throws. Without `fatal`, invalid UTF-8 would silently become replacement characters.
  *
  * @param {ArrayBuffer} bytes
  */
@@ -89,29 +91,29 @@ function parseUrlEncoded(body) {
  * @param {string} contentType
  */
 function parseMultipart(body, contentType) {
-  // Undefined if the type does not say what stands between the parts.
+  // Undefined if the type does not specify the boundary between the parts.
   const parts = uWS.getParts(body, contentType);
   if (!parts || parts.length === 0) throw new Error('There is no part in this form.');
   return collect(
     parts.map(({ name, filename, type, data }) => {
       if (name === undefined) throw new Error('A part has no name.');
-      // Of a file, what the client says it is. Do not believe it: not the type, and above all not that the name is no
-      // path. The data is a copy and can be kept.
+      // The name and the type of a file are the client's claims. Do not trust the type, and above all do not use the
+      // name as a path. The data is a copy and may be kept.
       return [name, filename === undefined ? decode(data) : { filename, type, size: data.byteLength }];
     }),
   );
 }
 
 /**
- * The values by the names of their fields. There are always several, since a form may name a field as often as it likes,
- * and code that expects a string should not get a list for once.
+ * Groups values by the names of their fields. Each result is a list, because a form may repeat a field as often as it
+ * likes, and code that expects a string should not sometimes get a list.
  *
  * @template Value
  * @param {[string, Value][]} fields
  */
 function collect(fields) {
   if (fields.length > MAX_FIELDS) throw new Error(`At most ${MAX_FIELDS} fields.`);
-  // A Map, because a field may be called __proto__.
+  // A Map, because a field may be named __proto__.
   /** @type {Map<string, Value[]>} */
   const values = new Map();
   for (const [name, value] of fields) values.set(name, [...(values.get(name) ?? []), value]);

@@ -1,13 +1,12 @@
 'use strict';
 
-// Publish and subscribe: a client names the topics that it wants to hear of, and gets what others publish to them. All
-// messages are JSON:
+// Publish and subscribe: a client subscribes to topics and receives what others publish to them. All messages are JSON:
 //
 //   {"subscribe":"news/sport"}
 //   {"unsubscribe":"news/sport"}
 //   {"publish":"news/sport","text":"Krikkit is leading"}
 //
-// Programs that have no WebSocket publish as well:
+// Programs without a WebSocket can publish as well:
 //
 //   curl -d 'Krikkit is leading' localhost:9001/news/sport
 
@@ -16,12 +15,12 @@ const uWS = require('../dist/uws.js');
 const wantedPort = Number(process.env.PORT || 9001);
 
 /**
- * What may be a topic here. To milliways it is any text, and only that: the slash means nothing, and there are no
- * wildcards. Whoever subscribes to `news` gets nothing of `news/sport`.
+ * The valid topics of this program. To milliways a topic is any text: the slash has no meaning, and there are no
+ * wildcards. A subscriber of `news` does not receive messages of `news/sport`.
  */
 const TOPIC = /^[\w/-]{1,100}$/;
 
-/** Each subscription takes memory, so a client may not have as many as it likes. */
+/** Each subscription takes memory, so the number per client is limited. */
 const MAX_SUBSCRIPTIONS = 100;
 
 /** @typedef {import('../dist/uws.js').WebSocket<unknown>} WebSocket */
@@ -31,11 +30,11 @@ const app = uWS.App();
 app
   .ws('/*', {
     message: (ws, message, isBinary) => {
-      // It is what a stranger has sent: whatever it may be, there is an answer, not an exception that ends the process.
+      // The message comes from a stranger. Whatever it contains, answer it; an exception would end the process.
       const answer = isBinary ? { error: 'Text, please.' } : obey(ws, parse(message));
       ws.send(JSON.stringify(answer));
     },
-    // Also called for each topic of a client that leaves: there is nothing to clean up in a close handler.
+    // This is also called for each topic of a client that disconnects, so no cleanup in a close handler is necessary.
     subscription: (ws, topic, newCount, oldCount) => {
       console.log(`${Buffer.from(topic)}: ${newCount} subscribers, was ${oldCount}`);
     },
@@ -48,7 +47,8 @@ app
         res.writeStatus('400 Bad Request').end('POST at most 16 KiB to /topic.\n', body === null);
         return;
       }
-      // To all subscribers. It costs the same for one and for thousands, and false says that there are none.
+      // Publishes to all subscribers. The cost of the call does not depend on their number, and it returns false if
+      // there are none.
       app.publish(topic, JSON.stringify({ topic, text: Buffer.from(body).toString() }));
       res.end(`${app.numSubscribers(topic)} get it.\n`);
     });
@@ -63,7 +63,7 @@ app
   });
 
 /**
- * The object that a message is, or an empty one.
+ * Returns the object that a message contains, or an empty object.
  *
  * @param {ArrayBuffer} message
  * @returns {Record<string, unknown>}
@@ -77,7 +77,7 @@ function parse(message) {
 }
 
 /**
- * Does what a client asks for, and gives the answer.
+ * Executes a client's request and returns the answer.
  *
  * @param {WebSocket} ws
  * @param {Record<string, unknown>} request
@@ -96,6 +96,6 @@ function obey(ws, { subscribe, unsubscribe, publish, text }) {
     return ws.unsubscribe(topic) ? { unsubscribed: topic } : { error: `You have not subscribed to ${topic}.` };
   }
   if (typeof text !== 'string') return { error: 'Publish a text.' };
-  // Unlike app.publish, this leaves out the one who publishes.
+  // Unlike app.publish, this does not send to the publisher itself.
   return { published: topic, isHeard: ws.publish(topic, JSON.stringify({ topic, text })) };
 }

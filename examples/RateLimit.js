@@ -1,7 +1,7 @@
 'use strict';
 
-// Not more than a client is entitled to: each address has a bucket of tokens that fills steadily. A request takes one
-// out, a WebSocket message one out of another bucket, and who finds the bucket empty has to wait.
+// Limits the rate of requests and messages. Each address has a bucket of tokens that is filled steadily. A request
+// takes one token, and a WebSocket message takes one from a second bucket. A client whose bucket is empty has to wait.
 //
 //   for i in $(seq 30); do curl -s -o /dev/null -w '%{http_code} ' localhost:9001; done
 
@@ -9,18 +9,18 @@ const uWS = require('../dist/uws.js');
 
 const wantedPort = Number(process.env.PORT || 9001);
 
-/** Requests a second, and so many messages. */
+/** Requests per second, and messages per second. */
 const RATE = Number(process.env.RATE || 10);
-/** What a bucket holds: so many may come at once. */
+/** The capacity of a bucket, which is the maximum burst. */
 const BURST = Number(process.env.BURST || 20);
-/** Addresses that are remembered, some 150 bytes each. */
+/** The number of addresses that are remembered, at some 150 bytes each. */
 const MAX_ADDRESSES = Number(process.env.MAX_ADDRESSES || 100_000);
-/** Messages in excess, one after the other, after which a WebSocket is closed. */
+/** The number of consecutive excess messages after which a WebSocket is closed. */
 const PATIENCE = 10;
 
 class Limiter {
   /**
-   * The one that was not used for longest comes first.
+   * The least recently used bucket comes first.
    *
    * @type {Map<string, { tokens: number, time: number }>}
    */
@@ -34,10 +34,10 @@ class Limiter {
    * Takes a token.
    *
    * @param {string} address
-   * @returns {number} the seconds to wait for one if there is none, else 0
+   * @returns {number} the seconds to wait for a token if there is none, else 0
    */
   take(address) {
-    // Not Date: a clock that is set back would stop the buckets from filling.
+    // Not Date: if the clock were set back, the buckets would not fill.
     const now = performance.now() / 1000;
     const bucket = this.#buckets.get(address) ?? { tokens: BURST, time: now };
     bucket.tokens = Math.min(bucket.tokens + (now - bucket.time) * RATE, BURST);
@@ -52,8 +52,8 @@ class Limiter {
   }
 
   /**
-   * Lets go of buckets that are full again, since no bucket counts as a full one; and of the oldest if there are too
-   * many, or somebody with many addresses could fill memory.
+   * Removes buckets that are full again, because a missing bucket counts as full. If there are still too many, removes
+   * the oldest; otherwise a client with many addresses could fill memory.
    *
    * @param {number} now
    */
@@ -67,7 +67,7 @@ class Limiter {
 }
 
 const requests = new Limiter();
-// By address as well: by connection, a client would only need more of them.
+// Messages are also limited by address. If they were limited by connection, a client would only need more connections.
 const messages = new Limiter();
 
 /** @typedef {{ address: string, excess: number }} UserData */
@@ -96,14 +96,15 @@ uWS
           return;
         }
         user.excess += 1;
-        // Told once. To answer every one would be twice the work for a message that was to make none.
+        // The client is told only once. Answering every excess message would double the work that the limit is to
+        // prevent.
         if (user.excess === 1) ws.send(JSON.stringify({ error: 'too many messages', retryAfter: wait }));
-        // 1008 says that it has broken a rule.
+        // 1008 means that the client has violated a policy.
         else if (user.excess > PATIENCE) ws.end(1008, 'too many messages');
       },
     }),
   )
-  // Not limited, for it is for us.
+  // This route is for the operator, so it is not limited.
   .get('/status', (res) => {
     res.end(JSON.stringify({ requests: requests.size, messages: messages.size }));
   })
@@ -120,7 +121,7 @@ uWS
   });
 
 /**
- * Answers a request if there are too many, and tells whether it did.
+ * Answers a request if there are too many. Returns whether it did.
  *
  * @param {import('../dist/uws.js').HttpResponse} res
  */
@@ -129,22 +130,23 @@ function isRefused(res) {
   if (wait === 0) return false;
   res
     .writeStatus('429 Too Many Requests')
-    // Whole seconds (RFC 9110 section 10.2.3).
+    // In whole seconds (RFC 9110 section 10.2.3).
     .writeHeader('Retry-After', String(Math.ceil(wait)))
     .end('Not so fast.\n');
   return true;
 }
 
 /**
- * Whom a connection counts for. Behind a proxy all come from the same address; ProxyProtocol.js has the true one. A
- * header such as X-Forwarded-For would do only if the proxy sets it, for anybody can send one.
+ * Returns the address that a connection is counted under. Behind a proxy, all connections have the same address;
+ * ProxyProtocol.js shows how to find the client's. Use a header such as X-Forwarded-For only if the proxy sets it,
+ * because any client can send one.
  *
  * @param {import('../dist/uws.js').HttpResponse} res
  */
 function addressOf(res) {
   const address = Buffer.from(res.getRemoteAddress()).toString('hex');
-  // An IPv4 address comes with this in front (RFC 4291 section 2.5.5.2), when listening is for both.
+  // An IPv4 address has this prefix if the server listens for both versions (RFC 4291 section 2.5.5.2).
   const isIpv4 = address.length === 8 || address.startsWith('00000000000000000000ffff');
-  // A subscriber of IPv6 has 2^64 addresses or more, which begin alike.
+  // An IPv6 subscriber has 2^64 or more addresses, all with the same prefix.
   return isIpv4 ? address.slice(-8) : address.slice(0, 16);
 }

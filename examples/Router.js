@@ -1,6 +1,6 @@
 'use strict';
 
-// Routes: methods, parameters, wildcards, a handler that passes a request on, and a route that comes and goes.
+// Routes: methods, parameters, wildcards, a handler that passes a request on, and a route that is added and removed.
 //
 //   curl localhost:9001/users/1
 //   curl -X POST 'localhost:9001/users?name=Trillian'
@@ -17,14 +17,14 @@ let lastId = users.size;
 
 const app = uWS.App();
 
-// The order of registration does not matter. A plain segment goes before a :parameter, and that before a *; routes of
-// the request's method go before those of any().
+// The order of registration does not matter. A literal segment takes precedence over a :parameter, and a :parameter
+// over a *. Routes of the request's method take precedence over those of any().
 app
   .get('/users', (res) => {
     res.writeHeader('Content-Type', 'application/json').end(JSON.stringify(Object.fromEntries(users)));
   })
   .post('/users', (res, req) => {
-    // Of the query, one value (decoded); without an argument getQuery gives all of it as it came.
+    // One value of the query, decoded. Without an argument, getQuery returns the whole query as it was sent.
     const name = req.getQuery('name');
     if (!name) {
       res.writeStatus('400 Bad Request').end('Say who: /users?name=...\n');
@@ -34,13 +34,13 @@ app
     users.set(String(lastId), name);
     res.writeStatus('201 Created').writeHeader('Location', `/users/${lastId}`).end();
   })
-  // Whatever has no route of its own method ends here.
+  // Handles every method that has no route of its own.
   .any('/users', (res) => {
     res.writeStatus('405 Method Not Allowed').writeHeader('Allow', 'GET, POST').end('GET or POST, please.\n');
   })
   .get('/users/:id', (res, req) => {
     const name = users.get(req.getParameter('id') ?? '');
-    // Passes the request on to the next route that matches, which is the one for 404 below.
+    // Passes the request on to the next matching route, which is the one for 404 below.
     if (name === undefined) req.setYield(true);
     else send(res, name);
   })
@@ -48,15 +48,15 @@ app
     if (users.delete(req.getParameter('id') ?? '')) res.writeStatus('204 No Content').endWithoutBody();
     else req.setYield(true);
   })
-  // Parameters can be had by name or by number, as they were sent. (HttpParsingErrorHandling.js decodes them.)
+  // Parameters are available by name or by index, as they were sent. (HttpParsingErrorHandling.js decodes them.)
   .get('/flights/:from/:to', (res, req) => {
     send(res, `From ${req.getParameter(0)} to ${req.getParameter('to')}`);
   })
-  // A * stands for the rest of the path, however many segments that has.
+  // A * matches the rest of the path, however many segments that has.
   .get('/archive/*', (res, req) => {
     send(res, `In the archive: ${req.getUrl().slice('/archive/'.length)}`);
   })
-  // Works once: null removes the route, also from within its own handler.
+  // This route works once: null removes a route, even within its own handler.
   .get('/invitation', (res) => {
     app.get('/invitation', null);
     res.end('You are the one.\n');
@@ -74,7 +74,8 @@ app
   });
 
 /**
- * Answers with what somebody has sent. Without its type a browser guesses, and might find a page with scripts.
+ * Answers with text that a client has sent. Without a type, a browser would guess one, and might run scripts in the
+ * text.
  *
  * @param {import('../dist/uws.js').HttpResponse} res
  * @param {string} text

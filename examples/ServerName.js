@@ -1,7 +1,7 @@
 'use strict';
 
-// One port, several host names, each with a certificate and routes of its own. A client says in the handshake which one it
-// wants. To try it without a name server:
+// One port serves several host names, each with its own certificate and routes. A client says in the handshake which
+// name it wants. To try this without a name server:
 //
 //     curl --insecure --connect-to ::localhost:9001 https://blue.example/
 
@@ -10,14 +10,14 @@ const { certificateFor } = require('./certificates.js');
 
 const wantedPort = Number(process.env.PORT || 9001);
 
-/** Names that are served as soon as somebody asks for one; a database, in earnest. */
+/** Names that are added when a client first asks for them. A real program would use a database. */
 const customers = new Map([
   ['arthur.example', 'tea'],
   ['ford.example', 'towels'],
 ]);
 
 const app = uWS
-  // For clients that ask for no name, or for one that is none of ours.
+  // For clients that ask for no name, or for an unknown one.
   .SSLApp(certificateFor('localhost', '127.0.0.1'))
   .get('/*', (res) => {
     res.writeStatus('404 Not Found').end('There is no such site.\n');
@@ -25,31 +25,31 @@ const app = uWS
 
 app
   .addServerName('blue.example', certificateFor('blue.example'))
-  // From here on routes are those of this name,
+  // The routes that follow belong to this name.
   .domain('blue.example')
   .get('/', (res) => {
     res.end('This is blue.\n');
   });
 
 app
-  // An asterisk stands for one label: for www.green.example, and neither for green.example nor for a.b.green.example.
+  // An asterisk matches exactly one label: www.green.example, but neither green.example nor a.b.green.example.
   .addServerName('*.green.example', certificateFor('*.green.example'))
   .domain('*.green.example')
   .get('/', (res, req) => {
     res.end(`This is ${req.getHeader('host')}.\n`);
   });
 
-// Called in the handshake, which waits for it: what takes time, as a query does, is to be done before.
+// This is called in the handshake, which waits for it. Do anything slow, such as a query, in advance.
 app.missingServerName((name) => {
   const goods = customers.get(name);
-  // Without a certificate of its own the client gets the one of the app, and with a browser a warning.
+  // The client gets the certificate of the app, and a browser shows a warning.
   if (goods === undefined) return;
   console.log(`Adding ${name}`);
   let certificate;
   try {
     certificate = certificateFor(name);
   } catch (error) {
-    // Whoever asks for the name must not be able to end the process.
+    // A client that asks for a name must not be able to end the process.
     console.error(error);
     return;
   }
@@ -63,7 +63,7 @@ app.missingServerName((name) => {
       res.end('Gone\n', true);
       console.log(`Removing ${name}`);
       customers.delete(name);
-      // Connections that are open stay.
+      // Open connections stay open.
       app.removeServerName(name);
     });
 });

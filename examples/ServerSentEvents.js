@@ -1,6 +1,6 @@
 'use strict';
 
-// Server-sent events: a response that never ends, one for each page that is open.
+// Server-sent events: one endless response for each open page.
 //
 //   curl -N localhost:9001/events
 //   curl -d 'Hello, all' localhost:9001/events
@@ -9,7 +9,7 @@ const uWS = require('../dist/uws.js');
 
 const wantedPort = Number(process.env.PORT || 9001);
 
-/** Milliseconds between two signs of life. A connection that is silent for 10 s (idleTimeout) is closed. */
+/** Milliseconds between two keep-alive comments. A connection that is silent for 10 s (idleTimeout) is closed. */
 const HEARTBEAT = Number(process.env.HEARTBEAT || 5000);
 
 /** @type {Set<import('../dist/uws.js').HttpResponse>} */
@@ -28,10 +28,10 @@ uWS
   })
   .get('/events', (res) => {
     res.writeHeader('Content-Type', 'text/event-stream').writeHeader('Cache-Control', 'no-store');
-    // write ends the headers. How long the client waits before it connects again is in milliseconds.
+    // write ends the headers. retry is the number of milliseconds after which the client reconnects.
     res.write('retry: 2000\n\n');
     clients.add(res);
-    // Also called by res.close(). From here on the response may not be used, so nobody may find it any more.
+    // This is also called by res.close(). The response must not be used from now on, so remove it.
     res.onAborted(() => {
       clients.delete(res);
       console.log(`${clients.size} clients`);
@@ -46,7 +46,7 @@ uWS
         return;
       }
       lastId += 1;
-      // Each line of the data is a line of the event.
+      // Each line of the data is a separate line of the event.
       const lines = Buffer.from(body)
         .toString('utf8')
         .split(/\r\n|\r|\n/);
@@ -63,15 +63,16 @@ uWS
     }
   });
 
-// A line that begins with a colon is a comment. It keeps the connection, and those in between, from timing out.
+// A line that begins with a colon is a comment. It keeps the connection, and any proxies, from timing out.
 setInterval(() => broadcast(': still here\n\n'), HEARTBEAT);
 
 /** @param {string} text */
 function broadcast(text) {
   for (const res of clients) {
-    // Outside of the handler that it was given to, a response is written to in a cork.
+    // Outside of its own handler, write to a response in a cork.
     res.cork(() => {
-      // False says that the client does not keep up, and the rest waits in memory. Let go, it connects again by itself.
+      // False means that the client does not keep up, and the rest waits in memory. A client that is closed reconnects
+      // by itself.
       if (!res.write(text)) res.close();
     });
   }

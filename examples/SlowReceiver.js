@@ -1,11 +1,12 @@
 'use strict';
 
-// A live picture for clients of all speeds. One that does not keep up misses pictures, rather than getting them late,
-// and is told how many. At the address /strict it is disconnected instead.
+// Live pictures for clients of any speed. A client that does not keep up misses pictures rather than receiving them
+// late, and is told how many. At the path /strict it is disconnected instead.
 //
 //   node -e "new (require('ws'))('ws://localhost:9001').on('message', (m) => m.length < 99 && console.log(String(m)))"
 //
-// Ctrl+Z halts that client, and fg has it go on; what the buffers of the system hold comes before the gap.
+// Ctrl+Z suspends that client, and fg resumes it. It first receives what the system has buffered, and then sees the
+// gap.
 
 const uWS = require('../dist/uws.js');
 
@@ -14,7 +15,7 @@ const wantedPort = Number(process.env.PORT || 9001);
 /** Milliseconds between two pictures. */
 const INTERVAL = Number(process.env.INTERVAL || 40);
 
-/** How much may wait for one client (bytes), beyond what the system's buffers take: four pictures. */
+/** Bytes that may wait for a client in addition to the system's buffers: four pictures. */
 const MAX_BACKPRESSURE = 256 * 1024;
 
 const TOPIC = 'pictures';
@@ -31,16 +32,17 @@ const behavior = {
     ws.getUserData().missed = 0;
     ws.subscribe(TOPIC);
   },
-  // Called for each message that a client does not get. Here nothing may be sent to it: that would be dropped, too.
+  // Called for each message that a client does not get. Do not send to the client here: that message would be dropped,
+  // too.
   dropped: (ws) => {
     const client = ws.getUserData();
     if (client.missed === 0) console.log('A client is too slow');
     client.missed += 1;
   },
-  // The client reads again.
+  // The client is reading again.
   drain: (ws) => {
     const client = ws.getUserData();
-    // Some room is not enough, if what is to be said may not get lost.
+    // Wait until there is enough room that this message cannot be dropped, too.
     if (client.missed === 0 || ws.getBufferedAmount() > MAX_BACKPRESSURE / 2) return;
     ws.send(JSON.stringify({ missed: client.missed }));
     console.log(`It missed ${client.missed} pictures`);
@@ -55,8 +57,8 @@ const app = uWS.App();
 
 app
   .ws('/', behavior)
-  // The same, but that the first message to be dropped ends the connection. That is for clients that have no use for a
-  // part, and for those that should rather connect again, to another server perhaps.
+  // The same, except that the first message to be dropped ends the connection. This suits clients for which incomplete
+  // data is useless, and clients that should reconnect, perhaps to another server.
   .ws('/strict', { ...behavior, closeOnBackpressureLimit: true })
   .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket, error) => {
     if (listenSocket) {

@@ -1,6 +1,7 @@
 'use strict';
 
-// The files of a folder: nothing outside of it, nothing again that the client has already, and no faster than it reads.
+// Serves the files of a folder: nothing outside of it, nothing that the client already has, and no faster than it
+// reads.
 //
 //   node examples/StaticFileServer.js public
 
@@ -11,7 +12,7 @@ const uWS = require('../dist/uws.js');
 const wantedPort = Number(process.env.PORT || 9001);
 const root = fs.realpathSync(process.argv[2] ?? __dirname);
 
-/** Bytes that are read at a time, and held for each response. */
+/** Bytes per read, and bytes in memory per response. */
 const CHUNK = 64 * 1024;
 
 const TYPES = new Map(
@@ -32,7 +33,7 @@ const TYPES = new Map(
   }),
 );
 
-/** Of the file system: that there is no such file, for us. ENXIO is that of a Unix socket. */
+/** Errors of the file system that mean here that there is no such file. ENXIO occurs for Unix domain sockets. */
 const ABSENT = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EACCES', 'ENXIO'];
 
 /** @typedef {import('../dist/uws.js').HttpResponse} HttpResponse */
@@ -64,7 +65,7 @@ async function handle(res, req) {
   res.onAborted(() => leaving.abort());
   const wanted = {
     address: req.getUrl(),
-    // With its question mark; undefined without one, whatever the type says.
+    // The query with its question mark. getQuery() returns undefined if there is none, contrary to its declared type.
     query: req.getQuery() === undefined ? '' : `?${req.getQuery()}`,
     names: parse(req.getUrl()),
     isHead: req.getMethod() === 'head',
@@ -81,7 +82,7 @@ async function handle(res, req) {
   } catch (error) {
     console.error(error);
     if (leaving.signal.aborted) return;
-    // In the middle of a response there is no other way to say that it goes wrong.
+    // In the middle of a response there is no other way to report an error.
     if (file) res.close();
     else refuse(res, '500 Internal Server Error');
   } finally {
@@ -90,37 +91,37 @@ async function handle(res, req) {
 }
 
 /**
- * The names that an address is made of, or none if one of them is not plain. It is decided name by name and after
- * decoding, so that none leads out of the folder, however it is written.
+ * Returns the names in a path, or none if one of them is not plain. Each name is checked after decoding, so that no
+ * path can lead out of the folder, however it is encoded.
  *
  * @param {string} address
  */
 function parse(address) {
   const parts = address.slice(1).split('/');
-  // A folder stands for its page.
+  // The path of a folder stands for its index page.
   if (parts.at(-1) === '') parts[parts.length - 1] = 'index.html';
   try {
     const names = parts.map(decodeURIComponent);
-    // No slash of either kind, no drive, no NUL; and no dot in front, as `..` and hidden files have it.
+    // Reject slashes of either kind, drives and NUL, and names with a leading dot, such as `..` and hidden files.
     return names.every((name) => /^[^./\\:\0][^/\\:\0]*$/.test(name)) ? names : [];
   } catch {
-    // A % that is no escape.
+    // The % does not begin a valid escape.
     return [];
   }
 }
 
 /**
- * Opens a file or a folder, if there is one that anybody may see.
+ * Opens a file or a folder if it exists and is public.
  *
  * @param {string[]} names
  */
 async function open(names) {
   if (names.length === 0) return undefined;
   try {
-    // Where it really is, behind all links.
+    // The real path, with all links resolved.
     const target = await fs.promises.realpath(path.join(root, ...names));
     if (!target.startsWith(path.join(root, path.sep))) return undefined;
-    // Without O_NONBLOCK, opening a pipe waits for somebody who writes to it.
+    // Without O_NONBLOCK, opening a pipe would wait for a writer.
     return await fs.promises.open(target, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
   } catch (error) {
     if (ABSENT.includes(/** @type {NodeJS.ErrnoException} */ (error).code ?? '')) return undefined;
@@ -138,25 +139,25 @@ async function answer(res, { address, query, names, isHead, knownTag, knownTime 
   const stats = await file.stat();
   if (signal.aborted) return;
   if (!stats.isFile()) {
-    // With a slash at the end, so that relative links of its page lead into the folder. (No name is empty, so the address
-    // cannot begin with two slashes, which would lead to another host.)
+    // Add a slash, so that relative links of the page lead into the folder. (No name is empty, so the path cannot begin
+    // with two slashes, which would lead to another host.)
     if (stats.isDirectory()) refuse(res, '301 Moved Permanently', { Location: `${address}/${query}` });
     else refuse(res, '404 Not Found');
     return;
   }
 
   const tag = `"${stats.mtimeMs.toString(36)}-${stats.size.toString(36)}"`;
-  // Clients know it to the second.
+  // Clients know the time to the second.
   const modified = Math.trunc(stats.mtimeMs / 1000) * 1000;
-  // Where there is a tag, the time does not count (RFC 9110 section 13.1.3).
+  // If there is a tag, the time is ignored (RFC 9110 section 13.1.3).
   const isKnown = knownTag === '' ? Date.parse(knownTime) >= modified : isAmong(knownTag, tag);
   res.cork(() => {
     if (isKnown) res.writeStatus('304 Not Modified');
     res
-      // Weak, since within one tick of the clock a file can change twice.
+      // The tag is weak, because a file can change twice within one tick of the clock.
       .writeHeader('ETag', `W/${tag}`)
       .writeHeader('Last-Modified', new Date(modified).toUTCString())
-      // To be kept, but not used without asking whether it is still the same.
+      // The client may keep the file, but has to ask whether it is current before using it.
       .writeHeader('Cache-Control', 'no-cache');
     if (isKnown) {
       res.endWithoutBody();
@@ -165,7 +166,7 @@ async function answer(res, { address, query, names, isHead, knownTag, knownTime 
     const extension = path.extname(names.at(-1) ?? '').toLowerCase();
     res
       .writeHeader('Content-Type', TYPES.get(extension) ?? 'application/octet-stream')
-      // The type is what we say, whatever the content looks like.
+      // The browser must use this type, whatever the content looks like.
       .writeHeader('X-Content-Type-Options', 'nosniff');
     if (isHead) res.endWithoutBody(stats.size);
     else if (stats.size === 0) res.end();
@@ -190,7 +191,7 @@ async function send(res, file, size, signal) {
     if (signal.aborted) return;
     if (bytesRead === 0) throw new Error('the file has become shorter than it was');
 
-    /** Writes what the socket takes of this chunk; tells whether that was the rest of it. */
+    /** Writes as much of this chunk as the socket accepts. Returns whether that was all of it. */
     const offer = () => {
       const [isTaken] = res.tryEnd(buffer.subarray(res.getWriteOffset() - start, bytesRead), size);
       if (isTaken) goOn();
@@ -198,7 +199,7 @@ async function send(res, file, size, signal) {
     };
     await new Promise((/** @type {(value?: undefined) => void} */ resolve) => {
       goOn = resolve;
-      // Called when the client has read something, as long as the chunk was not taken as a whole.
+      // Called when the client has read something, if the chunk was not accepted as a whole.
       res.onWritable(offer);
       res.cork(offer);
     });
@@ -207,7 +208,7 @@ async function send(res, file, size, signal) {
 }
 
 /**
- * Whether a header If-None-Match names the tag (RFC 9110 section 13.1.2).
+ * Returns whether a header If-None-Match contains the tag (RFC 9110 section 13.1.2).
  *
  * @param {string} header
  * @param {string} tag

@@ -1,7 +1,7 @@
 'use strict';
 
-// A WebSocket that is not for everyone: its upgrade handler checks a token, picks a subprotocol, and gives the WebSocket
-// data of its own.
+// A WebSocket with access control: its upgrade handler checks a token, selects a subprotocol, and attaches data to the
+// WebSocket.
 //
 //   new WebSocket('ws://localhost:9001/chat?token=dont-panic', ['chat.v2', 'chat.v1'])
 
@@ -9,13 +9,13 @@ const uWS = require('../dist/uws.js');
 
 const wantedPort = Number(process.env.PORT || 9001);
 
-/** Who comes with which token. In earnest these are long and random. */
+/** The user of each token. Real tokens are long and random. */
 const users = new Map([
   ['dont-panic', 'Arthur'],
   ['mostly-harmless', 'Ford'],
 ]);
 
-/** What we speak, best first. */
+/** The supported subprotocols, in order of preference. */
 const PROTOCOLS = ['chat.v2', 'chat.v1'];
 
 /** @typedef {{ user: string, protocol: string }} UserData */
@@ -26,7 +26,7 @@ uWS
     '/chat',
     /** @type {import('../dist/uws.js').WebSocketBehavior<UserData>} */ ({
       upgrade: (res, req, context) => {
-        // In a browser a WebSocket cannot send headers of its own, so the token is a part of the address.
+        // A WebSocket in a browser cannot send custom headers, so the token is part of the URL.
         const user = users.get(req.getQuery('token') ?? '');
         if (user === undefined) {
           res.writeStatus('401 Unauthorized').end('Who are you?\n');
@@ -40,13 +40,13 @@ uWS
           return;
         }
 
-        // Headers for the client go before upgrade, and the status before the headers.
+        // Write the headers for the client before upgrade, and the status before the headers.
         res.writeStatus('101 Switching Protocols').writeHeader('X-Welcome', user);
         res.upgrade(
-          // Becomes what ws.getUserData() gives.
+          // Becomes the value of ws.getUserData().
           { user, protocol },
           req.getHeader('sec-websocket-key'),
-          // The one we picked, not the list that the client sent.
+          // The selected subprotocol, not the list that the client sent.
           protocol,
           req.getHeader('sec-websocket-extensions'),
           context,

@@ -1,13 +1,14 @@
 'use strict';
 
-// A WebSocket whose client is looked up in a database first, so that the upgrade happens later than its request.
+// A WebSocket whose client is first looked up in a database, so that the upgrade happens after the handler has
+// returned.
 
 const { setTimeout: delay } = require('node:timers/promises');
 const uWS = require('../dist/uws.js');
 
 const wantedPort = Number(process.env.PORT || 9001);
 
-/** Milliseconds that our database takes. */
+/** Milliseconds that the simulated database takes. */
 const LOOKUP = Number(process.env.LOOKUP || 50);
 
 /** @typedef {{ user: string }} UserData */
@@ -18,7 +19,7 @@ uWS
     '/*',
     /** @type {import('../dist/uws.js').WebSocketBehavior<UserData>} */ ({
       upgrade: async (res, req, context) => {
-        // The request is valid until the first await: what is needed later is copied now. Strings are copies.
+        // The request is valid until the first await, so copy now what is needed later. Strings are copies.
         const key = req.getHeader('sec-websocket-key');
         const protocol = req.getHeader('sec-websocket-protocol');
         const extensions = req.getHeader('sec-websocket-extensions');
@@ -41,9 +42,9 @@ uWS
           });
           return;
         }
-        // The client may have left meanwhile, and a response without a client throws whatever is done with it.
+        // The client may have disconnected in the meantime, and then every method of the response throws.
         if (isAborted) return;
-        // In a cork, as all that is written after an await.
+        // Use a cork, as for everything that is written after an await.
         res.cork(() => {
           if (user === undefined) res.writeStatus('401 Unauthorized').end('Log in first.\n');
           else res.upgrade({ user }, key, protocol, extensions, context);
@@ -67,7 +68,7 @@ uWS
   });
 
 /**
- * Stands for a database.
+ * Simulates a database.
  *
  * @param {string} session
  * @returns {Promise<string | undefined>}

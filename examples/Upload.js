@@ -1,6 +1,6 @@
 'use strict';
 
-// Uploads: a file of any length that goes to the disk as it comes, and the fields and files of a multipart form.
+// Uploads: a file of any length that is written to disk as it arrives, and the fields and files of a multipart form.
 //
 //   curl -T film.mp4 localhost:9001/files/film.mp4
 //   curl -F title=Towel -F picture=@towel.jpg localhost:9001/form
@@ -14,13 +14,13 @@ const uWS = require('../dist/uws.js');
 const wantedPort = Number(process.env.PORT || 9001);
 const folder = process.argv[2] ?? fs.mkdtempSync(path.join(os.tmpdir(), 'upload-'));
 
-/** Bytes of the longest form: it is held in memory as a whole. */
+/** The maximum number of bytes of a form, which is held in memory as a whole. */
 const MAX_FORM = 1024 * 1024;
 
 uWS
   .App()
   .put('/files/:name', (res, req) => {
-    // Never let a client choose a path: this leaves no room for slashes and leading dots.
+    // Never let a client choose a path: this pattern excludes slashes and leading dots.
     const name = /^\w[\w.-]{0,99}$/.exec(req.getParameter('name') ?? '')?.[0];
     if (name) receive(res, path.join(folder, name));
     else res.writeStatus('400 Bad Request').end('This is no name for a file.\n');
@@ -36,7 +36,7 @@ uWS
         res.writeStatus('413 Content Too Large').end(`At most ${MAX_FORM} bytes.\n`, true);
         return;
       }
-      // Undefined when it is no multipart body.
+      // Undefined if it is not a multipart body.
       const parts = uWS.getParts(body, contentType);
       if (!parts) {
         res.writeStatus('400 Bad Request').end('This is no multipart form.\n');
@@ -44,13 +44,13 @@ uWS
       }
       const fields = parts.map(({ name, filename, type, data }) => ({ name, filename, type, size: data.byteLength }));
       const files = parts.filter((part) => part.filename !== undefined);
-      // Their file names are the client's words; on the disk they get names of ours.
+      // The client has chosen the file names, so the files get other names on disk.
       try {
         await Promise.all(
           files.map(({ data }) => fs.promises.writeFile(path.join(folder, randomUUID()), Buffer.from(data))),
         );
       } catch (error) {
-        // The disk is full, for one. Nobody else would catch it, and what nobody catches ends the process.
+        // The disk may be full, for example. Nothing else catches this error, and an uncaught error ends the process.
         console.error(error);
         if (!isAborted) res.cork(() => res.writeStatus('500 Internal Server Error').end());
         return;
@@ -92,11 +92,11 @@ function receive(res, target) {
 
   res.onAborted(() => {
     isOver = true;
-    // Does nothing when the file is complete already.
+    // Has no effect if the file is already complete.
     file.destroy(new Error('the client left'));
   });
   res.onData((chunk, isLast) => {
-    // The chunk is ours, and may be written later. (In uWebSockets.js it has to be copied: chunk.slice(0).)
+    // The chunk has its own memory and may be written later. (With uWebSockets.js, copy it: chunk.slice(0).)
     const hasRoom = file.write(Buffer.from(chunk));
     if (isLast) file.end();
     // The disk is slower than the network. Reading stops, the kernel's buffers fill, and the client has to wait.

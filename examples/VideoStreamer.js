@@ -1,7 +1,7 @@
 'use strict';
 
-// A page with a video. A player asks for the beginning, for the end, where the index may be, and wherever its user goes:
-// each time for a range, which is read from the disk as fast as the player takes it.
+// A page with a video. A player asks for the beginning, for the end, where the index may be, and for wherever its user
+// seeks to. Each time it asks for a range, which is read from disk as fast as the player accepts it.
 //
 //   node examples/VideoStreamer.js film.mp4
 //   curl -i -r 0-99 localhost:9001/video
@@ -18,7 +18,7 @@ const type = path.extname(video) === '.webm' ? 'video/webm' : 'video/mp4';
 /** @typedef {{ first: number, last: number }} Range */
 
 uWS
-  // Seconds. A player that has enough, or whose user has paused it, reads nothing for a while.
+  // In seconds. A player that has buffered enough, or that is paused, reads nothing for a while.
   .App({ idleTimeout: 300 })
   .get('/', (res) => {
     res
@@ -65,8 +65,8 @@ async function play(res, req) {
 
   const { size } = stats;
   const tag = `"${stats.mtimeMs.toString(36)}-${size.toString(36)}"`;
-  // A range of what the player knows under another tag is none of ours: then it gets all of it (RFC 9110 section 13.1.5).
-  // HEAD knows no ranges (section 14.2).
+  // If the player's copy has another tag, it gets the whole video instead of the range (RFC 9110 section 13.1.5). HEAD
+  // has no ranges (section 14.2).
   const range = isHead || (condition !== '' && condition !== tag) ? undefined : parseRange(wanted, size);
   const { first, last } = range ?? { first: 0, last: size - 1 };
   res.cork(() => {
@@ -95,23 +95,23 @@ function send(res, file, first, last) {
 
   stream.on('data', (/** @type {any} */ chunk) => {
     const start = res.getWriteOffset();
-    /** Writes what the socket takes of the chunk; tells whether that was the rest of it. */
+    /** Writes as much of the chunk as the socket accepts. Returns whether that was all of it. */
     const offer = () => {
       let isTaken;
       [isTaken, isOver] = res.tryEnd(chunk.subarray(res.getWriteOffset() - start), length);
-      // The stream has read no further than a chunk ahead.
+      // The stream has read at most one chunk ahead.
       if (isTaken) stream.resume();
       else stream.pause();
       return isTaken;
     };
-    // Called when the client has read something, as long as the chunk was not taken as a whole.
+    // Called when the client has read something, if the chunk was not accepted as a whole.
     res.onWritable(offer);
     res.cork(offer);
   });
   stream.on('error', (error) => console.error(error));
-  // In any case the last event, when the file has been closed.
+  // This is always the last event, emitted when the file has been closed.
   stream.on('close', () => {
-    // The client counts on the length it was told. That there is less can only be said by ending the connection.
+    // The client relies on the announced length. Only ending the connection tells it that there is less.
     if (isOver) return;
     isOver = true;
     res.close();
@@ -125,21 +125,21 @@ function send(res, file, first, last) {
 }
 
 /**
- * A range of bytes: undefined if there is none, or one that may be ignored (RFC 9110 section 14.2), and null if it lies
- * outside of the video.
+ * Parses a range of bytes. Returns undefined if there is none or it may be ignored (RFC 9110 section 14.2), and null if
+ * it lies outside of the video.
  *
  * @param {string} header
  * @param {number} size
  * @returns {Range | null | undefined}
  */
 function parseRange(header, size) {
-  // Of several ranges at once, which no player asks for, none is given.
+  // A list of several ranges, which no player asks for, is ignored.
   const match = /^bytes=(\d*)-(\d*)$/i.exec(header);
   if (!match) return undefined;
   const [from, to] = match.slice(1).map((digits) => (digits === '' ? undefined : Number(digits)));
   if (from === undefined) {
     if (to === undefined) return undefined;
-    // The last so many bytes.
+    // The last bytes of the video.
     return to === 0 || size === 0 ? null : { first: Math.max(size - to, 0), last: size - 1 };
   }
   if (to !== undefined && to < from) return undefined;

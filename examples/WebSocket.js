@@ -1,6 +1,6 @@
 'use strict';
 
-// An echo server: what a client sends over a WebSocket comes back, and plain HTTP requests get a few words.
+// An echo server: it sends back each WebSocket message, and answers plain HTTP requests with a short text.
 
 const uWS = require('../dist/uws.js');
 
@@ -10,10 +10,10 @@ uWS
   .App()
   .ws('/*', {
     compression: uWS.DISABLED,
-    // A client that sends a longer message than this (bytes) is disconnected.
+    // In bytes. A client that sends a longer message is disconnected.
     maxPayloadLength: 16 * 1024 * 1024,
-    // A client that was not heard of for this long (seconds) is disconnected. Pings go out before, so that only one
-    // that is really gone, and cannot answer them, runs into it.
+    // In seconds. A client that is silent for this long is disconnected. Pings are sent before that, so only a client
+    // that cannot answer them is affected.
     idleTimeout: 60,
 
     open: (ws, req) => {
@@ -21,10 +21,10 @@ uWS
       ws.send('Welcome. What you send comes back.');
     },
 
-    // The message is an ArrayBuffer of our own. It may be kept; sending copies it.
+    // The ArrayBuffer has its own memory and may be kept. Sending copies it.
     message: (ws, message, isBinary) => {
       const status = ws.send(message, isBinary);
-      // 0 says that the client reads more slowly than it sends. The message waits in memory; see drain.
+      // 0 means that the client reads more slowly than it sends. The message waits in memory; see drain.
       if (status === 0) console.log(`${ws.getBufferedAmount()} bytes are waiting for a slow client`);
     },
 
@@ -41,7 +41,7 @@ uWS
       .writeHeader('Content-Type', 'text/plain; charset=utf-8')
       .end(`This is ${req.getUrl()}, by ${req.getMethod().toUpperCase()}. There is a WebSocket here, too.\n`);
   })
-  // Without the option a second server would share the port with the first, and get half of the connections.
+  // Without this option a second server could share the port with this one, and would get half of the connections.
   .listen(wantedPort, uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (listenSocket, error) => {
     if (!listenSocket) {
       console.error(error?.message);

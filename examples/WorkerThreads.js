@@ -1,7 +1,7 @@
 'use strict';
 
-// As many servers as there are processors, each in a thread of its own. They share the port, and the system gives each
-// of them a part of the connections. What is said at one is heard at all.
+// Runs one server per processor, each in its own thread. They share the port, and the system distributes the
+// connections among them. A message that is published in one thread reaches the clients of all threads.
 //
 //   for i in 1 2 3 4; do curl localhost:9001; done
 //   ws = new WebSocket('ws://localhost:9001'); ws.onmessage = (event) => console.log(event.data)
@@ -18,7 +18,7 @@ const TOPIC = 'all';
 if (parentPort) serve(workerData.port, parentPort);
 else lead();
 
-/** The main thread has no server: it starts the others, and waits for their end. */
+/** The main thread has no server: it starts the others and waits until they end. */
 async function lead() {
   /** @type {Set<Worker>} */
   const workers = new Set();
@@ -43,13 +43,13 @@ async function lead() {
       worker.on('error', (error) => console.error(error));
       worker.on('exit', (code) => {
         workers.delete(worker);
-        // With one of them gone something is wrong. Whoever has started us can start us again.
+        // Something is wrong if one of them ends. Whoever started this process can restart it.
         if (code !== 0) process.exitCode = code;
         if (!isEnding) end();
       });
     });
 
-  // With port 0 the system chooses one for the first, which the others have to know.
+  // With port 0 the system chooses a port for the first thread, and the others have to use the same.
   const port = await start(wantedPort);
   if (isEnding) return;
   await Promise.all(Array.from({ length: THREADS - 1 }, () => start(port)));
@@ -61,7 +61,8 @@ async function lead() {
  * @param {import('node:worker_threads').MessagePort} leader
  */
 function serve(port, leader) {
-  // Topics belong to an app, and an app to a thread. What is published in one goes to the others by this channel.
+  // Topics belong to an app, and an app belongs to a thread. This channel passes published messages on to the other
+  // threads.
   const channel = new BroadcastChannel(TOPIC);
   const app = uWS.App();
 
@@ -78,11 +79,12 @@ function serve(port, leader) {
       },
     })
     .get('/', (res) => {
-      // What is kept under a key is the same for all threads of the process.
+      // All threads of the process share the values of the key-value store.
       const visits = uWS.incInteger('visits', 1);
       res.writeHeader('Content-Type', 'application/json').end(JSON.stringify({ thread: threadId, visits }));
     })
-    // Without an option, as several listen on the port. So could another program of the same user, unnoticed.
+    // Without an option, so that several threads can listen on the port. Note that another program of the same user
+    // could do so, too.
     .listen(port, (listenSocket, error) => {
       if (!listenSocket) throw error;
       leader.postMessage(uWS.us_socket_local_port(listenSocket));
@@ -91,8 +93,8 @@ function serve(port, leader) {
   channel.onmessage = (/** @type {any} */ { data }) => {
     app.publish(TOPIC, data.message, data.isBinary);
   };
-  // A thread ends when nothing is left that could happen in it: no connection, and no message from other threads.
-  // GracefulShutdown.js has a better way to part from clients.
+  // A thread ends when it has nothing left to wait for: no connection, and no message from other threads.
+  // GracefulShutdown.js shows a better way to disconnect clients.
   leader.once('message', () => {
     app.close();
     channel.close();

@@ -1,8 +1,8 @@
 'use strict';
 
-// Makes certificates to try TLS with, as files beside this one, by the command `openssl`. Nobody but you trusts them: a
-// browser warns, and `curl` takes them with `--cacert` or `--insecure`. Others get theirs from an authority such as Let's
-// Encrypt.
+// Creates certificates for testing TLS with the command `openssl`, as files in a folder next to this file. Only you
+// trust them: a browser warns, and `curl` accepts them with `--cacert` or `--insecure`. Get real certificates from an
+// authority such as Let's Encrypt.
 
 const { execFileSync } = require('node:child_process');
 const { existsSync, mkdirSync } = require('node:fs');
@@ -11,10 +11,10 @@ const path = require('node:path');
 const folder = process.env.CERTIFICATES || path.join(__dirname, 'certificates');
 
 /**
- * The paths of a key and of a certificate for a host name, and for others. They are made when they are not there.
+ * Returns the paths of a key and a certificate for a host name and for others. Creates them if they do not exist.
  *
  * @param {string} name
- * @param {string[]} others Names, and IPv4 addresses.
+ * @param {string[]} others Names and IPv4 addresses.
  */
 function certificateFor(name, ...others) {
   const file = path.join(folder, name.replace('*', 'any'));
