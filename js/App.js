@@ -26,7 +26,7 @@ const METHODS = ['get', 'post', 'options', 'del', 'patch', 'put', 'head', 'conne
 
 const LIBUS_LISTEN_EXCLUSIVE_PORT = 1;
 
-/** A generation that no connection has. */
+/** The generation of a connection that has gone. The addon returns empty addresses for it. */
 const GONE = 0xffffffff;
 
 /**
@@ -126,7 +126,7 @@ class TemplatedApp {
     define(this.#filters, this.#filters.length, new Scope().bindAlone(handler));
     if (this.#filters.length === 1) {
       native.setFilter(this.#app, (slot, generation, count) => {
-        // A connection that has gone has no state to query. Its filter call must not fail for querying it.
+        // A filter may ask for the address of a connection that has gone, which must not throw.
         const Response = this.#isSecure ? SSLHttpResponse : HttpResponse;
         const res = new Response(slot, count > 0 ? generation : GONE);
         // A filter that another filter adds is called from the next event on.
