@@ -1,5 +1,5 @@
-/* A Node-API addon with one function, which runs the event loop of its thread inside of the call: what some addons
- * do to wait for something. The few declarations that it needs stand here, since headers are not installed everywhere. */
+/* A Node-API addon with one function, which runs the event loop of its thread inside the call, as some addons do to
+ * wait for something. It has its own few declarations, because headers are not installed everywhere. */
 
 #include <stddef.h>
 

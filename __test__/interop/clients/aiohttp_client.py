@@ -6,15 +6,15 @@ from aiohttp import ClientSession, WSMsgType
 
 from conversation import CLOSE, TASK, URL, closed, messages, opened, received
 
-# The window of permessage-deflate that is offered; 0 is none.
+# The window bits to offer for permessage-deflate; 0 turns it off.
 WINDOW_BITS = 15 if TASK["deflate"] else 0
 
 
 async def main():
     async with ClientSession() as session:
-        # Its own limit is 4 MiB; 0 is none.
+        # The default limit is 4 MiB; 0 turns it off.
         async with session.ws_connect(URL, compress=WINDOW_BITS, max_msg_size=0) as ws:
-            # The window that was agreed on, or 0. The header itself is not to be had.
+            # The negotiated window bits, or 0. The header itself is not accessible.
             opened("permessage-deflate" if ws.compress else "")
             for message in messages():
                 await (ws.send_str if isinstance(message, str) else ws.send_bytes)(message)

@@ -1,6 +1,6 @@
-"""What the clients in Python have in common: the task, which is their argument, and the report, a line of JSON an event.
+"""Shared by the Python clients: the task, which is their argument, and the report, one line of JSON per event.
 
-support/interop.js says what is in them.
+support/interop.js documents both.
 """
 
 import hashlib
@@ -12,12 +12,12 @@ TASK = json.loads(sys.argv[1])
 URL = TASK["webSocketUrl"] + TASK["path"]
 CLOSE = TASK["close"]
 
-# Whatever proxy the environment names: not for this.
+# Ignores proxies from the environment.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def messages():
-    """Each message to send, a str or bytes."""
+    """Yields each message to send, as str or bytes."""
     for message in TASK["messages"]:
         with _opener.open(TASK["httpUrl"] + message["path"]) as response:
             data = response.read()

@@ -1,4 +1,4 @@
-"""One request over TLS with Python's ssl module, which is told as JSON what to do and prints as JSON what it saw."""
+"""Makes one request over TLS with Python's ssl module. Takes its task and prints its result as JSON."""
 
 import json
 import socket
@@ -15,7 +15,7 @@ def request(task):
     if task["client"]:
         context.load_cert_chain(task["client"]["cert"], task["client"]["key"])
     with socket.create_connection(("127.0.0.1", task["port"]), timeout=60) as tcp:
-        # An end without close_notify is an error here.
+        # A connection that ends without close_notify raises an error.
         with context.wrap_socket(tcp, server_hostname=task["name"], suppress_ragged_eofs=False) as tls:
             tls.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % task["path"].encode())
             received = b""

@@ -15,7 +15,7 @@ async def main():
     if "window" in TASK:
         compression = None
         extensions = [ClientPerMessageDeflateFactory(server_max_window_bits=TASK["window"])]
-    # Its own limit is 1 MiB.
+    # The default limit is 1 MiB.
     async with connect(URL, compression=compression, extensions=extensions, max_size=None, proxy=None) as ws:
         opened(ws.response.headers.get("Sec-WebSocket-Extensions"))
         for message in messages():
@@ -32,7 +32,7 @@ async def main():
 
 
 def pieces(message):
-    """What is sent as a message of so many frames; an empty one is one, too."""
+    """Splits a message into its frames; an empty message is one frame, too."""
     length = TASK["fragment"]
     return [message[start : start + length] for start in range(0, max(len(message), 1), length)]
 

@@ -1,4 +1,4 @@
-// Behaviors that are written apart, taken to pieces, put together, and wrapped.
+// Behaviors that are written separately, destructured, composed and wrapped.
 
 import { App, DISABLED, type TemplatedApp, type WebSocket, type WebSocketBehavior } from 'uWebSockets.js';
 
@@ -48,7 +48,7 @@ const onOpen = (...[ws]: OnOpen): void => {
   ws.subscribe(`user ${ws.getUserData().id}`);
 };
 
-/** Counts what happens, and leaves the rest to what it was given. */
+/** Counts events, and passes them on to another behavior. */
 export function counted<T>(behavior: WebSocketBehavior<T>, count: (event: string) => void): WebSocketBehavior<T> {
   return {
     ...behavior,
@@ -72,7 +72,7 @@ export function counted<T>(behavior: WebSocketBehavior<T>, count: (event: string
   };
 }
 
-/** The same with all the arguments at once. */
+/** Passes events on with rest parameters. */
 export function traced(behavior: WebSocketBehavior<unknown> = {}): WebSocketBehavior<unknown> {
   const clients = new Map<WebSocket<unknown>, { opened: number }>();
   return {
@@ -104,7 +104,7 @@ export function traced(behavior: WebSocketBehavior<unknown> = {}): WebSocketBeha
   };
 }
 
-/** Handlers that are told by others. */
+/** Calls another function before one of the handlers. */
 export function told<T>(opened: (ws: WebSocket<T>) => void, handlers: Handlers<T>): WebSocketBehavior<T> {
   const before: ((ws: WebSocket<T>) => void | Promise<void>) | undefined = handlers.open;
   return {
@@ -116,7 +116,7 @@ export function told<T>(opened: (ws: WebSocket<T>) => void, handlers: Handlers<T
   };
 }
 
-/** A transport, whose options are those of a route without the handlers. */
+/** A transport whose options are those of a route except for the handlers. */
 export class Transport {
   readonly app: TemplatedApp = App();
 
@@ -135,7 +135,7 @@ export class Transport {
   }
 }
 
-/** A route as an object of a class. */
+/** A behavior as an instance of a class. */
 class Echo implements WebSocketBehavior<User> {
   idleTimeout = 60;
   maxPayloadLength = 1024;

@@ -1,4 +1,4 @@
-// What methods take as text or bytes, read as well as passed on, and the bytes that handlers get.
+// Text and bytes that methods accept, both read and passed on, and the bytes that handlers receive.
 
 import { createHash } from 'node:crypto';
 import { App, type HttpResponse, type RecognizedString, type WebSocket } from 'uWebSockets.js';
@@ -43,7 +43,7 @@ export function digest(data: RecognizedString): string {
     .digest('hex');
 }
 
-/** Elements of all the views are numbers. */
+/** The elements of every view are numbers. */
 export function sum(view: Exclude<RecognizedString, string | ArrayBuffer>): number {
   let total = view[0] ?? 0;
   for (const element of view) total += element;

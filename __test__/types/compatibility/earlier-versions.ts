@@ -1,4 +1,4 @@
-// What only earlier versions of uWebSockets.js have, among them the one that is on npm as `uwebsockets`.
+// The members that only earlier versions of uWebSockets.js have, including the one on npm as `uwebsockets`.
 
 import { App, type WebSocketBehavior } from 'uWebSockets.js';
 

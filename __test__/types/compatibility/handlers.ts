@@ -1,4 +1,4 @@
-// Handlers of requests: their types taken from the app's, async ones, those that wrap others, and methods of classes.
+// Request handlers: with types derived from the app's, asynchronous, wrapping others, and as methods of classes.
 
 import { App, type HttpRequest, type HttpResponse, type TemplatedApp } from 'uWebSockets.js';
 

@@ -1,4 +1,4 @@
-// Classes in the place of ours: around an app, and without one.
+// Classes that implement our interfaces, with and without an app inside.
 
 import {
   App,
@@ -16,7 +16,7 @@ import {
 type Handler = (res: HttpResponse, req: HttpRequest) => void | Promise<void>;
 type Callback = (listenSocket: us_listen_socket | false) => void | Promise<void>;
 
-/** All routes under one path. */
+/** Adds all routes under one path. */
 export class Prefixed implements Pick<TemplatedApp, 'get' | 'post' | 'ws' | 'publish' | 'numSubscribers'> {
   constructor(
     readonly app: TemplatedApp,
@@ -39,7 +39,7 @@ export class Prefixed implements Pick<TemplatedApp, 'get' | 'post' | 'ws' | 'pub
   }
 }
 
-/** An app that remembers its routes, and serves none. */
+/** An app that records its routes, and serves none. */
 export class Recorded implements Omit<TemplatedApp, 'listen' | keyof Later> {
   readonly routes: [string, RecognizedString, Handler][] = [];
   readonly sockets = new Map<RecognizedString, WebSocketBehavior<any>>();
@@ -111,14 +111,14 @@ export class Recorded implements Omit<TemplatedApp, 'listen' | keyof Later> {
     return this as unknown as TemplatedApp;
   }
 }
-/** Members that came to uWebSockets.js late, and that not all versions ask for. */
+/** Members that later versions of uWebSockets.js added, and that not all versions require. */
 interface Later {
   getDescriptor: unknown;
   addChildAppDescriptor: unknown;
   removeChildAppDescriptor: unknown;
 }
 
-/** Requests with more members than ours. */
+/** A request with more members than ours. */
 interface UserRequest extends HttpRequest {
   user?: { id: number };
   session: Map<string, string>;
@@ -138,7 +138,7 @@ export class Sessions implements Pick<TemplatedApp, 'post' | 'ws'> {
   }
 }
 
-/** Listening alone, in all its forms. */
+/** Only `listen`, with all its overloads. */
 export class Listener implements Pick<TemplatedApp, 'listen'> {
   readonly app = App();
   listen(host: RecognizedString, port: number, callback: Callback): TemplatedApp;
@@ -150,7 +150,7 @@ export class Listener implements Pick<TemplatedApp, 'listen'> {
   }
 }
 
-/** A request that a test makes up. */
+/** A request for tests. */
 export class FakeRequest implements HttpRequest {
   constructor(
     readonly url: string,
@@ -196,7 +196,7 @@ const literal: HttpRequest = {
   setYield: () => literal,
 };
 
-/** As much of a socket as something needs. */
+/** The part of a WebSocket that a function needs. */
 type Sendable = Pick<WebSocket<unknown>, 'send' | 'getBufferedAmount'>;
 interface Answers {
   writeStatus(status: string): unknown;

@@ -1,4 +1,4 @@
-// The ways in which ES modules name the module.
+// The ways in which ES modules import the module.
 
 import { createRequire } from 'node:module';
 import uWS, { App, us_socket_local_port } from 'uWebSockets.js';

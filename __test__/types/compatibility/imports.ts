@@ -1,4 +1,4 @@
-// The ways in which CommonJS modules name the module.
+// The ways in which CommonJS modules import the module.
 
 import uWS, { App, SHARED_COMPRESSOR, type HttpRequest, type HttpResponse } from 'uWebSockets.js';
 import * as everything from 'uWebSockets.js';
@@ -24,7 +24,7 @@ let optional: Module | undefined;
 try {
   optional = require('uWebSockets.js') as Module;
 } catch {
-  // Programs that can do without it.
+  // The program works without it.
 }
 export const typed: Module = require('uWebSockets.js');
 export const optionalApp: ReturnType<typeof everything.App> | undefined = optional?.App();

@@ -1,4 +1,4 @@
-// What only later versions of uWebSockets.js have, not the one that is on npm as `uwebsockets`.
+// The members that only later versions of uWebSockets.js have, but not the one on npm as `uwebsockets`.
 
 import { App, type HttpResponse, type WebSocket, type WebSocketBehavior } from 'uWebSockets.js';
 

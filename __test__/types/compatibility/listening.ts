@@ -1,4 +1,4 @@
-// Listening: all its forms, with promises, and with the token kept.
+// All overloads of `listen`, with promises, and with the token stored.
 
 import {
   App,

@@ -1,4 +1,4 @@
-// Options: of apps, of routes, and the constants that they take.
+// Options of apps and routes, and the constants for them.
 
 import * as uWS from 'uWebSockets.js';
 

@@ -1,4 +1,4 @@
-// Methods of an app that are replaced, by others of the same form.
+// Replacing an app's methods with others of the same type.
 
 import {
   App,
@@ -9,7 +9,7 @@ import {
   type WebSocketBehavior,
 } from 'uWebSockets.js';
 
-/** Leaves a route out for as long as somebody else registers. */
+/** Omits `any` routes while another function registers its routes. */
 export function without<T>(app: TemplatedApp, register: (app: TemplatedApp) => T): T {
   const any = app.any;
   app.any = () => app;
@@ -20,7 +20,7 @@ export function without<T>(app: TemplatedApp, register: (app: TemplatedApp) => T
   }
 }
 
-/** Puts a prefix in front of each pattern. */
+/** Prefixes each pattern. */
 export function prefixed(app: TemplatedApp, prefix: string): TemplatedApp {
   const get = app.get.bind(app);
   const any = app.any.bind(app);
@@ -34,7 +34,7 @@ export function prefixed(app: TemplatedApp, prefix: string): TemplatedApp {
   return app;
 }
 
-/** Has every handler come through another. */
+/** Wraps every handler. */
 export function timed(app: TemplatedApp, tell: (milliseconds: number) => void): TemplatedApp {
   const post = app.post.bind(app);
   app.post = (

@@ -1,4 +1,4 @@
-// What programs do with a response, and the properties that they keep on it.
+// Uses of a response, and properties that programs store on it.
 
 import { createReadStream, statSync } from 'node:fs';
 import { App, getParts, type HttpRequest, type HttpResponse, type MultipartField } from 'uWebSockets.js';
@@ -60,7 +60,7 @@ export function address(res: HttpResponse): string {
   return `${Buffer.from(text).toString()}${isV6 ? ' (6)' : ''}`;
 }
 
-/** Overrides what a response does, and adds to it. */
+/** Overrides a method of a response, and adds properties. */
 export function extend(res: HttpResponse): HttpResponse {
   const end = res.end;
   res.aborted = false;

@@ -1,4 +1,4 @@
-// An app with TLS or without, as the configuration says.
+// An app with or without TLS, depending on the configuration.
 
 import uWS, { type AppOptions, type TemplatedApp } from 'uWebSockets.js';
 
@@ -14,7 +14,7 @@ export function start({ port, tls }: Configuration): TemplatedApp {
   });
 }
 
-/** Chosen before there are options. */
+/** The constructor is chosen before the options exist. */
 export const makers: Record<'http' | 'https', (options: AppOptions) => TemplatedApp> = {
   http: uWS.App,
   https: uWS.SSLApp,

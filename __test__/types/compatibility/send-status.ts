@@ -1,4 +1,4 @@
-// What `send` returns, told apart by number.
+// The results of `send`, distinguished by number.
 
 import { App, type WebSocket } from 'uWebSockets.js';
 

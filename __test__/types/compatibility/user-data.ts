@@ -1,4 +1,4 @@
-// The type of what a WebSocket carries: given, left out, `unknown`, `any`, and as a parameter of functions and classes.
+// The type of user data: explicit, omitted, `unknown`, `any`, and as a type parameter of functions and classes.
 
 import {
   App,

@@ -1,4 +1,4 @@
-// TypeScript's own form of require.
+// TypeScript's own syntax for require.
 
 import uWS = require('milliways');
 

@@ -1,4 +1,4 @@
-// The three forms of import from an ES module: all of them give the same things.
+// The three forms of import from an ES module, which all provide the same exports.
 
 import uWS from 'milliways';
 import * as everything from 'milliways';
@@ -23,7 +23,7 @@ for (const app of apps) {
     });
 }
 
-// Files in dist/ that code written for uWebSockets.js names.
+// Files in dist/ that code written for uWebSockets.js imports.
 import file from 'milliways/dist/uws.js';
 import index from 'milliways/dist/index.js';
 const fromFiles: TemplatedApp[] = [file.App(), index.App()];

@@ -1,8 +1,8 @@
-// Every member with the arguments that it takes and the type that it gives.
+// Every member with its arguments and the type of its result.
 
 import * as uWS from 'milliways';
 
-/** An error unless the value has this very type, neither wider nor narrower, and not `any`. */
+/** Compiles only if the value has exactly this type, neither wider nor narrower, and not `any`. */
 function is<Expected>() {
   return <Actual,>(_value: Actual, ..._same: Same<Expected, Actual> extends true ? [] : [never]): void => {};
 }
@@ -33,7 +33,7 @@ uWS.App({
 });
 uWS.SSLApp({ key: 'PEM', cert: new Uint8Array(8), ca: new ArrayBuffer(8) });
 is<uWS.AppConstructor>()(uWS.SSLApp);
-// It throws, and programs that mention it compile.
+// H3App throws, but programs that mention it compile.
 is<uWS.AppConstructor>()(uWS.H3App);
 
 const answer = (res: uWS.HttpResponse, req: uWS.HttpRequest) => {
@@ -242,7 +242,7 @@ app.ws('/*', { message: (ws, message, isBinary) => ws.send(message, isBinary) })
 app.ws('/*', { upgrade: async (res) => void res.writeStatus('401 Unauthorized').end() });
 app.ws('/*', {});
 
-// As code does that keeps the token, and was written against an interface without members.
+// Code that stores the token may have been written for an interface without members.
 let kept: uWS.us_listen_socket | null = null;
 const keep = (token: uWS.us_listen_socket): void => {
   kept = token;
@@ -325,7 +325,7 @@ const compressions: uWS.CompressOptions[] = [
 ];
 export { compressions };
 
-// A handler taken from a behavior fits where one without a result is wanted, and can be awaited.
+// A handler from a behavior is assignable to one that returns void or a promise.
 const opened: ((ws: uWS.WebSocket<User>, req: uWS.HttpRequest) => void | Promise<void>) | undefined = behavior.open;
 const upgraded:
   | ((res: uWS.HttpResponse, req: uWS.HttpRequest, context: uWS.us_socket_context_t) => void | Promise<void>)

@@ -1,4 +1,4 @@
-// Members that programs add to the interfaces, and then count on everywhere.
+// Members that programs add to the interfaces, and then use everywhere.
 
 import { App, type HttpRequest, type HttpResponse, type TemplatedApp, type WebSocket } from 'uWebSockets.js';
 

@@ -1,4 +1,4 @@
-// Beside the browser's own types, one of which has the same name.
+// The types beside those of the browser, one of which has the same name.
 
 import uWS, { App } from 'uWebSockets.js';
 import type { HttpResponse, RecognizedString, WebSocket as ServerSocket } from 'uWebSockets.js';
@@ -9,7 +9,7 @@ interface Peer {
   abort: AbortController;
 }
 
-/** The part of a browser's socket that one of a server can stand in for. */
+/** The part of a browser's WebSocket that a server's can implement. */
 export class SocketLike implements Partial<WebSocket> {
   constructor(readonly socket: ServerSocket<Peer>) {}
   get bufferedAmount(): number {

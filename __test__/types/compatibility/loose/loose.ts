@@ -1,4 +1,4 @@
-// What compiles where nothing is strict: functions that ask for more than they get, parameters without a type, null.
+// Code that compiles without `strict`: functions with more parameters than arguments, untyped parameters, null.
 
 import * as uWS from 'uWebSockets.js';
 import required = require('uWebSockets.js');
@@ -59,7 +59,7 @@ class Engine {
   }
 }
 
-/** There are no types of Node, or of browsers, to print with. */
+/** This project has no types of Node or of browsers, so it declares its own. */
 function console(...values) {
   values.forEach((value) => String(value));
 }
