@@ -40,7 +40,7 @@ app
     },
   });
 
-// Uploads are hashed, with a pause after every few bytes; downloads send a file as fast as the client reads.
+// Uploads are hashed, with a pause every STOP_EVERY bytes; downloads send a file as fast as the client reads.
 const file = argument('file');
 const STOP_EVERY = 8 << 20;
 
