@@ -98,6 +98,7 @@ impl TlsConfig {
 }
 
 impl Pem {
+    #[expect(clippy::disallowed_methods, reason = "certificates and keys are the only files that TLS has to do with")]
     fn read(&self) -> Result<Vec<u8>, TlsError> {
         match self {
             Self::File(path, _) if path.as_os_str().is_empty() => Err(self.error("it is empty")),

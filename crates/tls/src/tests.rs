@@ -354,6 +354,7 @@ fn a_name_has_its_own_certificate_and_what_is_nobodys_has_the_apps() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "tickets are shared by threads")]
 fn sessions_are_resumed_with_another_thread() {
     for suite in [CIPHERS[0].1, CIPHERS[3].1] {
         let (settings, cert) = settings("localhost");
