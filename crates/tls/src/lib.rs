@@ -22,14 +22,4 @@ mod traffic;
 pub use config::{Pem, TlsConfig, TlsError, TlsSettings};
 pub use names::{InvalidServerName, NamePattern, Names};
 pub use pem::to_pem;
-pub use session::{Received, Session};
-
-/// Nothing can be sent any more.
-#[derive(Debug)]
-pub struct SealError;
-
-impl From<SealError> for std::io::Error {
-    fn from(SealError: SealError) -> Self {
-        std::io::ErrorKind::ConnectionAborted.into()
-    }
-}
+pub use session::{Input, SealError, Session, Then};

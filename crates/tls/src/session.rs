@@ -1,38 +1,50 @@
 //! TLS of one connection, from its first byte on.
+//!
+//! ```text
+//!            ClientHello        choose()          Finished
+//!   Hello ───────────────▶ Named ─────▶ Handshake ───────▶ Open
+//!     │                      │              │                │
+//!     └──────────────────────┴──────┬───────┴────────────────┘
+//!                                   ▼   a violation, an alert, a limit
+//!                                 Failed
+//! ```
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustls::server::{Acceptor, UnbufferedServerConnection};
-use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
+use rustls::unbuffered::{ConnectionState, EncodeError, InsufficientSizeError, UnbufferedStatus};
 use rustls::{Error, PeerIncompatible};
 
+use crate::TlsConfig;
 use crate::hello::Hidden;
 use crate::record::{Alert, HEADER, length_of, plain_alert};
 use crate::traffic::{End, Opened, Traffic};
-use crate::{SealError, TlsConfig};
 
-/// Bytes of handshake that are kept of a peer that has not finished it.
-const MAX_HANDSHAKE: usize = 128 * 1024;
-
-/// Room for a message of the handshake; there is more when one is longer.
+/// Room for a message of the handshake, in bytes. A longer one gets what it asks for.
 const MESSAGE_ROOM: usize = 4 * 1024;
 
 /// TLS of one connection, at the server's end.
+///
+/// What the peer sends goes to [`Session::receive`], behind what [`Session::copy_partial`] copies; what is to be sent to it is
+/// appended to a buffer of the caller's. Each method says what it does when it is called out of turn.
 pub struct Session {
     stage: Stage,
-    /// The beginning of a record whose end has not come.
+    /// Bytes received that can't be handled before more come: the beginning of a record, or of a handshake message.
     partial: Vec<u8>,
-    /// The peer's, as DER.
+    /// The peer's certificate in DER.
     certificate: Option<Box<[u8]>>,
-    /// The peer has said that nothing more comes.
+    /// The peer has sent its `close_notify`.
     peer_has_closed: bool,
-    /// We have.
+    /// Ours has been sealed.
     has_closed: bool,
 }
 
 enum Stage {
-    /// What the peer wants is not known yet.
+    /// The ClientHello is not complete.
     Hello(Box<Hello>),
+    /// The ClientHello is complete, and [`Session::choose`] is due.
+    Named(Option<Box<Hidden>>),
     Handshake(Box<Handshake>),
     Open(Traffic),
     /// Nothing can be sent or received any more.
@@ -42,28 +54,58 @@ enum Stage {
 #[derive(Default)]
 struct Hello {
     acceptor: Acceptor,
-    /// What the peer has said, if rustls is not to know all of it.
+    /// How many bytes of the ClientHello the acceptor has read.
+    read: usize,
+    /// Set if the server name has to be hidden from rustls.
     hidden: Option<Box<Hidden>>,
 }
 
 struct Handshake {
     connection: UnbufferedServerConnection,
-    /// How much rustls has been shown of what is kept.
+    /// How many bytes of the partial message rustls has seen.
     shown: usize,
     hidden: Option<Box<Hidden>>,
 }
 
-/// What has come of bytes from the peer. What is to be sent has been appended to the output.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Received {
-    /// So many bytes of data are at the beginning of the buffer, maybe none.
-    Data(usize),
-    /// As before, and the peer has finished.
-    Closed(usize),
-    /// As before, and the connection is of no use any more.
-    Failed(usize),
-    /// A handshake has begun with a peer who asks for this name, or none: [`Session::choose`] is to be called.
+/// What came of reading from a connection, in the shape that fits one without TLS, too: data, and then what follows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Bytes of data, possibly none, which are now at the beginning of the buffer.
+    pub data: usize,
+    /// What is to be expected of the peer after this data.
+    pub then: Then,
+}
+
+/// What is to be expected of a peer after the data that it has sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// More may come.
+    More,
+    /// The peer sends nothing more. It may still read what is sent to it.
+    Closed,
+    /// The connection can't go on. An alert that says why has been appended to the output, unless the peer knows.
+    Failed,
+    /// The ClientHello is complete and asks for this server name, or for none (RFC 6066 section 3); [`Session::choose`]
+    /// continues the handshake.
     Hello(Option<String>),
+}
+
+/// Nothing can be sealed: the handshake is not complete, the session has failed, or it has sealed its `close_notify`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealError;
+
+impl fmt::Display for SealError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the TLS session is not open")
+    }
+}
+
+impl std::error::Error for SealError {}
+
+impl From<SealError> for std::io::Error {
+    fn from(SealError: SealError) -> Self {
+        std::io::ErrorKind::ConnectionAborted.into()
+    }
 }
 
 impl Default for Session {
@@ -73,7 +115,10 @@ impl Default for Session {
 }
 
 impl Session {
-    /// A session of which nothing has come yet.
+    /// The most bytes that [`Session::copy_partial`] copies. A peer that needs more than that for its handshake has failed.
+    pub const MAX_PARTIAL: usize = 128 * 1024;
+
+    /// A session that has received nothing yet.
     pub fn new() -> Self {
         Self {
             stage: Stage::Hello(Box::default()),
@@ -84,78 +129,124 @@ impl Session {
         }
     }
 
-    /// Forgets what it can make again: the expanded keys.
+    /// Whether the handshake is complete and the session has not failed since, so that data can be received.
+    pub fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open(_))
+    }
+
+    /// Whether the peer has sent its `close_notify`. Its FIN may not have come yet.
+    pub fn peer_has_closed(&self) -> bool {
+        self.peer_has_closed
+    }
+
+    /// The peer's certificate in DER, if it has sent one. It has none before the handshake is complete.
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.certificate.as_deref()
+    }
+
+    /// Drops the expanded keys. The next record that is sealed or opened expands its key again, which takes some 0.3 µs.
     pub fn rest(&mut self) {
         if let Stage::Open(traffic) = &mut self.stage {
             traffic.rest();
         }
     }
 
-    /// The peer's certificate, if it has shown one.
-    pub fn certificate(&self) -> Option<&[u8]> {
-        self.certificate.as_deref()
+    /// Copies the bytes that wait for more to come to the beginning of `buffer`, and returns how many there are. What is read
+    /// next belongs behind them.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `buffer` is too short. One of more than [`Session::MAX_PARTIAL`] bytes never is.
+    pub fn copy_partial(&self, buffer: &mut [u8]) -> usize {
+        buffer[..self.partial.len()].copy_from_slice(&self.partial);
+        self.partial.len()
     }
 
-    /// Whether the peer has said that nothing more comes. Its FIN need not have come.
-    pub fn peer_has_closed(&self) -> bool {
-        self.peer_has_closed
-    }
-
-    /// Whether the handshake is done and nothing has failed, so that data goes both ways.
-    pub fn is_open(&self) -> bool {
-        matches!(self.stage, Stage::Open(_))
-    }
-
-    /// Moves what was left of the last call to the beginning of the buffer; gives how much that is.
-    pub fn take_partial(&mut self, buffer: &mut [u8]) -> usize {
-        let partial = std::mem::take(&mut self.partial);
-        buffer[..partial.len()].copy_from_slice(&partial);
-        partial.len()
-    }
-
-    /// Undoes [`Session::take_partial`].
-    pub fn put_back(&mut self, bytes: &[u8]) {
+    /// Keeps bytes that precede the handshake and are not part of it, such as the incomplete header of a proxy, for the next
+    /// [`Session::copy_partial`]. Only valid before the first [`Session::receive`], which drops them.
+    pub fn hold(&mut self, bytes: &[u8]) {
+        debug_assert!(matches!(&self.stage, Stage::Hello(hello) if hello.read == 0), "the handshake has begun");
         self.partial = bytes.to_vec();
     }
 
-    /// Handles bytes from the peer, of which the first `known` have been there before.
-    pub fn receive(&mut self, bytes: &mut [u8], known: usize, out: &mut Vec<u8>) -> Received {
-        self.guarded(|session| session.handle(bytes, known, out))
+    /// Handles what the peer has sent: the bytes of [`Session::copy_partial`], and those read since. Answers are appended to
+    /// `out`.
+    ///
+    /// Before [`Session::choose`] is called for a [`Then::Hello`], bytes are only kept. After the peer has closed or the
+    /// session has failed, they are dropped.
+    pub fn receive(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Input {
+        self.guarded(|session| session.handle(bytes, out))
     }
 
-    /// A panic about what a peer has sent is the end of its connection, and of nothing else.
-    fn guarded(&mut self, step: impl FnOnce(&mut Self) -> Received) -> Received {
+    /// Continues the handshake after a [`Then::Hello`], with the certificate for the name in it. `buffer` is as for
+    /// [`Session::copy_partial`], and gets the data.
+    ///
+    /// At any other time the session fails.
+    pub fn choose(&mut self, config: &TlsConfig, buffer: &mut [u8], out: &mut Vec<u8>) -> Input {
+        let Stage::Named(hidden) = &mut self.stage else { return self.fail(0) };
+        let hidden = hidden.take();
+        let Ok(connection) = UnbufferedServerConnection::new(config.server()) else { return self.fail(0) };
+        self.stage = Stage::Handshake(Box::new(Handshake { connection, shown: 0, hidden }));
+        let length = self.copy_partial(buffer);
+        self.receive(&mut buffer[..length], out)
+    }
+
+    /// Appends the records that carry `first` and then `second`. What is sealed has to be sent, and in order.
+    pub fn seal(&mut self, first: &[u8], second: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
+        match &mut self.stage {
+            Stage::Open(traffic) if !self.has_closed => traffic.seal(first, second, out).map_err(|_| SealError),
+            _ => Err(SealError),
+        }
+    }
+
+    /// Appends a `close_notify` (RFC 8446 section 6.1), after which nothing can be sealed. Appends nothing the second time, in
+    /// the middle of a handshake, and after a failure.
+    pub fn seal_close(&mut self, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.has_closed, true) {
+            return;
+        }
+        match &mut self.stage {
+            Stage::Open(traffic) => _ = traffic.seal_alert(Alert::CloseNotify, out),
+            Stage::Hello(_) | Stage::Named(_) => out.extend_from_slice(&plain_alert(Alert::CloseNotify)),
+            Stage::Handshake(_) | Stage::Failed => {}
+        }
+    }
+
+    /// A panic over what a peer has sent ends its connection, and nothing else.
+    fn guarded(&mut self, step: impl FnOnce(&mut Self) -> Input) -> Input {
         catch_unwind(AssertUnwindSafe(|| step(self))).unwrap_or_else(|_| self.fail(0))
     }
 
-    fn handle(&mut self, bytes: &mut [u8], known: usize, out: &mut Vec<u8>) -> Received {
+    fn handle(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Input {
+        let partial = std::mem::take(&mut self.partial);
         match &mut self.stage {
-            Stage::Hello(hello) => match hello.hear(bytes, known) {
-                Ok(heard) => self.keep(bytes, heard),
-                Err(alert) => {
-                    out.extend_from_slice(&alert);
-                    self.fail(0)
+            Stage::Hello(hello) => {
+                debug_assert!(hello.read == 0 || bytes.starts_with(&partial), "partial bytes come first");
+                match hello.handle(bytes) {
+                    Ok(None) => self.keep(bytes, 0, Then::More),
+                    Ok(Some(Asked(name))) => {
+                        self.stage = Stage::Named(hello.hidden.take());
+                        self.keep(bytes, 0, Then::Hello(name))
+                    }
+                    Err(alert) => {
+                        out.extend_from_slice(&alert);
+                        self.fail(0)
+                    }
                 }
-            },
-            Stage::Handshake(_) => self.shake(bytes, out),
-            Stage::Open(_) => self.open(bytes, out),
-            Stage::Failed => Received::Failed(0),
+            }
+            Stage::Named(_) => self.keep(bytes, 0, Then::More),
+            Stage::Failed => Input { data: 0, then: Then::Failed },
+            _ if self.peer_has_closed => Input { data: 0, then: Then::Closed },
+            stage => {
+                debug_assert!(bytes.starts_with(&partial), "partial bytes come first");
+                let is_open = matches!(stage, Stage::Open(_));
+                if is_open { self.open(bytes, out) } else { self.shake_hands(bytes, out) }
+            }
         }
     }
 
-    /// Goes on with a handshake by what its app has for the name, with the bytes that have come until now.
-    pub fn choose(&mut self, config: &TlsConfig, buffer: &mut [u8], out: &mut Vec<u8>) -> Received {
-        let hidden = if let Stage::Hello(hello) = &mut self.stage { hello.hidden.take() } else { None };
-        match UnbufferedServerConnection::new(config.server()) {
-            Ok(connection) => self.stage = Stage::Handshake(Box::new(Handshake { connection, shown: 0, hidden })),
-            Err(_) => return self.fail(0),
-        }
-        let length = self.take_partial(buffer);
-        self.guarded(|session| session.shake(&mut buffer[..length], out))
-    }
-
-    /// Has rustls take the next steps. It is shown one record more at a time, and none behind the end of the handshake.
-    fn shake(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Received {
+    /// Lets rustls take the next steps. It is shown one more record at a time, and none behind the end of the handshake.
+    fn shake_hands(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Input {
         let Stage::Handshake(handshake) = &mut self.stage else { return self.fail(0) };
         let Handshake { connection, shown, hidden } = &mut **handshake;
         let mut end = *shown;
@@ -170,7 +261,7 @@ impl Session {
                 Ok(ConnectionState::BlockedHandshake) => match length_of(&bytes[end..]) {
                     Ok(Some(length)) if end + HEADER + length <= bytes.len() => {
                         let next = end + HEADER + length;
-                        // A second ClientHello, with a share of the key that we can do with, asks for the same name.
+                        // After a HelloRetryRequest the client asks for the same name again.
                         if hidden.is_some()
                             && let Some(second) = Hidden::hide(&mut bytes[end..next])
                         {
@@ -179,20 +270,20 @@ impl Session {
                         end = next;
                     }
                     Ok(_) => {
-                        // Parts of a message that is not complete are shown again.
+                        // rustls is shown an incomplete message again from its beginning.
                         *shown = end - used;
-                        return self.keep(&bytes[used..], Received::Data(0));
+                        return self.keep(&bytes[used..], 0, Then::More);
                     }
                     Err(alert) => {
                         out.extend_from_slice(&plain_alert(alert));
                         return self.fail(0);
                     }
                 },
-                // A message behind the last one of the handshake, in the same record, would have another key.
+                // A message that followed the last one in the same record would be under another key.
                 Ok(ConnectionState::WriteTraffic(_)) if used == end => break,
                 Ok(_) => return self.fail(0),
                 Err(_) => {
-                    // The alert that tells the peer why. With nothing to send, rustls would look for records.
+                    // The alert that says why. With nothing to send, rustls would look for records.
                     while connection.wants_write()
                         && let Ok(ConnectionState::EncodeTlsData(mut message)) =
                             connection.process_tls_records(&mut []).state
@@ -217,104 +308,85 @@ impl Session {
         self.open(&mut bytes[..rest], out)
     }
 
-    fn open(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Received {
+    fn open(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Input {
         let Stage::Open(traffic) = &mut self.stage else { return self.fail(0) };
-        let Opened { data: length, rest, end } = traffic.open(bytes);
+        let Opened { data, rest, end } = traffic.open(bytes);
         match end {
-            None => self.keep(&bytes[rest..], Received::Data(length)),
+            None => self.keep(&bytes[rest..], data, Then::More),
             Some(End::PeerClosed) => {
                 self.peer_has_closed = true;
-                Received::Closed(length)
+                Input { data, then: Then::Closed }
             }
-            Some(End::PeerFailed) => self.fail(length),
+            Some(End::PeerFailed) => self.fail(data),
             Some(End::Failed(alert)) => {
                 let _ = traffic.seal_alert(alert, out);
-                self.fail(length)
+                self.fail(data)
             }
         }
     }
 
-    /// Keeps what is not complete; gives `received`, unless that is too much.
-    fn keep(&mut self, bytes: &[u8], received: Received) -> Received {
-        debug_assert!(self.partial.is_empty());
-        if bytes.len() > MAX_HANDSHAKE {
-            return self.fail(0);
+    /// Keeps bytes that wait for more to come, unless there are too many of them.
+    fn keep(&mut self, bytes: &[u8], data: usize, then: Then) -> Input {
+        if bytes.len() > Self::MAX_PARTIAL {
+            return self.fail(data);
         }
         self.partial = bytes.to_vec();
-        received
+        Input { data, then }
     }
 
-    fn fail(&mut self, length: usize) -> Received {
+    fn fail(&mut self, data: usize) -> Input {
+        self.partial = Vec::new();
         self.stage = Stage::Failed;
-        Received::Failed(length)
-    }
-
-    /// Appends records with `first` and then `second`.
-    pub fn seal(&mut self, first: &[u8], second: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
-        match &mut self.stage {
-            Stage::Open(traffic) if !self.has_closed => traffic.seal(first, second, out).map_err(|_| SealError),
-            _ => Err(SealError),
-        }
-    }
-
-    /// Appends what tells the peer that nothing more comes (RFC 8446 section 6.1), unless that was said before.
-    pub fn seal_close(&mut self, out: &mut Vec<u8>) {
-        if std::mem::replace(&mut self.has_closed, true) {
-            return;
-        }
-        match &mut self.stage {
-            Stage::Open(traffic) => _ = traffic.seal_alert(Alert::CloseNotify, out),
-            Stage::Hello(_) => out.extend_from_slice(&plain_alert(Alert::CloseNotify)),
-            Stage::Handshake(_) | Stage::Failed => {}
-        }
+        Input { data, then: Then::Failed }
     }
 }
 
+/// The server name in a ClientHello, if there is one.
+struct Asked(Option<String>);
+
 impl Hello {
-    /// Listens to the first message of a handshake, of which the first `known` bytes have been heard before.
-    fn hear(&mut self, bytes: &mut [u8], known: usize) -> Result<Received, Vec<u8>> {
-        hear(&mut self.acceptor, &bytes[known..]).or_else(|alert| {
-            // Of a name that is no host name it is better not to know.
+    /// Reads on in a ClientHello, of which `bytes` is everything so far. Returns the name once it is complete, or the record
+    /// of an alert if it is invalid.
+    fn handle(&mut self, bytes: &mut [u8]) -> Result<Option<Asked>, Vec<u8>> {
+        let unread = std::mem::replace(&mut self.read, bytes.len());
+        read_hello(&mut self.acceptor, &bytes[unread..]).or_else(|alert| {
+            // A server name that is not a host name is ignored.
             self.hidden = Hidden::hide(bytes);
             if self.hidden.is_none() {
                 return Err(alert);
             }
             self.acceptor = Acceptor::default();
-            hear(&mut self.acceptor, bytes)
+            read_hello(&mut self.acceptor, bytes)
         })
     }
 }
 
-/// Listens to the first message of a handshake: which name is asked for is known once all of it is there. If it is no good,
-/// gives the alert that says so.
-fn hear(acceptor: &mut Acceptor, mut bytes: &[u8]) -> Result<Received, Vec<u8>> {
+fn read_hello(acceptor: &mut Acceptor, mut bytes: &[u8]) -> Result<Option<Asked>, Vec<u8>> {
     loop {
-        // Reading from memory fails when there is too much of it.
+        // It fails if there is more than a ClientHello may have.
         let length = acceptor.read_tls(&mut bytes).map_err(|_| plain_alert(Alert::RecordOverflow))?;
         match acceptor.accept() {
             Ok(Some(accepted)) => {
-                return Ok(Received::Hello(accepted.client_hello().server_name().map(str::to_owned)));
+                return Ok(Some(Asked(accepted.client_hello().server_name().map(str::to_owned))));
             }
             Ok(None) if length > 0 && !bytes.is_empty() => {}
-            Ok(None) => return Ok(Received::Data(0)),
-            // Only those send none of them who know nothing newer than TLS 1.1.
+            Ok(None) => return Ok(None),
+            // Only clients that know nothing newer than TLS 1.1 omit this extension.
             Err((Error::PeerIncompatible(PeerIncompatible::SignatureAlgorithmsExtensionRequired), _)) => {
                 return Err(plain_alert(Alert::ProtocolVersion));
             }
             Err((_, mut alert)) => {
                 let mut record = Vec::new();
                 let _ = alert.write_all(&mut record);
-                // There is none for what is no record at all.
+                // rustls has no alert for bytes that are not a record.
                 return Err(if record.is_empty() { plain_alert(Alert::DecodeError) } else { record });
             }
         }
     }
 }
 
-/// Appends a message that says how much room it needs if there is not enough.
-fn encode(out: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<usize, rustls::unbuffered::EncodeError>) {
-    use rustls::unbuffered::{EncodeError, InsufficientSizeError};
-
+/// Appends a message, which says how much room it needs if there is not enough.
+fn encode(out: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>) {
     let start = out.len();
     let mut room = MESSAGE_ROOM;
     loop {

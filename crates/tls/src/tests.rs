@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{CipherSuite, ClientConfig, ClientConnection, HandshakeKind, RootCertStore};
 
 use crate::config::CIPHERS;
-use crate::{NamePattern, Names, Pem, Received, Session, TlsConfig, TlsSettings};
+use crate::{Input, NamePattern, Names, Pem, Session, Then, TlsConfig, TlsSettings};
 
 /// Those for whose handshake a key on P-256 does; the others differ from them in nothing that is done here.
 fn suites() -> impl Iterator<Item = CipherSuite> {
@@ -50,7 +50,7 @@ struct Ends {
     client: ClientConnection,
     received: Vec<u8>,
     /// How the session has ended.
-    end: Option<Received>,
+    end: Option<Input>,
     /// Bytes that the session is given at once.
     step: usize,
 }
@@ -80,22 +80,23 @@ impl Ends {
         let mut out = Vec::new();
         let mut buffer = vec![0; 256 * 1024];
         for piece in bytes.chunks(self.step) {
-            let known = self.session.take_partial(&mut buffer);
+            let known = self.session.copy_partial(&mut buffer);
             buffer[known..known + piece.len()].copy_from_slice(piece);
             let length = known + piece.len();
-            let mut received = self.session.receive(&mut buffer[..length], known, &mut out);
-            if let Received::Hello(name) = received {
+            let mut input = self.session.receive(&mut buffer[..length], &mut out);
+            if let Then::Hello(name) = &input.then {
                 let (config, chosen) = self.names.choose(name.as_deref());
                 self.chosen = chosen;
-                received = self.session.choose(config, &mut buffer, &mut out);
+                input = self.session.choose(config, &mut buffer, &mut out);
             }
-            let (Received::Data(length) | Received::Closed(length) | Received::Failed(length)) = received else {
-                panic!("a second hello");
-            };
-            self.received.extend_from_slice(&buffer[..length]);
-            if !matches!(received, Received::Data(_)) {
-                self.end = Some(received);
-                break;
+            self.received.extend_from_slice(&buffer[..input.data]);
+            match input.then {
+                Then::More => {}
+                Then::Closed | Then::Failed => {
+                    self.end = Some(input);
+                    break;
+                }
+                Then::Hello(_) => panic!("a second hello"),
             }
         }
         out
@@ -218,7 +219,7 @@ fn data_that_comes_with_the_end_of_the_handshake_is_not_lost() {
         ends.client.writer().write_all(b"all").expect("memory");
         ends.client.send_close_notify();
         ends.settle().expect("a good server");
-        assert_eq!((&ends.received[..], &ends.end), (&b"all"[..], &Some(Received::Closed(3))));
+        assert_eq!((&ends.received[..], &ends.end), (&b"all"[..], &Some(Input { data: 3, then: Then::Closed })));
         assert_eq!(ends.send(b"an", b"swer"), b"answer");
     }
 }
@@ -250,7 +251,7 @@ fn the_peer_may_take_new_keys_as_often_as_it_has_something_to_say() {
             ends.client.refresh_traffic_keys().expect("TLS 1.3");
         }
         ends.settle().expect_err("an alert");
-        assert_eq!(ends.end, Some(Received::Failed(0)));
+        assert_eq!(ends.end, Some(Input { data: 0, then: Then::Failed }));
     }
 }
 
@@ -263,7 +264,7 @@ fn close_notify_comes_after_the_data_before_it() {
         ends.client.send_close_notify();
         ends.settle().expect("a good server");
         assert_eq!(ends.received, b"last words");
-        assert_eq!(ends.end, Some(Received::Closed(10)));
+        assert_eq!(ends.end, Some(Input { data: 10, then: Then::Closed }));
         let mut out = Vec::new();
         ends.session.seal_close(&mut out);
         ends.give(&out).expect("a good record");
@@ -284,7 +285,7 @@ fn a_record_that_was_changed_ends_the_session_with_an_alert() {
             sent[index] ^= 0x80;
             let answer = ends.receive(&sent);
             assert!(ends.received.is_empty(), "{suite:?} took a record with byte {place:?} changed");
-            assert_eq!(ends.end, Some(Received::Failed(0)), "{suite:?}, byte {place:?}");
+            assert_eq!(ends.end, Some(Input { data: 0, then: Then::Failed }), "{suite:?}, byte {place:?}");
             assert!(matches!(ends.give(&answer), Err(rustls::Error::AlertReceived(_))), "{suite:?}, byte {place:?}");
         }
     }
@@ -301,7 +302,7 @@ fn a_record_is_not_taken_twice() {
         assert_eq!(ends.received, b"once");
         ends.receive(&sent);
         assert_eq!(ends.received, b"once");
-        assert_eq!(ends.end, Some(Received::Failed(0)));
+        assert_eq!(ends.end, Some(Input { data: 0, then: Then::Failed }));
     }
 }
 
@@ -316,7 +317,7 @@ fn what_is_no_handshake_is_answered_with_an_alert() {
             let mut ends = Ends::new(names, client_config(&cert, None), "localhost");
             ends.step = step;
             let answer = ends.receive(garbage);
-            assert_eq!(ends.end, Some(Received::Failed(0)), "{garbage:?}");
+            assert_eq!(ends.end, Some(Input { data: 0, then: Then::Failed }), "{garbage:?}");
             assert_eq!(answer[0], 21, "{garbage:?}");
         }
     }

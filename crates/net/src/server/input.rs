@@ -28,11 +28,8 @@ pub(crate) enum Peer {
 /// What reading a socket gave.
 enum Received {
     Bytes(usize),
-    /// So many bytes of TLS, and how many of them have been there before.
-    Sealed {
-        known: usize,
-        length: usize,
-    },
+    /// So many bytes of TLS, those included that a session has kept.
+    Sealed(usize),
     /// There is nothing now, or it is not to be read now, or it has gone.
     Nothing,
     /// The peer has finished.
@@ -154,8 +151,8 @@ impl Reactor {
                             return;
                         }
                     }
-                    Received::Sealed { known, length } => {
-                        let has_closed = self.handle_sealed(slot, &mut buffer, length, known, handler);
+                    Received::Sealed(length) => {
+                        let has_closed = self.handle_sealed(slot, &mut buffer, length, handler);
                         if length < buffer.len() && !to_the_end && !has_closed {
                             return;
                         }
@@ -177,7 +174,7 @@ impl Reactor {
         let now = state.active_now();
         let State { table, sessions, .. } = &mut *state;
         let Some(connection) = table.at(slot) else { return Received::Nothing };
-        let mut session = if connection.flags.has(Flags::TLS) { sessions.at(slot) } else { None };
+        let session = if connection.flags.has(Flags::TLS) { sessions.at(slot) } else { None };
         let has_closed = session.as_ref().is_some_and(|session| session.peer_has_closed());
         let peer = if has_closed && peer == Peer::Talking { Peer::Finished } else { peer };
         if connection.is_held_up() {
@@ -221,8 +218,8 @@ impl Reactor {
         if has_closed {
             return Received::Fin;
         }
-        let known = session.as_mut().map_or(0, |session| session.take_partial(buffer));
-        match retry(|| connection.stream.read(&mut buffer[known..])) {
+        let kept = session.as_ref().map_or(0, |session| session.copy_partial(buffer));
+        match retry(|| connection.stream.read(&mut buffer[kept..])) {
             Ok(0) => Received::Fin,
             Ok(length) => {
                 // A head has to be complete in time however many pieces it comes in, a body keeps a pace, and a closing
@@ -231,18 +228,9 @@ impl Reactor {
                     connection.last_active = now;
                     connection.flags.take(Flags::PINGED);
                 }
-                if session.is_some() {
-                    Received::Sealed { known, length: known + length }
-                } else {
-                    Received::Bytes(length)
-                }
+                if session.is_some() { Received::Sealed(kept + length) } else { Received::Bytes(length) }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if let Some(session) = session {
-                    session.put_back(&buffer[..known]);
-                }
-                Received::Nothing
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
             Err(_) => Received::Failed,
         }
     }

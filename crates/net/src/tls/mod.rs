@@ -5,8 +5,8 @@ mod server;
 use std::collections::VecDeque;
 
 use milliways_proto::timer::Tick;
+pub(crate) use milliways_tls::Session;
 use milliways_tls::TlsConfig;
-pub(crate) use milliways_tls::{Received, Session};
 
 use crate::ids::DomainId;
 

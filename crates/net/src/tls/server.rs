@@ -1,7 +1,7 @@
 //! What a reactor does about TLS.
 
 use milliways_proto::router::Router;
-use milliways_tls::{InvalidServerName, NamePattern, TlsConfig, TlsError};
+use milliways_tls::{Input, InvalidServerName, NamePattern, Then, TlsConfig, TlsError};
 
 use crate::ids::Stale;
 use crate::server::conversation::{Flags, Phase};
@@ -9,7 +9,7 @@ use crate::server::http::take_proxy_header;
 use crate::server::state::State;
 use crate::{AppId, ConnectionId, DomainId, Handler, Reactor, Route};
 
-use super::{Names, Received};
+use super::Names;
 
 impl Reactor {
     /// Has the app speak TLS with those who connect from now on.
@@ -68,30 +68,28 @@ impl Reactor {
         Ok(state.sessions.at(id.slot).and_then(|session| session.certificate().map(milliways_tls::to_pem)))
     }
 
-    /// Handles what has been read from a connection that speaks TLS: `length` bytes of the buffer, of which the first
-    /// `known` have been there before. Whether the peer has said that nothing more comes.
+    /// Handles what has been read from a connection that speaks TLS: `length` bytes of the buffer, behind those that its
+    /// session has kept. Returns whether the peer sends nothing more.
     pub(crate) fn handle_sealed(
         &self,
         slot: u32,
         buffer: &mut [u8],
-        length: usize,
-        known: usize,
+        mut length: usize,
         handler: &impl Handler,
     ) -> bool {
         let mut state = self.state();
         let State { table, pool, sessions, .. } = &mut *state;
         let (Some(connection), Some(session)) = (table.at(slot), sessions.at(slot)) else { return false };
-        let (mut length, mut known) = (length, known);
-        // What a proxy has to say stands before the handshake.
+        // The header of a proxy precedes the handshake.
         if connection.flags.has(Flags::MAY_HAVE_PROXY_HEADER) {
             match take_proxy_header(connection, pool, &buffer[..length]) {
                 None => {
-                    session.put_back(&buffer[..length]);
+                    session.hold(&buffer[..length]);
                     return false;
                 }
                 Some(Ok(header)) => {
                     buffer.copy_within(header..length, 0);
-                    (length, known) = (length - header, 0);
+                    length -= header;
                 }
                 Some(Err(_)) => {
                     drop(state);
@@ -100,9 +98,9 @@ impl Reactor {
                 }
             }
         }
-        let mut received = state.unseal(slot, &mut buffer[..length], known);
+        let mut input = state.unseal(slot, &mut buffer[..length]);
         drop(state);
-        if let Received::Hello(name) = received {
+        if let Then::Hello(name) = &input.then {
             let chosen = self.choose_name(slot, name.as_deref(), handler);
             let Some((config, domain)) = chosen else { return false };
             let mut state = self.state();
@@ -112,25 +110,16 @@ impl Reactor {
             };
             secured.domain = domain;
             let out = state.pool.side_of(connection).output.sealed();
-            received = secured.session.choose(&config, buffer, out);
+            input = secured.session.choose(&config, buffer, out);
         }
         self.state().after_records(slot);
-        let (length, has_closed) = match received {
-            Received::Data(length) => (length, false),
-            Received::Closed(length) => (length, true),
-            Received::Failed(length) => {
-                if length > 0 {
-                    self.handle_bytes(slot, &mut buffer[..length], handler);
-                }
-                self.give_up(slot, handler);
-                return false;
-            }
-            Received::Hello(_) => (0, false),
-        };
-        if length > 0 {
-            self.handle_bytes(slot, &mut buffer[..length], handler);
+        if input.data > 0 {
+            self.handle_bytes(slot, &mut buffer[..input.data], handler);
         }
-        has_closed
+        if input.then == Then::Failed {
+            self.give_up(slot, handler);
+        }
+        input.then == Then::Closed
     }
 
     /// What an app has for a name, if need be after it has been told of it.
@@ -170,12 +159,12 @@ impl Reactor {
 }
 
 impl State {
-    fn unseal(&mut self, slot: u32, bytes: &mut [u8], known: usize) -> Received {
+    fn unseal(&mut self, slot: u32, bytes: &mut [u8]) -> Input {
         self.note_session(slot);
         let (Some(connection), Some(session)) = (self.table.at(slot), self.sessions.at(slot)) else {
-            return Received::Failed(0);
+            return Input { data: 0, then: Then::Failed };
         };
-        session.receive(bytes, known, self.pool.side_of(connection).output.sealed())
+        session.receive(bytes, self.pool.side_of(connection).output.sealed())
     }
 
     /// The session of a connection, if it has one, is in use.
