@@ -36,7 +36,7 @@ function listen(attempts) {
       // Listening is synchronous and either succeeds or fails as a whole, so this is the place to try again.
       listen(attempts - 1);
     } else {
-      console.error(`No port from ${wantedPort} to ${port} is to be had: ${error?.message}`);
+      console.error(`No port from ${wantedPort} to ${port} is available: ${error?.message}`);
       process.exitCode = 1;
     }
   });

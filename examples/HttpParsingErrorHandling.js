@@ -57,7 +57,7 @@ uWS
         throw new Problem('415 Unsupported Media Type', 'Send application/json.');
       }
       // This is also called if the body turns out to be longer than maxBodySize. The server has then already answered.
-      res.onAborted(() => console.log('A booking was broken off.'));
+      res.onAborted(() => console.log('A booking was aborted.'));
       res.collectBody(MAX_BOOKING, (body) => {
         attempt(res, () => {
           const seats = parseBooking(body);
@@ -123,7 +123,7 @@ function findFlight(req) {
     // Parameters are not decoded, and an escape in them may be invalid.
     number = decodeURIComponent(req.getParameter('number') ?? '');
   } catch {
-    throw new Problem('400 Bad Request', 'The number of the flight has a % that is no escape.');
+    throw new Problem('400 Bad Request', 'The flight number contains an invalid % escape.');
   }
   // Simulates a bug in the server.
   if (number === 'crash') throw new Error('the engine has failed');
@@ -138,7 +138,7 @@ function parseBooking(body) {
   try {
     booking = JSON.parse(Buffer.from(body).toString());
   } catch {
-    throw new Problem('400 Bad Request', 'This is no JSON.');
+    throw new Problem('400 Bad Request', 'The body is not valid JSON.');
   }
   const seats = booking?.seats;
   if (!Number.isInteger(seats) || seats < 1 || seats > 9) {

@@ -38,7 +38,7 @@ uWS
       }
       const item = parse(body);
       if (typeof item?.name !== 'string') {
-        res.writeStatus('400 Bad Request').end('This is no JSON object with a name.\n');
+        res.writeStatus('400 Bad Request').end('The body is not a JSON object with a name.\n');
         return;
       }
 

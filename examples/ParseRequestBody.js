@@ -93,7 +93,7 @@ function parseUrlEncoded(body) {
 function parseMultipart(body, contentType) {
   // Undefined if the type does not specify the boundary between the parts.
   const parts = uWS.getParts(body, contentType);
-  if (!parts || parts.length === 0) throw new Error('There is no part in this form.');
+  if (!parts || parts.length === 0) throw new Error('The form has no parts.');
   return collect(
     parts.map(({ name, filename, type, data }) => {
       if (name === undefined) throw new Error('A part has no name.');

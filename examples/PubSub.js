@@ -85,7 +85,7 @@ function parse(message) {
 function obey(ws, { subscribe, unsubscribe, publish, text }) {
   const topic = subscribe ?? unsubscribe ?? publish;
   if (topic === undefined) return { error: 'Say subscribe, unsubscribe or publish.' };
-  if (typeof topic !== 'string' || !TOPIC.test(topic)) return { error: 'That is no topic.' };
+  if (typeof topic !== 'string' || !TOPIC.test(topic)) return { error: 'That is not a valid topic.' };
 
   if (topic === subscribe) {
     if (ws.getTopics().length >= MAX_SUBSCRIPTIONS) return { error: 'Unsubscribe from something first.' };

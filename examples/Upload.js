@@ -23,7 +23,7 @@ uWS
     // Never let a client choose a path: this pattern excludes slashes and leading dots.
     const name = /^\w[\w.-]{0,99}$/.exec(req.getParameter('name') ?? '')?.[0];
     if (name) receive(res, path.join(folder, name));
-    else res.writeStatus('400 Bad Request').end('This is no name for a file.\n');
+    else res.writeStatus('400 Bad Request').end('Invalid file name.\n');
   })
   .post('/form', (res, req) => {
     const contentType = req.getHeader('content-type');
@@ -39,7 +39,7 @@ uWS
       // Undefined if it is not a multipart body.
       const parts = uWS.getParts(body, contentType);
       if (!parts) {
-        res.writeStatus('400 Bad Request').end('This is no multipart form.\n');
+        res.writeStatus('400 Bad Request').end('This is not a multipart form.\n');
         return;
       }
       const fields = parts.map(({ name, filename, type, data }) => ({ name, filename, type, size: data.byteLength }));

@@ -75,8 +75,8 @@ describe('HttpParsingErrorHandling', ours, () => {
       ['/flights/HG%2044', {}, 404, /no flight HG 44/],
       ['/hotels', {}, 404, /nothing/],
       [bookings, noJson, 415, /application\/json/],
-      [bookings, json('{'), 400, /no JSON/],
-      [bookings, json(''), 400, /no JSON/],
+      [bookings, json('{'), 400, /not valid JSON/],
+      [bookings, json(''), 400, /not valid JSON/],
       [bookings, json('null'), 422, /how many/],
       [bookings, json('{"seats":10}'), 422, /how many/],
       [bookings, json('{"seats":"1"}'), 422, /how many/],
@@ -115,10 +115,10 @@ describe('HttpParsingErrorHandling', ours, () => {
     const bad = await begin();
     bad.write('zz\r\n');
     assert.equal((await bad.readToEnd()).toString(), BAD_REQUEST);
-    await example.printed('A booking was broken off.');
+    await example.printed('A booking was aborted.');
     for (const leave of ['destroy', 'reset']) {
       (await begin())[leave]();
-      await example.printed('A booking was broken off.');
+      await example.printed('A booking was aborted.');
     }
     // This body exceeds the limit of the route, which responds.
     const long = await begin();

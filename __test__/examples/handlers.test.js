@@ -81,7 +81,7 @@ describe('AutomaticPortSelection', ours, () => {
     const { code, stderr } = await Example.run('AutomaticPortSelection.js', { port: 65535 });
     assert.deepEqual(
       [code, stderr],
-      [1, 'No port from 65535 to 65535 is to be had: listen EADDRINUSE: address already in use :::65535\n'],
+      [1, 'No port from 65535 to 65535 is available: listen EADDRINUSE: address already in use :::65535\n'],
     );
   });
 });
