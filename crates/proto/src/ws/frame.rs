@@ -155,6 +155,28 @@ pub fn write_frame(output: &mut Vec<u8>, opcode: Opcode, fin: bool, payload: &[u
     output.extend_from_slice(payload);
 }
 
+/// The header of a frame with 126 to 65,535 bytes of payload.
+const MEDIUM_HEADER: usize = 4;
+
+/// Appends a whole frame whose payload `append` appends, for callers that can write the payload only once and do not know
+/// its length before. `append` must not change what is there already.
+pub fn write_frame_with(output: &mut Vec<u8>, opcode: Opcode, fin: bool, append: impl FnOnce(&mut Vec<u8>)) {
+    let start = output.len();
+    output.extend_from_slice(&[0; MEDIUM_HEADER]);
+    append(output);
+    let payload_len = output.len() - start - MEDIUM_HEADER;
+    let (header, header_len) = encode_frame_header(opcode, fin, payload_len);
+    let header = &header[..header_len];
+    if header_len > MEDIUM_HEADER {
+        output.splice(start..start + MEDIUM_HEADER, header.iter().copied());
+        return;
+    }
+    // Almost every message is short, and moving a short one is cheaper than finding out its length first.
+    output.copy_within(start + MEDIUM_HEADER.., start + header_len);
+    output.truncate(start + header_len + payload_len);
+    output[start..start + header_len].copy_from_slice(header);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,5 +241,23 @@ mod tests {
         let mut output = Vec::new();
         write_frame(&mut output, Opcode::Text, false, b"Hel");
         assert_eq!(output, b"\x01\x03Hel");
+    }
+
+    #[test]
+    fn a_frame_whose_length_is_known_last_is_the_same_as_one_whose_length_is_known_first() {
+        for length in [0, 1, 125, 126, 127, 65_535, 65_536, 100_000] {
+            let payload: Vec<u8> = (0..=255).cycle().take(length).collect();
+            for (opcode, fin) in [(Opcode::Text, true), (Opcode::Binary, false), (Opcode::Continuation, true)] {
+                let (mut output, mut expected) = (b"before".to_vec(), b"before".to_vec());
+                write_frame_with(&mut output, opcode, fin, |output| {
+                    payload.chunks(1000).for_each(|part| output.extend_from_slice(part));
+                });
+                write_frame(&mut expected, opcode, fin, &payload);
+                assert!(output == expected, "{opcode:?} {length}");
+            }
+        }
+        let mut output = Vec::new();
+        write_frame_with(&mut output, Opcode::Text, true, |output| output.extend_from_slice(b"Hello"));
+        assert_eq!(output, b"\x81\x05Hello");
     }
 }
