@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chunks;
+pub mod closing;
 pub mod http;
 pub mod proxy;
 pub mod router;
