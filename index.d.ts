@@ -464,7 +464,9 @@ export interface ListenError extends Error {
 
 // Any type, so that `(ws, message) => ws.send(message)` and async functions both match. `unknown` would achieve that,
 // too, but then a handler that is read from a behavior would not be assignable to one that is declared to return void.
-/** The return value of a handler, which is ignored. If it is a promise, microtasks run before the next event. */
+/**
+ * The return value of a handler. It is ignored, except that microtasks run before the next event if it is a promise.
+ */
 export type HandlerResult = any;
 
 /**
@@ -578,8 +580,8 @@ export interface WebSocketBehavior<UserData = unknown> {
   upgrade?: (res: HttpResponse, req: HttpRequest, context: us_socket_context_t) => HandlerResult;
 
   // uWebSockets.js declares the WebSocket alone, and code that wraps a behavior calls this with nothing else. Among the
-  // types that allow such calls, this is the one with which a handler's second parameter is not `HttpRequest |
-  // undefined`.
+  // types that allow such calls, this is the one with which a handler's second parameter is not
+  // `HttpRequest | undefined`.
   /**
    * Called when a client has connected.
    *
@@ -607,7 +609,7 @@ export interface WebSocketBehavior<UserData = unknown> {
    * first call's `isBinary` is meaningful. Without this handler, dropping a long message takes no longer than dropping
    * a short one.
    *
-   * The handler is not called while a `dropped` handler is running: there `send` only returns 2.
+   * The handler is not called while a `dropped` handler is running: inside it, `send` just returns 2.
    */
   dropped?: (ws: WebSocket<UserData>, message: ArrayBuffer, isBinary: boolean) => HandlerResult;
 
@@ -766,9 +768,9 @@ export interface WebSocket<UserData = unknown> {
    *
    * @returns true, even if the WebSocket has already subscribed, in which case nothing changes.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` if the topic is not {@link TextOrBytes}.
-   * @throws RangeError `ERR_MILLIWAYS_TOO_DEEP` in a handler that is nested in more than 100 others, each of which was
-   * called because of a call of the previous one; for example in a `subscription` handler that subscribes to another
-   * topic each time. So do {@link unsubscribe} and {@link unsubscribeAll}.
+   * @throws RangeError `ERR_MILLIWAYS_TOO_DEEP` in a handler that is nested more than 100 calls deep, such as a
+   * `subscription` handler that subscribes to another topic each time. So do {@link unsubscribe} and
+   * {@link unsubscribeAll}.
    */
   subscribe(topic: TextOrBytes): boolean;
 
@@ -793,8 +795,8 @@ export interface WebSocket<UserData = unknown> {
   /** Returns the topics that the WebSocket has subscribed to, in no particular order. */
   getTopics(): string[];
   /**
-   * The same for topics that may not be valid UTF-8, which are returned as ArrayBuffers: `getTopics<string |
-   * ArrayBuffer>()`. {@link unsubscribe} and {@link isSubscribed} accept them.
+   * The same for topics that may not be valid UTF-8, which are returned as ArrayBuffers:
+   * `getTopics<string | ArrayBuffer>()`. {@link unsubscribe} and {@link isSubscribed} accept them.
    */
   getTopics<Topic extends string | ArrayBuffer>(): Topic[];
 
@@ -808,8 +810,8 @@ export interface WebSocket<UserData = unknown> {
 
   /**
    * Stops reading. When the buffers on the way are full, the client has to slow down, so that a client which sends
-   * faster than its messages can be processed does not fill memory. Until {@link resume}, no handler reports anything
-   * about the client, not even that it has closed, unless its connection breaks; and
+   * faster than its messages can be processed does not fill memory. Until {@link resume} is called, nothing that the
+   * client sends reaches a handler, not even that it has closed the connection (unless the connection breaks), and
    * {@link WebSocketBehavior.idleTimeout} does not run. Sending still works. uWebSockets.js has no such method.
    */
   pause(): WebSocket<UserData>;
@@ -908,7 +910,7 @@ export interface HttpRequest {
 
   /**
    * Sets whether the request goes on to the next matching route if the handler returns without having answered; after
-   * the last route it is answered with `404 File Not Found`. A handler that yields should not write to the response,
+   * the last route it is answered with `404 File Not Found`. A handler that yields should leave the response alone,
    * because the next handler gets it as it is.
    *
    * @param yields The last call counts. Without a call the request does not go on.
@@ -921,11 +923,11 @@ export interface HttpRequest {
  * {@link tryEnd}, {@link upgrade}), until {@link close} is called, or until the client disconnects, which calls
  * {@link onAborted}. After that its methods throw an Error `ERR_MILLIWAYS_RESPONSE_DONE`.
  *
- * Most methods return it, so that calls can be chained. Data is copied or sent before a method returns, so the caller
- * may reuse its memory at once.
+ * Most methods return the response, so that calls can be chained. Data is copied or sent before a method returns, so
+ * the caller may reuse its memory at once.
  *
- * Outside of handlers and of {@link cork}, each write costs a system call of its own. The first such write in a process
- * emits the warning `WARN_MILLIWAYS_UNCORKED`.
+ * Write in a handler or in {@link cork}, so that everything is sent in one system call. The first write elsewhere in a
+ * process emits the warning `WARN_MILLIWAYS_UNCORKED`.
  *
  * **The body of a response** is sent in one of three ways: all at once with {@link end}; in an unknown number of chunks
  * with {@link write}, and `end` for the last; or, with a known length, as fast as the socket accepts it, with
@@ -943,8 +945,8 @@ export interface HttpRequest {
 export interface HttpResponse {
   /**
    * Sets the status, such as `404 Not Found`. It has to come first: after a status, a header or a part of the body has
-   * been written, it has no effect. The default status is `200 OK`, and that of {@link upgrade} `101 Switching
-   * Protocols`. A number alone, such as `404`, gets its registered reason phrase, or an empty one.
+   * been written, it has no effect. The default status is `200 OK`, and that of {@link upgrade}
+   * `101 Switching Protocols`. A number alone, such as `404`, gets its registered reason phrase, or an empty one.
    *
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` if it is not {@link TextOrBytes}.
    * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` if it is neither 101 nor a number from 200 to 999 followed by a
@@ -990,7 +992,7 @@ export interface HttpResponse {
    * Sends a chunk of the body (RFC 9112 section 7.1); {@link end} sends the last one. An empty chunk is not sent. After
    * a Content-Length of your own, the data is sent without chunk framing.
    *
-   * @returns Whether the client keeps up. If it does not, the data is kept in memory, and {@link onWritable} is called
+   * @returns Whether the client keeps up. If it does not, the rest is kept in memory, and {@link onWritable} is called
    * when all of it has been sent. You may continue to write; waiting saves memory.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` if the chunk is not {@link TextOrBytes}.
    * @throws Error `ERR_MILLIWAYS_CONTENT_LENGTH` if the body would exceed your Content-Length.
@@ -1103,8 +1105,7 @@ export interface HttpResponse {
    * @throws Error `ERR_MILLIWAYS_INVALID_UPGRADE` if the body of the response has begun, the key is not the base64
    * encoding of 16 bytes, the protocol contains CR, LF or NUL, or a status other than 101 was written; a TypeError with
    * this code if the context is invalid. The response can still be used after any of these.
-   * @throws RangeError `ERR_MILLIWAYS_TOO_DEEP` in a handler that is nested in more than 100 others, each of which was
-   * called because of a call of the previous one.
+   * @throws RangeError `ERR_MILLIWAYS_TOO_DEEP` in a handler that is nested more than 100 calls deep.
    */
   upgrade<UserData>(
     userData: UserData,
@@ -1155,9 +1156,9 @@ export interface HttpResponse {
   /**
    * Receives the request's body like {@link onData}.
    *
-   * @param handler Called with a chunk, as in `onData`, and with the number of bytes that may still follow it: `2n **
-   * 64n - 1n` while that is unknown, because the body arrives in chunks (RFC 9112 section 7.1), and `0n` for the last
-   * chunk.
+   * @param handler Called with a chunk, as in `onData`, and with the number of bytes that may still follow it:
+   * `2n ** 64n - 1n` while that is unknown, because the body arrives in chunks (RFC 9112 section 7.1), and `0n` for the
+   * last chunk.
    * @throws Error `ERR_MILLIWAYS_INVALID_HANDLER` if it is not a function.
    */
   onDataV2(handler: (chunk: ArrayBuffer, maxRemainingBodyLength: bigint) => HandlerResult): HttpResponse;

@@ -52,7 +52,7 @@ uWS
         return;
       }
       if (isAborted) return;
-      // After an await, each write would be a packet of its own. A cork sends them together.
+      // After an await, use a cork, so that everything is sent together.
       res.cork(() => {
         res
           .writeStatus('201 Created')
