@@ -1,6 +1,6 @@
-//! Whatever happens to a connection that is closing, and in whatever order: our FIN goes out once, behind everything that is
-//! buffered and, where it has to, behind the peer's Close frame; and the socket goes when both sides have finished and the
-//! peer has got everything, or when it has failed or has had its time.
+//! Whatever happens while a connection is closing, our FIN is sent once, after all output and, if it has to wait for that,
+//! after the peer's Close frame. The socket is closed once the peer has finished and all output has been sent, or once the
+//! socket has failed or the time is up, and not before.
 
 #![no_main]
 
@@ -12,6 +12,7 @@ use milliways_proto::closing::{Action, Closing, Fin};
 struct Input {
     fin: Begin,
     buffered: u8,
+    /// Each with whether the machine is polled after it.
     steps: Vec<(Step, bool)>,
 }
 
@@ -22,12 +23,12 @@ enum Begin {
     AfterPeerClose,
 }
 
-/// What happens next; whether the machine is polled after it stands beside it.
+/// What happens next.
 #[derive(Arbitrary, Debug)]
 enum Step {
-    /// The socket takes some of what is buffered.
+    /// The socket takes some of the output.
     Take(u8),
-    /// More is buffered, such as the answer to a Ping.
+    /// There is more output, such as the answer to a Ping.
     Append(u8),
     CloseFrame,
     Fin,
@@ -77,7 +78,7 @@ fuzz_target!(|input: Input| {
             Step::Append(count) => seen.buffered += u32::from(*count),
             Step::CloseFrame => {
                 closing.handle_close_frame();
-                // What comes behind a FIN is nothing that the peer has sent.
+                // The peer cannot have sent a Close frame after its FIN.
                 seen.close_frame |= !seen.peer_fin;
             }
             Step::Fin => {
@@ -100,7 +101,7 @@ fuzz_target!(|input: Input| {
             seen.check(&mut closing);
         }
     }
-    // Patience ends whatever else there is.
+    // The timeout ends the connection in every state.
     closing.handle_timeout();
     assert_eq!(closing.poll(true), Some(Action::Remove));
 });

@@ -1,5 +1,5 @@
-//! Whatever is sent, published and closed in whatever order, a client that reads it finds valid frames, and in them the
-//! messages that were admitted, in order, compressed or not, with nothing behind the Close frame.
+//! Whatever is sent and published, and in whatever order, a client receives valid frames, and in them the messages that were
+//! admitted, in order, compressed or not, and nothing after the Close frame.
 
 #![no_main]
 
@@ -12,7 +12,7 @@ use milliways_proto::ws::{
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
-    /// What was agreed on: nothing, or the bits of a window, or none to be kept.
+    /// Whether compression was agreed on, and the bits of the server's context if it has one.
     compression: Option<Option<u8>>,
     threshold: u8,
     operations: Vec<Operation<'a>>,
@@ -20,11 +20,11 @@ struct Input<'a> {
 
 #[derive(Arbitrary, Debug)]
 enum Operation<'a> {
-    /// A whole message, compressed if that is agreed on.
+    /// A whole message, compressed if that was agreed on.
     Compress(Message<'a>, Limit),
     Send(Part, Way, Message<'a>, Limit),
     Control(Control, &'a [u8], Limit),
-    /// A message from somebody else.
+    /// A message from elsewhere.
     Publish(Message<'a>),
     Close {
         code: u16,
@@ -36,7 +36,7 @@ enum Operation<'a> {
 struct Message<'a> {
     binary: bool,
     text: &'a str,
-    /// Random text seldom is long.
+    /// How often the text is repeated; random text is seldom long.
     count: u16,
 }
 
@@ -62,7 +62,7 @@ enum Control {
     Pong,
 }
 
-/// Whether more output waits than the limit allows.
+/// Whether more output is waiting than the limit allows.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 struct Limit {
     is_exceeded: bool,
@@ -89,7 +89,7 @@ impl Message<'_> {
     }
 }
 
-/// The server: what crates/net does around the machine.
+/// A server, which does what crates/net does with the machine.
 struct Server {
     sender: Sender,
     codecs: Codecs,
@@ -99,12 +99,12 @@ struct Server {
     output: Vec<u8>,
 }
 
-/// What the client is to see, and nothing of how frames are written.
+/// What the client should see.
 #[derive(Default)]
 struct Model {
     expected: Vec<Seen>,
     held: Vec<Seen>,
-    /// A message of which not all fragments have been sent: whether it is binary, and its bytes unless it is dropped.
+    /// An incomplete message: whether it is binary, and its bytes unless it is dropped.
     begun: Option<(bool, Option<Vec<u8>>)>,
     is_closed: bool,
 }
@@ -177,7 +177,7 @@ impl Operation<'_> {
             Self::Publish(message) => {
                 let is_held = model.is_closed || matches!(model.begun, Some((_, Some(_))));
                 assert_eq!(server.sender.holds_back(), is_held);
-                // Where it is held back, it is put together elsewhere.
+                // The frame is put together elsewhere, because it may be held back.
                 let output = std::mem::take(&mut server.output);
                 let seen = server.append_message(message);
                 let frame = std::mem::replace(&mut server.output, output);
@@ -228,7 +228,7 @@ impl Server {
         self.sender.admit(opcode, fin, || limit.is_exceeded)
     }
 
-    /// Appends a whole message, compressed where that is agreed on and worth it.
+    /// Appends a whole message, compressed if it should be.
     fn append_message(&mut self, message: &Message<'_>) -> Seen {
         let (binary, bytes) = (message.binary, message.bytes());
         let compressed = self.sender.compresses(bytes.len(), self.threshold);
@@ -274,7 +274,7 @@ impl Model {
         Ok(admission)
     }
 
-    /// Adds a frame to the message that it belongs to.
+    /// Adds a data frame to its message.
     fn note_sent(&mut self, binary: bool, fin: bool, payload: &[u8]) {
         let (binary, so_far) = self.begun.take().unwrap_or((binary, Some(Vec::new())));
         let bytes = [so_far.unwrap_or_default(), payload.to_vec()].concat();
@@ -286,7 +286,7 @@ impl Model {
     }
 }
 
-/// What a client sees. It reads with the machine that reads what clients send, to which every frame is masked, with zeros.
+/// Returns what a client sees. It reads with the server's machine, for which all frames are masked with zeros.
 fn read(output: &[u8], compression: bool, window: Option<u8>) -> Vec<Seen> {
     let mut codecs = Codecs::default();
     let mut contexts = compression.then(|| codecs.contexts(agreement(None, window))).flatten();
@@ -316,7 +316,7 @@ fn read(output: &[u8], compression: bool, window: Option<u8>) -> Vec<Seen> {
     seen
 }
 
-/// Frames of a server as a client would have sent them.
+/// Returns a server's frames as a client would have sent them.
 fn masked(mut output: &[u8]) -> Vec<u8> {
     let mut frames = Vec::new();
     while let [_, second, ..] = output {

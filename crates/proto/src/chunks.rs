@@ -1,16 +1,16 @@
-//! A growing array that never moves what it holds.
+//! A growable array that never moves its elements.
 //!
-//! A `Vec` that grows copies its contents into memory twice as large and leaves a hole where they were. For the tables that
-//! have an entry for every connection this would be a good part of what an idle connection costs.
+//! A `Vec` that grows copies its elements into memory twice as large and leaves a hole where they were. In the tables that
+//! have an entry for every connection, this would be a good part of what an idle connection costs.
 
 use std::ops::{Index, IndexMut};
 
-/// Elements that are allocated together.
+/// The number of elements that are allocated together.
 const CHUNK: usize = 512;
 
-/// Elements by index, as in a `Vec`.
+/// A growable array with indices, as `Vec` is.
 pub struct Chunks<T> {
-    /// All but the last are full; each has room for exactly `CHUNK` elements from the beginning.
+    /// All but the last one are full. Each is allocated with room for exactly `CHUNK` elements.
     chunks: Vec<Vec<T>>,
 }
 
@@ -21,12 +21,12 @@ impl<T> Default for Chunks<T> {
 }
 
 impl<T> Chunks<T> {
-    /// How many elements there are.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
@@ -39,12 +39,12 @@ impl<T> Chunks<T> {
         self.chunks.last_mut().expect("there is one with room").push(value);
     }
 
-    /// The element at `index`, if there are as many.
+    /// Returns the element at `index`, or `None` if `index` is out of bounds.
     pub fn get(&self, index: usize) -> Option<&T> {
         self.chunks.get(index / CHUNK)?.get(index % CHUNK)
     }
 
-    /// The element at `index`, if there are as many.
+    /// Returns the element at `index` for changing it, or `None` if `index` is out of bounds.
     pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         self.chunks.get_mut(index / CHUNK)?.get_mut(index % CHUNK)
     }

@@ -1,9 +1,10 @@
-//! The end of a connection, be it HTTP or WebSocket.
+//! The end of a connection, HTTP or WebSocket.
 //!
-//! A connection is closing from the moment nobody above knows it any more until its socket may be closed: what is
-//! buffered goes out, then our FIN, and then the peer has some time for its own FIN. Closing the socket at once would make
-//! the kernel answer what the peer still sends with a reset, which can destroy bytes that the peer has not read yet (RFC
-//! 9112 section 9.6). After a Close frame of ours, our FIN waits for the peer's Close frame (RFC 6455 section 7.1.1).
+//! A connection is closing from the moment at which nobody above knows it any more until its socket may be closed. First
+//! everything that is buffered is sent, then our FIN, and then the peer has some time to send its own FIN. If the socket were
+//! closed at once, the kernel would answer further input with a reset, which can destroy bytes that the peer has not read yet
+//! (RFC 9112 section 9.6). If we have started the closing handshake, our FIN waits for the peer's Close frame (RFC 6455
+//! section 7.1.1).
 //!
 //! ```text
 //!   Fin::AfterPeerClose               HTTP, Fin::AtOnce, Fin::AfterOutput
@@ -31,32 +32,32 @@
 //! | `PeerFinished`  |             |                | `Over`           | nothing            | `Remove`              |
 //! | `Over`          |             |                |                  | `Remove`           | `Remove`              |
 //!
-//! An empty cell leaves the state as it is. The peer's FIN overrules everything that is still expected from the peer: no
-//! Close frame can follow it, and closing the socket sends our FIN.
+//! In an empty cell, nothing changes. Nothing more is expected of a peer that has sent its FIN: no Close frame can follow, and
+//! closing the socket sends our FIN.
 
 /// When our FIN follows the last bytes that we send. For a WebSocket, those are its Close frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fin {
-    /// As soon as possible, because the peer has broken the protocol (RFC 6455 section 7.1.7). Frames that wait are dropped,
-    /// so that the Close frame arrives; a frame that has partly gone out is completed first.
+    /// As soon as possible, because the peer has violated the protocol (RFC 6455 section 7.1.7). Frames that are waiting are
+    /// dropped so that the Close frame arrives, except for one that has been sent in part.
     AtOnce,
-    /// When everything that waits has gone out: after an HTTP response, or after a Close frame that answers the peer's or
-    /// that the peer is not expected to answer.
+    /// Once everything that is waiting has been sent: after an HTTP response, and after a Close frame that answers the peer's
+    /// or that a silent peer is not expected to answer.
     AfterOutput,
-    /// When everything that waits has gone out and the peer's Close frame has come (RFC 6455 section 7.1.1). Some clients
-    /// discard messages that they have not processed yet when the connection ends earlier.
+    /// Once everything that is waiting has been sent and the peer's Close frame has arrived (RFC 6455 section 7.1.1). If the
+    /// connection ends earlier, some clients discard messages that they have not processed yet.
     AfterPeerClose,
 }
 
 impl Fin {
-    /// Whether frames of which nothing has gone out yet are dropped before the Close frame is appended. They are not where
-    /// the peer is to receive what was sent to it.
+    /// Returns whether waiting frames have to be dropped before the Close frame is appended, except for one that has been sent
+    /// in part.
     pub fn drops_waiting(self) -> bool {
         self == Self::AtOnce
     }
 }
 
-/// What has to be done with the socket.
+/// What has to be done with a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Send our FIN and go on receiving: `shutdown(SHUT_WR)`, over TLS after a `close_notify`.
@@ -67,27 +68,27 @@ pub enum Action {
 
 /// How far the end of a connection has come; see the [module's documentation](self) for states and transitions.
 ///
-/// It does not hold what waits to be sent: the owner knows, and says so in [`Closing::poll`].
+/// The machine does not know whether output is waiting: the owner does, and passes it to [`Closing::poll`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closing(State);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Our Close frame has been appended, and our FIN waits for the peer's Close frame.
+    /// Our FIN waits for the peer's Close frame and for the output, our Close frame included.
     AwaitingClose,
-    /// Our FIN waits for output alone.
+    /// Our FIN waits for the output alone.
     Draining,
-    /// Our FIN is out.
+    /// Our FIN has been sent.
     Finished,
-    /// The peer's FIN has come. What is buffered still goes out, since the peer may be reading.
+    /// The peer's FIN has arrived. The output is still sent, because the peer may be reading.
     PeerFinished,
-    /// Nothing more can be sent, or the peer has had its time.
+    /// The socket has failed, or the peer has had its time.
     Over,
 }
 
 impl Closing {
-    /// Begins. A connection whose peer has finished, or whose socket has failed, needs a [`Closing::handle_fin`] or
-    /// [`Closing::handle_failure`] as well.
+    /// Creates the machine for a connection that begins to close. If the peer's FIN has arrived before, or the socket has
+    /// failed, call [`Closing::handle_fin`] or [`Closing::handle_failure`] next.
     pub fn new(fin: Fin) -> Self {
         Self(match fin {
             Fin::AtOnce | Fin::AfterOutput => State::Draining,
@@ -95,43 +96,40 @@ impl Closing {
         })
     }
 
-    /// Whether the peer's Close frame is awaited: only then does anybody look at what is received. Everything else that a
-    /// peer sends is discarded.
+    /// Returns whether the peer's Close frame is awaited. Only then does input have to be parsed; otherwise it is discarded.
     pub fn awaits_close(self) -> bool {
         self.0 == State::AwaitingClose
     }
 
-    /// Handles the peer's Close frame, or anything else after which there cannot be one: frames that violate the protocol,
-    /// or a TLS session that has failed.
+    /// Handles the peer's Close frame, or anything after which there cannot be one: a violation of the protocol, or the failure
+    /// of a TLS session.
     pub fn handle_close_frame(&mut self) {
         if self.0 == State::AwaitingClose {
             self.0 = State::Draining;
         }
     }
 
-    /// Handles the peer's FIN, over TLS its `close_notify`.
+    /// Handles the peer's FIN, or its `close_notify` over TLS.
     pub fn handle_fin(&mut self) {
         if self.0 != State::Over {
             self.0 = State::PeerFinished;
         }
     }
 
-    /// Handles the failure of the socket: whatever is buffered is lost.
+    /// Handles the failure of the socket, with which all output is lost.
     pub fn handle_failure(&mut self) {
         self.0 = State::Over;
     }
 
-    /// Handles the end of the owner's patience. The owner measures it, and should begin anew whenever the peer takes some of
-    /// what is buffered.
+    /// Handles the timeout. The owner measures the time, and starts again whenever the peer takes some of the output.
     pub fn handle_timeout(&mut self) {
         self.0 = State::Over;
     }
 
-    /// Returns what is to be done now; valid at any time. `waits`: whether something is buffered that the socket has not
-    /// taken.
+    /// Returns what has to be done now. Call it after every input and whenever output has been sent. `waits`: whether output is
+    /// waiting that the socket has not taken.
     ///
-    /// It returns [`Action::SendFin`] once, and [`Action::Remove`] every time from then on when it has returned that once,
-    /// unless output has come to wait in between.
+    /// [`Action::SendFin`] is returned at most once. [`Action::Remove`] is returned again by further calls.
     pub fn poll(&mut self, waits: bool) -> Option<Action> {
         match self.0 {
             State::Over => Some(Action::Remove),
@@ -169,7 +167,7 @@ mod tests {
 
     const DEPTH: usize = 7;
 
-    /// What a poll after `calls` has to return, from nothing but what has been called: no state, only history.
+    /// Returns what a poll after `calls` has to return. It has no state, and only looks at the history.
     fn expected(fin: Fin, calls: &[Call], waits: bool) -> Option<Action> {
         let has = |call| calls.contains(&call);
         if has(Call::Failure) || has(Call::Timeout) {
@@ -181,7 +179,7 @@ mod tests {
         if has(Call::Fin) {
             return Some(Action::Remove);
         }
-        // Our FIN goes with the first poll that finds nothing waiting once the peer's Close frame has come.
+        // Our FIN is due at the first poll that finds no output waiting, after the peer's Close frame if that is awaited.
         let is_due = |before: &[Call]| fin != Fin::AfterPeerClose || before.contains(&Call::CloseFrame);
         let was_sent = (0..calls.len()).any(|end| calls[end] == Call::Poll { waits: false } && is_due(&calls[..end]));
         (is_due(calls) && !was_sent).then_some(Action::SendFin)
@@ -217,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fin_goes_out_once_behind_what_is_buffered() {
+    fn the_fin_is_sent_once_after_the_output() {
         let mut closing = Closing::new(Fin::AfterOutput);
         assert_eq!(closing.poll(true), None);
         assert_eq!(closing.poll(false), Some(Action::SendFin));
@@ -236,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_has_finished_still_gets_what_is_buffered() {
+    fn a_peer_that_has_finished_still_receives_the_output() {
         for fin in [Fin::AtOnce, Fin::AfterOutput, Fin::AfterPeerClose] {
             let mut closing = Closing::new(fin);
             closing.handle_fin();
@@ -258,12 +256,12 @@ mod tests {
     }
 
     #[test]
-    fn only_a_peer_that_broke_the_protocol_loses_what_waits() {
+    fn only_a_peer_that_violates_the_protocol_loses_frames_that_wait() {
         let drops = [Fin::AtOnce, Fin::AfterOutput, Fin::AfterPeerClose].map(Fin::drops_waiting);
         assert_eq!(drops, [true, false, false]);
     }
 
-    /// It is part of every connection.
+    /// Every closing connection has one in its table entry.
     #[test]
     fn it_takes_one_byte() {
         assert_eq!((size_of::<Closing>(), size_of::<Option<Closing>>()), (1, 1));

@@ -1,7 +1,7 @@
-//! Which handler a request goes to: one tree of path segments for each method, one for `any`, one for upgrades.
+//! Routing: one tree of path segments for each method, one for `any`, and one for upgrades.
 //!
-//! The cost of a lookup grows with the number of segments in the path, not with the number of routes. The router keeps
-//! values of its owner's and calls nothing; a handler that passes a request on asks for the next match by number.
+//! The cost of a lookup grows with the number of segments in the path, not with the number of routes. The router stores the
+//! owner's values and calls nothing. When a handler passes a request on, the owner looks up the next match by its number.
 
 use std::rc::Rc;
 
@@ -9,42 +9,42 @@ use rustc_hash::FxHashMap;
 
 use crate::http::Method;
 
-/// How many segments a pattern may have; a tree is walked by recursion, so that its depth must have a bound.
+/// How many segments a pattern may have. Lookups are recursive, so the depth of a tree must be bounded.
 pub const MAX_SEGMENTS: usize = 100;
 
-/// The pattern has more than [`MAX_SEGMENTS`] segments.
+/// The error for a pattern with more than [`MAX_SEGMENTS`] segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PatternTooDeep;
 
-/// What kind of request a route is for.
+/// The kind of request that a route is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteKind {
-    /// WebSocket upgrades; they go before all others.
+    /// WebSocket upgrades. These routes come before all others.
     Upgrade,
     /// Requests with this method.
     Method(Method),
-    /// Requests with any method; they come after the routes of the exact method.
+    /// Requests with any method. These routes come after those of the exact method.
     Any,
 }
 
-/// What a path matched.
+/// The route that a path has matched.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Match<'r, T> {
-    /// What was registered.
+    /// The value that was registered.
     pub value: &'r T,
-    /// Where in the path the pattern's parameters are.
+    /// The parameters of the pattern, which find their values in the path.
     pub parameters: &'r Parameters,
 }
 
-/// The parameters of a pattern. Cheap to clone, so that a match can outlive the borrow of its router.
+/// The parameters of a pattern. They are cheap to clone, so a match can outlive the borrow of its router.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parameters(Option<Rc<[Parameter]>>);
 
 #[derive(Debug, PartialEq, Eq)]
 struct Parameter {
-    /// Without the colon.
+    /// The name, without the colon.
     name: Box<str>,
-    /// Which segment of the path it is, counted from 0.
+    /// The index of the segment in the path, counted from 0.
     segment: usize,
 }
 
@@ -58,12 +58,12 @@ impl Parameters {
         Self((!parameters.is_empty()).then_some(parameters))
     }
 
-    /// The value of the parameter number `index`, counted from 0, in a path that matched.
+    /// Returns the value of the parameter at `index`, counted from 0, in a path that has matched.
     pub fn value_at<'p>(&self, index: usize, path: &'p str) -> Option<&'p str> {
         self.all().get(index)?.value(path)
     }
 
-    /// The value of the first parameter with this name in a path that matched.
+    /// Returns the value of the first parameter with this name in a path that has matched.
     pub fn value_of<'p>(&self, name: &str, path: &'p str) -> Option<&'p str> {
         self.all().iter().find(|parameter| *parameter.name == *name)?.value(path)
     }
@@ -75,12 +75,12 @@ impl Parameters {
 
 impl Parameter {
     fn value<'p>(&self, path: &'p str) -> Option<&'p str> {
-        // The first slash has nothing before it.
+        // A path begins with a slash, so its first part is empty.
         path.split('/').nth(self.segment + 1)
     }
 }
 
-/// Routes and the values registered for them.
+/// Routes, and the values registered for them.
 pub struct Router<T> {
     upgrade: Node<T>,
     methods: [Node<T>; Method::COUNT],
@@ -94,25 +94,25 @@ impl<T> Default for Router<T> {
 }
 
 impl<T> Router<T> {
-    /// Registers `value` and gives back what it replaced.
+    /// Registers `value` and returns the value that it replaces.
     ///
-    /// A pattern starts with `/`. Its segments are literal, `:name`, which matches any segment but an empty one, or
-    /// `*`, which ends the pattern and matches all the rest, also when that is empty. Letter case counts.
+    /// A pattern starts with `/`. A segment is a literal; `:name`, which matches any segment that is not empty; or `*`, which
+    /// ends the pattern and matches the rest of the path, even if that is empty. Matching is case-sensitive.
     pub fn insert(&mut self, kind: RouteKind, pattern: &str, value: T) -> Result<Option<T>, PatternTooDeep> {
         let parameters = Parameters::of(pattern);
         Ok(self.place(kind, pattern)?.replace(Leaf { value, parameters }).map(|leaf| leaf.value))
     }
 
-    /// Removes a route by the very pattern (names of parameters aside) it was registered with.
+    /// Removes a route by the same pattern, apart from names of parameters, and returns its value.
     pub fn remove(&mut self, kind: RouteKind, pattern: &str) -> Option<T> {
         self.place(kind, pattern).ok()?.take().map(|leaf| leaf.value)
     }
 
-    /// The match number `skip`, counted from 0 in the order of precedence: upgrade routes if `upgrade`, routes of the
-    /// exact method, `any` routes; in each, segment by segment, literal before `:name` before `*`.
+    /// Returns the match at `skip`, counted from 0, in order of precedence: upgrade routes (only if `upgrade`), routes of the
+    /// exact method, `any` routes; within each, segment by segment, literals before `:name` before `*`.
     ///
-    /// `method` is `None` for one that no route can name; only `any` matches it. The path `*`, which is that of OPTIONS for
-    /// the server as a whole (RFC 9112 section 3.2.4), matches the patterns `/*` and `*`.
+    /// `method` is `None` if no route can name it; then only `any` routes match. The path `*`, which OPTIONS uses for the server
+    /// as a whole (RFC 9112 section 3.2.4), matches the patterns `/*` and `*`.
     pub fn find(&self, upgrade: bool, method: Option<Method>, path: &str, skip: usize) -> Option<Match<'_, T>> {
         let exact = method.map(|method| &self.methods[method as usize]);
         let trees = [upgrade.then_some(&self.upgrade), exact, Some(&self.any)];
@@ -144,23 +144,23 @@ impl<T> Router<T> {
         };
         Ok(match pattern.strip_prefix('/') {
             Some(pattern) => tree.place(pattern),
-            // Without its slash it is the same.
+            // `*` is the same as `/*`.
             None if pattern.starts_with('*') => &mut tree.wildcard,
-            // No path is without a slash, so nothing ever finds what is registered here.
+            // No segment of a path contains a slash, so this key is never found. The value can be replaced and removed.
             None => &mut tree.literals.entry(format!("/{pattern}").into()).or_default().value,
         })
     }
 }
 
 struct Node<T> {
-    /// With a fast hash: its keys are of the API's user, so that no peer can make them collide.
+    /// The hash is a fast one: the API's user chooses the keys, so no peer can make them collide.
     literals: FxHashMap<Box<str>, Node<T>>,
     parameter: Option<Box<Node<T>>>,
     wildcard: Option<Leaf<T>>,
     value: Option<Leaf<T>>,
 }
 
-/// The end of a pattern. Patterns that differ in the names of parameters end in the same place.
+/// The end of a pattern. Patterns that differ only in the names of parameters share it.
 struct Leaf<T> {
     value: T,
     parameters: Parameters,
@@ -186,7 +186,7 @@ impl<T> Node<T> {
         }
     }
 
-    /// `path` is `None` behind the last segment. Depth is bounded by the longest pattern.
+    /// `path` is `None` after the last segment. The depth is bounded by the longest pattern.
     fn find(&self, path: Option<&str>, skip: &mut usize) -> Option<&Leaf<T>> {
         let Some(path) = path else { return take_unless_skipped(self.value.as_ref(), skip) };
         let (segment, rest) = split(path);

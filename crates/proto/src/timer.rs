@@ -1,52 +1,52 @@
 //! A timer wheel: one level of buckets, one tick each, with an intrusive list of keys in every bucket.
 //!
-//! It stores no deadlines and knows no clock. It gives a key back at the tick for which that key was scheduled, or at
-//! [`HORIZON`] when that comes first, and its owner, who knows the true deadline, schedules the key again if there is
-//! time left. So a connection that stays busy costs one store per message (its owner notes the time) and one visit per
-//! timeout, a tick costs what is due in it and nothing else, and an entry takes eight bytes.
+//! The wheel stores no deadlines and has no clock. It returns a key at the tick for which that key was scheduled, or at
+//! [`HORIZON`] if that comes first, and the owner, which knows the actual deadline, schedules the key again if there is time
+//! left. So a connection that stays busy costs one store per message (the owner notes the time) and one visit per timeout, a
+//! tick costs no more than what is due in it, and an entry takes eight bytes.
 
 use crate::chunks::Chunks;
 
-/// Whole ticks since the wheel's owner began to count. The owner decides how long a tick is; milliways-net takes a
+/// Whole ticks since the owner of the wheel began to count. The owner decides how long a tick is; milliways-net uses one
 /// second.
 pub type Tick = u32;
 
-/// Number of buckets, a power of two. The longest idle timeout is 960 s, so that with ticks of a second no connection
-/// is visited before its time.
+/// The number of buckets, a power of two. The longest idle timeout is 960 s, so with ticks of one second no connection is
+/// visited before its time.
 const BUCKETS: u32 = 1024;
 
-/// The largest distance, in ticks, at which a key can be scheduled. Later deadlines come out at the horizon.
+/// The largest distance, in ticks, at which a key can be scheduled. A key with a later deadline expires at the horizon.
 pub const HORIZON: Tick = BUCKETS - 1;
 
 const NONE: u32 = u32::MAX;
-/// Set in `Node::previous` of the first node of a list; the other bits are the bucket.
+/// The bit that is set in `Node::previous` of the first node of a list; the other bits are the bucket.
 const IN_BUCKET: u32 = 1 << 31;
 
 #[derive(Clone, Copy)]
 struct Node {
     next: u32,
-    /// The key before this one, the bucket (with [`IN_BUCKET`]) for the first, [`NONE`] for a key not scheduled.
+    /// The key before this one; for the first one the bucket, with [`IN_BUCKET`]; [`NONE`] for a key that is not scheduled.
     previous: u32,
 }
 
 const UNSCHEDULED: Node = Node { next: NONE, previous: NONE };
 
-/// Keys, small integers such as slots of a table, each scheduled for at most one tick.
+/// A timer wheel. Its keys are small integers, such as slots of a table, each scheduled for at most one tick.
 pub struct TimerWheel {
     /// The first key of each bucket, or [`NONE`].
     heads: Box<[u32; BUCKETS as usize]>,
-    /// One bit a bucket: set exactly when its list is not empty.
+    /// One bit per bucket, which is set if and only if the bucket's list is not empty.
     occupied: [u64; BUCKETS as usize / 64],
-    /// Indexed by key; as long as the largest key ever scheduled asks for.
+    /// Indexed by key; long enough for the largest key ever scheduled.
     nodes: Chunks<Node>,
-    /// The latest time the owner has told.
+    /// The latest time that the owner has passed.
     now: Tick,
-    /// Every bucket of an earlier tick has been emptied. At most `now + 1`, and `now + 1 - swept < BUCKETS`.
+    /// The first tick whose bucket may not be empty yet. It is at most `now + 1`, and `now + 1 - swept < BUCKETS`.
     swept: Tick,
 }
 
 impl TimerWheel {
-    /// An empty wheel whose owner's clock stands at `now`.
+    /// Creates an empty wheel. `now` is the owner's time.
     pub fn new(now: Tick) -> Self {
         Self {
             heads: Box::new([NONE; BUCKETS as usize]),
@@ -57,9 +57,9 @@ impl TimerWheel {
         }
     }
 
-    /// Schedules `key` for `deadline`, in place of what it was scheduled for.
+    /// Schedules `key` for `deadline`, and no longer for any other tick.
     ///
-    /// A deadline that is not in the future counts as the next tick, one beyond [`HORIZON`] as the horizon.
+    /// A deadline that is not in the future counts as the next tick, and one beyond [`HORIZON`] as the horizon.
     pub fn schedule(&mut self, key: u32, deadline: Tick) {
         debug_assert!(key < IN_BUCKET, "keys share their word with a flag");
         self.cancel(key);
@@ -67,8 +67,8 @@ impl TimerWheel {
         while self.nodes.len() <= index {
             self.nodes.push(UNSCHEDULED);
         }
-        // The upper bound counts from `swept`, not from `now`: while the owner still polls what is due, a key must
-        // not come back into a bucket that is about to be swept, or the two would never finish.
+        // The upper bound counts from `swept`, not from `now`: while the owner still polls expired keys, a key must not
+        // return to a bucket that is about to be swept, or polling would never end.
         let tick = deadline.clamp(self.now + 1, self.swept + HORIZON);
         let bucket = tick % BUCKETS;
         let head = &mut self.heads[bucket as usize];
@@ -81,12 +81,12 @@ impl TimerWheel {
         }
     }
 
-    /// Whether `key` is going to come out.
+    /// Returns whether `key` is scheduled.
     pub fn is_scheduled(&self, key: u32) -> bool {
         self.nodes.get(key as usize).is_some_and(|node| node.previous != NONE)
     }
 
-    /// Forgets `key`; a key that is not scheduled is fine.
+    /// Cancels `key`, which need not be scheduled.
     pub fn cancel(&mut self, key: u32) {
         let Some(node) = self.nodes.get_mut(key as usize) else { return };
         let Node { next, previous } = std::mem::replace(node, UNSCHEDULED);
@@ -107,11 +107,11 @@ impl TimerWheel {
         }
     }
 
-    /// Tells the time and takes one key that is due; to be called until it gives `None`. Keys may be scheduled and
-    /// cancelled in between. A time before the last one told counts as the last.
+    /// Sets the time, and removes and returns one key that has expired. Call it until it returns `None`. Keys may be scheduled
+    /// and cancelled in between. A time before the last one counts as the last one.
     pub fn poll_expired(&mut self, now: Tick) -> Option<u32> {
         self.now = self.now.max(now);
-        // After a long sleep every bucket is due. The one that is left out here holds what the next tick sweeps.
+        // After a long sleep every bucket is due, except for the one that the next tick sweeps.
         self.swept = self.swept.max((self.now + 2).saturating_sub(BUCKETS));
         while self.swept <= self.now {
             let key = self.heads[(self.swept % BUCKETS) as usize];
@@ -124,12 +124,12 @@ impl TimerWheel {
         None
     }
 
-    /// The tick of the first bucket that is not empty: when `poll_expired` has something to give. Its cost doesn't
-    /// grow with the number of keys.
+    /// Returns the tick of the first bucket that is not empty, which is when `poll_expired` next returns a key. The cost does
+    /// not grow with the number of keys.
     pub fn next_expiry(&self) -> Option<Tick> {
         let start = self.swept % BUCKETS;
         let words = self.occupied.len() as u32;
-        // The starting word is looked at twice: first its bits from `start` on, last the ones before.
+        // The starting word is examined twice: first its bits from `start` on, and last the bits before.
         for step in 0..=words {
             let word = (start / 64 + step) % words;
             let mut bits = self.occupied[word as usize];
@@ -206,7 +206,7 @@ mod tests {
         for key in 0..100 {
             wheel.schedule(key, 1 + key % 7);
         }
-        // A sleep longer than the wheel, then everything is scheduled as far away as it goes.
+        // After a sleep longer than the wheel, every key is scheduled as far away as possible.
         let mut visits = 0;
         while let Some(key) = wheel.poll_expired(5000) {
             wheel.schedule(key, Tick::MAX - 1);

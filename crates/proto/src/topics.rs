@@ -1,8 +1,8 @@
-//! Publish and subscribe: who gets what is published, and in which order.
+//! Publish and subscribe: who receives what is published, and in which order.
 //!
-//! What is published is kept, once, until the owner has it delivered, all of a turn together: publishing costs the same
-//! whatever the number of subscribers, and each gets what concerns it as one run of bytes. Subscribers who get the same
-//! get the very same bytes.
+//! Publications are kept once, in a log, until the owner has all those of a turn delivered together. So publishing costs the
+//! same whatever the number of subscribers, and each subscriber receives its publications as one run of bytes. Subscribers
+//! that receive the same publications share those bytes.
 
 use std::collections::HashMap;
 use std::mem;
@@ -15,32 +15,33 @@ use slab::Slab;
 /// How the number of a topic's subscribers has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// How many there are now.
+    /// The number of subscribers now.
     pub new: usize,
-    /// How many there were.
+    /// The number of subscribers before.
     pub old: usize,
 }
 
-/// Topics, who has subscribed to them, and what has been published and not been delivered.
+/// Topics, their subscribers, and the publications that have not been delivered yet.
 ///
-/// A subscriber is a number of the owner's. `T` is what the owner wants to know of a publication when it is delivered.
+/// A subscriber is a number that the owner chooses. `T` is what the owner wants to know about a publication when it is
+/// delivered.
 pub struct Topics<T> {
-    /// With a hash that nobody can foresee: names may be chosen by peers.
+    /// The hash is unpredictable, because peers may choose the names.
     names: HashMap<Rc<[u8]>, TopicKey>,
     list: Slab<Topic>,
     keys: FxHashMap<u32, SubscriberKey>,
     subscribers: Slab<Subscriber>,
-    /// Of subscribers with many topics: where each of those is in the list. Others have none.
+    /// Where each topic is in the list of a subscriber with many topics. Others have no entry.
     positions: FxHashMap<SubscriberKey, FxHashMap<TopicKey, usize>>,
-    /// What has been published since the last delivery.
+    /// The publications since the last delivery.
     log: Vec<Publication<T>>,
-    /// The bytes of the log, one publication behind the other.
+    /// The bytes of the log, one publication after the other.
     bytes: Vec<u8>,
-    /// Which publication the first of the log is, counted from the beginning of all.
+    /// The number of the first publication in the log, counted from the very first one.
     first: u64,
-    /// Topics that have something in the log; maybe more than once, or no more.
+    /// Topics with publications in the log. A topic may be here more than once, or have been removed since.
     busy: Vec<TopicKey>,
-    /// The last ones: the next subscriber often gets the same.
+    /// The publications that were put together last: the next subscriber often receives the same.
     assembly: Assembly,
 }
 
@@ -50,11 +51,11 @@ type SubscriberKey = usize;
 struct Topic {
     name: Rc<[u8]>,
     members: Vec<Member>,
-    /// What has been published here since the last delivery, as places in the log.
+    /// The publications since the last delivery, as places in the log.
     log: Vec<usize>,
 }
 
-/// One subscriber of a topic. The other side is a [`Subscription`]; each knows where the other is.
+/// One subscriber of a topic. Its counterpart is a [`Subscription`]; each knows where the other is.
 struct Member {
     subscriber: SubscriberKey,
     position: usize,
@@ -63,37 +64,37 @@ struct Member {
 struct Subscriber {
     id: u32,
     subscriptions: Vec<Subscription>,
-    /// Publications before this one have been delivered, or are not for it.
+    /// Publications with a lower number have been delivered, or are not for this subscriber.
     cursor: u64,
-    /// Places in the log, gathered for delivery.
+    /// Places in the log that have been gathered for delivery.
     pending: Vec<usize>,
 }
 
 struct Subscription {
     topic: TopicKey,
     position: usize,
-    /// The first publication that counts.
+    /// The number of the first publication that the subscriber receives.
     since: u64,
 }
 
 struct Publication<T> {
-    /// The topic, as long as it has not been removed since.
+    /// The topic, unless it has been removed since.
     topic: TopicKey,
     sender: Option<u32>,
     range: Range<usize>,
     about: T,
 }
 
-/// What one subscriber gets, in the order in which it was published.
+/// What one subscriber receives, in the order in which it was published.
 pub struct Delivery<'d, T> {
-    /// All of it, one publication behind the other.
+    /// The bytes of all publications, one after the other.
     pub bytes: &'d [u8],
     log: &'d [Publication<T>],
     places: &'d [usize],
 }
 
 impl<'d, T> Delivery<'d, T> {
-    /// The publications one by one: their bytes, and what was said about them.
+    /// Returns the publications one by one: their bytes, and what the owner noted about them.
     pub fn publications(&self) -> impl Iterator<Item = (&'d [u8], &'d T)> {
         let (mut rest, log) = (self.bytes, self.log);
         self.places.iter().map(move |place| {
@@ -105,23 +106,23 @@ impl<'d, T> Delivery<'d, T> {
     }
 }
 
-/// Publications put together because they do not stand together in the log.
+/// Publications put together because they are not adjacent in the log.
 #[derive(Default)]
 struct Assembly {
     places: Vec<usize>,
     bytes: Vec<u8>,
 }
 
-/// From so many topics on a subscriber has them indexed. Going through fewer takes no longer than a look into an index.
+/// The number of topics from which on a subscriber has an index. Searching fewer takes no longer than looking into an index.
 const MANY_TOPICS: usize = 64;
 
-/// With fewer than so many the index goes.
+/// The number of topics below which the index is removed.
 const FEW_TOPICS: usize = MANY_TOPICS / 2;
 
-/// A subscriber keeps memory for so many places.
+/// The number of places for which a subscriber keeps memory.
 const KEPT_PLACES: usize = 8;
 
-/// And the log for so many bytes.
+/// The number of bytes for which the log keeps memory.
 const KEPT_BYTES: usize = 256 * 1024;
 
 impl<T> Default for Topics<T> {
@@ -142,8 +143,8 @@ impl<T> Default for Topics<T> {
 }
 
 impl<T> Topics<T> {
-    /// Subscribes to a topic, any bytes; `None` when that has been done before. What was published before does not
-    /// count.
+    /// Subscribes to a topic, which may be any bytes. Returns `None` if the subscription exists already. The subscriber does not
+    /// receive what was published before.
     pub fn subscribe(&mut self, id: u32, name: &[u8]) -> Option<Change> {
         if self.is_subscribed(id, name) {
             return None;
@@ -167,8 +168,8 @@ impl<T> Topics<T> {
         Some(change)
     }
 
-    /// Ends a subscription; `None` when there is none. What has been published already and not been delivered is lost,
-    /// so have it delivered first ([`Topics::deliver_to`]).
+    /// Ends a subscription. Returns `None` if there is none. Publications that have not been delivered are lost, so have them
+    /// delivered first ([`Topics::deliver_to`]).
     pub fn unsubscribe(&mut self, id: u32, name: &[u8]) -> Option<Change> {
         let key = *self.keys.get(&id)?;
         let position = self.position_of(key, *self.names.get(name)?)?;
@@ -179,20 +180,20 @@ impl<T> Topics<T> {
         Some(change)
     }
 
-    /// Whether there is such a subscription.
+    /// Returns whether there is such a subscription.
     pub fn is_subscribed(&self, id: u32, name: &[u8]) -> bool {
         let (Some(key), Some(topic)) = (self.keys.get(&id), self.names.get(name)) else { return false };
         self.position_of(*key, *topic).is_some()
     }
 
-    /// The topics of a subscriber, in no particular order.
+    /// Returns the topics of a subscriber, in no particular order.
     pub fn topics_of(&self, id: u32) -> impl Iterator<Item = &[u8]> {
         let subscriptions = self.keys.get(&id).map(|key| &self.subscribers[*key].subscriptions[..]);
         subscriptions.unwrap_or_default().iter().map(|subscription| &*self.list[subscription.topic].name)
     }
 
-    /// Ends one subscription of a subscriber, any of them; `None` when none is left. As with [`Topics::unsubscribe`],
-    /// what has not been delivered is lost.
+    /// Ends any one of a subscriber's subscriptions. Returns `None` if none is left. As with [`Topics::unsubscribe`],
+    /// publications that have not been delivered are lost.
     pub fn leave_one(&mut self, id: u32) -> Option<(Rc<[u8]>, Change)> {
         let key = *self.keys.get(&id)?;
         let last = self.subscribers[key].subscriptions.len() - 1;
@@ -203,19 +204,19 @@ impl<T> Topics<T> {
         Some(left)
     }
 
-    /// How many have subscribed to a topic.
+    /// Returns the number of a topic's subscribers.
     pub fn subscribers_of(&self, name: &[u8]) -> usize {
         self.names.get(name).map_or(0, |topic| self.list[*topic].members.len())
     }
 
-    /// Those who get what a sender publishes.
+    /// Returns the subscribers that receive what a sender publishes to a topic.
     pub fn receivers_of(&self, sender: Option<u32>, name: &[u8]) -> impl Iterator<Item = u32> {
         let members = self.names.get(name).into_iter().flat_map(|topic| &self.list[*topic].members);
         members.map(|member| self.subscribers[member.subscriber].id).filter(move |id| Some(*id) != sender)
     }
 
-    /// Publishes what `append` appends, which must not touch what is there, to all who have subscribed but the sender.
-    /// False when that is nobody; then `append` is not called.
+    /// Publishes what `append` appends to all subscribers but the sender. `append` must not change what is there already.
+    /// Returns false if there are no such subscribers; then `append` is not called.
     pub fn publish(&mut self, sender: Option<u32>, name: &[u8], about: T, append: impl FnOnce(&mut Vec<u8>)) -> bool {
         let Some(key) = self.names.get(name).copied() else { return false };
         if let [only] = &self.list[key].members[..]
@@ -234,17 +235,17 @@ impl<T> Topics<T> {
         true
     }
 
-    /// Bytes that are to be delivered, each counted once.
+    /// Returns the number of bytes to be delivered, each counted once whatever the number of subscribers.
     pub fn undelivered(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether there is something to be delivered to anyone.
+    /// Returns whether there is anything to be delivered.
     pub fn has_undelivered(&self) -> bool {
         !self.log.is_empty()
     }
 
-    /// Delivers to one subscriber what has been published for it so far, if anything.
+    /// Delivers to one subscriber the publications that it has not received yet, if there are any.
     pub fn deliver_to(&mut self, id: u32, deliver: impl FnOnce(Delivery<'_, T>)) {
         let Some(key) = self.keys.get(&id).copied().filter(|_| self.has_undelivered()) else { return };
         let mut places = mem::take(&mut self.subscribers[key].pending);
@@ -261,11 +262,11 @@ impl<T> Topics<T> {
         self.hand_over(key, places, |_, delivery| deliver(delivery));
     }
 
-    /// Delivers everything that has been published, to one subscriber after the other, and forgets it.
+    /// Delivers all publications, to one subscriber after the other, and forgets them.
     pub fn deliver(&mut self, mut deliver: impl FnMut(u32, Delivery<'_, T>)) {
         let mut waiting = Vec::new();
         for topic in mem::take(&mut self.busy) {
-            // It may have gone meanwhile, or stand here twice.
+            // The topic may have been removed meanwhile, or be here twice.
             for index in 0..self.list.get(topic).map_or(0, |topic| topic.members.len()) {
                 let member = &self.list[topic].members[index];
                 let (key, position) = (member.subscriber, member.position);
@@ -292,14 +293,14 @@ impl<T> Topics<T> {
         self.assembly = Assembly::default();
     }
 
-    /// The number of the next publication.
+    /// Returns the number of the next publication.
     fn next(&self) -> u64 {
         self.first + self.log.len() as u64
     }
 
     fn position_of(&self, key: SubscriberKey, topic: TopicKey) -> Option<usize> {
         let subscriptions = &self.subscribers[key].subscriptions;
-        // Most have few, and need not be looked for in vain.
+        // Most subscribers have few topics and no index, and are spared the lookup.
         if subscriptions.len() >= FEW_TOPICS
             && let Some(positions) = self.positions.get(&key)
         {
@@ -308,7 +309,7 @@ impl<T> Topics<T> {
         subscriptions.iter().rposition(|subscription| subscription.topic == topic)
     }
 
-    /// Has the index, if there is to be one, know the last subscription of a subscriber.
+    /// Adds a subscriber's last subscription to its index, and makes the index if the subscriber has enough topics for one.
     fn index_last(&mut self, key: SubscriberKey) {
         let subscriptions = &self.subscribers[key].subscriptions;
         let (Some(last), count) = (subscriptions.last(), subscriptions.len()) else { return };
@@ -323,21 +324,21 @@ impl<T> Topics<T> {
         }
     }
 
-    /// Whether a publication is for one of the subscribers of its topic.
+    /// Returns whether a subscriber receives a publication.
     fn is_for(&self, key: SubscriberKey, place: usize) -> bool {
         let Publication { topic, sender, .. } = &self.log[place];
         let subscriber = &self.subscribers[key];
-        // One of a topic that was removed, and whose key another has, was before all subscriptions of that.
+        // A publication to a removed topic, whose key another topic has now, is older than all subscriptions to the latter.
         let is_since = |position: usize| subscriber.subscriptions[position].since <= self.first + place as u64;
         *sender != Some(subscriber.id) && self.position_of(key, *topic).is_some_and(is_since)
     }
 
-    /// Ends a subscription, in time that does not depend on how many there are.
+    /// Ends a subscription in constant time.
     fn leave(&mut self, key: SubscriberKey, position: usize) -> (Rc<[u8]>, Change) {
         let subscriptions = &mut self.subscribers[key].subscriptions;
         let count = subscriptions.len();
         let Subscription { topic: topic_key, position: member, .. } = subscriptions.swap_remove(position);
-        // Both lists have moved their last entry into the gap; the other side of each has to know.
+        // Both lists have moved their last entry into the gap; the counterparts of those entries have to know.
         let moved = subscriptions.get(position);
         if let Some(moved) = moved {
             self.list[moved.topic].members[moved.position].position = position;
@@ -372,7 +373,7 @@ impl<T> Topics<T> {
         }
     }
 
-    /// Appends the places of what was published to a topic for one of its subscribers.
+    /// Appends the places of the publications that a subscriber has yet to receive from one topic.
     fn gather(&self, key: SubscriberKey, subscription: &Subscription, places: &mut Vec<usize>) {
         let subscriber = &self.subscribers[key];
         let from = subscription.since.max(subscriber.cursor).saturating_sub(self.first) as usize;
@@ -382,7 +383,7 @@ impl<T> Topics<T> {
     }
 
     fn hand_over(&mut self, key: SubscriberKey, mut places: Vec<usize>, deliver: impl FnOnce(u32, Delivery<'_, T>)) {
-        // From one topic they come in order.
+        // The places of a single topic are in order already.
         if !places.is_sorted() {
             places.sort_unstable();
         }

@@ -159,7 +159,7 @@ fn what_was_published_is_delivered_before_other_things_however_many_topics_there
     publish(&mut topics, None, "7", "b");
     topics.subscribe(2, b"other");
     publish(&mut topics, None, "other", "another's");
-    // A topic goes, and another comes in its place.
+    // A topic is removed, and another takes its place.
     topics.unsubscribe(1, b"7");
     topics.subscribe(1, b"8, and none of 7");
     let mut received = Received::new();
@@ -170,10 +170,10 @@ fn what_was_published_is_delivered_before_other_things_however_many_topics_there
     expect(&deliver(&mut topics), &[(1, &["c"]), (2, &["another's"])]);
 }
 
-/// Against a model that keeps a list of what each subscriber is to get.
+/// Compares with a model that keeps a list of what each subscriber should receive.
 #[test]
 fn any_sequence_behaves_as_lists_would() {
-    // With few topics, and with so many that some subscribers have an index at times.
+    // Run with few topics, and with so many that some subscribers have an index at times.
     for names in [5, 2 * MANY_TOPICS as u32] {
         behaves_as_lists_would(names);
     }
@@ -190,7 +190,7 @@ fn behaves_as_lists_would(names: u32) {
     for step in 0..20_000 {
         let (id, name) = (next(6), next(names));
         let bytes = [b'a'.wrapping_add(name as u8)];
-        // What is subscribed to grows for a while, and then shrinks.
+        // The number of subscriptions grows for a while and then shrinks.
         let kind = if names > 5 && step % 10_000 < 2_000 { next(2) } else { next(8) };
         match kind {
             0 | 1 => {

@@ -1,4 +1,4 @@
-//! Close frames and status codes (RFC 6455 sections 5.5.1 and 7.4), and what a peer does wrong.
+//! Close frames and status codes (RFC 6455 sections 5.5.1 and 7.4), and the ways in which a peer violates the protocol.
 
 use std::fmt;
 
@@ -8,26 +8,26 @@ use super::utf8;
 /// The body of a Close frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CloseFrame<'b> {
-    /// The status code, 0 for a frame without one.
+    /// The status code; 0 for a frame without one.
     pub code: u16,
-    /// UTF-8 text.
+    /// The reason, UTF-8 text.
     pub reason: &'b [u8],
 }
 
 impl<'b> CloseFrame<'b> {
-    /// No status was received (section 7.4.1); never on the wire.
+    /// The code for a Close frame without a status code (section 7.4.1); never on the wire.
     pub const NO_STATUS: u16 = 1005;
 
-    /// The connection ended without a Close frame (section 7.4.1); never on the wire.
+    /// The code for a connection that ended without a Close frame (section 7.4.1); never on the wire.
     pub const ABNORMAL: u16 = 1006;
 
-    /// Whether a code may stand in a frame (sections 7.4.1 and 7.4.2). 1004, 1005, 1006 and 1015 must not; what else is below
-    /// 3000 must be defined (1012 to 1014: IANA's registry), and the rest is for libraries and applications.
+    /// Returns whether a code may be sent in a frame (sections 7.4.1 and 7.4.2). 1004, 1005, 1006 and 1015 must not be; other
+    /// codes below 3000 must be defined (1012 to 1014 are in IANA's registry); 3000 to 4999 are for libraries and applications.
     pub fn allows(code: u16) -> bool {
         matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 
-    /// Reads the payload of a Close frame; its code is 0 when the payload is empty.
+    /// Reads the payload of a Close frame. The code is 0 if the payload is empty.
     pub fn parse(payload: &'b [u8]) -> Result<Self, Violation> {
         match payload {
             [] => Ok(Self { code: 0, reason: &[] }),
@@ -45,7 +45,7 @@ impl<'b> CloseFrame<'b> {
         }
     }
 
-    /// Appends the frame. A reason without a code cannot be sent; the code 0 sends neither.
+    /// Appends the frame. A reason cannot be sent without a code, so the code 0 sends neither.
     pub fn write(self, output: &mut Vec<u8>) {
         let mut payload = [0; MAX_CONTROL_PAYLOAD];
         let mut length = 0;
@@ -59,26 +59,26 @@ impl<'b> CloseFrame<'b> {
     }
 }
 
-/// As much of a reason as a Close frame can carry (section 5.5: 125 bytes with the code), cut between two characters.
+/// Returns as much of a reason as a Close frame can carry (125 bytes with the code, section 5.5), cut between two characters.
 pub fn truncate_reason(reason: &[u8]) -> &[u8] {
     let mut end = MAX_CONTROL_PAYLOAD - 2;
     if reason.len() <= end {
         return reason;
     }
-    // Back over continuation bytes, 10xxxxxx.
+    // Go back over continuation bytes, 10xxxxxx.
     while end > 0 && reason[end] & 0xC0 == 0x80 {
         end -= 1;
     }
     &reason[..end]
 }
 
-/// What is wrong with a frame (sections 5.2, 5.4 and 5.5).
+/// Why a frame is invalid (sections 5.2, 5.4 and 5.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "Display says it all")]
 pub enum InvalidFrame {
     Opcode(u8),
     ReservedBits,
-    /// RSV1 (RFC 7692 section 6.1).
+    /// RSV1 is set where it must not be (RFC 7692 section 6.1).
     Compressed,
     Unmasked,
     FragmentedControl,
@@ -106,7 +106,7 @@ impl fmt::Display for InvalidFrame {
     }
 }
 
-/// What is wrong with the payload of a Close frame (section 5.5.1).
+/// Why the payload of a Close frame is invalid (section 5.5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "Display says it all")]
 pub enum InvalidClose {
@@ -125,10 +125,10 @@ impl fmt::Display for InvalidClose {
     }
 }
 
-/// How a peer broke the protocol or a limit; its connection is failed (section 7.1.7).
+/// How a peer violated the protocol or a limit, for which its connection is failed (section 7.1.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// A frame the RFC forbids.
+    /// A frame that the RFC forbids.
     InvalidFrame(InvalidFrame),
     /// A message longer than the limit.
     TooBig,
@@ -136,16 +136,16 @@ pub enum Violation {
     TextTooLong,
     /// A text message that is not UTF-8.
     InvalidUtf8,
-    /// A Close frame the RFC forbids.
+    /// A Close frame that the RFC forbids.
     InvalidClosePayload(InvalidClose),
-    /// A compressed message that is longer than the limit.
+    /// A compressed message that decompresses to more than the limit.
     InflatedTooBig,
     /// A message that cannot be decompressed (RFC 7692 section 7.2.2).
     InvalidDeflate,
 }
 
 impl Violation {
-    /// The code of the Close frame the peer gets.
+    /// Returns the code of the Close frame that the peer gets.
     pub fn close_code(self) -> u16 {
         match self {
             Self::InvalidFrame(_) | Self::InvalidClosePayload(_) => 1002,
@@ -154,7 +154,7 @@ impl Violation {
         }
     }
 
-    /// What the close handler is told, with code 1006.
+    /// Returns the reason that the close handler is called with, together with the code 1006.
     pub fn reason(self) -> &'static str {
         match self {
             Self::InvalidFrame(_) => "Received invalid WebSocket frame",
@@ -166,7 +166,7 @@ impl Violation {
     }
 }
 
-/// What the peer is told, for whoever looks for the mistake; it is short enough for a Close frame.
+/// The reason in the Close frame that the peer gets, for whoever looks for the mistake. It is short enough for one.
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,8 +1,8 @@
-//! Compressing and decompressing the messages of permessage-deflate (RFC 7692 section 7.2).
+//! Compression and decompression of messages with permessage-deflate (RFC 7692 section 7.2).
 //!
-//! What a DEFLATE stream remembers between two messages is the end of what went through it, its window (RFC 1951 section
-//! 2). That is all a connection keeps. The large rest of a compressor and a decompressor is shared by all: whoever's turn
-//! it is gives it the window first. bench/deflate measures what that costs, and what it saves.
+//! Between two messages, a DEFLATE stream remembers the last bytes that went through it, its window (RFC 1951 section 2). A
+//! connection keeps its windows and nothing else. The rest of a compressor and a decompressor, which is large, is shared by
+//! all connections, and loads the window of the connection that uses it. bench/deflate measures what that costs and saves.
 
 use std::collections::VecDeque;
 
@@ -10,81 +10,84 @@ use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush, Status};
 
 use super::{Agreement, Opcode, Violation, is_valid_utf8, mark_compressed, write_frame_header};
 
-/// What a flush ends with, and what is not sent (RFC 7692 section 7.2.1).
+/// The bytes that a flush ends with and that are not sent (RFC 7692 section 7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 
-/// An empty block that is the last. Only between two blocks is it taken for one.
+/// An empty block that is marked as the last one. A decompressor only takes it for one if it is between two blocks.
 const LAST_BLOCK: [u8; 5] = [0x01, 0x00, 0x00, 0xFF, 0xFF];
 
-/// How often a message may go on behind a block that is marked as the last (RFC 7692 section 7.2.3.4 has that once).
+/// How many blocks of a message may be marked as the last one and yet be followed by others (section 7.2.3.4 of RFC 7692 has
+/// one).
 const MAX_RESTARTS: usize = 16;
 
-/// Messages of fewer bytes are compressed with the code that needs no tables, in half of the time.
+/// Messages of fewer bytes are compressed with [`LEVEL_SHORT`], whose code needs no tables and takes half of the time.
 const SHORT: usize = 160;
 const LEVEL_SHORT: i32 = 1;
-/// As good as the usual 6 but for 3 %, in less than half of the time.
+/// The level of other messages. They are 3 % larger than with the usual 6, and take less than half of the time.
 const LEVEL: i32 = 3;
 
-/// A message is compared with so many times its length of what came before, and with this at least: reading a large
-/// window for a short message takes longer than compressing it.
+/// How much of the window is loaded for a message, as a multiple of the message's length. Loading a large window for a short
+/// message takes longer than compressing it.
 const LOOK_BACK: usize = 16;
+/// How many bytes of the window are loaded at least.
 const MIN_LOOK_BACK: usize = 512;
 
 const MIN_WINDOW: u8 = 9;
 const MAX_WINDOW: u8 = 15;
 
-/// Bytes by which a message that is being decompressed grows at least.
+/// The number of bytes by which the buffer of a message that is being decompressed grows at least.
 const MIN_ROOM: usize = 256;
 
-/// Memory for a message on its way is kept up to so many bytes.
+/// The number of bytes of scratch memory that are kept at most.
 const KEPT: usize = 64 * 1024;
 
-/// What all connections share.
+/// The compressors and the decompressor that all connections share.
 #[derive(Default)]
 pub struct Codecs {
-    /// By window bits, from the smallest.
+    /// One for each number of window bits, the smallest first.
     deflaters: [Option<Deflater>; (MAX_WINDOW - MIN_WINDOW + 1) as usize],
     inflate: Option<Inflate>,
     /// The number of the next window.
     next_window: u64,
-    /// Memory for messages on their way.
+    /// Memory for one message while it is compressed or decompressed.
     scratch: Vec<u8>,
 }
 
-/// What a connection keeps; most keep nothing.
+/// What a connection keeps. Most keep nothing.
 pub struct Contexts {
-    /// Of what it is sent; `None`: each message is for itself.
+    /// The window of messages to the peer; `None` if each is compressed independently.
     sent: Option<Window>,
-    /// Of what it sends.
+    /// The window of messages from the peer; `None` if each is compressed independently.
     received: Option<Window>,
-    /// How far messages to it may refer back.
+    /// How far back messages to the peer may refer: 2 to the power of this many bytes.
     window_bits: u8,
 }
 
 struct Deflater {
     deflate: Deflate,
     level: i32,
-    /// The number of the window that it knows.
+    /// The number of the window that is loaded.
     knows: Option<u64>,
 }
 
-/// The end of what was sent or received.
+/// The last bytes that were sent or received.
 struct Window {
     number: u64,
-    /// How much is kept.
+    /// How many bytes are kept at most.
     size: usize,
     bytes: VecDeque<u8>,
 }
 
 impl Contexts {
-    /// Whether messages have to be compressed for this connection alone, and in their order.
+    /// Returns whether messages have to be compressed for this connection alone, and in the order in which they are sent.
     pub fn compresses(&self) -> bool {
         self.sent.is_some() || self.window_bits != MAX_WINDOW
     }
 }
 
 impl Codecs {
-    /// What a connection has to keep. `None`: nothing, every message is for itself, with windows of any size.
+    /// Returns what a connection has to keep. `None` means nothing: every message is compressed independently, with the
+    /// largest window.
     pub fn contexts(&mut self, agreement: Agreement) -> Option<Contexts> {
         let Agreement { server_context, server_window, client_context, .. } = agreement;
         if server_context.is_none() && client_context.is_none() && server_window == MAX_WINDOW {
@@ -101,7 +104,7 @@ impl Codecs {
         })
     }
 
-    /// Appends a frame with the message, which must not be empty, compressed.
+    /// Appends a frame with the compressed message, which must not be empty.
     pub fn write_frame(
         &mut self,
         contexts: Option<&mut Contexts>,
@@ -125,10 +128,12 @@ impl Codecs {
         self.scratch.shrink_to(KEPT);
     }
 
-    /// Decompresses a message of at most `max` bytes into memory that is to be given back. No memory is spent on more.
+    /// Decompresses a message. Returns an error if the result is longer than `max` bytes, and spends no memory on the rest of
+    /// it. [`Codecs::recycle`] takes back the memory of the result.
     ///
-    /// A message that is empty, one that has kept what its flush ended with, and one that ends with a block that is the last
-    /// are none of what RFC 7692 section 7.2.1 has; they mean only one thing, and others take them.
+    /// An empty payload, one that still has the bytes that its flush ended with, and one that ends with a block marked as the
+    /// last one are not what RFC 7692 section 7.2.1 describes. They are accepted, as other implementations accept them,
+    /// because they are unambiguous.
     pub fn inflate(
         &mut self,
         contexts: Option<&mut Contexts>,
@@ -144,7 +149,8 @@ impl Codecs {
         if !compressed.is_empty() {
             inflating.restart()?;
             if !inflating.feed(compressed)? {
-                // Without its tail a flush does not end with a byte of ones: an empty block begins there, with zeros.
+                // A flush without its tail ends with the first bits of an empty block, which are zeros. So a payload that ends
+                // with 0xFF has kept the tail.
                 if !compressed.ends_with(&TAIL) {
                     inflating.feed(&TAIL)?;
                 }
@@ -162,7 +168,7 @@ impl Codecs {
         Ok(message)
     }
 
-    /// Takes memory back.
+    /// Takes back the memory of a message, to be used again.
     pub fn recycle(&mut self, mut message: Vec<u8>) {
         message.clear();
         message.shrink_to(KEPT);
@@ -175,9 +181,9 @@ impl Deflater {
         Self { deflate: Deflate::new(LEVEL, false, window_bits), level: LEVEL, knows: None }
     }
 
-    /// Appends the compressed message, without the tail that every one would have.
+    /// Appends the compressed message, without the tail that all would have in common.
     fn compress(&mut self, window: Option<&mut Window>, message: &[u8], output: &mut Vec<u8>) {
-        // Of several messages in a row for the same connection only the first has to make itself known.
+        // The window is only loaded for the first of several messages in a row to the same connection.
         let number = window.as_ref().map(|window| window.number);
         if number.is_none() || self.knows != number {
             self.deflate.reset();
@@ -206,7 +212,7 @@ impl Deflater {
 
     fn append(&mut self, message: &[u8], output: &mut Vec<u8>) {
         let mut rest = message;
-        // What cannot be compressed grows, by less than this.
+        // An incompressible message grows by less than this.
         let mut room = message.len() + message.len() / 8 + 64;
         loop {
             let start = output.len();
@@ -217,7 +223,7 @@ impl Deflater {
             let written = (self.deflate.total_out() - before.1) as usize;
             rest = &rest[(self.deflate.total_in() - before.0) as usize..];
             output.truncate(start + written);
-            // All is written when there was more room than needed.
+            // Everything has been written if there was more room than needed.
             if rest.is_empty() && written < room {
                 break;
             }
@@ -238,7 +244,7 @@ struct Inflating<'a> {
 }
 
 impl Inflating<'_> {
-    /// Begins a stream that knows all that came before.
+    /// Begins a new stream that may refer to everything that came before.
     fn restart(&mut self) -> Result<(), Violation> {
         self.inflate.reset(false);
         let before = self.window.map(|window| window.last(window.size)).into_iter().flatten();
@@ -248,12 +254,12 @@ impl Inflating<'_> {
         Ok(())
     }
 
-    /// Decompresses all of `rest`. Whether it ends with a block that is marked as the last.
+    /// Decompresses all of `rest`. Returns whether it ends with a block that is marked as the last one.
     fn feed(&mut self, mut rest: &[u8]) -> Result<bool, Violation> {
         let mut room = (4 * rest.len()).max(MIN_ROOM);
         loop {
             let start = self.message.len();
-            // One byte more than allowed tells that there is more.
+            // Room for one byte more than allowed shows whether the message is too long.
             let given = room.min(self.max + 1 - start);
             self.message.resize(start + given, 0);
             let before = (self.inflate.total_in(), self.inflate.total_out());
@@ -275,7 +281,7 @@ impl Inflating<'_> {
                     self.restart()?;
                 }
                 Ok(_) if rest.is_empty() && written < given => return Ok(false),
-                // Neither input nor room is what it lacks.
+                // There is both input and room, and it makes no progress.
                 Ok(_) if used == 0 && written == 0 => return Err(Violation::InvalidDeflate),
                 Ok(_) => room *= 2,
                 Err(_) => return Err(Violation::InvalidDeflate),
@@ -296,7 +302,7 @@ impl Window {
         self.bytes.extend(message);
     }
 
-    /// The last bytes, `length` at most, in two parts.
+    /// Returns the last bytes, `length` at most, in two parts.
     fn last(&self, length: usize) -> [&[u8]; 2] {
         let (first, second) = self.bytes.as_slices();
         let over = self.bytes.len().saturating_sub(length);
@@ -350,7 +356,7 @@ mod tests {
     fn messages_come_out_as_they_went_in() {
         let mut codecs = Codecs::default();
         for bits in [None].into_iter().chain((MIN_WINDOW..=MAX_WINDOW).map(Some)) {
-            // Two connections in turns: what the shared parts know of one must not show in the other.
+            // Two connections take turns: what the shared parts know about one must not show in the other.
             let mut sides = [(); 2].map(|()| codecs.contexts(agreement(bits, None)));
             let mut peers = [(); 2].map(|()| codecs.contexts(agreement(None, bits)));
             for message in messages().iter().chain(&messages()) {
@@ -383,7 +389,7 @@ mod tests {
                 contexts.sent.as_ref().is_some_and(|window| window.bytes.capacity() <= 256),
                 "no more than is there"
             );
-            // Others in between.
+            // A message to another connection comes in between.
             assert!(length(None) > 200);
             assert!(length(Some(&mut contexts)) < 20);
             assert!(length(Some(&mut contexts)) < 20);
@@ -427,7 +433,7 @@ mod tests {
             assert_eq!(inflate(&payload[..length]), Err(Violation::InvalidDeflate), "{length}");
         }
         assert_eq!(inflate(&[0xFF; 10]), Err(Violation::InvalidDeflate));
-        // A reference to before the beginning: the context of another message.
+        // The second message refers to the first one, which is not in this context.
         let mut contexts = Codecs::default().contexts(agreement(Some(15), None)).expect("contexts");
         let mut frames = [Vec::new(), Vec::new()];
         for frame in &mut frames {
@@ -444,14 +450,14 @@ mod tests {
         assert_eq!(codecs.inflate(None, &hello, 5, false), Ok(b"Hello".to_vec()));
         let mut contexts = codecs.contexts(agreement(None, Some(15)));
         assert_eq!(codecs.inflate(contexts.as_mut(), &hello, 5, false), Ok(b"Hello".to_vec()));
-        // Section 7.2.3.2: the second one refers to the first.
+        // Section 7.2.3.2: the second message refers to the first one.
         let again = [0xF2, 0x00, 0x11, 0x00, 0x00];
         assert_eq!(codecs.inflate(contexts.as_mut(), &again, 5, false), Ok(b"Hello".to_vec()));
         assert_eq!(codecs.inflate(None, &again, 5, false), Err(Violation::InvalidDeflate));
-        // Last blocks, with two that refer back in the last one.
+        // Blocks marked as the last one follow each other, and two in the third refer back.
         let last = [&hello[..7], &hello[..7], &again[..]].concat();
         assert_eq!(codecs.inflate(contexts.as_mut(), &last, 100, false), Ok(b"HelloHelloHello".to_vec()));
-        // Each of them takes time, more than its length says.
+        // Each of them takes more time than its length suggests.
         let many = [&hello[..7].repeat(MAX_RESTARTS), &hello[..]].concat();
         assert_eq!(codecs.inflate(None, &many, 1000, false), Err(Violation::InvalidDeflate));
     }
@@ -487,7 +493,7 @@ mod tests {
                 }
             }
         }
-        // An empty message whose flush is there as a whole, and one of stored bytes that look like that.
+        // An empty message that has kept all of its flush, and one whose stored bytes look like the tail of a flush.
         let mut codecs = Codecs::default();
         assert_eq!(codecs.inflate(None, b"\0\0\0\xff\xff", 10, false), Ok(Vec::new()));
         assert_eq!(codecs.inflate(None, b"\0", 10, false), Ok(Vec::new()));

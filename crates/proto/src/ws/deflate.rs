@@ -1,31 +1,34 @@
-//! What permessage-deflate (RFC 7692) is agreed on.
+//! Negotiation of permessage-deflate (RFC 7692 section 7.1).
 
-/// What a route is ready to do: window bits, 9 to 15, of a context that outlives a message. `None`: each is for itself.
+/// What a route is ready to do: the window bits, 9 to 15, of a context that is taken over from one message to the next.
+/// `None` means that each message is compressed independently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeflateSettings {
-    /// For messages to the client.
+    /// The context of messages to the client.
     pub compressor: Option<u8>,
-    /// For its messages.
+    /// The context of messages from the client.
     pub decompressor: Option<u8>,
 }
 
 /// What client and server have agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreement {
-    /// Window bits of a context that outlives the server's messages; `None`: each is for itself.
+    /// The window bits of the context that the server takes over from one of its messages to the next; `None` if each is
+    /// compressed independently.
     pub server_context: Option<u8>,
-    /// Window bits that the server's messages may use: 9 to 15.
+    /// The window bits that the server's messages may use: 9 to 15.
     pub server_window: u8,
-    /// Whether the client is told, which it has to be if it has named one (section 7.1.2.1).
+    /// Whether the response names `server_window`, as it has to if the client has named one (section 7.1.2.1).
     pub names_server_window: bool,
-    /// The same of a context for the client's messages.
+    /// The window bits of the context that the client may take over from one of its messages to the next; `None` if it must
+    /// not.
     pub client_context: Option<u8>,
 }
 
-/// The largest window, in bits, and what holds where none is named.
+/// The bits of the largest window, which is the default.
 const MAX_WINDOW: u8 = 15;
 
-/// The smallest window that the compressor can do. (Eight is allowed.)
+/// The bits of the smallest window that the compressor supports. (The RFC allows 8.)
 const MIN_COMPRESSOR_WINDOW: u8 = 9;
 
 /// One offer of a client (section 7.1).
@@ -34,17 +37,17 @@ struct Offer {
     server_no_context_takeover: bool,
     client_no_context_takeover: bool,
     server_max_window_bits: Option<u8>,
-    /// May come without a value, which is the largest.
+    /// The parameter may have no value, which stands for the largest window.
     client_max_window_bits: Option<u8>,
 }
 
 impl Agreement {
-    /// Accepts the first offer in the value of `Sec-WebSocket-Extensions` that can be accepted.
+    /// Accepts the first acceptable offer in the value of `Sec-WebSocket-Extensions`. Returns `None` if there is none.
     pub fn new(extensions: &[u8], settings: DeflateSettings) -> Option<Self> {
         split_unquoted(extensions, b',').filter_map(Offer::parse).find_map(|offer| offer.accept(settings))
     }
 
-    /// Appends the value of `Sec-WebSocket-Extensions` that tells the client.
+    /// Appends the value of `Sec-WebSocket-Extensions` for the response.
     pub fn write(&self, output: &mut Vec<u8>) {
         let mut add = |text: &str, bits: Option<u8>| {
             output.extend_from_slice(text.as_bytes());
@@ -66,8 +69,8 @@ impl Agreement {
 }
 
 impl Offer {
-    /// `None` for another extension, and for what section 7.1 has declined: parameters that it does not know, twice, or
-    /// with a value that is none.
+    /// Returns `None` for another extension, and for an offer that section 7.1 requires to be declined: one with an unknown
+    /// parameter, a repeated one, or an invalid value.
     fn parse(text: &[u8]) -> Option<Self> {
         let mut parts = split_unquoted(text, b';');
         if parts.next()? != b"permessage-deflate" {
@@ -103,9 +106,9 @@ impl Offer {
         }
         let server_context =
             settings.compressor.filter(|_| !self.server_no_context_takeover).map(|window| window.min(limit));
-        // Without a context, messages may still refer back within themselves as far as the client lets them.
+        // Without a context, a message may still refer back within itself as far as the client allows.
         let server_window = server_context.unwrap_or(limit);
-        // A client that cannot be asked to use a small window can be asked to forget what it has sent.
+        // A client that cannot be asked to use a small window can be asked not to take over its context.
         let client_context = settings.decompressor.filter(|window| {
             !self.client_no_context_takeover && (*window == MAX_WINDOW || self.client_max_window_bits.is_some())
         });
@@ -119,8 +122,8 @@ impl Offer {
     }
 }
 
-/// The parts between separators that are not inside a quoted string (RFC 9110 section 5.6.4), without white space around
-/// them.
+/// Returns the parts between separators that are not inside of a quoted string (RFC 9110 section 5.6.4), without the white
+/// space around them.
 fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let parts = text.split(move |byte| {
@@ -132,10 +135,10 @@ fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     parts.map(<[u8]>::trim_ascii)
 }
 
-/// 8 to 15, maybe as a quoted string; no leading zeros.
+/// Reads 8 to 15, which may be a quoted string and has no leading zeros.
 fn window_bits(text: &[u8]) -> Option<u8> {
     let quoted = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
-    // A backslash stands for the character behind it.
+    // A backslash and the character after it stand for that character.
     let unescaped: Vec<u8> = quoted.into_iter().flatten().copied().filter(|byte| *byte != b'\\').collect();
     match if quoted.is_some() { &unescaped } else { text } {
         b"8" => Some(8),
@@ -150,8 +153,8 @@ fn window_bits(text: &[u8]) -> Option<u8> {
     }
 }
 
-/// Whether a browser, by its User-Agent, is one of Safari 15.0 to 15.3, or has the same engine, as all on iOS 15.0 to 15.3
-/// have: it breaks on compressed messages.
+/// Returns whether a User-Agent is that of Safari 15.0 to 15.3, or of another browser with its engine, as all on iOS 15.0 to
+/// 15.3 are. They break on compressed messages.
 pub fn breaks_on_deflate(user_agent: &[u8]) -> bool {
     const SAFARI: &[u8] = b" Version/15.";
     const IOS: &[u8] = b" OS 15_";
@@ -164,14 +167,14 @@ pub fn breaks_on_deflate(user_agent: &[u8]) -> bool {
         return begins_with_broken_minor(rest, b'.')
             && rest.split(|byte| *byte == b' ').any(|product| product.starts_with(b"Safari/"));
     }
-    // Chrome, Firefox and others do not say which version of Safari they are made of, nor do the browsers inside of apps.
-    // (" Mac OS X 15_1" is a macOS.)
+    // Neither Chrome, Firefox and the like nor browsers embedded in apps name the version of Safari that they are built on.
+    // (" Mac OS X 15_1" is macOS.)
     behind(b" Version/").is_none()
         && behind(b" like Mac OS X").is_some()
         && behind(IOS).is_some_and(|rest| begins_with_broken_minor(rest, b'_'))
 }
 
-/// Whether a version goes on with 0 to 3, behind which a third number may follow.
+/// Returns whether a version continues with a minor number of 0 to 3, which a third number may follow.
 fn begins_with_broken_minor(rest: &[u8], separator: u8) -> bool {
     const LAST_MINOR: u8 = b'3';
 
@@ -223,16 +226,16 @@ mod tests {
                 dedicated(9, 12),
                 "permessage-deflate; client_max_window_bits=12; server_max_window_bits=9",
             ),
-            // It cannot be asked for a small window.
+            // The client cannot be asked to use a small window.
             (
                 "permessage-deflate",
                 dedicated(11, 12),
                 "permessage-deflate; client_no_context_takeover; server_max_window_bits=11",
             ),
-            // The first that will do.
+            // The first acceptable offer is accepted.
             ("permessage-deflate; server_max_window_bits=8, permessage-deflate", SHARED, none),
             ("permessage-deflate; unknown, permessage-deflate", SHARED, none),
-            // Told what it has asked for, also where that limits nothing.
+            // The response names the window that the client has asked for, even if that limits nothing.
             (
                 "permessage-deflate; server_max_window_bits=15",
                 dedicated(15, 15),
@@ -243,7 +246,7 @@ mod tests {
                 dedicated(9, 15),
                 "permessage-deflate; server_no_context_takeover; server_max_window_bits=15",
             ),
-            // An element may be empty, and what is in a quoted string is not an element.
+            // An element may be empty, and a quoted string has no elements in it.
             (" , permessage-deflate ,", SHARED, none),
             ("x; y=\"permessage-deflate, permessage-deflate; \\\", z=\" , permessage-deflate", SHARED, none),
             ("x; y=\"\u{e9}\", permessage-deflate", SHARED, none),
@@ -281,7 +284,7 @@ mod tests {
         }
     }
 
-    /// One of the values that a parameter can have: none where the parameter is not there, and 0 where it has no value.
+    /// The value of a parameter: `None` if the parameter is absent, 0 if it has no value.
     type Window = Option<u8>;
 
     fn windows(with_none: bool) -> Vec<Window> {
@@ -289,7 +292,7 @@ mod tests {
         [None].into_iter().chain(with_none.then_some(Some(0))).chain(named).collect()
     }
 
-    /// The parameters of an offer or an answer, which may be there once each.
+    /// Returns the parameters of an offer or an answer, which may occur once each.
     fn parameters(text: &str) -> HashMap<&str, u8> {
         let mut parts = text.split("; ");
         assert_eq!(parts.next(), Some("permessage-deflate"));
@@ -302,11 +305,11 @@ mod tests {
         found
     }
 
-    /// What sections 7.1.1 and 7.1.2 say of an answer, and that what is kept here fits it.
+    /// Checks what sections 7.1.1 and 7.1.2 require of an answer, and that the agreement matches it.
     fn check(offer: &str, settings: DeflateSettings) {
         let offered = parameters(offer);
         let Some(agreement) = Agreement::new(offer.as_bytes(), settings) else {
-            // Allowed at any time, and done for what the compressor cannot.
+            // An offer may be declined at any time. It is if the compressor does not support it.
             assert_eq!(offered.get("server_max_window_bits"), Some(&8), "{offer}");
             return;
         };
@@ -321,10 +324,10 @@ mod tests {
             };
             assert_eq!((8..=15).contains(value), has_window, "{context}");
         }
-        // 7.1.1.1: asked not to take over a context, the server says that it does not.
+        // 7.1.1.1: a server that is asked not to take over its context confirms that it does not.
         let forgets = answered.contains_key("server_no_context_takeover");
         assert!(forgets || !offered.contains_key("server_no_context_takeover"), "{context}");
-        // 7.1.2.1: asked for a window, the server names that or a smaller one.
+        // 7.1.2.1: a server that is asked for a window names that one or a smaller one.
         let server_window = answered.get("server_max_window_bits");
         if let Some(limit) = offered.get("server_max_window_bits") {
             assert!(server_window.is_some_and(|window| window <= limit), "{context}");
@@ -334,14 +337,14 @@ mod tests {
             let limit = offered.get("client_max_window_bits").unwrap_or_else(|| panic!("{context}"));
             assert!(*limit == 0 || window <= limit, "{context}");
         }
-        // What is kept is what was told, and no more than is allowed here.
+        // The agreement is what the answer says, and within the settings.
         assert_eq!(agreement.server_context.is_none(), forgets, "{context}");
         assert_eq!(agreement.server_window, *server_window.unwrap_or(&15), "{context}");
         assert!((MIN_COMPRESSOR_WINDOW..=15).contains(&agreement.server_window), "{context}");
         if let Some(window) = agreement.server_context {
             assert!(window == agreement.server_window && Some(window) <= settings.compressor, "{context}");
         }
-        // A client sends with a window that is no larger than the one it is asked to use, or has named itself.
+        // A client's window is no larger than the one that it is asked to use, or has named itself.
         let told = [&answered, &offered].map(|of| of.get("client_max_window_bits").filter(|window| **window > 0));
         let client_window = told.into_iter().flatten().min().unwrap_or(&15);
         match agreement.client_context {

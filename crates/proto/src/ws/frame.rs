@@ -5,7 +5,7 @@ use super::{InvalidFrame, Violation};
 /// The longest header a peer may send: 2 bytes, 8 of extended length, 4 of masking key.
 pub const MAX_FRAME_HEADER: usize = 14;
 
-/// Section 5.5: control frames have a payload of 125 bytes or less.
+/// The longest payload of a control frame, in bytes (section 5.5).
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
 
 /// What a frame carries.
@@ -21,7 +21,7 @@ pub enum Opcode {
 }
 
 impl Opcode {
-    /// Section 5.5: control opcodes have the top bit set.
+    /// Returns whether the frame is a control frame: those opcodes have the most significant bit set (section 5.5).
     pub fn is_control(self) -> bool {
         self as u8 & 0x8 != 0
     }
@@ -42,26 +42,26 @@ impl Opcode {
 /// The header of a frame from a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// The last frame of its message.
+    /// FIN: whether this is the last frame of its message.
     pub fin: bool,
-    /// RSV1: it begins a message that is compressed (RFC 7692 section 6).
+    /// RSV1: whether the frame begins a compressed message (RFC 7692 section 6).
     pub compressed: bool,
-    /// What it carries.
+    /// What the frame carries.
     pub opcode: Opcode,
     /// The masking key.
     pub mask: [u8; 4],
-    /// Bytes of payload; below 2^63.
+    /// The length of the payload in bytes; less than 2^63.
     pub payload_len: u64,
-    /// Bytes of this header.
+    /// The length of this header in bytes.
     pub header_len: usize,
 }
 
 impl FrameHeader {
-    /// Reads the header at the start of `input`, `None` while it is incomplete. `compression`: whether messages may be
+    /// Reads the header at the start of `input`. Returns `None` while it is incomplete. `compression`: whether messages may be
     /// compressed.
     pub fn parse(input: &[u8], compression: bool) -> Result<Option<Self>, Violation> {
         let [first, second, ..] = *input else { return Ok(None) };
-        // RSV2 and RSV3 MUST be 0. MASK: all frames from a client have it.
+        // RSV2 and RSV3 MUST be 0, and all frames from a client have MASK set (section 5.1).
         let (Some(opcode), 0, 0x80) = (Opcode::parse(first & 0x0F), first & 0x30, second & 0x80) else {
             return Err(Violation::InvalidFrame(if first & 0x30 != 0 {
                 InvalidFrame::ReservedBits
@@ -72,12 +72,12 @@ impl FrameHeader {
             }));
         };
         let (fin, compressed) = (first & 0x80 != 0, first & 0x40 != 0);
-        // RSV1: only where an extension has been negotiated, and on the first frame of a message (RFC 7692 section 6.1).
+        // RSV1 is only allowed if the extension was negotiated, and in the first frame of a message (RFC 7692 section 6.1).
         if compressed && !(compression && matches!(opcode, Opcode::Text | Opcode::Binary)) {
             return Err(Violation::InvalidFrame(InvalidFrame::Compressed));
         }
         let short = second & 0x7F;
-        // Section 5.5: control frames have short payloads and are not fragmented.
+        // Section 5.5: control frames have a payload of 125 bytes or less and must not be fragmented.
         if opcode.is_control() && (!fin || usize::from(short) > MAX_CONTROL_PAYLOAD) {
             let what = if fin { InvalidFrame::LongControl } else { InvalidFrame::FragmentedControl };
             return Err(Violation::InvalidFrame(what));
@@ -102,12 +102,12 @@ impl FrameHeader {
     }
 }
 
-/// Sets RSV1 in a frame or its header: the message is compressed (RFC 7692 section 6).
+/// Sets RSV1 in a frame or its header, which says that the message is compressed (RFC 7692 section 6).
 pub fn mark_compressed(header: &mut [u8]) {
     header[0] |= 0x40;
 }
 
-/// The header of a frame that is not masked, as a server sends it: bytes, and how many of them.
+/// Returns the header of an unmasked frame, as a server sends it, in the first bytes of an array, and their number.
 pub fn encode_frame_header(opcode: Opcode, fin: bool, payload_len: usize) -> ([u8; 10], usize) {
     let mut header = [0; 10];
     header[0] = u8::from(fin) << 7 | opcode as u8;
@@ -130,8 +130,8 @@ pub fn encode_frame_header(opcode: Opcode, fin: bool, payload_len: usize) -> ([u
     (header, header_len)
 }
 
-/// How long the frame is whose header stands at the start of `bytes`, which a server has written: header and payload. The
-/// payload need not be there.
+/// Returns the length in bytes, header included, of the frame whose header is at the start of `bytes`. A server must have
+/// written it. The payload need not be there.
 pub fn frame_len(bytes: &[u8]) -> usize {
     match bytes[1] & 0x7F {
         126 => 4 + usize::from(u16::from_be_bytes([bytes[2], bytes[3]])),
@@ -143,13 +143,13 @@ pub fn frame_len(bytes: &[u8]) -> usize {
     }
 }
 
-/// Appends [`encode_frame_header`].
+/// Appends the header of an unmasked frame; see [`encode_frame_header`].
 pub fn write_frame_header(output: &mut Vec<u8>, opcode: Opcode, fin: bool, payload_len: usize) {
     let (header, header_len) = encode_frame_header(opcode, fin, payload_len);
     output.extend_from_slice(&header[..header_len]);
 }
 
-/// Appends a whole frame.
+/// Appends an unmasked frame, header and payload.
 pub fn write_frame(output: &mut Vec<u8>, opcode: Opcode, fin: bool, payload: &[u8]) {
     write_frame_header(output, opcode, fin, payload.len());
     output.extend_from_slice(payload);

@@ -1,4 +1,4 @@
-//! The opening handshake, server side (RFC 6455 section 4.2).
+//! The server's side of the opening handshake (RFC 6455 section 4.2).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::http::{HttpError, Marks, Request, ResponseHead, check_header};
 
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// A request to upgrade that can be accepted.
+/// An upgrade request that can be accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handshake<'b> {
     key: &'b [u8],
@@ -21,8 +21,8 @@ pub struct Handshake<'b> {
 }
 
 impl<'b> Handshake<'b> {
-    /// Whether WebSocket routes are to be tried for this request: a GET with a key, whose Upgrade names websocket and whose
-    /// Connection names upgrade (section 4.2.1). Several keys are refused by [`Handshake::parse`], whatever they are.
+    /// Returns whether WebSocket routes should be tried for this request: whether it is a GET with a key, whose Upgrade names
+    /// websocket and whose Connection names upgrade (section 4.2.1). [`Handshake::parse`] refuses several keys, valid or not.
     pub fn is_offered_by(request: &Request<'_>) -> bool {
         let mut keys = request.values(b"sec-websocket-key");
         request.method() == "GET"
@@ -31,43 +31,44 @@ impl<'b> Handshake<'b> {
             && request.header_has_token(b"connection", b"upgrade")
     }
 
-    /// Reads an offer; an error for a version of the protocol that is not spoken here, and for a key or a version that
-    /// comes more than once.
+    /// Reads an offer. Returns an error for an unsupported version of the protocol, and for a key or a version that occurs more
+    /// than once.
     pub fn parse(request: &Request<'b>) -> Result<Self, HttpError> {
         // Sections 11.3.1 and 11.3.5: each "MUST NOT appear more than once in an HTTP request".
         let key = only(request.values(b"sec-websocket-key"))?;
         if only(request.values(b"sec-websocket-version"))? != b"13" {
             return Err(HttpError::WebSocketVersion);
         }
-        // Sections 11.3.2 and 11.3.4: several lines are one list.
+        // Sections 11.3.2 and 11.3.4: several header lines make one list.
         let (protocols, extensions) =
             (request.list(b"sec-websocket-protocol"), request.list(b"sec-websocket-extensions"));
         Ok(Self { key, protocols, extensions })
     }
 
-    /// The value of Sec-WebSocket-Key.
+    /// Returns the value of Sec-WebSocket-Key.
     pub fn key(&self) -> &'b [u8] {
         self.key
     }
 
-    /// The values of Sec-WebSocket-Protocol, as one list; empty when there is none.
+    /// Returns the values of Sec-WebSocket-Protocol as one list, which is empty if there are none.
     pub fn protocols(&self) -> &[u8] {
         &self.protocols
     }
 
-    /// The values of Sec-WebSocket-Extensions, as one list; empty when there is none.
+    /// Returns the values of Sec-WebSocket-Extensions as one list, which is empty if there are none.
     pub fn extensions(&self) -> &[u8] {
         &self.extensions
     }
 }
 
-/// The value of a header that must not come twice; empty when there is none.
+/// Returns the value of a header that must not occur twice, which is empty if there is none.
 fn only<'b>(mut values: impl Iterator<Item = &'b [u8]>) -> Result<&'b [u8], HttpError> {
     let first = values.next().unwrap_or_default();
     if values.next().is_some() { Err(HttpError::Syntax) } else { Ok(first) }
 }
 
-/// Whether this is the base64 form of 16 bytes (section 4.1): what their last character has beyond them does not matter.
+/// Returns whether this is the base64 form of 16 bytes (section 4.1). The last character has four bits more than they need,
+/// which may have any value.
 fn is_key(text: &[u8]) -> bool {
     const DIGITS: usize = 22;
 
@@ -75,7 +76,7 @@ fn is_key(text: &[u8]) -> bool {
     text.split_at_checked(DIGITS).is_some_and(|(digits, padding)| digits.iter().all(is_digit) && padding == b"==")
 }
 
-/// The answer that makes a connection a WebSocket.
+/// The response that makes a connection a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acceptance<'b> {
     key: &'b [u8],
@@ -83,7 +84,7 @@ pub struct Acceptance<'b> {
     deflate: Option<Agreement>,
 }
 
-/// Why there is no answer to accept a request with.
+/// Why a request cannot be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidAcceptance {
     /// The key is not the base64 form of 16 bytes.
@@ -104,7 +105,7 @@ impl fmt::Display for InvalidAcceptance {
 impl std::error::Error for InvalidAcceptance {}
 
 impl<'b> Acceptance<'b> {
-    /// An answer to whoever sent this key, and chooses the first of these subprotocols, if there is one.
+    /// Accepts the request with this key, and chooses the first of these subprotocols if there is one.
     pub fn new(key: &'b [u8], protocols: &'b [u8]) -> Result<Self, InvalidAcceptance> {
         if !is_key(key) {
             return Err(InvalidAcceptance::Key);
@@ -117,14 +118,14 @@ impl<'b> Acceptance<'b> {
         Ok(Self { key, protocol: Some(first), deflate: None })
     }
 
-    /// The same with permessage-deflate, as agreed on.
+    /// Adds permessage-deflate, as agreed on.
     #[must_use]
     pub fn with_deflate(self, deflate: Option<Agreement>) -> Self {
         Self { deflate, ..self }
     }
 
-    /// Appends the response. `head`: what a handler has written of it, which goes first; of what the handshake says by
-    /// itself a subprotocol counts, and nothing else.
+    /// Appends the response. `head` is what a handler has written, which comes first. Its subprotocol overrides the chosen one;
+    /// other headers that belong to the handshake are left out.
     pub fn write(&self, output: &mut Vec<u8>, head: &ResponseHead, marks: &Marks) {
         let has_protocol = head.write_upgrade(output);
         output.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
@@ -145,7 +146,7 @@ impl<'b> Acceptance<'b> {
     }
 }
 
-/// Appends the value of Sec-WebSocket-Accept: base64 of the SHA-1 of key and GUID (section 4.2.2).
+/// Appends the value of Sec-WebSocket-Accept: the base64 form of the SHA-1 of key and GUID (section 4.2.2).
 pub fn write_accept(output: &mut Vec<u8>, key: &[u8]) {
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     let mut accept = [0; 28];
@@ -304,7 +305,7 @@ mod tests {
             });
             assert_eq!(refused, Some(expected), "{more}");
         }
-        // One that is none before one that is, or before another.
+        // An invalid key comes before a valid one, or before another invalid one.
         for keys in [format!("Sec-WebSocket-Key: x\r\n{key}"), "Sec-WebSocket-Key: x\r\n".repeat(2)] {
             let head = OFFER.replace(key, &keys);
             assert!(with_request(&head, Handshake::is_offered_by), "{keys}");

@@ -1,6 +1,6 @@
 //! Masking (RFC 6455 section 5.3): `transformed-octet-i = original-octet-i XOR masking-key-octet-j`, j = i MOD 4.
 //!
-//! Eight bytes at a time, which the compiler turns into vector instructions.
+//! The loops take eight bytes at a time, which the compiler turns into vector instructions.
 
 /// Unmasks `bytes` in place.
 pub fn unmask(bytes: &mut [u8], key: [u8; 4]) {
@@ -14,7 +14,7 @@ pub fn unmask(bytes: &mut [u8], key: [u8; 4]) {
     }
 }
 
-/// Unmasks `masked` on the way into `output`, which is as long.
+/// Unmasks `masked` on the way into `output`, which must have the same length.
 pub fn unmask_into(output: &mut [u8], masked: &[u8], key: [u8; 4]) {
     assert_eq!(output.len(), masked.len(), "one place for each byte");
     let word = double(key);
@@ -28,7 +28,7 @@ pub fn unmask_into(output: &mut [u8], masked: &[u8], key: [u8; 4]) {
     }
 }
 
-/// The key for what follows `length` bytes that have been unmasked with `key`.
+/// Returns the key for the bytes that follow `length` bytes unmasked with `key`.
 pub(super) fn advance(mut key: [u8; 4], length: usize) -> [u8; 4] {
     key.rotate_left(length % 4);
     key

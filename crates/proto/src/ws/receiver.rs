@@ -1,7 +1,7 @@
-//! The receiving machine: frames in, messages and control frames out.
+//! The receiving machine, beside [`Sender`](super::Sender): frames in, messages and control frames out.
 //!
-//! A connection that stands between two messages has no state here: `Receiver` is one null pointer. What lies between
-//! two reads is kept in a box that exists only as long as there is something to keep.
+//! A connection between two messages has no state here: `Receiver` is one null pointer. An incomplete frame or message is
+//! kept in a box, which exists only as long as there is something to keep.
 
 use super::close::{CloseFrame, InvalidFrame, Violation};
 use super::frame::{FrameHeader, MAX_FRAME_HEADER, Opcode};
@@ -11,39 +11,39 @@ use super::utf8::{self, Utf8Stream};
 /// What the peer sent.
 #[derive(Debug)]
 pub enum Event<'b> {
-    /// A whole message; text is valid UTF-8, unless it is compressed.
+    /// A whole message. Text is valid UTF-8 unless it is compressed.
     Message {
-        /// Its bytes.
+        /// The message's bytes.
         payload: Payload<'b>,
-        /// Binary, or else text.
+        /// Whether the message is binary; otherwise it is text.
         binary: bool,
-        /// It is to be decompressed (RFC 7692 section 6.2).
+        /// Whether the message has to be decompressed (RFC 7692 section 6.2).
         compressed: bool,
     },
-    /// A Ping, to be answered with a Pong that has the same payload (section 5.5.3).
+    /// A Ping, which has to be answered with a Pong that has the same payload (section 5.5.3).
     Ping(Payload<'b>),
-    /// A Pong, asked for or not.
+    /// A Pong, solicited or not (section 5.5.3).
     Pong(Payload<'b>),
-    /// A Close frame; nothing the peer sends after it is read. Its payload is what [`CloseFrame::parse`] takes.
+    /// A Close frame, after which nothing from the peer is to be read. [`CloseFrame::parse`] accepts its payload.
     Close(Payload<'b>),
 }
 
-/// The bytes of a message or control frame, unmasked when they are first looked at.
+/// The bytes of a message or control frame. They are unmasked when they are first looked at.
 #[derive(Debug)]
 pub enum Payload<'b> {
-    /// Part of the bytes that the machine was given, still masked unless the key is zero.
+    /// Part of the input, still masked unless the key is zero.
     Borrowed {
-        /// As they were received.
+        /// The bytes as they were received.
         bytes: &'b mut [u8],
         /// The masking key.
         mask: [u8; 4],
     },
-    /// Put together from several reads or frames.
+    /// Bytes assembled from several reads or frames.
     Owned(Vec<u8>),
 }
 
 impl Payload<'_> {
-    /// Bytes of payload.
+    /// Returns the number of bytes.
     pub fn len(&self) -> usize {
         match self {
             Self::Borrowed { bytes, .. } => bytes.len(),
@@ -51,12 +51,12 @@ impl Payload<'_> {
         }
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The bytes, unmasked in place.
+    /// Unmasks the bytes in place, unless that has been done, and returns them.
     pub fn bytes(&mut self) -> &mut [u8] {
         match self {
             Self::Borrowed { bytes, mask } => {
@@ -70,7 +70,7 @@ impl Payload<'_> {
         }
     }
 
-    /// Writes the bytes into `output`, which is as long, and unmasks them on the way.
+    /// Copies the bytes into `output`, which must have the same length, and unmasks them on the way.
     pub fn copy_into(&self, output: &mut [u8]) {
         match self {
             Self::Borrowed { bytes, mask: [0, 0, 0, 0] } => output.copy_from_slice(bytes),
@@ -83,22 +83,22 @@ impl Payload<'_> {
 /// One step of the machine.
 #[derive(Debug)]
 pub struct Step<'b> {
-    /// Bytes of the input that were used; they are not to be given again.
+    /// The number of input bytes that were used; they must not be passed again.
     pub consumed: usize,
-    /// What they completed. `None`, with all of the input consumed: more input is needed.
+    /// The event that those bytes completed. `None` means that all of the input was consumed and more is needed.
     pub event: Option<Event<'b>>,
 }
 
-/// What a connection takes.
+/// What a connection accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of the longest message, as the frames carry it.
+    /// The length in bytes of the longest message, as frames carry it: compressed, if it is.
     pub max_payload: usize,
-    /// Whether messages may be compressed.
+    /// Whether messages may be compressed (RFC 7692).
     pub compression: bool,
 }
 
-/// What is kept of a connection between two reads.
+/// What is kept for a connection between two reads.
 #[derive(Debug, Default)]
 pub struct Receiver {
     partial: Option<Box<Partial>>,
@@ -106,12 +106,12 @@ pub struct Receiver {
 
 #[derive(Debug, Default)]
 struct Partial {
-    /// The beginning of a header that is incomplete.
+    /// The beginning of an incomplete header.
     header: [u8; MAX_FRAME_HEADER],
     header_len: usize,
-    /// The frame whose payload is incomplete. Never together with a header.
+    /// The frame whose payload is incomplete. There is no incomplete header at the same time.
     frame: Option<Frame>,
-    /// The message whose first frame, at least, has begun.
+    /// The message whose first frame has at least begun.
     message: Option<Message>,
     /// The payload of an incomplete control frame.
     control: Vec<u8>,
@@ -122,9 +122,9 @@ struct Frame {
     fin: bool,
     compressed: bool,
     opcode: Opcode,
-    /// The key, turned to the next byte.
+    /// The masking key, rotated to the next byte.
     mask: [u8; 4],
-    /// Bytes of payload to come; more than none.
+    /// The number of payload bytes to come; not zero for a frame that is kept.
     left: usize,
 }
 
@@ -133,21 +133,21 @@ struct Message {
     binary: bool,
     compressed: bool,
     bytes: Vec<u8>,
-    /// Has seen all of `bytes` when the message is text, and not compressed.
+    /// Has validated all of `bytes` if the message is text and not compressed.
     text: Utf8Stream,
 }
 
 impl Receiver {
-    /// Whether the connection stands between two messages, and nothing is kept.
+    /// Returns whether the connection is between two messages and nothing is kept.
     pub fn is_idle(&self) -> bool {
         self.partial.is_none()
     }
 
-    /// Reads on in `input`, which follows what was given before, to the end of an event or of the input. Bytes of the
-    /// input are changed (unmasked).
+    /// Reads `input`, which continues the input before it, up to the end of an event or of the input. Bytes of the input are
+    /// changed (unmasked).
     ///
-    /// A message that is too long is refused when a header announces it. After an error the machine must not be used
-    /// again.
+    /// A message that is too long is refused as soon as a header announces it. The machine must not be used again after an
+    /// error.
     pub fn handle<'b>(&mut self, input: &'b mut [u8], limits: Limits) -> Result<Step<'b>, Violation> {
         let mut position = 0;
         while position < input.len() {
@@ -182,7 +182,7 @@ impl Receiver {
         Ok(Step { consumed: input.len(), event: None })
     }
 
-    /// Reads a header that may have begun in earlier input: how many bytes of this input are used, and the header when
+    /// Reads a header that may have begun in earlier input. Returns how many bytes of this input were used, and the header if
     /// it is complete.
     fn handle_header(&mut self, input: &[u8], limits: Limits) -> Result<(usize, Option<FrameHeader>), Violation> {
         let known = self.partial.as_ref().map_or(0, |partial| partial.header_len);
@@ -208,7 +208,7 @@ impl Receiver {
         Ok((header.header_len - known, Some(header)))
     }
 
-    /// What section 5.4 asks of a sequence of frames, and the limit.
+    /// Checks a frame against the sequences that section 5.4 allows, and against the limit.
     fn check(&self, header: &FrameHeader, limits: Limits) -> Result<Frame, Violation> {
         let message = self.partial.as_ref().and_then(|partial| partial.message.as_ref());
         if !header.opcode.is_control() {
@@ -228,7 +228,7 @@ impl Receiver {
         Ok(Frame { fin, compressed, opcode, mask, left })
     }
 
-    /// Takes the next bytes of a frame that does not stand alone in its input.
+    /// Handles the next bytes of a frame that is not a whole message in one piece of input.
     fn handle_part<'b>(&mut self, frame: Frame, bytes: &mut [u8]) -> Result<Option<Event<'b>>, Violation> {
         let partial = self.partial.get_or_insert_default();
         unmask(bytes, frame.mask);
@@ -279,7 +279,7 @@ impl Receiver {
 }
 
 impl<'b> Event<'b> {
-    /// The event for a frame that stands alone, or a control frame put together.
+    /// Returns the event for a frame that is a whole message, or for a control frame.
     fn new(frame: Frame, mut payload: Payload<'b>) -> Result<Self, Violation> {
         let compressed = frame.compressed;
         Ok(match frame.opcode {
@@ -312,7 +312,7 @@ mod tests {
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         write_frame_header(&mut bytes, Opcode::Binary, true, payload.len());
-        // Any opcode, and the MASK bit.
+        // Set any opcode, and the MASK bit.
         bytes[0] = first;
         bytes[1] |= 0x80;
         bytes.extend_from_slice(&MASK);
@@ -367,7 +367,7 @@ mod tests {
         seen
     }
 
-    /// The events of `input`, which must be the same whole, at every split in two, and byte by byte.
+    /// Returns the events of `input`, which must be the same whole, at every split in two, and byte by byte.
     fn events(input: &[u8]) -> Vec<String> {
         let whole = feed(&[input]);
         for split in 0..=input.len() {
@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn compressed_messages_where_that_was_agreed_on() {
-        // Not UTF-8: that is for what comes out.
+        // These are not UTF-8: only what comes out of decompression has to be.
         let input =
             [frame(0xC1, b"\xFF1"), frame(0x41, b"\xFF"), frame(0x89, b"p"), frame(0x80, b"2"), frame(0xC2, b"3")];
         let input = input.concat();

@@ -1,8 +1,8 @@
 //! The sending machine, beside [`Receiver`](super::Receiver): which frames may go out, and in which order.
 //!
 //! Nothing but control frames may come between the fragments of a message (RFC 6455 section 5.4), and nothing at all after
-//! a Close frame (section 5.5.1). A message for which too much output waits already is dropped, as a whole: whether its
-//! first fragment was dropped decides about the others.
+//! a Close frame (section 5.5.1). A message is dropped if too much output is waiting already. The first fragment of a message
+//! decides about all of them: either all are sent or all are dropped.
 //!
 //! ```text
 //!                 first fragment                 first fragment, over the limit
@@ -16,7 +16,7 @@
 //!   └────────┘
 //! ```
 //!
-//! The machine holds no bytes. Frames are appended to a buffer of the caller's, and what compresses is passed in.
+//! The machine holds no bytes. It appends frames to a buffer of the caller's, and compresses with what it is passed.
 
 use std::fmt;
 
@@ -37,20 +37,21 @@ enum State {
     Between,
     /// The last fragment of a message is still to be sent.
     Sending,
-    /// The first fragment of a message was dropped, and so the others will be.
+    /// The first fragment of a message was dropped, so the others will be as well.
     Dropping,
     /// A Close frame has been sent.
     Closed,
 }
 
-/// What becomes of a frame.
+/// What has to be done with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// It has to be sent.
     Send,
-    /// It has to be sent, and ends a message in fragments: what [`Sender::holds_back`] has held back goes out after it.
+    /// It has to be sent, and is the last fragment of a message: what was held back because of [`Sender::holds_back`] has to be
+    /// sent after it.
     SendLast,
-    /// It must not be sent, because more than the limit is waiting or because the first fragment of its message was dropped.
+    /// It must not be sent: more output is waiting than the limit allows, or the first fragment of its message was dropped.
     Drop,
 }
 
@@ -61,7 +62,7 @@ pub enum SendError {
     Closed,
     /// A message, or the first fragment of one, before the last fragment of another.
     Interrupts,
-    /// A continuation of no message.
+    /// A continuation without a message to continue.
     NoFirstFragment,
 }
 
@@ -78,24 +79,26 @@ impl fmt::Display for SendError {
 impl std::error::Error for SendError {}
 
 impl Sender {
-    /// A WebSocket that has just been opened. `compression`: whether permessage-deflate was agreed on (RFC 7692).
+    /// Creates the machine for a WebSocket that has just been opened. `compression`: whether permessage-deflate was agreed on
+    /// (RFC 7692).
     pub fn new(compression: bool) -> Self {
         Self { state: State::Between, compression }
     }
 
-    /// Whether permessage-deflate was agreed on. That holds for the peer's messages as well; see
+    /// Returns whether permessage-deflate was agreed on. That applies to the peer's messages as well; see
     /// [`Limits::compression`](super::Limits::compression).
     pub fn has_compression(self) -> bool {
         self.compression
     }
 
-    /// Decides about a frame that is about to be sent: a whole message or control frame or, unless `fin`, a fragment. After
-    /// [`Admission::Send`] and [`Admission::SendLast`] the caller has to append it.
+    /// Decides what to do with a frame. If it has to be sent, the caller must append it. `fin` is false for every fragment but
+    /// the last one, and true for all other frames.
     ///
-    /// `is_over_limit` says whether more output waits than the limit allows. It is only called where that matters: for control
-    /// frames, whole messages and first fragments. A Close frame is always sent; [`Sender::close`] appends it as well.
+    /// `is_over_limit` returns whether more output is waiting than the limit allows. It is only called if that decides: for
+    /// whole messages, first fragments, Pings and Pongs. A Close frame is always sent; [`Sender::close`] both admits and
+    /// appends it.
     ///
-    /// After an error the machine is in the same state as before.
+    /// An error leaves the machine as it was.
     pub fn admit(
         &mut self,
         opcode: Opcode,
@@ -133,22 +136,23 @@ impl Sender {
         }
     }
 
-    /// Whether a whole message that the sender of fragments does not know of, such as a published one, has to be held back:
-    /// while fragments are being sent, until [`Admission::SendLast`]; and after a Close frame for good.
+    /// Returns whether a whole message from elsewhere, such as a published one, has to be held back: until
+    /// [`Admission::SendLast`] while fragments are being sent, and for good after a Close frame. It does not have to while
+    /// fragments are being dropped.
     pub fn holds_back(self) -> bool {
         matches!(self.state, State::Sending | State::Closed)
     }
 
-    /// Whether a whole message of `length` bytes is to be compressed. `threshold` is the length from which on that is worth it;
-    /// an empty message is never compressed.
+    /// Returns whether a whole message of `length` bytes should be compressed: if that was agreed on, and the message is not
+    /// empty and has at least `threshold` bytes.
     pub fn compresses(self, length: usize, threshold: usize) -> bool {
         self.compression && length > 0 && length >= threshold
     }
 
-    /// Appends the frame of a whole message, compressed.
+    /// Compresses a whole message and appends its frame. Only valid if [`Sender::compresses`] returns true for the message.
     ///
-    /// Only valid for a message for which [`Sender::compresses`] is true. The frame has to be sent, or held back and then sent,
-    /// in the order of these calls: `contexts` know the message from now on. So a message has to be admitted first.
+    /// `contexts` remember the message from now on, so frames have to be sent in the order of these calls, and none may be
+    /// dropped: admit a message before compressing it. `contexts` is `None` if the connection has none.
     pub fn write_compressed(
         self,
         codecs: &mut Codecs,
@@ -161,8 +165,10 @@ impl Sender {
         codecs.write_frame(contexts, opcode, message, output);
     }
 
-    /// Appends a Close frame, after which nothing may be sent; appends nothing if there has been one before. It may come between
-    /// fragments, whose message the peer never gets. What was held back is to be dropped.
+    /// Appends a Close frame, after which nothing may be sent. Appends nothing if one was sent before.
+    ///
+    /// A Close frame may come between the fragments of a message, which the peer then never receives. What was held back has to
+    /// be dropped.
     pub fn close(&mut self, frame: CloseFrame<'_>, output: &mut Vec<u8>) {
         if self.admit(Opcode::Close, true, || false).is_ok() {
             frame.write(output);
@@ -181,7 +187,7 @@ mod tests {
     use super::*;
     use crate::ws::{Agreement, DeflateSettings, write_frame};
 
-    /// What may be done with a WebSocket. `over`: more output waits than the limit allows.
+    /// What may be done with a WebSocket. `over`: more output is waiting than the limit allows.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum Call {
         Whole { over: bool },
@@ -209,7 +215,7 @@ mod tests {
     const DEPTH: usize = 5;
 
     impl Call {
-        /// Its frame, and the letter that stands for it below.
+        /// Returns its frame, and the letter that stands for it in [`History`].
         fn frame(self) -> (Opcode, bool, char) {
             match self {
                 Self::Whole { .. } => (Opcode::Text, true, 'w'),
@@ -223,7 +229,7 @@ mod tests {
         }
     }
 
-    /// What has been done so far, and what the peer gets of it.
+    /// What has been done so far, and what the peer receives.
     #[derive(Clone, Debug, Default)]
     struct History {
         /// All calls but those that returned an error.
@@ -234,7 +240,7 @@ mod tests {
     }
 
     impl History {
-        /// Whether fragments of a message have been accepted without the last one; `Some(true)` if they are dropped.
+        /// Returns whether the fragments of an incomplete message are dropped; `None` if there is no such message.
         fn open_message(&self) -> Option<bool> {
             let ends = |call: &&Call| matches!(call, Call::First { .. } | Call::Last);
             match self.accepted.iter().rfind(ends) {
@@ -247,7 +253,7 @@ mod tests {
             self.accepted.contains(&Call::Close)
         }
 
-        /// What a frame has to become, and whether the limit decides about it.
+        /// Returns the decision about a frame, and whether the limit decides it.
         fn expected(&self, call: Call) -> (Result<Admission, SendError>, bool) {
             let by_limit = |over| (Ok(if over { Admission::Drop } else { Admission::Send }), true);
             match (call, self.open_message()) {
@@ -258,7 +264,7 @@ mod tests {
                 (Call::Next | Call::Last, Some(true)) => (Ok(Admission::Drop), false),
                 (Call::Close, _) | (Call::Next, Some(false)) => (Ok(Admission::Send), false),
                 (Call::Last, Some(false)) => (Ok(Admission::SendLast), false),
-                (Call::Publish, _) => unreachable!("it is not admitted, but held back or not"),
+                (Call::Publish, _) => unreachable!("nobody admits a publication"),
             }
         }
 
@@ -292,14 +298,14 @@ mod tests {
             }
         }
 
-        /// What sections 5.4 and 5.5 ask of a sequence of frames.
+        /// Checks the sequence of frames against sections 5.4 and 5.5.
         fn check_wire(&self) {
             assert!(self.wire.find('C').is_none_or(|place| place + 1 == self.wire.len()), "{self:?}");
             let mut data = self.wire.replace(['p', 'C'], "");
             while data.contains("fn") {
                 data = data.replace("fn", "f");
             }
-            // A message that is not complete may be the last.
+            // The last message may be incomplete.
             let data = data.replace("fl", "w");
             let data = data.strip_suffix('f').unwrap_or(&data);
             assert!(data.chars().all(|letter| matches!(letter, 'w' | 'P')), "{self:?}");
@@ -411,7 +417,7 @@ mod tests {
         assert_eq!(output, b"\x01\x03\x48\x65\x6c\x80\x02\x6c\x6f");
     }
 
-    /// It is part of every connection, and so is whether there is one.
+    /// Every connection has one, or the fact that there is none.
     #[test]
     fn it_takes_two_bytes() {
         assert_eq!((size_of::<Sender>(), size_of::<Option<Sender>>()), (2, 2));

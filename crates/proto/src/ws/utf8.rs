@@ -1,11 +1,11 @@
-//! Validation of text that arrives in pieces: a bad byte is found in the piece that has it.
+//! UTF-8 validation of text that arrives in pieces: an invalid byte is found in the piece that contains it.
 
 use simdutf8::compat::from_utf8;
 
-/// The text so far was valid UTF-8, but for a character that may not be complete yet.
+/// The state of text that has been valid UTF-8 so far, apart from a character that may be incomplete.
 #[derive(Debug, Default)]
 pub(super) struct Utf8Stream {
-    /// The beginning of a character that the last piece ended in.
+    /// The beginning of the character in which the last piece ended.
     pending: [u8; 4],
     pending_len: usize,
 }
@@ -22,7 +22,7 @@ impl Utf8Stream {
             bytes = rest;
             match std::str::from_utf8(&self.pending[..self.pending_len]) {
                 Ok(_) => self.pending_len = 0,
-                // Four bytes are a character or an error, so that there is room for one more.
+                // Four bytes are either a character or an error, so there is room for one more.
                 Err(error) if error.error_len().is_none() => {}
                 Err(_) => return Err(InvalidUtf8),
             }
@@ -39,13 +39,13 @@ impl Utf8Stream {
         }
     }
 
-    /// The end of the text: no character may be left incomplete.
+    /// Ends the text. Returns an error if its last character is incomplete.
     pub(super) fn finish(&mut self) -> Result<(), InvalidUtf8> {
         if std::mem::take(&mut self.pending_len) == 0 { Ok(()) } else { Err(InvalidUtf8) }
     }
 }
 
-/// Whether all of it is UTF-8.
+/// Returns whether `bytes` are valid UTF-8.
 pub fn is_valid(bytes: &[u8]) -> bool {
     simdutf8::basic::from_utf8(bytes).is_ok()
 }
@@ -89,7 +89,7 @@ mod tests {
         let mut stream = Utf8Stream::default();
         assert_eq!(stream.feed(b"\xE2\x82"), Ok(()));
         assert_eq!(stream.feed(b"\x41"), Err(InvalidUtf8));
-        // A surrogate is bad from its second byte on.
+        // A surrogate is invalid from its second byte on.
         let mut stream = Utf8Stream::default();
         assert_eq!(stream.feed(b"\xED"), Ok(()));
         assert_eq!(stream.feed(b"\xA0"), Err(InvalidUtf8));
