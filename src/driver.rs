@@ -1,4 +1,4 @@
-//! Where libuv meets the reactor: its descriptor, its deadlines, and the moment before the loop goes to sleep.
+//! Where libuv meets the reactor: its descriptor, its deadlines, and the moments before and after the loop waits.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::node::Exception;
 use crate::restored::Restored;
 use crate::uv::{Handles, Loop, UvError, Watcher};
 
-/// How often what is written meanwhile is sent before the loop goes on: handlers that make each other write for ever must
-/// not keep it from everything else.
+/// How often output is sent that is written while output is being sent. After that the loop goes on, because handlers that
+/// make each other write without end must not keep it from everything else.
 const MAX_PUMPS: usize = 16;
 
 impl Environment {
@@ -26,22 +27,22 @@ impl Environment {
         let this = unsafe { environment.as_ref() };
         // SAFETY: the caller's promise.
         let handles = unsafe { Handles::new(uv_loop, this.reactor.as_raw_fd(), environment) }?;
-        // Closed at the end of the environment, also if they cannot start.
+        // Closed at the end of the environment, even if they fail to start.
         let started = handles.start::<Self>();
         this.handles.replace(Some(handles));
         started
     }
 
-    /// Lets the loop end when nothing listens and nobody is connected, and go on otherwise.
+    /// Lets the loop end if nothing listens and nobody is connected, and keeps it running otherwise.
     pub(crate) fn update_liveness(&self) {
         if let Some(handles) = &*self.handles.borrow() {
-            handles.keep_alive(self.reactor.is_active() || self.has_thrown());
+            handles.keep_alive(self.reactor.is_active() || self.scopes.has_thrown());
         }
     }
 
     /// Sets the timer to the reactor's next deadline.
     fn update_timer(&self) {
-        // What is left goes on in the next turn of the loop.
+        // Work that is left is done in the next turn of the loop.
         let deadline = if self.reactor.has_work() { Some(Instant::now()) } else { self.reactor.next_deadline() };
         if self.armed.replace(deadline) == deadline {
             return;
@@ -60,56 +61,50 @@ impl Environment {
         }
     }
 
-    /// Runs what a callback of the loop is for. Such a callback comes between calls from JavaScript, unless another
-    /// addon runs the loop inside one: then the scopes that are open stay so, below those of this callback.
-    fn run(&self, what: impl FnOnce()) {
-        let is_nested = self.is_running.get() || self.calls.get() > 0;
-        let batch = self.batch.take();
-        let _outer = (
-            Restored::replace(&self.is_running, true),
-            Restored::replace(&self.calls, 0),
-            Restored::replace(&self.batch_number, 0),
-            Restored::replace(&self.is_telling_dropped, false),
-        );
-        let run = || catch_unwind(AssertUnwindSafe(what));
-        if let Err(panic) = if is_nested { self.reactor.nested(run) } else { run() } {
-            self.report(&Error::internal(&*panic));
-        }
-        self.end_batch();
-        self.batch.set(batch);
+    /// Serves a callback of the loop. If another addon runs the loop inside of a handler, the reactor is in the middle of
+    /// an event.
+    fn serve(&self, serve: impl FnOnce()) {
+        let is_nested = self.scopes.is_busy();
+        let _outer = Restored::replace(&self.is_telling_dropped, false);
+        self.scopes.serve(|| {
+            let run = || catch_unwind(AssertUnwindSafe(serve));
+            if let Err(panic) = if is_nested { self.reactor.nested(run) } else { run() } {
+                self.report(&Error::from_panic(&*panic));
+            }
+        });
     }
 }
 
 impl Watcher for Environment {
     fn on_readable(&self) {
-        self.run(|| self.check(self.reactor.turn(Instant::now(), self)));
+        self.serve(|| self.check(self.reactor.turn(Instant::now(), self)));
     }
 
     fn on_prepare(&self) {
-        // What runs when a batch ends, and the handlers of what is dropped, may write again, mostly closer to an end.
+        // JavaScript that runs at the end of a batch, and handlers of dropped messages, may write again, usually less.
         for _ in 0..MAX_PUMPS {
-            if !self.reactor.has_work() && !self.has_thrown() {
+            if !self.reactor.has_work() && !self.scopes.has_thrown() {
                 break;
             }
-            self.run(|| {
-                self.report_thrown();
+            self.serve(|| {
+                self.scopes.report_thrown();
                 self.reactor.pump(Instant::now(), self);
             });
         }
-        if self.has_quiet() && !self.is_running.get() && self.calls.get() == 0 {
-            self.run(|| self.sweep());
+        if self.has_quiet() && !self.scopes.is_busy() {
+            self.serve(|| self.sweep());
         }
         self.update_liveness();
         self.update_timer();
     }
 
     fn on_check(&self) {
-        // The functions that the loop calls next may use connections, and note when they did.
+        // The functions that the loop calls next may use connections, which note the time of their use.
         self.reactor.tell_time(Instant::now());
     }
 
     fn on_timeout(&self) {
         self.armed.set(None);
-        self.run(|| self.check(self.reactor.expire(Instant::now(), self)));
+        self.serve(|| self.check(self.reactor.expire(Instant::now(), self)));
     }
 }

@@ -1,4 +1,4 @@
-//! What the API's user is told when a call is refused. Each error has a stable code; docs/ERRORS.md lists them.
+//! The errors that JavaScript sees. Each has a stable code; docs/ERRORS.md lists them.
 
 use std::any::Any;
 
@@ -9,13 +9,13 @@ use milliways_net::{
 use milliways_proto::http::InvalidDeclaration;
 use milliways_proto::router::MAX_SEGMENTS;
 
-use crate::events::MAX_CALLS;
-use crate::node::{Detached, ErrorKind, Failed, Js, Value};
+use crate::node::{DataError, ErrorKind, Exception, Failed};
+use crate::scopes::MAX_CALLS;
 
-/// Why a function throws.
+/// The reason for which a function throws.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Error {
-    /// A JavaScript exception is pending already, or JavaScript has ended.
+    /// A Node-API call has failed: an exception is pending already, or JavaScript has ended.
     Pending,
     WebSocketClosed,
     ResponseDone,
@@ -23,41 +23,41 @@ pub(crate) enum Error {
     InvalidData,
     DetachedBuffer,
     InvalidPattern,
-    /// A server name that no client asks for, or that has been removed; what is wrong.
+    /// A server name that no client asks for, or that has been removed: what is wrong with it.
     InvalidServerName(String),
     InvalidHeader(ResponseError),
-    /// A status that no response can have.
+    /// The status is not one that a response can have.
     InvalidStatus(String),
-    /// A status that only an upgrade can complete.
+    /// The status can only be completed by an upgrade.
     Switching(ResponseError),
-    /// A body that another handler has.
+    /// Another handler has the body.
     BodyTaken(BodyError),
-    /// A body of another length than its Content-Length says.
+    /// The length of the body is not its Content-Length.
     ContentLength(ResponseError),
-    /// Parts of a response in an order in which they cannot be sent.
+    /// Parts of a response came in an order in which they cannot be sent.
     ResponseOrder(ResponseError),
     InvalidUpgrade(UpgradeError),
-    /// A message between the fragments of another, or a fragment of none.
+    /// A message came between the fragments of another one, or a fragment without a first one.
     FragmentOrder(SendError),
     InvalidDeclaration(InvalidDeclaration),
     OutOfRange(SettingsError),
-    /// A value that is not a number, or one that what it is for cannot have.
+    /// A value is not a number, or not an allowed one.
     InvalidNumber {
         name: String,
         allowed: &'static str,
         value: String,
     },
-    /// The call would call a handler that is too deep in calls of others.
+    /// The call would call a handler too deep inside of others.
     TooDeep,
-    /// Certificates, keys or ciphers are no good; what is wrong with them.
+    /// Certificates, keys or ciphers cannot be used: what is wrong with them.
     Tls(String),
-    /// A bug of ours: the panic's message.
+    /// A bug of ours: the message of the panic.
     Internal(String),
-    /// A handler returned without a response; the method and the URL.
+    /// A handler returned without a response to a request with this method and URL.
     NoResponse(String, String),
 }
 
-impl Error {
+impl Exception for Error {
     fn code(&self) -> &'static str {
         match self {
             Self::Pending | Self::Internal(_) => "ERR_MILLIWAYS_INTERNAL",
@@ -145,29 +145,22 @@ impl Error {
         }
     }
 
-    /// For a status of these bytes.
+    fn is_failed_call(&self) -> bool {
+        *self == Self::Pending
+    }
+
+    fn from_panic(panic: &(dyn Any + Send)) -> Self {
+        Self::Internal(panic_message(panic))
+    }
+}
+
+impl Error {
+    /// The error for a status of these bytes.
     pub(crate) fn invalid_status(status: &[u8]) -> Self {
-        /// Enough to recognize it by.
+        /// The number of bytes that are shown.
         const SHOWN: usize = 64;
 
         Self::InvalidStatus(String::from_utf8_lossy(&status[..status.len().min(SHOWN)]).into_owned())
-    }
-
-    /// For a panic.
-    pub(crate) fn internal(panic: &(dyn Any + Send)) -> Self {
-        Self::Internal(panic_message(panic))
-    }
-
-    pub(crate) fn to_value<'s>(&self, js: Js<'s>) -> Result<Value<'s>, Failed> {
-        js.error(self.kind(), self.code(), &self.message())
-    }
-
-    /// Throws it, unless an exception is pending already.
-    pub(crate) fn throw(&self, js: Js<'_>) -> Result<(), Failed> {
-        if *self == Self::Pending && js.is_exception_pending()? {
-            return Ok(());
-        }
-        js.throw(self.to_value(js)?)
     }
 }
 
@@ -177,14 +170,18 @@ impl From<Failed> for Error {
     }
 }
 
-impl From<Detached> for Error {
-    fn from(Detached: Detached) -> Self {
-        Self::DetachedBuffer
+impl From<DataError> for Error {
+    fn from(error: DataError) -> Self {
+        match error {
+            DataError::Failed => Self::Pending,
+            DataError::Invalid => Self::InvalidData,
+            DataError::Detached => Self::DetachedBuffer,
+        }
     }
 }
 
 impl From<Stale> for Error {
-    /// Of a WebSocket; responses map it themselves.
+    /// The error of a WebSocket. Responses convert it by themselves.
     fn from(Stale: Stale) -> Self {
         Self::WebSocketClosed
     }
@@ -261,7 +258,7 @@ impl From<InvalidServerName> for Error {
     }
 }
 
-/// A sentence of what an error of the layers below says.
+/// Makes a sentence of the text of an error of the layers below.
 fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))

@@ -1,4 +1,4 @@
-//! Events of the reactor, told to JavaScript.
+//! Passes events of the reactor to handlers in JavaScript.
 
 use milliways_net::{AppId, BehaviorId, ConnectionId, Handler, Reactor, RouteId, RoutedRequest};
 use milliways_proto::http::Request;
@@ -16,20 +16,16 @@ use crate::scopes::Scope;
 /// Chooses one of a behavior's handlers.
 type Which = fn(&BehaviorCallbacks) -> Option<&Callback>;
 
-/// Chooses one of the functions that all responses share.
+/// Chooses one of the handlers that all responses share.
 type WhichOfResponse = fn(&Callbacks) -> Option<&Callback>;
 
-/// Calls from JavaScript in each other, by way of handlers, from which on no handler is called inside: some 3 KB of the
-/// stack go for each, of which V8 has 984 KB, and what a program finds no room on it for is worse than an error of ours.
-pub(crate) const MAX_CALLS: u32 = 100;
-
-/// How many bytes of a body are to come, where nobody knows. (No number of bytes is negative.)
+/// Stands for an unknown number of bytes that are still to come of a body.
 const UNKNOWN: f64 = -1.0;
 
 impl Handler for Environment {
     fn request(&self, reactor: &Reactor, route: RouteId, id: ConnectionId, request: &RoutedRequest<'_>) {
         let told = self.request.lend(request, |serial| {
-            self.event(Scope::Own, |js| {
+            self.scopes.event(Scope::Own, |js| {
                 let Some(function) = self.function(js, |callbacks| callbacks.routes.get(route.0 as usize))? else {
                     return Ok(());
                 };
@@ -57,7 +53,7 @@ impl Handler for Environment {
     }
 
     fn aborted(&self, _reactor: &Reactor, id: ConnectionId) {
-        if self.is_deep() {
+        if self.scopes.is_deep() {
             return self.ended.borrow_mut().push_back(Ended::Aborted(id));
         }
         self.tell_response(|callbacks| callbacks.aborted.as_ref(), id, |_| Ok(None));
@@ -70,9 +66,9 @@ impl Handler for Environment {
     fn data(&self, _reactor: &Reactor, id: ConnectionId, data: &[u8], remaining: Option<u64>) {
         #[expect(clippy::cast_precision_loss, reason = "a body of 8 PiB is never sent")]
         let remaining = remaining.map_or(UNKNOWN, |remaining| remaining as f64);
-        self.event(Scope::Own, |js| {
+        self.scopes.event(Scope::Own, |js| {
             let Some(function) = self.function(js, |callbacks| callbacks.data.as_ref())? else { return Ok(()) };
-            self.with_bytes(js, data.len(), |js| {
+            self.scopes.with_buffer(js, data.len(), |js| {
                 let arguments = [js.number(id.slot)?, js.copied_buffer(data)?, js.double(remaining)?];
                 js.call(function, &arguments).map(|_| ())
             })
@@ -83,11 +79,11 @@ impl Handler for Environment {
         let Some(body) = body else {
             return self.tell_response(|callbacks| callbacks.collected.as_ref(), id, |js| js.null().map(Some));
         };
-        self.event(Scope::Own, |js| {
+        self.scopes.event(Scope::Own, |js| {
             let Some(function) = self.function(js, |callbacks| callbacks.collected.as_ref())? else { return Ok(()) };
-            self.with_bytes(js, body.len(), |js| {
+            self.scopes.with_buffer(js, body.len(), |js| {
                 let buffer = js.copied_buffer(&body)?;
-                // Not kept while the handler runs.
+                // Freed before the handler runs.
                 drop(body);
                 js.call(function, &[js.number(id.slot)?, buffer]).map(|_| ())
             })
@@ -101,7 +97,7 @@ impl Handler for Environment {
     }
 
     fn missing_server_name(&self, _reactor: &Reactor, app: AppId, name: &str) {
-        self.event(Scope::Own, |js| {
+        self.scopes.event(Scope::Own, |js| {
             let Some(function) = self.function(js, |callbacks| callbacks.missing_names.get(&app.0))? else {
                 return Ok(());
             };
@@ -154,7 +150,7 @@ impl Handler for Environment {
     }
 
     fn unsubscribed(&self, _: &Reactor, behavior: BehaviorId, id: ConnectionId, topic: &[u8], change: Change) {
-        if self.is_deep() {
+        if self.scopes.is_deep() {
             return self.ended.borrow_mut().push_back(Ended::Unsubscribed(behavior, id, topic.into(), change));
         }
         self.subscription(behavior, id, topic, change);
@@ -170,7 +166,7 @@ impl Handler for Environment {
     }
 
     fn close(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, code: u16, reason: &[u8]) {
-        if self.is_deep() {
+        if self.scopes.is_deep() {
             return self.ended.borrow_mut().push_back(Ended::Closed(behavior, id, code, reason.into()));
         }
         self.tell_bytes(behavior, |callbacks| callbacks.close.as_ref(), id, reason, code.into());
@@ -182,17 +178,12 @@ impl Handler for Environment {
 }
 
 impl Environment {
-    /// Whether so many calls are under way that no handler is to be called inside of the last.
-    pub(crate) fn is_deep(&self) -> bool {
-        self.calls.get() >= MAX_CALLS
-    }
-
-    /// Tells what has ended too deep inside of the outermost call, before that returns.
+    /// Calls the handlers of what has ended too deep inside of the outermost call, which is about to return.
     pub(crate) fn tell_ended(&self) {
-        if self.calls.get() != 1 || self.ended.borrow().is_empty() {
+        if !self.scopes.is_in_outermost_call() || self.ended.borrow().is_empty() {
             return;
         }
-        // What the call returns may be there.
+        // It may hold the result of the call.
         let returned = self.registers.get(Register::Value);
         loop {
             let Some(ended) = self.ended.borrow_mut().pop_front() else { break };
@@ -207,14 +198,14 @@ impl Environment {
         self.registers.set(Register::Value, returned);
     }
 
-    /// The behavior, if it has a handler that is to be told of a message that was dropped.
+    /// The behavior, if its `dropped` handler is to be called for a message.
     pub(crate) fn told_of_dropped(&self, behavior: BehaviorId) -> Option<BehaviorId> {
         let has_handler = self.callbacks.borrow().behaviors[behavior].dropped.is_some();
         (has_handler && !self.is_telling_dropped.get()).then_some(behavior)
     }
 
-    /// A message that was not sent because too much waits already. What a handler of this sends in turn and is dropped,
-    /// it is not told by another call: it would do the same again, without end.
+    /// A message was not sent because too much is buffered already. The handler is not called for a message that it sends
+    /// itself: it would send another one, without end.
     pub(crate) fn dropped(&self, behavior: BehaviorId, id: ConnectionId, message: &[u8], binary: bool) {
         if self.is_telling_dropped.get() {
             return;
@@ -223,14 +214,14 @@ impl Environment {
         self.tell_bytes(behavior, |callbacks| callbacks.dropped.as_ref(), id, message, binary.into());
     }
 
-    /// Tells of published messages that were dropped, unless that is being done: those have their turn later.
+    /// Calls `dropped` handlers for published messages, unless one is running: then the caller of that one will.
     pub(crate) fn tell_dropped(&self) {
         if !self.is_telling_dropped.get() {
             self.reactor.tell_dropped(self);
         }
     }
 
-    /// A request has become a WebSocket by a call of JavaScript, which gave data for it.
+    /// A call from JavaScript has upgraded a request to a WebSocket, with this user data.
     pub(crate) fn opened(&self, behavior: BehaviorId, id: ConnectionId, user_data: Value<'_>) {
         let user_data = user_data.raw();
         self.tell(
@@ -240,20 +231,20 @@ impl Environment {
             |js, function| {
                 // SAFETY: it is an argument of a call that has not returned.
                 let user_data = unsafe { Value::from_raw(user_data) };
-                // In place of a request's number there is none.
+                // There is no request, whose number would be the third argument.
                 js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.null()?, user_data]).map(|_| ())
             },
         );
     }
 
-    /// What was thrown has been reported. That there is no response follows from it and needs no second report.
+    /// Abandons the response if the handler threw: its exception is reported, and the missing response needs no report.
     fn after_request(&self, reactor: &Reactor, id: ConnectionId, told: Option<()>) {
         if told.is_none() {
             reactor.abandon_response(id, self);
         }
     }
 
-    /// Calls a handler of a behavior if there is one; `None` when it threw or could not run.
+    /// Calls a handler of a behavior, if there is one; returns `None` if it threw or could not run.
     fn tell(
         &self,
         scope: Scope,
@@ -264,20 +255,20 @@ impl Environment {
         if which(&self.callbacks.borrow().behaviors[behavior]).is_none() {
             return Some(());
         }
-        self.event(scope, |js| match self.function(js, |callbacks| which(&callbacks.behaviors[behavior]))? {
+        self.scopes.event(scope, |js| match self.function(js, |callbacks| which(&callbacks.behaviors[behavior]))? {
             Some(function) => call(js, function),
             None => Ok(()),
         })
     }
 
-    /// Calls a function that all responses share with a slot and what `make` makes.
+    /// Calls a handler that all responses share with a slot and the value that `make` makes.
     fn tell_response(
         &self,
         which: WhichOfResponse,
         id: ConnectionId,
         make: impl for<'s> FnOnce(Js<'s>) -> Result<Option<Value<'s>>, Failed>,
     ) {
-        self.event(Scope::Own, |js| {
+        self.scopes.event(Scope::Own, |js| {
             let Some(function) = self.function(js, which)? else { return Ok(()) };
             let slot = js.number(id.slot)?;
             match make(js)? {
@@ -289,7 +280,7 @@ impl Environment {
     }
 
     fn tell_filter(&self, app: AppId, id: ConnectionId, count: f64) {
-        self.event(Scope::Own, |js| {
+        self.scopes.event(Scope::Own, |js| {
             let Some(function) = self.function(js, |callbacks| callbacks.filters.get(&app.0))? else { return Ok(()) };
             js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.double(count)?]).map(|_| ())
         });
@@ -297,7 +288,7 @@ impl Environment {
 
     fn tell_payload(&self, behavior: BehaviorId, which: Which, id: ConnectionId, payload: Payload<'_>, extra: u32) {
         let length = payload.len();
-        // Memory of its own is given back before the handler runs.
+        // The payload's own memory is freed before the handler runs.
         self.tell_buffer(behavior, which, id, extra, length, move |js| {
             js.array_buffer(length, |buffer| payload.copy_into(buffer))
         });
@@ -318,7 +309,7 @@ impl Environment {
     ) {
         let scope = self.scope_of(behavior);
         self.tell(scope, behavior, which, |js, function| {
-            self.with_bytes(js, length, |js| {
+            self.scopes.with_buffer(js, length, |js| {
                 let buffer = make(js)?;
                 self.registers.set(Register::Slot, id.slot);
                 self.registers.set(Register::Value, extra);
@@ -345,7 +336,7 @@ impl Environment {
         );
     }
 
-    /// How the number of a topic's subscribers has changed.
+    /// The number of a topic's subscribers has changed.
     pub(crate) fn subscription(&self, behavior: BehaviorId, id: ConnectionId, topic: &[u8], change: Change) {
         let scope = self.scope_of(behavior);
         self.tell(
@@ -366,10 +357,10 @@ impl Environment {
         self.callbacks.borrow().behaviors[behavior].scope
     }
 
-    /// Has an async function, which says that it is one, go on before the next event, as if that were not there already.
+    /// Lets an async handler, which sets the register, continue before the next event, as if that had not come yet.
     fn after_call(&self) {
         if self.registers.get(Register::Value) != 0 {
-            self.run_ticks();
+            self.scopes.run_ticks();
         }
     }
 }

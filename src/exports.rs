@@ -1,71 +1,29 @@
-//! The functions that JavaScript gets from the addon.
+//! The functions that JavaScript gets from the addon. Those of the classes begin with the class's name.
 
-use std::cell::{Cell, RefCell};
-use std::ptr::{self, NonNull};
-use std::time::Instant;
+use std::ptr::NonNull;
 
-use milliways_net::Reactor;
-use napi_sys as sys;
-
-use crate::call::{Call, Returned, export};
+use crate::call::{Call, Returned};
 use crate::classes::{app, cork, http_request, http_response, parts, pubsub, store, tls, websocket};
-use crate::current_request::CurrentRequest;
-use crate::environment::{Environment, tear_down};
-use crate::node::{AsyncContext, Callback, Failed, Js, Value};
-use crate::registers::Registers;
+use crate::environment::Environment;
+use crate::node::{Callback, Failed, Js, Value, export};
 use crate::uv::Loop;
 
-/// Makes the environment's state and fills `exports` with functions that work on it.
-pub(crate) fn register(env: sys::napi_env, exports: sys::napi_value) -> Result<(), String> {
-    // SAFETY: Node has called the addon's initializer, on the environment's thread and in a handle scope.
-    let js = unsafe { Js::from_raw(env) };
-    // SAFETY: the exports object belongs to the initializer's scope.
-    let exports = unsafe { Value::from_raw(exports) };
+/// Makes the state of an environment that loads the addon, and fills `exports` with the functions that work on it.
+pub(crate) fn register<'s>(js: Js<'s>, exports: Value<'s>) -> Result<(), String> {
     let failed = |Failed| "a Node-API call failed".to_owned();
-    let async_context = AsyncContext::new(js, "milliways").map_err(failed)?;
-    async_context.resource(js).and_then(|resource| js.define(exports, c"asyncResource", resource)).map_err(failed)?;
-    let environment = Box::new(Environment {
-        reactor: Reactor::new(Instant::now()).map_err(|error| format!("no epoll instance: {error}"))?,
-        env,
-        async_context,
-        callbacks: RefCell::default(),
-        batch: Cell::default(),
-        is_running: Cell::new(false),
-        batches: Cell::default(),
-        batch_number: Cell::default(),
-        thrown: RefCell::default(),
-        raised: Cell::default(),
-        is_telling_dropped: Cell::new(false),
-        shared_view: RefCell::default(),
-        calls: Cell::new(0),
-        ended: RefCell::default(),
-        is_alive: Cell::new(true),
-        request: CurrentRequest::default(),
-        registers: Registers::export(js, exports, c"registers").map_err(failed)?,
-        scratch: Cell::default(),
-        handles: RefCell::default(),
-        armed: Cell::new(None),
-    });
-    let environment = NonNull::from(Box::leak(environment));
-    // From here on the environment is freed by the cleanup hook and by nothing else.
-    // SAFETY: `env` is the environment that is being initialized; `tear_down` takes this pointer.
-    let status =
-        unsafe { sys::napi_add_async_cleanup_hook(env, Some(tear_down), environment.as_ptr().cast(), ptr::null_mut()) };
-    if status != sys::Status::napi_ok {
-        return Err("no cleanup hook".to_owned());
-    }
-    let mut uv_loop = ptr::null_mut();
-    // SAFETY: `env` is alive.
-    let status = unsafe { sys::napi_get_uv_event_loop(env, &raw mut uv_loop) };
-    let uv_loop = NonNull::new(uv_loop.cast::<Loop>()).filter(|_| status == sys::Status::napi_ok);
-    let uv_loop = uv_loop.ok_or("no event loop")?;
-    // SAFETY: it is this thread's loop, and the environment is freed when `tear_down` has closed the handles.
+    let environment = Environment::attach(js, exports)?;
+    let uv_loop = js.event_loop().map_err(failed)?.cast::<Loop>();
+    // SAFETY: it is this thread's loop, and the environment is freed once its handles have been closed.
     unsafe { Environment::start(environment, uv_loop) }.map_err(|error| error.to_string())?;
-    export_functions(js, exports, environment.as_ptr()).map_err(failed)
+    // SAFETY: the environment is freed when Node's environment has ended, and runs no JavaScript.
+    unsafe { export_functions(js, exports, environment) }.map_err(failed)
 }
 
-fn export_functions(js: Js<'_>, exports: Value<'_>, environment: *const Environment) -> Result<(), Failed> {
-    export!(js, exports, environment;
+/// # Safety
+///
+/// The environment is valid as long as JavaScript runs in it.
+unsafe fn export_functions(js: Js<'_>, exports: Value<'_>, environment: NonNull<Environment>) -> Result<(), Failed> {
+    export!(js, exports, environment: Environment;
         c"createApp" => app::create,
         c"releaseApp" => app::release_app,
         c"releaseContexts" => app::release_contexts,
@@ -157,8 +115,8 @@ fn export_functions(js: Js<'_>, exports: Value<'_>, environment: *const Environm
     Ok(())
 }
 
-/// `setSharedView(function)`: called with a value, returns a typed array of the same memory if that is shared.
+/// `setSharedView(function)`: `function` is called with a value, and returns a typed array of the same memory if that is shared.
 fn set_shared_view<'s>(call: &Call<'s, 1>) -> Returned<'s> {
-    *call.environment.shared_view.borrow_mut() = Callback::new(call.js, call.arguments[0])?;
+    call.environment.shared_view.set(Callback::new(call.js, call.arguments[0])?);
     Ok(None)
 }

@@ -1,4 +1,4 @@
-//! The functions of JavaScript that events are told to, by the numbers that the reactor knows them by.
+//! Handlers, which are functions of JavaScript, by the reactor's numbers for them.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -10,36 +10,36 @@ use slab::Slab;
 use crate::node::{Callback, Failed, Js, Reference, Value};
 use crate::scopes::Scope;
 
-/// Functions of JavaScript, by the numbers that the reactor knows them by.
+/// All handlers of one environment.
 #[derive(Default)]
 pub(crate) struct Callbacks {
     /// By route.
     pub(crate) routes: Slab<Callback>,
-    /// By behavior. A WebSocket keeps its behavior when the route is gone.
+    /// By behavior. A WebSocket keeps its behavior after the route has been removed.
     pub(crate) behaviors: Behaviors,
-    /// Told that a response is not wanted any more.
+    /// Called when a response is no longer wanted.
     pub(crate) aborted: Option<Callback>,
-    /// Told that a request has been answered by no handler.
+    /// Called when a request has been answered without a handler.
     pub(crate) answered: Option<Callback>,
-    /// Told a piece of a request's body.
+    /// Called with a piece of a request's body.
     pub(crate) data: Option<Callback>,
-    /// Told all of it.
+    /// Called with all of it.
     pub(crate) collected: Option<Callback>,
-    /// Told that a response can go on.
+    /// Called when a response can continue.
     pub(crate) writable: Option<Callback>,
-    /// Told of connections that come and go, by app.
+    /// Called when connections come and go, by app.
     pub(crate) filters: HashMap<u32, Callback>,
-    /// Told of server names that an app does not have, by app.
+    /// Called with server names that an app does not have, by app.
     pub(crate) missing_names: HashMap<u32, Callback>,
-    /// Who holds the handlers of an app that is quiet, by app.
+    /// By app.
     pub(crate) holders: HashMap<u32, Holder>,
 }
 
 /// The handlers of a WebSocket route.
 pub(crate) struct BehaviorCallbacks {
-    /// Whose they are, until that has been removed.
+    /// The app of the route, until that app has been removed.
     pub(crate) app: Option<AppId>,
-    /// Whether there may be contexts that `upgrade` was called with.
+    /// Whether contexts that `upgrade` was called with may still exist.
     pub(crate) has_contexts: Cell<bool>,
     pub(crate) upgrade: Option<Callback>,
     pub(crate) open: Option<Callback>,
@@ -50,18 +50,17 @@ pub(crate) struct BehaviorCallbacks {
     pub(crate) ping: Option<Callback>,
     pub(crate) pong: Option<Callback>,
     pub(crate) subscription: Option<Callback>,
-    /// Of all but `upgrade` and `open`, which have their own.
+    /// The scope of all but `upgrade` and `open`, which have their own.
     pub(crate) scope: Scope,
-    /// Whether `message` gets text as a string.
+    /// Whether `message` is called with a string for text.
     pub(crate) text_as_string: bool,
 }
 
-/// The object in JavaScript that holds the handlers of a quiet app, and is held by the app's.
+/// The object in JavaScript that holds the handlers of a quiet app. The app's object holds it.
 pub(crate) struct Holder {
-    /// A weak one.
-    pub(crate) object: Reference,
-    /// The app's object has been collected.
-    pub(crate) is_released: bool,
+    /// A weak reference.
+    object: Reference,
+    is_released: bool,
 }
 
 impl Holder {
@@ -70,10 +69,24 @@ impl Holder {
         object.weaken(js)?;
         Ok(Self { object, is_released: false })
     }
+
+    /// The object, unless it has been collected.
+    pub(crate) fn object<'s>(&self, js: Js<'s>) -> Result<Option<Value<'s>>, Failed> {
+        self.object.weak_value(js)
+    }
+
+    /// Notes that the app's object has been collected.
+    pub(crate) fn release(&mut self) {
+        self.is_released = true;
+    }
+
+    pub(crate) fn is_released(&self) -> bool {
+        self.is_released
+    }
 }
 
 impl Callbacks {
-    /// All that belong to an app, which has these routes.
+    /// All handlers of an app, which has these routes.
     pub(crate) fn of_app<'c>(&'c self, app: AppId, routes: &[Route]) -> impl Iterator<Item = &'c Callback> {
         let routes: Vec<_> = routes
             .iter()
@@ -96,7 +109,7 @@ impl BehaviorCallbacks {
 
 /// The handlers of WebSocket routes, by the numbers of their behaviors.
 #[derive(Default)]
-pub(crate) struct Behaviors(pub(crate) Vec<Option<BehaviorCallbacks>>);
+pub(crate) struct Behaviors(Vec<Option<BehaviorCallbacks>>);
 
 impl Behaviors {
     pub(crate) fn insert(&mut self, id: BehaviorId, callbacks: BehaviorCallbacks) {
@@ -115,12 +128,19 @@ impl Behaviors {
     pub(crate) fn remove(&mut self, id: BehaviorId) {
         self.0[id.0 as usize] = None;
     }
+
+    /// Notes that an app has been removed.
+    pub(crate) fn forget_app(&mut self, app: AppId) {
+        for behavior in self.0.iter_mut().flatten().filter(|behavior| behavior.app == Some(app)) {
+            behavior.app = None;
+        }
+    }
 }
 
 impl Index<BehaviorId> for Behaviors {
     type Output = BehaviorCallbacks;
 
     fn index(&self, id: BehaviorId) -> &BehaviorCallbacks {
-        self.0[id.0 as usize].as_ref().expect("removed when no route and no WebSocket has it")
+        self.0[id.0 as usize].as_ref().expect("removed once no route and no WebSocket has it")
     }
 }

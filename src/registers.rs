@@ -1,54 +1,26 @@
-//! Numbers that go between Rust and JavaScript with no Node-API call for each.
+//! The numbers that are exchanged with `js/` without a Node-API call for each.
+//!
+//! They are in memory that only the classes of `js/` know. A number is read before anything else runs that could write
+//! another one: for an event the wrapper in `js/` reads before it calls the user's function, for a call the addon reads
+//! before it does anything, and a result is written last.
 
-use std::cell::Cell;
-use std::ffi::CStr;
-use std::ptr::NonNull;
+use crate::node;
 
-use crate::node::{Failed, Js, Reference, Value};
+pub(crate) type Registers = node::Registers<3>;
 
 /// One of the numbers; `js/registers.js` has the same names.
 #[derive(Clone, Copy)]
 pub(crate) enum Register {
-    /// Of the connection that an event or a call is about.
+    /// The slot of the connection that an event or a call is about.
     Slot,
+    /// Its generation.
     Generation,
-    /// What a message is, in; what became of it, out.
+    /// What a message is, on the way in; what became of it, on the way out.
     Value,
 }
 
-const COUNT: usize = 3;
-
-/// Memory of an `ArrayBuffer` that only the classes of `js/` know. Whoever writes a number has it read before anything
-/// else runs: for an event the wrapper reads before it calls the user's function, for a call the addon before it does
-/// anything, and what comes back is written last.
-pub(crate) struct Registers {
-    memory: NonNull<[Cell<u32>; COUNT]>,
-    /// Keeps the memory alive.
-    _buffer: Reference,
-}
-
-impl Registers {
-    /// Makes them, and makes them known to JavaScript as a property of `exports`.
-    pub(crate) fn export(js: Js<'_>, exports: Value<'_>, name: &CStr) -> Result<Self, Failed> {
-        let mut start = None;
-        let buffer =
-            js.array_buffer(size_of::<[Cell<u32>; COUNT]>(), |bytes| start = NonNull::new(bytes.as_mut_ptr()))?;
-        js.define(exports, name, buffer)?;
-        Ok(Self { memory: start.ok_or(Failed)?.cast(), _buffer: Reference::new(js, buffer)? })
-    }
-
-    pub(crate) fn get(&self, register: Register) -> u32 {
-        self.cells()[register as usize].get()
-    }
-
-    pub(crate) fn set(&self, register: Register, value: u32) {
-        self.cells()[register as usize].set(value);
-    }
-
-    fn cells(&self) -> &[Cell<u32>; COUNT] {
-        // SAFETY: V8 aligns the memory for numbers of any size. It stays where it is until the buffer is collected,
-        // which the reference keeps from happening, or detached, which `js/` does not do. JavaScript reads and writes
-        // it on this thread only, never while Rust runs.
-        unsafe { self.memory.as_ref() }
+impl From<Register> for usize {
+    fn from(register: Register) -> Self {
+        register as Self
     }
 }

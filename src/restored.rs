@@ -1,8 +1,8 @@
-//! A cell that has a value for a while.
+//! A cell that has another value for a while.
 
 use std::cell::Cell;
 
-/// Gives a cell the value back that it had, also when what runs meanwhile panics.
+/// Restores the previous value of a cell when it is dropped, even if a panic causes that.
 #[must_use]
 pub(crate) struct Restored<'c, T: Copy> {
     cell: &'c Cell<T>,
@@ -10,7 +10,7 @@ pub(crate) struct Restored<'c, T: Copy> {
 }
 
 impl<'c, T: Copy> Restored<'c, T> {
-    /// Replaces the cell's value until this is dropped.
+    /// Replaces the cell's value until the result is dropped.
     pub(crate) fn replace(cell: &'c Cell<T>, value: T) -> Self {
         Self { cell, outer: cell.replace(value) }
     }

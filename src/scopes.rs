@@ -1,98 +1,87 @@
-//! The scopes that JavaScript runs in for an event, and what it throws.
+//! The scopes that events run JavaScript in, and the exceptions that it throws.
+//!
+//! Knows neither the reactor nor the classes. docs/ARCHITECTURE.md explains why events share scopes.
 
-use crate::environment::Environment;
-use crate::error::Error;
-use crate::handlers::Callbacks;
-use crate::node::{Callback, CallbackScope, Failed, HandleScope, Js, Reference, Value};
+use std::cell::{Cell, RefCell};
 
-/// Which scopes an event is told in.
+use crate::node::{AsyncContext, Callback, CallbackScope, Env, Failed, HandleScope, Js, Reference, Value};
+use crate::restored::Restored;
+
+/// The number of nested calls from JavaScript, each made by a handler that the previous one has caused to be called, from
+/// which on no further handler is called. A level takes some 3 KB of the stack, of which V8 has 984 KB, and running out of
+/// it is worse for a program than an error of ours.
+pub(crate) const MAX_CALLS: u32 = 100;
+
+/// Events after which microtasks and nextTicks run: letting them run costs several times as much as calling a function.
+const EVENTS_PER_TICK: u32 = 64;
+
+/// Events that share a handle scope. What they keep alive until it closes is small.
+const EVENTS_PER_SCOPE: u32 = 512;
+
+/// The size in bytes from which on a buffer gets a handle scope of its own, so that it can be collected as soon as its
+/// handler has returned.
+const LARGE: usize = 4096;
+
+/// Which scopes an event runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Those of the turn: microtasks and nextTicks run when all its events have been told.
+    /// Those of the turn: microtasks and nextTicks run after all of its events.
     Batch,
     /// Its own: they run before the event is over.
     Own,
 }
 
-/// Events after which microtasks and nextTicks run: letting them run costs several times as much as calling a function.
-const EVENTS_PER_TICK: u32 = 64;
-
-/// Events that are told in one handle scope. What they keep alive until it closes is small.
-const EVENTS_PER_SCOPE: u32 = 512;
-
-/// A buffer of at least so many bytes has a handle scope of its own, so that it can be collected when its handler has
-/// returned.
-const LARGE: usize = 4096;
+/// What one Node environment knows about the JavaScript that runs in it.
+pub(crate) struct Scopes {
+    env: Env,
+    async_context: AsyncContext,
+    /// The scopes that the events of one turn share; open at most during a turn.
+    batch: Cell<Option<Batch>>,
+    /// How many batches have been opened.
+    batches: Cell<u64>,
+    /// The number of the open batch. A nested event loop, which opens one inside another, restores the outer one's.
+    batch_number: Cell<u64>,
+    /// A callback of the loop is being served.
+    is_serving: Cell<bool>,
+    /// How many calls from JavaScript are under way. Inside of one, scopes are open and events are plain calls.
+    calls: Cell<u32>,
+    /// Cleared at the first sign that the environment no longer runs JavaScript. No function is called after that.
+    is_alive: Cell<bool>,
+    /// What was thrown by handlers that ran inside of calls from JavaScript, to be reported once those have returned.
+    thrown: RefCell<Vec<Reference>>,
+    /// How often `thrown` has been reported.
+    raised: Cell<u64>,
+}
 
 /// Fields are dropped in this order.
-pub(crate) struct Batch {
+struct Batch {
     /// Microtasks and nextTicks run when it closes. `None` once an async handler had to have them run.
     ticks: Option<CallbackScope>,
-    /// How many uncaughtExceptions there had been when it was opened. After one Node has forgotten which resources execute,
-    /// the scope's among them, and what a handler enters in an `AsyncLocalStorage` would be everybody's.
+    /// [`Scopes::raised`] when `ticks` was opened. An uncaughtException makes Node forget which resources execute, that of
+    /// the scope included; a store that a handler enters by an `AsyncLocalStorage` afterwards would be everybody's.
     raised: u64,
     handles: HandleScope,
-    /// How many have been told.
+    /// How many events have run in it.
     events: u32,
 }
 
-impl Environment {
-    /// Returns the value of JavaScript that has run. What it threw instead is reported once no call from JavaScript is
-    /// under way: an uncaughtException whose listeners run deep in the stack may find no room there, which ends the process.
-    /// Where it failed with no exception to show for it, JavaScript has ended.
-    fn settle<T>(&self, js: Js<'_>, result: Result<T, Failed>) -> Option<T> {
-        if let Ok(value) = result {
-            return Some(value);
-        }
-        let is_thrown = js.is_exception_pending() == Ok(true);
-        if !is_thrown || self.postpone(js).is_err() {
-            self.is_alive.set(false);
-        }
-        None
-    }
-
-    fn postpone(&self, js: Js<'_>) -> Result<(), Failed> {
-        // Node-API keeps no references to what is no object, such as a string that was thrown.
-        let holder = js.array(&[js.take_exception()?])?;
-        self.thrown.borrow_mut().push(Reference::new(js, holder)?);
-        Ok(())
-    }
-
-    /// Makes what was thrown uncaughtExceptions, in the order in which it was.
-    fn raise_thrown(&self, js: Js<'_>) {
-        loop {
-            let thrown = std::mem::take(&mut *self.thrown.borrow_mut());
-            if thrown.is_empty() {
-                return;
-            }
-            self.raised.set(self.raised.get() + 1);
-            for holder in thrown {
-                let raised =
-                    holder.value(js).and_then(|holder| js.element(holder, 0)).and_then(|it| js.raise_uncaught(it));
-                if raised.is_err() {
-                    self.is_alive.set(false);
-                    return;
-                }
-            }
+impl Scopes {
+    pub(crate) fn new(env: Env, async_context: AsyncContext) -> Self {
+        Self {
+            env,
+            async_context,
+            batch: Cell::default(),
+            batches: Cell::default(),
+            batch_number: Cell::default(),
+            is_serving: Cell::default(),
+            calls: Cell::default(),
+            is_alive: Cell::new(true),
+            thrown: RefCell::default(),
+            raised: Cell::default(),
         }
     }
 
-    /// Whether something that was thrown is still to be reported.
-    pub(crate) fn has_thrown(&self) -> bool {
-        !self.thrown.borrow().is_empty()
-    }
-
-    /// Reports what was thrown while no event was under way.
-    pub(crate) fn report_thrown(&self) {
-        self.event(Scope::Batch, |_| Ok(()));
-    }
-
-    /// Makes an error of ours an uncaughtException.
-    pub(crate) fn report(&self, error: &Error) {
-        self.event(Scope::Batch, |js| js.throw(error.to_value(js)?).and(Err::<(), _>(Failed)));
-    }
-
-    /// Runs a piece of JavaScript for an event; `None` when it threw or could not run.
+    /// Runs a piece of JavaScript for an event; returns `None` if it threw or could not run.
     pub(crate) fn event<T>(&self, scope: Scope, run: impl for<'s> FnOnce(Js<'s>) -> Result<T, Failed>) -> Option<T> {
         if !self.is_alive.get() {
             return None;
@@ -107,7 +96,7 @@ impl Environment {
         }
         let Some(batch) = self.shared_batch() else { return self.has_died() };
         // SAFETY: on the environment's thread; the batch's handle scope is not closed before this event is over.
-        let js = unsafe { Js::from_raw(self.env) };
+        let js = unsafe { self.env.js() };
         self.batch.set(Some(batch));
         let result = self.settle(js, run(js));
         self.raise_thrown(js);
@@ -117,9 +106,9 @@ impl Environment {
         result
     }
 
-    /// Runs a piece of JavaScript that is handed so many bytes, in the scope of `js` or, where that would keep much
-    /// memory from being collected, in one of its own.
-    pub(crate) fn with_bytes(
+    /// Runs the part of an event that makes a buffer of `length` bytes and passes it to a handler: in the handle scope of
+    /// `js` or, if that would keep much memory from being collected, in one of its own.
+    pub(crate) fn with_buffer(
         &self,
         js: Js<'_>,
         length: usize,
@@ -133,60 +122,16 @@ impl Environment {
         run(handles.js())
     }
 
-    /// The function that an event is told to, if there is one.
-    pub(crate) fn function<'s>(
-        &self,
-        js: Js<'s>,
-        which: impl FnOnce(&Callbacks) -> Option<&Callback>,
-    ) -> Result<Option<Value<'s>>, Failed> {
-        let callbacks = self.callbacks.borrow();
-        let Some(callback) = which(&callbacks) else { return Ok(None) };
+    /// The function that the event under way, whose scope `js` is, calls.
+    pub(crate) fn function<'s>(&self, js: Js<'s>, callback: &Callback) -> Result<Value<'s>, Failed> {
         if self.is_in_call() {
-            return callback.function(js).map(Some);
+            return callback.function(js);
         }
-        // SAFETY: events that come from no call have the batch's handle scope, and open none of their own in it.
-        unsafe { callback.function_in(js, self.batch_number.get()) }.map(Some)
+        // SAFETY: events outside of calls run in the batch's handle scope, and open none of their own before they ask.
+        unsafe { callback.function_in(js, self.batch_number.get()) }
     }
 
-    /// The batch that is open, with its scopes, or a new one.
-    fn shared_batch(&self) -> Option<Batch> {
-        let mut batch = self.batch.take();
-        if let Some(told) = &mut batch
-            && (told.events.is_multiple_of(EVENTS_PER_TICK) || told.raised != self.raised.get())
-        {
-            drop(told.ticks.take());
-            if told.events == EVENTS_PER_SCOPE {
-                drop(batch.take());
-            }
-            // What ran then may have ended the environment.
-            if !self.is_alive() {
-                return None;
-            }
-        }
-        let mut batch = if let Some(batch) = batch {
-            batch
-        } else {
-            let number = self.batches.get() + 1;
-            self.batches.set(number);
-            self.batch_number.set(number);
-            // SAFETY: on the environment's thread, which is alive; closed after all that is opened inside.
-            Batch { ticks: None, raised: 0, handles: unsafe { HandleScope::open(self.env) }.ok()?, events: 0 }
-        };
-        if batch.ticks.is_none() {
-            batch.ticks = Some(self.async_context.open(batch.handles.js()).ok()?);
-            batch.raised = self.raised.get();
-        }
-        batch.events += 1;
-        Some(batch)
-    }
-
-    /// Runs microtasks and nextTicks, and closes the scopes that events shared.
-    pub(crate) fn end_batch(&self) {
-        // Out of its place: what runs then comes by calls, not by events.
-        drop(self.batch.take());
-    }
-
-    /// Runs microtasks and nextTicks in the middle of an event, unless JavaScript that is under way will see to them.
+    /// Runs microtasks and nextTicks in the middle of an event, unless JavaScript under way will see to them.
     pub(crate) fn run_ticks(&self) {
         if self.is_in_call() {
             return;
@@ -197,16 +142,137 @@ impl Environment {
         }
     }
 
+    /// Serves a callback of the loop: events inside of `serve` share scopes, which are closed at its end.
+    ///
+    /// Such a callback comes between calls from JavaScript, unless another addon runs the loop inside of one. Then the
+    /// scopes that are open stay so, below those of this callback.
+    pub(crate) fn serve(&self, serve: impl FnOnce()) {
+        let batch = self.batch.take();
+        let _outer = (
+            Restored::replace(&self.is_serving, true),
+            Restored::replace(&self.calls, 0),
+            Restored::replace(&self.batch_number, 0),
+        );
+        serve();
+        // Taken out before it is dropped: JavaScript that runs then enters by calls, not by events.
+        drop(self.batch.take());
+        self.batch.set(batch);
+    }
+
+    /// Counts a call from JavaScript as under way while `body` runs.
+    pub(crate) fn call<R>(&self, body: impl FnOnce() -> R) -> R {
+        let _outer = Restored::replace(&self.calls, self.calls.get() + 1);
+        body()
+    }
+
+    /// Whether exactly one call from JavaScript is under way.
+    pub(crate) fn is_in_outermost_call(&self) -> bool {
+        self.calls.get() == 1
+    }
+
+    /// Whether calls are nested so deeply that no further handler is to be called.
+    pub(crate) fn is_deep(&self) -> bool {
+        self.calls.get() >= MAX_CALLS
+    }
+
+    /// Whether a callback of the loop or a call from JavaScript is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.is_serving.get() || self.is_in_call()
+    }
+
+    /// Whether exceptions are still to be reported.
+    pub(crate) fn has_thrown(&self) -> bool {
+        !self.thrown.borrow().is_empty()
+    }
+
+    /// Reports exceptions that were thrown while no event was under way.
+    pub(crate) fn report_thrown(&self) {
+        self.event(Scope::Batch, |_| Ok(()));
+    }
+
+    /// The environment runs no more JavaScript.
+    pub(crate) fn end(&self) {
+        self.is_alive.set(false);
+    }
+
     fn is_in_call(&self) -> bool {
         self.calls.get() > 0
     }
 
-    pub(crate) fn is_alive(&self) -> bool {
-        self.is_alive.get()
+    fn has_died<T>(&self) -> Option<T> {
+        self.end();
+        None
     }
 
-    fn has_died<T>(&self) -> Option<T> {
-        self.is_alive.set(false);
+    /// Returns the value of JavaScript that has run. An exception is reported once no call from JavaScript is under way: a
+    /// listener of uncaughtException that runs deep in the stack may find no room there, which ends the process. A failure
+    /// without an exception means that JavaScript has ended.
+    fn settle<T>(&self, js: Js<'_>, result: Result<T, Failed>) -> Option<T> {
+        if let Ok(value) = result {
+            return Some(value);
+        }
+        let is_thrown = js.is_exception_pending() == Ok(true);
+        if !is_thrown || self.postpone(js).is_err() {
+            self.end();
+        }
         None
+    }
+
+    fn postpone(&self, js: Js<'_>) -> Result<(), Failed> {
+        // In an array, for Node-API keeps no references to primitive values, such as a string that was thrown.
+        let holder = js.array(&[js.take_exception()?])?;
+        self.thrown.borrow_mut().push(Reference::new(js, holder)?);
+        Ok(())
+    }
+
+    /// Reports exceptions as uncaughtExceptions, in the order in which they were thrown.
+    fn raise_thrown(&self, js: Js<'_>) {
+        loop {
+            let thrown = std::mem::take(&mut *self.thrown.borrow_mut());
+            if thrown.is_empty() {
+                return;
+            }
+            self.raised.set(self.raised.get() + 1);
+            for holder in thrown {
+                let raised =
+                    holder.value(js).and_then(|holder| js.element(holder, 0)).and_then(|it| js.raise_uncaught(it));
+                if raised.is_err() {
+                    return self.end();
+                }
+            }
+        }
+    }
+
+    /// The open batch with its scopes, or a new one; counts one more event in it.
+    fn shared_batch(&self) -> Option<Batch> {
+        let mut batch = self.batch.take();
+        if let Some(used) = &mut batch
+            && (used.events.is_multiple_of(EVENTS_PER_TICK) || used.raised != self.raised.get())
+        {
+            drop(used.ticks.take());
+            if used.events == EVENTS_PER_SCOPE {
+                drop(batch.take());
+            }
+            // JavaScript that ran then may have ended the environment.
+            if !self.is_alive.get() {
+                return None;
+            }
+        }
+        let mut batch = if let Some(batch) = batch { batch } else { self.new_batch()? };
+        if batch.ticks.is_none() {
+            batch.ticks = Some(self.async_context.open(batch.handles.js()).ok()?);
+            batch.raised = self.raised.get();
+        }
+        batch.events += 1;
+        Some(batch)
+    }
+
+    fn new_batch(&self) -> Option<Batch> {
+        let number = self.batches.get() + 1;
+        self.batches.set(number);
+        self.batch_number.set(number);
+        // SAFETY: on the environment's thread, which is alive; closed after all that is opened inside.
+        let handles = unsafe { HandleScope::open(self.env) }.ok()?;
+        Some(Batch { ticks: None, raised: 0, handles, events: 0 })
     }
 }

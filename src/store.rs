@@ -1,22 +1,22 @@
-//! Key-value pairs that all threads of the process share, by collections.
+//! Key-value pairs, in collections, that all threads of the process share.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
-/// The pairs, by collection.
+/// Pairs by collection.
 pub(crate) type Collections<T> = BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, T>>;
 
 pub(crate) struct Store {
     pub(crate) strings: Collections<Vec<u8>>,
     pub(crate) integers: Collections<i32>,
-    /// Who has locked it, and how often.
+    /// The thread that has locked it, and how often.
     owner: Option<(ThreadId, u32)>,
 }
 
 static STORE: Mutex<Store> = Mutex::new(Store { strings: BTreeMap::new(), integers: BTreeMap::new(), owner: None });
 
-/// Notified when `Store::owner` becomes none.
+/// Notified when `Store::owner` becomes `None`.
 static UNLOCKED: Condvar = Condvar::new();
 
 /// The store, as soon as no other thread has locked it.
@@ -27,14 +27,14 @@ pub(crate) fn store() -> MutexGuard<'static, Store> {
     UNLOCKED.wait_while(guard, is_others).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Locks the store until `unlock` has been called as often.
+/// Makes other threads wait for the store until `unlock` has been called as often.
 pub(crate) fn lock() {
     let mut store = store();
     let depth = store.owner.map_or(0, |(_, depth)| depth);
     store.owner = Some((thread::current().id(), depth + 1));
 }
 
-/// Does nothing when this thread has not locked the store.
+/// Ends the effect of one [`lock`]; does nothing if this thread has not locked the store.
 pub(crate) fn unlock() {
     let mut store = store();
     store.owner = store.owner.and_then(|(owner, depth)| (depth > 1).then_some((owner, depth - 1)));
@@ -43,7 +43,7 @@ pub(crate) fn unlock() {
     }
 }
 
-/// Gives the store back if a thread that ends has locked it.
+/// Unlocks the store if this thread, which ends, has locked it.
 pub(crate) fn release() {
     let mut store = STORE.lock().unwrap_or_else(PoisonError::into_inner);
     if store.owner.is_some_and(|(owner, _)| owner == thread::current().id()) {

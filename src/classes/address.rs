@@ -1,4 +1,4 @@
-//! Addresses.
+//! Addresses of clients.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,10 +7,10 @@ use milliways_net::Stale;
 use crate::call::{Call, Returned};
 use crate::error::Error;
 
-/// The generation of no connection, for one that has gone.
+/// The generation that no connection has. JavaScript passes it for one that has gone.
 const GONE: u32 = u32::MAX;
 
-/// An address as its bytes or as text.
+/// `...Address(slot, generation, proxied, asText): ArrayBuffer`: the address as its bytes or as text, empty if it is unknown.
 pub(super) fn address_of<'s>(call: &Call<'s, 4>, stale: fn(Stale) -> Error) -> Returned<'s> {
     let address = find_address(call, stale)?;
     let bytes = match address.map(|address| address.ip()) {
@@ -22,6 +22,7 @@ pub(super) fn address_of<'s>(call: &Call<'s, 4>, stale: fn(Stale) -> Error) -> R
     Ok(Some(call.js.copied_buffer(&bytes)?))
 }
 
+/// `...Port(slot, generation, proxied): number`: the port, 0 if it is unknown.
 pub(super) fn port_of<'s>(call: &Call<'s, 3>, stale: fn(Stale) -> Error) -> Returned<'s> {
     let address = find_address(call, stale)?;
     Ok(Some(call.js.number(address.map_or(0, |address| address.port().into()))?))
@@ -35,7 +36,7 @@ fn find_address<const N: usize>(call: &Call<'_, N>, stale: fn(Stale) -> Error) -
     if call.bool(2)? { reactor.proxied_remote_address(id) } else { reactor.remote_address(id) }.map_err(stale)
 }
 
-/// All groups of an IPv6 address, with all digits: what programs have learned to expect.
+/// An IPv6 address with all digits of all groups, as programs have learned to expect it.
 fn full_text(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => address.to_string(),

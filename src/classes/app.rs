@@ -1,4 +1,4 @@
-//! Apps: routes, listening, closing.
+//! `App`: routes, listening, closing.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::handlers::{BehaviorCallbacks, Holder};
 use crate::node::Callback;
 use crate::scopes::Scope;
 
-/// Methods by the numbers that `js/App.js` gives them.
+/// Methods by their numbers in `js/App.js`.
 const METHODS: [Method; Method::COUNT] = [
     Method::Get,
     Method::Post,
@@ -28,7 +28,7 @@ const METHODS: [Method; Method::COUNT] = [
     Method::Trace,
 ];
 
-/// `createApp(options, holder): app`; the holder is an object that the app's alone holds.
+/// `createApp(options, holder): app`; the holder is an object that only the app's object holds.
 pub(crate) fn create<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let settings = app_settings(call.js, call.arguments[0])?;
     let holder = Holder::new(call.js, call.arguments[1])?;
@@ -37,17 +37,17 @@ pub(crate) fn create<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     Ok(Some(call.js.number(app.0)?))
 }
 
-/// `releaseApp(app)`: its object has been collected.
+/// `releaseApp(app)`: the app's object has been collected.
 pub(crate) fn release_app<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let (environment, app) = (call.environment, AppId(call.u32(0)?));
     if let Some(holder) = environment.callbacks.borrow_mut().holders.get_mut(&app.0) {
-        holder.is_released = true;
+        holder.release();
     }
     environment.reactor.note_quiet(app);
     Ok(None)
 }
 
-/// `releaseContexts(behavior)`: what could still upgrade a request by way of a WebSocket route has been collected.
+/// `releaseContexts(behavior)`: every context that could still upgrade a request to the route's WebSockets has been collected.
 pub(crate) fn release_contexts<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let (environment, behavior) = (call.environment, BehaviorId(call.u32(0)?));
     if let Some(callbacks) = environment.callbacks.borrow_mut().behaviors.get_mut(behavior) {
@@ -66,8 +66,8 @@ pub(crate) fn close<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `addRoute(app, domain, method, pattern, handler | declared | undefined)`: `undefined` removes; a method that has no number is
-/// any. What is declared is an `ArrayBuffer`.
+/// `addRoute(app, domain, method, pattern, handler | declared | undefined)`: `undefined` removes the route; a number that no
+/// method has means any. A declared response is an `ArrayBuffer`.
 pub(crate) fn add_route<'s>(call: &Call<'s, 5>) -> Returned<'s> {
     let environment = call.environment;
     let (app, domain) = (AppId(call.u32(0)?), DomainId(call.u32(1)?));
@@ -92,7 +92,7 @@ pub(crate) fn add_route<'s>(call: &Call<'s, 5>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `setFilter(app, function)`: called with slot, generation, and 1 or -1.
+/// `setFilter(app, function)`: `function` is called with slot, generation, and 1 or -1.
 pub(crate) fn set_filter<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let (environment, app) = (call.environment, AppId(call.u32(0)?));
     if let Some(callback) = Callback::new(call.js, call.arguments[1])? {
@@ -103,7 +103,7 @@ pub(crate) fn set_filter<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `leaveOutName()`
+/// `leaveOutName()`: responses have no header that names the server.
 #[expect(clippy::unnecessary_wraps, reason = "the form of an exported function")]
 pub(crate) fn leave_out_name<'s>(call: &Call<'s, 0>) -> Returned<'s> {
     call.environment.reactor.leave_out_name();
@@ -111,8 +111,8 @@ pub(crate) fn leave_out_name<'s>(call: &Call<'s, 0>) -> Returned<'s> {
 }
 
 /// `addWebSocketRoute(app, domain, pattern, options, open, message, dropped, drain, close, ping, pong, upgrade, subscription,
-/// drains, longestString)`; `drains`: microtasks and nextTicks run before an event is over; `longestString`: UTF-16 code units
-/// of the longest string that there can be.
+/// drains, longestString)`; `drains`: microtasks and nextTicks run before an event is over; `longestString`: the length of the
+/// longest possible string in UTF-16 code units.
 pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 15>) -> Returned<'s> {
     let environment = call.environment;
     let (app, domain, pattern) = (AppId(call.u32(0)?), DomainId(call.u32(1)?), call.text(2)?);
@@ -152,9 +152,9 @@ pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 15>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `setResponseHandlers(aborted, data, collected, writable, answered)`: all are called with the slot of a response. `data` also gets
-/// the bytes and how many are to come (-1: nobody knows), `collected` the bytes unless there are too many, and `writable`
-/// how many bytes have been written.
+/// `setResponseHandlers(aborted, data, collected, writable, answered)`: all are called with the slot of a response. `data` is
+/// also called with the bytes and the number of those to come (-1 if it is unknown), `collected` with the bytes, or `null` if
+/// there are too many, and `writable` with the number of bytes that have been written.
 pub(crate) fn set_response_handlers<'s>(call: &Call<'s, 5>) -> Returned<'s> {
     let callback = |index: usize| Callback::new(call.js, call.arguments[index]);
     let (aborted, data, collected, writable) = (callback(0)?, callback(1)?, callback(2)?, callback(3)?);
@@ -165,8 +165,8 @@ pub(crate) fn set_response_handlers<'s>(call: &Call<'s, 5>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `listen(app, host | undefined, port, exclusive): listener`, or below 0 the number of an error as libuv has it. The empty
-/// host is all addresses, too.
+/// `listen(app, host | undefined, port, exclusive): listener`, or libuv's number of an error, which is below 0. An empty host
+/// means all addresses, too.
 pub(crate) fn listen<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let environment = call.environment;
     let (app, port, exclusive) = (AppId(call.u32(0)?), call.u32(2)?, call.bool(3)?);
@@ -178,7 +178,7 @@ pub(crate) fn listen<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     listened(call, app, listening)
 }
 
-/// `listenUnix(app, path): listener`, or a number below 0 as of `listen`.
+/// `listenUnix(app, path): listener`, or the number of an error as by `listen`.
 pub(crate) fn listen_unix<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let (app, path) = (AppId(call.u32(0)?), call.text(1)?);
     let environment = call.environment;
@@ -192,11 +192,11 @@ fn listened<'s, const N: usize>(
     app: AppId,
     listening: Result<ListenerId, ListenError>,
 ) -> Returned<'s> {
-    /// libuv's `UV_EAI_AGAIN` and `UV_EAI_NONAME`. Its other numbers are those of the system, negated.
+    /// libuv's `UV_EAI_AGAIN` and `UV_EAI_NONAME`. Its other numbers are the system's, negated.
     const EAI_AGAIN: i32 = -3001;
     const EAI_NONAME: i32 = -3008;
 
-    // Without a listener it is as quiet as before.
+    // If listening has failed the app is as quiet as before.
     call.environment.reactor.note_quiet(app);
     call.environment.update_liveness();
     Ok(Some(match listening {
@@ -214,13 +214,13 @@ pub(crate) fn close_listener<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `localPort(listener): port`, 65,536 when it is closed.
+/// `localPort(listener): port`, 65,536 if the listener is closed.
 pub(crate) fn local_port<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let port = call.environment.reactor.local_port(ListenerId(call.u32(0)?));
     Ok(Some(call.js.number(port.map_or(1 << 16, u32::from))?))
 }
 
-/// `localAddress(listener): string`, empty when it is closed or has none.
+/// `localAddress(listener): string`, empty if the listener is closed or has no address.
 pub(crate) fn local_address<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let address = call.environment.reactor.local_address(ListenerId(call.u32(0)?));
     Ok(Some(call.js.string(&address.map_or_else(String::new, |address| address.ip().to_string()))?))

@@ -1,9 +1,14 @@
-//! Corking.
+//! Corking, which is the same for a WebSocket and a response.
 
 use crate::call::{Call, Returned};
 
-/// Says that nothing was corked before.
-pub(super) const NO_SLOT: u32 = u32::MAX;
+/// Stands for no slot: nothing was corked before.
+const NO_SLOT: u32 = u32::MAX;
+
+/// Returns the slot that was corked before, which is passed to `uncork`.
+pub(super) fn outer<'s, const N: usize>(call: &Call<'s, N>, slot: Option<u32>) -> Returned<'s> {
+    Ok(Some(call.js.number(slot.unwrap_or(NO_SLOT))?))
+}
 
 /// `uncork(slot, outer)`, of a WebSocket or a response.
 pub(crate) fn uncork<'s>(call: &Call<'s, 2>) -> Returned<'s> {

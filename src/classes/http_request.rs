@@ -6,10 +6,10 @@ use milliways_proto::http::query_value as value_in;
 use crate::call::{Call, Returned};
 use crate::error::Error;
 
-/// The request that the first argument is the number of.
+/// The request whose number the first argument is.
 fn current<'s, const N: usize>(call: &Call<'s, N>) -> Result<&'s RoutedRequest<'s>, Error> {
     let serial = call.u32(0)?;
-    // SAFETY: this call returns before `lend` does, which is below it on the stack.
+    // SAFETY: this call runs inside of the function that the request is lent to, and `'s` ends with the call.
     unsafe { call.environment.request.get(serial) }.ok_or(Error::RequestExpired)
 }
 
@@ -38,15 +38,15 @@ pub(crate) fn case_sensitive_method<'s>(call: &Call<'s, 1>) -> Returned<'s> {
 pub(crate) fn header<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let request = current(call)?.request;
     let value = call.with_bytes(1, |_, name| match name {
-        // What a client offers in several lines is one list to `upgrade`, too (RFC 6455 section 11.3).
+        // Header fields that a client has sent in several lines make one list, for `upgrade` as well (RFC 6455 section 11.3).
         b"sec-websocket-protocol" | b"sec-websocket-extensions" => request.list(name),
         _ => request.header(name).unwrap_or_default().into(),
     })?;
     Ok(Some(call.js.latin1_string(&value)?))
 }
 
-/// `requestHeaders(serial): [name, value, name, value, ...]`, names in lower case. Values are taken for UTF-8 here, as
-/// uWebSockets.js does, and for Latin-1 by `requestHeader`.
+/// `requestHeaders(serial): [name, value, name, value, ...]`, names in lower case. As in uWebSockets.js, values are decoded
+/// as UTF-8 here, and as Latin-1 by `requestHeader`.
 pub(crate) fn headers<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let (js, request) = (call.js, current(call)?.request);
     let mut items = Vec::new();
@@ -60,8 +60,8 @@ pub(crate) fn headers<'s>(call: &Call<'s, 1>) -> Returned<'s> {
 /// `requestParameterAt(serial, index): string | undefined`
 pub(crate) fn parameter_at<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let routed = current(call)?;
+    // JavaScript that this calls (`valueOf`) cannot outlive the request.
     let index = usize::try_from(call.js.to_i32(call.arguments[1])?).ok();
-    // What runs in between (`valueOf`) may not outlive the request.
     let value = index.and_then(|index| routed.parameter_at(index));
     Ok(value.map(|value| call.js.string(value)).transpose()?)
 }

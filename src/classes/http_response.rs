@@ -3,7 +3,7 @@
 use milliways_net::{BehaviorId, ConnectionId, Reactor, ResponseError, Stale, UpgradeError};
 
 use super::address::{address_of, port_of};
-use super::cork::NO_SLOT;
+use super::cork;
 use super::options::{A_SIZE, LARGEST_SIZE, invalid_number};
 use crate::call::{Call, Returned};
 use crate::error::Error;
@@ -12,28 +12,27 @@ fn done(Stale: Stale) -> Error {
     Error::ResponseDone
 }
 
-/// `responseCork(slot, generation): outer`, to be given to `uncork`.
+/// `responseCork(slot, generation): outer`, to be passed to `uncork`.
 pub(crate) fn cork<'s>(call: &Call<'s, 2>) -> Returned<'s> {
-    let outer = call.environment.reactor.cork(call.id()?).map_err(done)?;
-    Ok(Some(call.js.number(outer.unwrap_or(NO_SLOT))?))
+    cork::outer(call, call.environment.reactor.cork(call.id()?).map_err(done)?)
 }
 
-/// `responseAwait(slot, generation)`: it will be answered later, or aborted.
+/// `responseAwait(slot, generation)`: the request will be answered later, or aborted.
 pub(crate) fn await_response<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     call.environment.reactor.await_response(call.id()?).map_err(done)?;
     Ok(None)
 }
 
-// Functions that write tell whether they did so outside of a cork.
+// Functions that write return whether they did so outside of a cork.
 
-/// Whether what is written now is not gathered. Asked before writing, which may end the response.
+/// No cork gathers what is written. This is found out before writing, which may end the response.
 const UNCORKED: u32 = 1;
-/// `responseWrite`: the client keeps up. `responseTryEnd`: the socket has taken all of it.
+/// Returned by `responseWrite` if the client keeps up, by `responseTryEnd` if the socket has taken the whole piece.
 const IS_TAKEN: u32 = 2;
-/// `responseTryEnd`: the response is complete.
+/// Returned by `responseTryEnd` if the response is complete.
 const IS_COMPLETE: u32 = 4;
 
-/// What such a function gives back. `undefined` is no bit, and costs nothing.
+/// Returns these bits. No bits are `undefined`, which costs nothing.
 fn flags<'s, const N: usize>(call: &Call<'s, N>, flags: u32) -> Returned<'s> {
     Ok(if flags == 0 { None } else { Some(call.js.number(flags)?) })
 }
@@ -94,8 +93,8 @@ pub(crate) fn write<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     flags(call, uncorked(reactor, id) | if keeps_up { IS_TAKEN } else { 0 })
 }
 
-/// `responseTryEnd(slot, generation, piece, total, close): UNCORKED | IS_TAKEN | IS_COMPLETE`. Without a total the piece
-/// is all.
+/// `responseTryEnd(slot, generation, piece, total | undefined, close): UNCORKED | IS_TAKEN | IS_COMPLETE`. Without a total the
+/// piece is the whole body.
 pub(crate) fn try_end<'s>(call: &Call<'s, 5>) -> Returned<'s> {
     let (id, reactor) = (call.id()?, &call.environment.reactor);
     let is_given = !call.js.is_undefined(call.arguments[3])?;
@@ -152,8 +151,8 @@ pub(crate) fn resume<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `responseUpgrade(slot, generation, behavior, key, protocol, extensions, userData)`: the open handler of the behavior runs
-/// inside.
+/// `responseUpgrade(slot, generation, behavior, key, protocol, extensions, userData)`: the behavior's open handler runs inside
+/// of the call.
 pub(crate) fn upgrade<'s>(call: &Call<'s, 7>) -> Returned<'s> {
     let (id, environment) = (call.id()?, call.environment);
     call.check_depth()?;
@@ -177,7 +176,7 @@ pub(crate) fn close<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `responseAbandon(slot, generation)`: its handler has failed. Nothing happens when it is complete.
+/// `responseAbandon(slot, generation)`: the handler has failed. Does nothing if the response is complete.
 pub(crate) fn abandon<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     call.environment.reactor.abandon_response(call.id()?, call.environment);
     Ok(None)

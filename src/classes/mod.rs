@@ -1,4 +1,5 @@
-//! What the classes in `js/` are made of: plain functions that convert their arguments, call the reactor, and convert the result.
+//! What the classes in `js/` are made of: plain functions, each of which converts its arguments, calls the reactor, and
+//! converts the result. The first two arguments of a function that is about a connection are its slot and generation.
 
 mod address;
 pub(crate) mod app;

@@ -5,10 +5,8 @@ use std::ffi::CStr;
 use milliways_net::{AppSettings, WebSocketSettings};
 use milliways_proto::ws::DeflateSettings;
 
-use napi_sys::ValueType;
-
 use crate::error::Error;
-use crate::node::{Failed, Js, Value};
+use crate::node::{Failed, Js, Value, ValueType};
 
 /// The settings in an app's options, of which there may be none.
 pub(crate) fn app_settings(js: Js<'_>, options: Value<'_>) -> Result<AppSettings, Error> {

@@ -1,11 +1,11 @@
-//! `getParts`: a multipart body that has been received as a whole.
+//! `getParts`: the parts of a multipart body that has been received as a whole.
 
 use milliways_proto::http::{Part, Parts};
 
 use crate::call::{Call, Returned};
 use crate::node::{Failed, Js, Value};
 
-/// What there is to say of a part, in memory of its own.
+/// A part in memory of its own.
 struct OwnedPart {
     data: Vec<u8>,
     name: Option<String>,

@@ -1,4 +1,4 @@
-//! Topics.
+//! Topics: what an `App` and a `WebSocket` do with them.
 
 use milliways_net::{AppId, ConnectionId, Reactor, Stale};
 
@@ -8,8 +8,10 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::node::Bytes;
 
-/// `publish(app, topic, message, kind): boolean`, whether anybody has subscribed; kinds are those of
-/// `webSocketPublish`.
+/// The number of UTF-16 code units from which on encoding a string takes longer than finding out whether that is needed.
+const LONG: usize = 16 * 1024;
+
+/// `publish(app, topic, message, kind): boolean`, whether the topic has subscribers. The kind is a whole message's.
 pub(crate) fn publish<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (app, environment) = (AppId(call.u32(0)?), call.environment);
     let topic = call.bytes(1)?;
@@ -22,6 +24,46 @@ pub(crate) fn publish<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     )?;
     environment.tell_dropped();
     Ok(Some(call.js.boolean(published)?))
+}
+
+/// `webSocketPublish(slot, generation, topic, message, kind): boolean`, as `publish`.
+pub(crate) fn publish_from<'s>(call: &Call<'s, 5>) -> Returned<'s> {
+    let (id, environment) = (call.id()?, call.environment);
+    environment.reactor.check_websocket(id)?;
+    let topic = call.bytes(2)?;
+    let Kind { opcode, compress, .. } = Kind::of(call.u32(4)?);
+    let published = publish_unless_in_vain(
+        call,
+        3,
+        |reactor| reactor.publish_in_vain_from(id, &topic),
+        |reactor, message| reactor.publish_from(id, &topic, opcode, message, compress),
+    )?;
+    environment.tell_dropped();
+    Ok(Some(call.js.boolean(published)?))
+}
+
+/// Publishes the argument at `index` unless `in_vain` knows the result without it: then a long string is not encoded, and
+/// shared memory not copied.
+fn publish_unless_in_vain<const N: usize>(
+    call: &Call<'_, N>,
+    index: usize,
+    in_vain: impl Fn(&Reactor) -> Result<Option<bool>, Stale> + Copy + Send,
+    publish: impl FnOnce(&Reactor, &[u8]) -> Result<bool, Stale> + Send,
+) -> Result<bool, Error> {
+    if call.js.string_length(call.arguments[index])?.is_some_and(|length| length >= LONG)
+        && let Some(published) = in_vain(&call.environment.reactor)?
+    {
+        return Ok(published);
+    }
+    let publish = move |reactor: &Reactor, message: Bytes<'_>| {
+        if matches!(message, Bytes::Shared(_))
+            && let Some(published) = in_vain(reactor)?
+        {
+            return Ok(published);
+        }
+        message.with(|message| publish(reactor, message))
+    };
+    Ok(call.with_any(index, publish)??)
 }
 
 /// `numSubscribers(app, topic): number`
@@ -85,44 +127,4 @@ pub(crate) fn topics<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let (js, topics) = (call.js, call.environment.reactor.topics(call.id()?)?);
     let names: Result<Vec<_>, _> = topics.iter().map(|topic| js.text_or_bytes(topic)).collect();
     Ok(Some(js.array(&names?)?))
-}
-
-/// `webSocketPublish(slot, generation, topic, message, kind): boolean`; of kinds, there are those of whole messages.
-pub(crate) fn publish_from<'s>(call: &Call<'s, 5>) -> Returned<'s> {
-    let (id, environment) = (call.id()?, call.environment);
-    environment.reactor.check_websocket(id)?;
-    let topic = call.bytes(2)?;
-    let Kind { opcode, compress, .. } = Kind::of(call.u32(4)?);
-    let published = publish_unless_in_vain(
-        call,
-        3,
-        |reactor| reactor.publish_in_vain_from(id, &topic),
-        |reactor, message| reactor.publish_from(id, &topic, opcode, message, compress),
-    )?;
-    environment.tell_dropped();
-    Ok(Some(call.js.boolean(published)?))
-}
-
-/// Publishes the argument number `index`, unless `in_vain` knows what comes of that: then a long text is not encoded, and shared
-/// memory not copied.
-pub(crate) fn publish_unless_in_vain<const N: usize>(
-    call: &Call<'_, N>,
-    index: usize,
-    in_vain: impl Fn(&Reactor) -> Result<Option<bool>, Stale> + Copy + Send,
-    publish: impl FnOnce(&Reactor, &[u8]) -> Result<bool, Stale> + Send,
-) -> Result<bool, Error> {
-    if call.is_long_text(index)?
-        && let Some(published) = in_vain(&call.environment.reactor)?
-    {
-        return Ok(published);
-    }
-    let publish = move |reactor: &Reactor, message: Bytes<'_>| {
-        if matches!(message, Bytes::Shared(_))
-            && let Some(published) = in_vain(reactor)?
-        {
-            return Ok(published);
-        }
-        message.with(|message| publish(reactor, message))
-    };
-    Ok(call.with_any(index, publish)??)
 }

@@ -1,24 +1,24 @@
-//! The key-value pairs that all threads share.
+//! `store`: the key-value pairs that all threads share.
 
 use crate::call::{Call, Returned};
 use crate::error::Error;
 use crate::store::{self, store};
 
-/// `lock()`: until `unlock` has been called as often, other threads wait.
+/// `lock()`: other threads wait until `unlock` has been called as often.
 #[expect(clippy::unnecessary_wraps, reason = "the form of an exported function")]
 pub(crate) fn lock<'s>(_call: &Call<'s, 0>) -> Returned<'s> {
     store::lock();
     Ok(None)
 }
 
-/// `unlock()`; does nothing when this thread has not locked it.
+/// `unlock()`: does nothing if this thread has not locked the store.
 #[expect(clippy::unnecessary_wraps, reason = "the form of an exported function")]
 pub(crate) fn unlock<'s>(_call: &Call<'s, 0>) -> Returned<'s> {
     store::unlock();
     Ok(None)
 }
 
-/// `getString(key, collection): string`, `''` when there is none.
+/// `getString(key, collection): string`, `''` if there is no such pair.
 pub(crate) fn get_string<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let (key, collection) = names(call)?;
     let value = store().strings.get(&collection).and_then(|pairs| pairs.get(&key)).cloned().unwrap_or_default();
@@ -32,7 +32,7 @@ pub(crate) fn set_string<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `getInteger(key, collection): number`, 0 when there is none.
+/// `getInteger(key, collection): number`, 0 if there is no such pair.
 pub(crate) fn get_integer<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let (key, collection) = names(call)?;
     let value = store().integers.get(&collection).and_then(|pairs| pairs.get(&key)).copied().unwrap_or_default();
@@ -106,9 +106,9 @@ pub(crate) fn delete_integer_collection<'s>(call: &Call<'s, 1>) -> Returned<'s> 
     Ok(None)
 }
 
-// Everything is converted before the store is locked: conversions may call JavaScript.
+// Arguments are converted before the store is locked, because conversions may call JavaScript.
 
-/// The first two arguments: a key, and a collection that may be left out.
+/// The first two arguments: a key, and a collection, which may be missing.
 fn names(call: &Call<'_, 2>) -> Result<(Vec<u8>, Vec<u8>), Error> {
     Ok((call.bytes(0)?, call.bytes(1)?))
 }

@@ -1,14 +1,12 @@
-//! What only an app has that speaks TLS.
+//! `SSLApp`: the functions for TLS.
 
 use std::ffi::CStr;
-
-use milliways_net::{AppId, Pem, TlsConfig, TlsSettings};
-use napi_sys::ValueType;
 
 use crate::call::{Call, Returned};
 use crate::environment::Environment;
 use crate::error::Error;
-use crate::node::{Callback, Js, Value};
+use crate::node::{Callback, Js, Value, ValueType};
+use milliways_net::{AppId, Pem, TlsConfig, TlsSettings};
 
 /// `secureApp(app, options)`
 pub(crate) fn secure<'s>(call: &Call<'s, 2>) -> Returned<'s> {
@@ -35,7 +33,7 @@ pub(crate) fn remove_server_name<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `findDomain(app, name): domain`, that of the app itself for a name that it does not have.
+/// `findDomain(app, name): domain`, the app's own for a name that it does not have.
 pub(crate) fn find_domain<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let domain = call.environment.reactor.domain(AppId(call.u32(0)?), &call.text(1)?);
     Ok(Some(call.js.number(domain.unwrap_or_default().0)?))
@@ -64,7 +62,7 @@ pub(crate) fn certificate<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     Ok(Some(call.js.string(&certificate.unwrap_or_default())?))
 }
 
-/// The TLS settings in options, of which there may be none.
+/// The TLS settings in the options at `index`, which may be missing.
 fn settings<const N: usize>(call: &Call<'_, N>, index: usize) -> Result<TlsSettings, Error> {
     let (js, options) = (call.js, call.arguments[index]);
     if js.type_of(options)? != ValueType::napi_object {
@@ -75,7 +73,7 @@ fn settings<const N: usize>(call: &Call<'_, N>, index: usize) -> Result<TlsSetti
     let text = |name: &CStr| -> Result<Option<String>, Error> {
         Ok(option(name)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     };
-    // What is given as it is comes before a file.
+    // Content takes precedence over the name of a file.
     let pem = |content: &'static CStr, file: &'static CStr| -> Result<Option<Pem>, Error> {
         if let Some(bytes) = option(content)? {
             return Ok(Some(Pem::Content(bytes, content.to_str().unwrap_or_default())));
@@ -100,7 +98,7 @@ fn bytes<'s>(environment: &Environment, js: Js<'s>, value: Value<'s>) -> Result<
             js.append_string(value, &mut text)?;
             Ok(Some(text))
         }
-        ValueType::napi_object => Ok(Some(environment.copy_of(js, value)?)),
+        ValueType::napi_object => Ok(Some(environment.shared_view.copy_of(js, value)?)),
         _ => Err(Error::InvalidData),
     }
 }

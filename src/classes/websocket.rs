@@ -1,10 +1,10 @@
-//! `WebSocket`.
+//! `WebSocket`, except for its topics.
 
 use milliways_net::{ConnectionId, EndError, Reactor, SendStatus};
 use milliways_proto::ws::{MAX_CONTROL_PAYLOAD, Opcode};
 
 use super::address::{address_of, port_of};
-use super::cork::NO_SLOT;
+use super::cork;
 use super::options::{invalid_number, number_of};
 use crate::call::{Call, Returned};
 use crate::error::Error;
@@ -12,16 +12,16 @@ use crate::node::{Bytes, Js, Value};
 use crate::registers::Register;
 
 /// What a message is sent or published as.
-pub(crate) struct Kind {
-    pub(crate) opcode: Opcode,
-    pub(crate) fin: bool,
-    /// Where that was agreed on.
-    pub(crate) compress: bool,
+pub(super) struct Kind {
+    pub(super) opcode: Opcode,
+    pub(super) fin: bool,
+    /// Whether it is compressed for clients with which compression has been negotiated.
+    pub(super) compress: bool,
 }
 
 impl Kind {
-    /// By the numbers that `js/WebSocket.js` gives.
-    pub(crate) fn of(number: u32) -> Self {
+    /// The kind for a number from `js/WebSocket.js`.
+    pub(super) fn of(number: u32) -> Self {
         const COMPRESS: u32 = 8;
 
         let (opcode, fin) = match number & !COMPRESS {
@@ -36,20 +36,19 @@ impl Kind {
     }
 }
 
-/// `webSocketSendText(message)` with the kind in, and the status out, for strings. One that is dropped is not looked at.
+/// `webSocketSendText(message)` for a string; the registers hold the connection and the kind, and the status afterwards. A
+/// message that is dropped is not encoded.
 pub(crate) fn send_text<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let (id, Kind { opcode, fin, compress }) = registered(call);
     let (js, message, environment) = (call.js, call.arguments[0], call.environment);
     let mut appended = Ok(true);
     let status = if compress {
-        let mut text = environment.scratch.take();
-        text.clear();
-        let status = environment.reactor.send_compressed(id, opcode, || {
-            appended = js.append_string(message, &mut text);
-            &text
-        });
-        environment.scratch.set(text);
-        status
+        environment.scratch.with(|text| {
+            environment.reactor.send_compressed(id, opcode, || {
+                appended = js.append_string(message, text);
+                text
+            })
+        })
     } else {
         let append = |output: &mut Vec<u8>| appended = js.append_string(message, output);
         environment.reactor.send_with(id, opcode, fin, append)
@@ -58,15 +57,15 @@ pub(crate) fn send_text<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     finish_send(call, id, opcode, status)
 }
 
-/// `webSocketSend(message)`, for anything else.
+/// `webSocketSend(message)` for anything else; the registers are used as by `webSocketSendText`.
 pub(crate) fn send<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let (id, Kind { opcode, fin, compress }) = registered(call);
-    // Fragments are not compressed: the context that all share could not wait for the next one.
+    // Fragments are not compressed: the context that all connections share could not wait for the next one.
     let compress = compress && fin && opcode != Opcode::Continuation;
     let send = |reactor: &Reactor, message: Bytes<'_>| match message {
         Bytes::Own(message) if compress => reactor.send_compressed(id, opcode, || message),
         Bytes::Own(message) => reactor.send(id, opcode, fin, message),
-        // One that is dropped is not copied.
+        // Shared memory is copied only if the message is not dropped.
         Bytes::Shared(_) if compress => {
             let mut copy = Vec::new();
             reactor.send_compressed(id, opcode, || {
@@ -80,7 +79,7 @@ pub(crate) fn send<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     finish_send(call, id, opcode, status)
 }
 
-/// The connection and the kind of a message that is to be sent.
+/// The connection and the kind of a message to be sent.
 fn registered<const N: usize>(call: &Call<'_, N>) -> (ConnectionId, Kind) {
     let registers = &call.environment.registers;
     let id = ConnectionId { slot: registers.get(Register::Slot), generation: registers.get(Register::Generation) };
@@ -89,9 +88,9 @@ fn registered<const N: usize>(call: &Call<'_, N>) -> (ConnectionId, Kind) {
 
 fn finish_send<'s>(call: &Call<'s, 1>, id: ConnectionId, opcode: Opcode, status: SendStatus) -> Returned<'s> {
     let environment = call.environment;
-    // What was published and is delivered first may have been too much already.
+    // Messages that were published before and are delivered first may have been dropped, too.
     environment.tell_dropped();
-    // Nobody else wants to know what the message was.
+    // Only this handler needs the message.
     if status == SendStatus::Dropped
         && let Some(behavior) = environment.told_of_dropped(environment.reactor.check_websocket(id)?)
     {
@@ -104,7 +103,7 @@ fn finish_send<'s>(call: &Call<'s, 1>, id: ConnectionId, opcode: Opcode, status:
 
 /// `webSocketPing(slot, generation, message): status`
 pub(crate) fn ping<'s>(call: &Call<'s, 3>) -> Returned<'s> {
-    /// A ping carries no more of a string, however long that is.
+    /// A ping carries no more of a string, however long that is. One byte is for the terminating NUL.
     const ROOM: usize = MAX_CONTROL_PAYLOAD + 1;
 
     let (id, reactor) = (call.id()?, &call.environment.reactor);
@@ -129,7 +128,7 @@ pub(crate) fn end<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (id, environment) = (call.id()?, call.environment);
     environment.reactor.check_websocket(id)?;
     let code = close_code(call.js, call.arguments[2])?;
-    // Copied: the close handler runs inside and is given its own.
+    // A copy, because the close handler, which runs inside of this call, may change the original.
     let reason = call.bytes(3)?;
     match environment.reactor.end(id, code, &reason, environment) {
         Ok(()) => Ok(None),
@@ -138,10 +137,10 @@ pub(crate) fn end<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     }
 }
 
-/// What a close code must be.
+/// The close codes that a program may send.
 const CLOSE_CODES: &str = "1000 to 1003, 1007 to 1014, or 3000 to 4999 (RFC 6455 section 7.4)";
 
-/// A number that a Close frame has room for; `None` for `undefined`.
+/// A number that fits into a Close frame; `None` for `undefined`.
 fn close_code(js: Js<'_>, value: Value<'_>) -> Result<Option<u16>, Error> {
     if js.is_undefined(value)? {
         return Ok(None);
@@ -179,10 +178,9 @@ pub(crate) fn buffered_amount<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     Ok(Some(call.js.size(amount)?))
 }
 
-/// `webSocketCork(slot, generation): outer`, to be given to `uncork`.
+/// `webSocketCork(slot, generation): outer`, to be passed to `uncork`.
 pub(crate) fn cork<'s>(call: &Call<'s, 2>) -> Returned<'s> {
-    let outer = call.environment.reactor.cork(call.id()?)?;
-    Ok(Some(call.js.number(outer.unwrap_or(NO_SLOT))?))
+    cork::outer(call, call.environment.reactor.cork(call.id()?)?)
 }
 
 /// `webSocketAddress(slot, generation, proxied, asText): ArrayBuffer`

@@ -1,4 +1,4 @@
-//! JavaScript functions that events are told to.
+//! Functions of JavaScript that are kept in order to be called.
 
 use std::cell::Cell;
 use std::ptr;
@@ -9,16 +9,16 @@ use super::reference::Reference;
 use super::status::Failed;
 use super::value::{Js, Value};
 
-/// A function, kept as long as this, unless it has been left to somebody else.
+/// A function, kept alive as long as this unless that is left to somebody else.
 pub(crate) struct Callback {
     function: Reference,
     is_left: Cell<bool>,
-    /// The number of a scope that events share, and the function's handle in it.
+    /// The number of a shared scope, and the function's handle in it.
     shared: Cell<(u64, sys::napi_value)>,
 }
 
 impl Callback {
-    /// Keeps a function; `None` for anything else, which stands for a handler that was not given.
+    /// Keeps a function; returns `None` for any other value, which stands for a missing handler.
     pub(crate) fn new(js: Js<'_>, value: Value<'_>) -> Result<Option<Self>, Failed> {
         if !js.is_function(value)? {
             return Ok(None);
@@ -30,12 +30,12 @@ impl Callback {
         }))
     }
 
-    /// The function, to be called when no borrow of what holds the callback is alive any more: it may change that.
+    /// The function. Before it is called, borrows of what holds the callback must end, because it may change that.
     pub(crate) fn function<'s>(&self, js: Js<'s>) -> Result<Value<'s>, Failed> {
         self.function.value(js)
     }
 
-    /// Leaves the function to somebody else. It is not to be called until it is held again.
+    /// Leaves it to somebody else to keep the function alive. Until it is held again it must not be called.
     pub(crate) fn leave(&self, js: Js<'_>) -> Result<(), Failed> {
         if !self.is_left.replace(true) {
             self.function.weaken(js)?;
@@ -43,7 +43,7 @@ impl Callback {
         Ok(())
     }
 
-    /// Holds the function again, which has not been collected.
+    /// Keeps the function alive again. It has not been collected.
     pub(crate) fn hold(&self, js: Js<'_>) -> Result<(), Failed> {
         if self.is_left.replace(false) {
             self.function.strengthen(js)?;
@@ -51,11 +51,11 @@ impl Callback {
         Ok(())
     }
 
-    /// The function, asked for once in a scope.
+    /// The function, for which Node-API is asked once in a scope.
     ///
     /// # Safety
     ///
-    /// The innermost scope that is open is that of this number, which is above 0 and not that of any other.
+    /// The innermost open scope is the one with this number, which is above 0 and no other scope has had.
     pub(crate) unsafe fn function_in<'s>(&self, js: Js<'s>, scope: u64) -> Result<Value<'s>, Failed> {
         let (made_in, handle) = self.shared.get();
         if made_in == scope {

@@ -14,7 +14,7 @@ impl<'s> Js<'s> {
         self.make(|env, result| unsafe { sys::napi_create_object(env, result) })
     }
 
-    /// A new array of these values. They become properties of its own: no setter on a prototype sees them.
+    /// A new array of these values. They become its own properties, and no setter on a prototype is called.
     pub(crate) fn array(self, items: &[Value<'s>]) -> Result<Value<'s>, Failed> {
         // SAFETY: `Js` says that the call is allowed.
         let array = self.make(|env, result| unsafe { sys::napi_create_array_with_length(env, items.len(), result) })?;
@@ -27,8 +27,8 @@ impl<'s> Js<'s> {
         Ok(array)
     }
 
-    /// Defines a property of an object of ours. It becomes the object's own, as assignment would make it, but no setter
-    /// on a prototype is called.
+    /// Defines a property of an object of ours. It is an own property like one that was assigned, but no setter on a
+    /// prototype is called.
     pub(crate) fn define(self, object: Value<'s>, name: &CStr, value: Value<'s>) -> Result<(), Failed> {
         self.define_all(object, &[sys::napi_property_descriptor { utf8name: name.as_ptr(), ..data_property(value) }])
     }
@@ -51,7 +51,7 @@ impl<'s> Js<'s> {
     }
 }
 
-/// What describes a property as assignment would make it; its name is still to be set.
+/// The descriptor of a property like one that was assigned, without its name.
 fn data_property(value: Value<'_>) -> sys::napi_property_descriptor {
     sys::napi_property_descriptor {
         utf8name: ptr::null(),

@@ -1,4 +1,4 @@
-//! Values that are kept.
+//! Values that are kept between calls.
 
 use std::ptr;
 
@@ -7,7 +7,7 @@ use napi_sys as sys;
 use super::status::{Failed, check};
 use super::value::{Js, Value};
 
-/// A reference to a value, kept between calls. It is strong until it is weakened.
+/// A reference to a value. It is strong until it is weakened.
 pub(crate) struct Reference {
     env: sys::napi_env,
     raw: sys::napi_ref,
@@ -37,7 +37,7 @@ impl Reference {
         check(unsafe { sys::napi_reference_unref(js.env, self.raw, ptr::null_mut()) })
     }
 
-    /// Makes a weak reference strong, whose value has not been collected.
+    /// Makes a weak reference strong. Its value has not been collected.
     pub(crate) fn strengthen(&self, js: Js<'_>) -> Result<(), Failed> {
         // SAFETY: `Js` says that the call is allowed; the reference is alive as long as this is.
         check(unsafe { sys::napi_reference_ref(js.env, self.raw, ptr::null_mut()) })
@@ -46,9 +46,8 @@ impl Reference {
 
 impl Drop for Reference {
     fn drop(&mut self) {
-        // References are dropped on the environment's thread, before the cleanup hook has been removed, until when the
-        // environment exists. The call runs no JavaScript and is allowed while none may run; its status says nothing
-        // that could still be acted on.
+        // References are dropped on the environment's thread before the cleanup hook is removed, and the environment exists
+        // until then. The call runs no JavaScript and is allowed while none may run. If it fails, nothing can be done.
         // SAFETY: the environment exists, and the reference has not been deleted.
         unsafe { sys::napi_delete_reference(self.env, self.raw) };
     }

@@ -6,41 +6,40 @@ use napi_sys as sys;
 
 use super::reference::Reference;
 use super::status::{Failed, check};
-use super::value::{Js, Value};
+use super::value::{Env, Js, Value};
 
-/// A handle scope of our own, for callbacks that don't come from JavaScript.
+/// A handle scope for callbacks that don't come from JavaScript.
 pub(crate) struct HandleScope {
-    env: sys::napi_env,
+    env: Env,
     raw: sys::napi_handle_scope,
 }
 
 impl HandleScope {
     /// # Safety
     ///
-    /// `env` is the environment of this thread and has not been torn down. Scopes are closed in the opposite order of
-    /// their opening.
-    pub(crate) unsafe fn open(env: sys::napi_env) -> Result<Self, Failed> {
+    /// `env` has not been torn down. Scopes are closed in the reverse order of their opening.
+    pub(crate) unsafe fn open(env: Env) -> Result<Self, Failed> {
         let mut raw = ptr::null_mut();
         // SAFETY: the caller's promise.
-        check(unsafe { sys::napi_open_handle_scope(env, &raw mut raw) })?;
+        check(unsafe { sys::napi_open_handle_scope(env.raw, &raw mut raw) })?;
         Ok(Self { env, raw })
     }
 
     pub(crate) fn js(&self) -> Js<'_> {
         // SAFETY: the scope is open as long as it is borrowed.
-        unsafe { Js::from_raw(self.env) }
+        unsafe { self.env.js() }
     }
 }
 
 impl Drop for HandleScope {
     fn drop(&mut self) {
-        // Allowed at any time, also while an exception is pending; it fails only for a scope that isn't open.
-        // SAFETY: the scope is open, and `open` was promised that it is the innermost one.
-        unsafe { sys::napi_close_handle_scope(self.env, self.raw) };
+        // Allowed at any time, even while an exception is pending; it fails only for a scope that isn't open.
+        // SAFETY: the scope is open, and the innermost one by the promise of `open`.
+        unsafe { sys::napi_close_handle_scope(self.env.raw, self.raw) };
     }
 }
 
-/// What Node's `AsyncResource` is: microtasks and nextTicks run when the outermost scope of it closes.
+/// The equivalent of Node's `AsyncResource`: microtasks and nextTicks run when the outermost of its scopes closes.
 pub(crate) struct AsyncContext {
     env: sys::napi_env,
     raw: sys::napi_async_context,
@@ -56,12 +55,12 @@ impl AsyncContext {
         Ok(Self { env: js.env, raw, resource: Reference::new(js, resource)? })
     }
 
-    /// The resource that executes in its scopes.
+    /// The resource that is executing in its scopes.
     pub(crate) fn resource<'s>(&self, js: Js<'s>) -> Result<Value<'s>, Failed> {
         self.resource.value(js)
     }
 
-    /// Opens a callback scope; it must be closed before the handle scope of `js` is.
+    /// Opens a callback scope, which must be closed before the handle scope of `js`.
     pub(crate) fn open(&self, js: Js<'_>) -> Result<CallbackScope, Failed> {
         let resource = self.resource.value(js)?;
         let mut raw = ptr::null_mut();
@@ -73,7 +72,7 @@ impl AsyncContext {
 
 impl Drop for AsyncContext {
     fn drop(&mut self) {
-        // As with references: on the environment's thread, which exists, and with nothing to do about a failure.
+        // As with references: the environment exists, and if this fails nothing can be done.
         // SAFETY: made by `napi_async_init`, and no scope of it is open any more.
         unsafe { sys::napi_async_destroy(self.env, self.raw) };
     }
@@ -87,8 +86,7 @@ pub(crate) struct CallbackScope {
 
 impl Drop for CallbackScope {
     fn drop(&mut self) {
-        // Allowed at any time; while the environment runs no more JavaScript it runs none. It fails only when no scope
-        // is open.
+        // Allowed at any time; it runs no JavaScript once the environment runs no more. It fails only if no scope is open.
         // SAFETY: the scope is open and is the innermost one.
         unsafe { sys::napi_close_callback_scope(self.env, self.raw) };
     }

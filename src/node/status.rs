@@ -2,8 +2,7 @@
 
 use napi_sys as sys;
 
-/// A Node-API call did not succeed: an exception is pending, or the environment is being torn down and runs no more
-/// JavaScript.
+/// A Node-API call has failed: an exception is pending, or the environment is being torn down and runs no more JavaScript.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failed;
 

@@ -26,12 +26,12 @@ impl<'s> Js<'s> {
         self.make(|env, result| unsafe { sys::napi_create_string_latin1(env, start, text.len() as isize, result) })
     }
 
-    /// A string of bytes that have been checked to be UTF-8.
+    /// A string of bytes that have been found to be valid UTF-8.
     pub(crate) fn checked_string(self, text: &[u8]) -> Result<Value<'s>, Failed> {
-        /// V8 decodes no more bytes of UTF-8 than a string may have UTF-16 code units, however few of those they make.
+        /// V8 refuses more bytes of UTF-8 than a string may have UTF-16 code units, even if they make fewer of those.
         const DECODED_BY_V8: usize = 1 << 28;
 
-        // Of ASCII nothing has to be decoded.
+        // ASCII needs no decoding.
         if text.is_ascii() {
             self.latin1_string(text)
         } else if text.len() < DECODED_BY_V8 {
@@ -49,7 +49,9 @@ impl<'s> Js<'s> {
         })
     }
 
-    /// What is text or data where a program gives it: a string, or an `ArrayBuffer` of bytes that are not UTF-8.
+    /// A string, or an `ArrayBuffer` if the bytes are not UTF-8: the opposite of what [`Call::bytes`] does.
+    ///
+    /// [`Call::bytes`]: super::Call::bytes
     pub(crate) fn text_or_bytes(self, bytes: &[u8]) -> Result<Value<'s>, Failed> {
         match std::str::from_utf8(bytes) {
             Ok(text) => self.string(text),
@@ -57,7 +59,7 @@ impl<'s> Js<'s> {
         }
     }
 
-    /// ECMAScript's `ToString`, which throws for a symbol, and calls JavaScript for an object.
+    /// ECMAScript's `ToString`, which throws for a symbol and calls JavaScript for an object.
     pub(crate) fn text(self, value: Value<'s>) -> Result<String, Failed> {
         // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
         let string = self.make(|env, result| unsafe { sys::napi_coerce_to_string(env, value.raw, result) })?;
@@ -66,14 +68,14 @@ impl<'s> Js<'s> {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// Appends a string's characters as UTF-8, lone surrogates as U+FFFD; tells whether the value is a string.
+    /// Appends a string as UTF-8, with lone surrogates as U+FFFD; returns whether the value is a string.
     ///
-    /// In one pass unless the string is long: asking for the length first would be another.
+    /// One pass is enough unless the string is long. Asking for its length first would be another one.
     pub(crate) fn append_string(self, value: Value<'s>, output: &mut Vec<u8>) -> Result<bool, Failed> {
-        /// Room at first; strings that fit are the rule.
+        /// The room for the first pass, in bytes. Most strings fit.
         const ROOM: usize = 4096;
-        /// V8 stops before a character that doesn't fit. With more room left than the longest character takes, and the
-        /// terminating NUL, it has not stopped.
+        /// V8 stops before a character that doesn't fit. If more room is left than the longest character and the
+        /// terminating NUL take, it has not stopped.
         const LONGEST_CHARACTER: usize = 4;
 
         output.reserve(ROOM);
@@ -94,8 +96,8 @@ impl<'s> Js<'s> {
         Ok(true)
     }
 
-    /// Writes a string behind the end of the vector as far as its capacity goes; gives the number of bytes, or `None` if
-    /// it is no string.
+    /// Writes a string behind the end of the vector as far as its capacity goes; returns the number of bytes, or `None` for
+    /// any other value.
     fn write_string(self, value: Value<'s>, output: &mut Vec<u8>) -> Result<Option<usize>, Failed> {
         let room = output.spare_capacity_mut();
         let mut written = 0;
@@ -110,7 +112,7 @@ impl<'s> Js<'s> {
         check(status).map(|()| Some(written))
     }
 
-    /// The length of a string, in UTF-16 code units; `None` if it is no string. It takes the same time for any.
+    /// The length of a string in UTF-16 code units; `None` for any other value. It takes the same time for any length.
     pub(crate) fn string_length(self, value: Value<'s>) -> Result<Option<usize>, Failed> {
         let mut length = 0;
         // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive; no buffer asks for the length.
@@ -122,7 +124,7 @@ impl<'s> Js<'s> {
         check(status).map(|()| Some(length))
     }
 
-    /// Appends as much of a string, as UTF-8, as there is room for in `N` bytes with the NUL that is written behind it.
+    /// Appends as much of a string, as UTF-8, as fits into `N` bytes with a terminating NUL, which is not appended.
     pub(crate) fn append_prefix<const N: usize>(self, text: Value<'s>, output: &mut Vec<u8>) -> Result<(), Failed> {
         let mut bytes = [0; N];
         let mut written = 0;

@@ -4,10 +4,27 @@ use std::marker::PhantomData;
 use std::ptr;
 
 use napi_sys as sys;
+pub(crate) use napi_sys::ValueType;
 
 use super::status::{Failed, check};
 
-/// Node-API may be called: this thread is inside a call from JavaScript, or in a handle scope of its own. Values live as
+/// The environment of this thread. Having one does not mean that Node-API may be called: [`Js`] does.
+#[derive(Clone, Copy)]
+pub(crate) struct Env {
+    pub(super) raw: sys::napi_env,
+}
+
+impl Env {
+    /// # Safety
+    ///
+    /// The environment has not been torn down, and a handle scope is open as long as `'s`.
+    pub(crate) unsafe fn js<'s>(self) -> Js<'s> {
+        // SAFETY: the caller's promise, and `self` is the environment of this thread.
+        unsafe { Js::from_raw(self.raw) }
+    }
+}
+
+/// Node-API may be called: this thread is inside of a call from JavaScript, or in a handle scope of its own. Values live as
 /// long as `'s`.
 #[derive(Clone, Copy)]
 pub(crate) struct Js<'s> {
@@ -44,6 +61,10 @@ impl<'s> Js<'s> {
         Self { env, scope: PhantomData }
     }
 
+    pub(crate) fn env(self) -> Env {
+        Env { raw: self.env }
+    }
+
     /// Makes a value with one Node-API call.
     pub(super) fn make(
         self,
@@ -65,7 +86,7 @@ impl<'s> Js<'s> {
         self.make(|env, result| unsafe { sys::napi_create_uint32(env, value, result) })
     }
 
-    /// A number that may be larger than 32 bits: a size.
+    /// A number that may take more than 32 bits: a size.
     pub(crate) fn size(self, value: usize) -> Result<Value<'s>, Failed> {
         // SAFETY: `Js` says that the call is allowed.
         self.make(|env, result| unsafe { sys::napi_create_int64(env, value as i64, result) })
@@ -82,18 +103,18 @@ impl<'s> Js<'s> {
     }
 
     pub(crate) fn type_of(self, value: Value<'s>) -> Result<sys::napi_valuetype, Failed> {
-        let mut kind = sys::ValueType::napi_undefined;
+        let mut kind = ValueType::napi_undefined;
         // SAFETY: `Js` says that the call is allowed, `Value` that the value is alive.
         check(unsafe { sys::napi_typeof(self.env, value.raw, &raw mut kind) })?;
         Ok(kind)
     }
 
     pub(crate) fn is_undefined(self, value: Value<'s>) -> Result<bool, Failed> {
-        Ok(self.type_of(value)? == sys::ValueType::napi_undefined)
+        Ok(self.type_of(value)? == ValueType::napi_undefined)
     }
 
     pub(crate) fn is_function(self, value: Value<'s>) -> Result<bool, Failed> {
-        Ok(self.type_of(value)? == sys::ValueType::napi_function)
+        Ok(self.type_of(value)? == ValueType::napi_function)
     }
 
     pub(crate) fn u32(self, value: Value<'s>) -> Result<u32, Failed> {
@@ -132,7 +153,7 @@ impl<'s> Js<'s> {
 
     /// ECMAScript's `ToBoolean`.
     pub(crate) fn to_bool(self, value: Value<'s>) -> Result<bool, Failed> {
-        // What is left out is the rule, and converting it would cost several times as much.
+        // An argument that was not passed is the most common one, and converting it would cost several times as much.
         if self.is_undefined(value)? {
             return Ok(false);
         }

@@ -1,7 +1,7 @@
-//! The few libuv calls that are needed, declared by hand (node exports them), behind a safe face.
+//! A safe wrapper of the few libuv functions that are needed. Node exports them; they are declared by hand.
 //!
-//! Knows nothing of sockets of ours or of JavaScript. The facts relied on are of libuv 1.x's stable interface: the
-//! numbers of handle types and events, and that a handle's size is what `uv_handle_size` says.
+//! It knows neither our sockets nor JavaScript. It relies on facts of libuv 1.x's stable interface: the numbers of handle types
+//! and events, and that `uv_handle_size` returns the size of a handle.
 
 mod ffi;
 
@@ -29,21 +29,21 @@ fn check(status: c_int) -> Result<(), UvError> {
     if status < 0 { Err(UvError(status)) } else { Ok(()) }
 }
 
-/// Is told what happens in the loop, on the loop's thread.
+/// Is called when something happens in the loop, on the loop's thread.
 pub(crate) trait Watcher {
     /// The descriptor is readable.
     fn on_readable(&self);
     /// The loop is about to wait.
     fn on_prepare(&self);
-    /// The loop has waited, and what comes next may take note of the time.
+    /// The loop has waited, and is about to call functions that may note the time.
     fn on_check(&self);
-    /// The time that was set has come.
+    /// The delay set by [`Handles::set_timer`] has passed.
     fn on_timeout(&self);
 }
 
-/// A descriptor, a timer, a prepare and a check handle of one loop, all telling one watcher.
+/// A poll, a prepare, a check and a timer handle of one loop, which all call one watcher.
 ///
-/// None but the descriptor's can keep the loop alive, and it only while [`Handles::keep_alive`] says so.
+/// Only the poll handle can keep the loop alive, and only while [`Handles::keep_alive`] says so.
 pub(crate) struct Handles {
     poll: Handle,
     prepare: Handle,
@@ -53,13 +53,13 @@ pub(crate) struct Handles {
 }
 
 impl Handles {
-    /// Puts handles into the loop that are to watch `descriptor` and it. They do from [`Handles::start`] on. If this fails
-    /// nothing of them is left.
+    /// Puts handles into the loop, which watch `descriptor` and the loop from [`Handles::start`] on. If this fails nothing is
+    /// left of them.
     ///
     /// # Safety
     ///
-    /// `uv_loop` is the loop of this thread. `watcher` is valid until the function given to [`Handles::close`] is
-    /// called, which is the only way to end this: it must not be dropped otherwise.
+    /// `uv_loop` is the loop of this thread. `watcher` is valid until the function passed to [`Handles::close`] is called.
+    /// Handles must be closed, and not just dropped.
     pub(crate) unsafe fn new<W: Watcher>(
         uv_loop: NonNull<Loop>,
         descriptor: c_int,
@@ -67,10 +67,10 @@ impl Handles {
     ) -> Result<Self, UvError> {
         let data = watcher.cast();
         let poll = Handle::allocate(ffi::UV_POLL);
-        // SAFETY: the memory is as large as libuv asks for a handle of this type; the loop is the caller's promise.
+        // SAFETY: the memory has the size that libuv asks for; the loop is the caller's promise.
         let initialized = check(unsafe { ffi::uv_poll_init(uv_loop.as_ptr(), poll.as_ptr(), descriptor) });
         if let Err(error) = initialized {
-            // SAFETY: a descriptor that libuv refuses is refused before the loop gets to know the handle.
+            // SAFETY: libuv refuses a descriptor before the loop knows the handle.
             unsafe { poll.free(ffi::UV_POLL) };
             return Err(error);
         }
@@ -88,7 +88,7 @@ impl Handles {
         Ok(Self { poll, prepare, check, timer, is_referenced: Cell::new(false) })
     }
 
-    /// Has the watcher be called from now on. Also when this fails the handles are to be closed.
+    /// Has the watcher called from now on. Even if this fails the handles must be closed.
     pub(crate) fn start<W: Watcher>(&self) -> Result<(), UvError> {
         // SAFETY: the handle has been initialized, and its data is a `W`.
         unsafe { ffi::uv_prepare_start(self.prepare.as_ptr(), Some(prepare_callback::<W>)) };
@@ -98,16 +98,16 @@ impl Handles {
         check(unsafe { ffi::uv_poll_start(self.poll.as_ptr(), ffi::UV_READABLE, Some(poll_callback::<W>)) })
     }
 
-    /// Whether the loop goes on for the sake of the descriptor.
+    /// Sets whether the descriptor keeps the loop alive.
     pub(crate) fn keep_alive(&self, keep: bool) {
         if self.is_referenced.replace(keep) != keep {
             if keep { self.poll.reference() } else { self.poll.unreference() }
         }
     }
 
-    /// Calls the watcher once, not before `delay` has passed, in place of an earlier delay.
+    /// Calls the watcher once, as soon as `delay` has passed, and replaces an earlier delay.
     pub(crate) fn set_timer<W: Watcher>(&self, delay: Duration) {
-        // libuv counts from the time at which the loop last looked at the clock, which may be a while ago.
+        // libuv counts from the time at which the loop last read the clock, which may be a while ago.
         // SAFETY: the handle has been initialized, and so has its loop.
         unsafe { ffi::uv_update_time(self.timer.uv_loop()) };
         let milliseconds = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
@@ -115,16 +115,17 @@ impl Handles {
         unsafe { ffi::uv_timer_start(self.timer.as_ptr(), Some(timer_callback::<W>), milliseconds, 0) };
     }
 
-    /// The watcher is not called for time any more.
+    /// Stops the timer: the watcher is no longer called for the delay.
     pub(crate) fn stop_timer(&self) {
         // SAFETY: the handle has been initialized. The call cannot fail.
         unsafe { ffi::uv_timer_stop(self.timer.as_ptr()) };
     }
 
-    /// Stops everything; calls `then` when libuv has let go of all handles, at the earliest in a later turn of the loop.
-    /// The watcher is not called any more.
+    /// Stops and closes all handles. The watcher is not called any more. Calls `then` once libuv has closed the last one, in a
+    /// later turn of the loop.
     pub(crate) fn close(self, then: Box<dyn FnOnce()>) {
-        // SAFETY: the handle has been initialized. Before its descriptor is closed, a poll handle must be stopped.
+        // Before its descriptor is closed a poll handle must be stopped.
+        // SAFETY: the handle has been initialized.
         unsafe { ffi::uv_poll_stop(self.poll.as_ptr()) };
         let closing = Rc::new(Closing { left: Cell::new(4), then: Cell::new(Some(then)) });
         for handle in [self.poll, self.prepare, self.check, self.timer] {
@@ -141,7 +142,7 @@ struct Closing {
     then: Cell<Option<Box<dyn FnOnce()>>>,
 }
 
-/// Memory of one libuv handle.
+/// The memory of one libuv handle.
 struct Handle(NonNull<ffi::uv_handle_t>);
 
 impl Handle {
@@ -155,14 +156,14 @@ impl Handle {
 
     /// # Safety
     ///
-    /// It was allocated for this kind, and the loop does not know it, or not any more.
+    /// It was allocated for this kind, and the loop does not know it.
     unsafe fn free(self, kind: c_int) {
         // SAFETY: allocated with this layout; the rest is the caller's promise.
         unsafe { dealloc(self.into_raw().cast(), Self::layout(kind)) };
     }
 
     fn layout(kind: c_int) -> Layout {
-        // SAFETY: no conditions but a known type.
+        // SAFETY: the type is one that libuv knows, which is all it asks for.
         let size = unsafe { ffi::uv_handle_size(kind) };
         // libuv's structures hold pointers, 64-bit integers and nothing wider.
         Layout::from_size_align(size, 16).expect("a handle is small")
@@ -172,7 +173,7 @@ impl Handle {
         self.0.as_ptr()
     }
 
-    /// Leaves the memory to libuv and the close callback.
+    /// Leaves the memory to libuv and `close_callback`.
     fn into_raw(self) -> *mut ffi::uv_handle_t {
         self.0.as_ptr()
     }
@@ -202,16 +203,16 @@ impl Handle {
 ///
 /// # Safety
 ///
-/// `handle` is one of [`Handles`] that watches for a `W` and is not closing.
+/// `handle` belongs to [`Handles`] whose watcher is a `W`, and is not closing.
 unsafe fn watcher<'w, W>(handle: *mut ffi::uv_handle_t) -> &'w W {
     // SAFETY: the caller's promise.
     let data = unsafe { ffi::uv_handle_get_data(handle) };
-    // SAFETY: `Handles::new` was promised that the watcher is valid as long as callbacks come.
+    // SAFETY: the caller of `Handles::new` has promised that the watcher is valid until the handles are closed.
     unsafe { &*data.cast::<W>() }
 }
 
 unsafe extern "C" fn poll_callback<W: Watcher>(handle: *mut ffi::uv_handle_t, _status: c_int, _events: c_int) {
-    // SAFETY: it was started by `Handles::start` for a `W`; libuv does not call it once `close` has stopped it.
+    // SAFETY: `Handles::start` started the handle for a `W`, and libuv does not call it once `close` has stopped it.
     unsafe { watcher::<W>(handle) }.on_readable();
 }
 
