@@ -4,7 +4,7 @@ use milliways_net::{BehaviorId, ConnectionId, Reactor, ResponseError, Stale, Upg
 
 use super::address::{address_of, port_of};
 use super::cork;
-use super::options::{A_SIZE, LARGEST_SIZE, invalid_number};
+use super::number::size;
 use crate::call::{Call, Returned};
 use crate::error::Error;
 
@@ -73,7 +73,7 @@ pub(crate) fn end<'s>(call: &Call<'s, 4>) -> Returned<'s> {
 pub(crate) fn end_without_body<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let (id, close, reactor) = (call.id()?, call.bool(3)?, &call.environment.reactor);
     let is_given = !call.js.is_undefined(call.arguments[2])?;
-    let length = is_given.then(|| size(call, 2, "reportedContentLength")).transpose()?;
+    let length = is_given.then(|| size(call.js, call.arguments[2], "reportedContentLength")).transpose()?;
     let uncorked = uncorked(reactor, id);
     reactor.respond_without_body(id, length, close)?;
     flags(call, uncorked)
@@ -98,7 +98,7 @@ pub(crate) fn write<'s>(call: &Call<'s, 3>) -> Returned<'s> {
 pub(crate) fn try_end<'s>(call: &Call<'s, 5>) -> Returned<'s> {
     let (id, reactor) = (call.id()?, &call.environment.reactor);
     let is_given = !call.js.is_undefined(call.arguments[3])?;
-    let total = if is_given { size(call, 3, "totalSize")? } else { 0 };
+    let total = if is_given { size(call.js, call.arguments[3], "totalSize")? } else { 0 };
     let close = call.bool(4)?;
     let mut said = uncorked(reactor, id);
     let ended = call.with_bytes(2, |reactor, piece| {
@@ -134,7 +134,7 @@ pub(crate) fn receive<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 
 /// `responseCollect(slot, generation, max)`
 pub(crate) fn collect<'s>(call: &Call<'s, 3>) -> Returned<'s> {
-    let max = usize::try_from(size(call, 2, "maxSize")?).unwrap_or(usize::MAX);
+    let max = usize::try_from(size(call.js, call.arguments[2], "maxSize")?).unwrap_or(usize::MAX);
     call.environment.reactor.collect_body(call.id()?, max)?;
     Ok(None)
 }
@@ -190,15 +190,4 @@ pub(crate) fn address<'s>(call: &Call<'s, 4>) -> Returned<'s> {
 /// `responsePort(slot, generation, proxied): number`
 pub(crate) fn port<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     port_of(call, done)
-}
-
-/// A number of bytes.
-fn size<const N: usize>(call: &Call<'_, N>, index: usize, name: &str) -> Result<u64, Error> {
-    let (js, value) = (call.js, call.arguments[index]);
-    let number = js.to_f64(value)?;
-    if number >= 0.0 && number.fract() == 0.0 && number <= LARGEST_SIZE {
-        #[expect(clippy::cast_sign_loss, reason = "it has just been compared")]
-        return Ok(number as u64);
-    }
-    Err(invalid_number(js, name, A_SIZE, value)?)
 }

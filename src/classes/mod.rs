@@ -6,6 +6,7 @@ pub(crate) mod app;
 pub(crate) mod cork;
 pub(crate) mod http_request;
 pub(crate) mod http_response;
+mod number;
 mod options;
 pub(crate) mod parts;
 pub(crate) mod pubsub;

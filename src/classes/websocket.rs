@@ -5,7 +5,7 @@ use milliways_proto::ws::{MAX_CONTROL_PAYLOAD, Opcode};
 
 use super::address::{address_of, port_of};
 use super::cork;
-use super::options::{invalid_number, number_of};
+use super::number::{invalid_number, number_of};
 use crate::call::{Call, Returned};
 use crate::error::Error;
 use crate::node::{Bytes, Js, Value};

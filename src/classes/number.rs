@@ -1,0 +1,55 @@
+//! Numbers that programs pass.
+
+use crate::error::Error;
+use crate::node::{Failed, Js, Value, ValueType};
+
+/// JavaScript's `Number.MAX_SAFE_INTEGER`.
+pub(super) const LARGEST_SIZE: f64 = 9_007_199_254_740_991.0;
+
+/// What a size must be.
+pub(super) const A_SIZE: &str = "a whole number from 0 to Number.MAX_SAFE_INTEGER";
+
+/// A number of bytes, `name` in an error.
+pub(super) fn size(js: Js<'_>, value: Value<'_>, name: &str) -> Result<u64, Error> {
+    let number = js.to_f64(value)?;
+    if number >= 0.0 && number.fract() == 0.0 && number <= LARGEST_SIZE {
+        #[expect(clippy::cast_sign_loss, reason = "checked not to be below 0")]
+        return Ok(number as u64);
+    }
+    Err(invalid_number(js, name, A_SIZE, value)?)
+}
+
+/// Converts a value by ECMAScript's `ToNumber`, but to NaN where nobody means a number, and where `ToNumber` would throw. It
+/// may call JavaScript (`valueOf`).
+pub(super) fn number_of(js: Js<'_>, value: Value<'_>) -> Result<f64, Failed> {
+    match js.type_of(value)? {
+        // Blank text, such as an empty environment variable, would become 0, and so would an empty array.
+        ValueType::napi_string if js.text(value)?.trim().is_empty() => Ok(f64::NAN),
+        ValueType::napi_object if js.is_array(value)? => Ok(f64::NAN),
+        ValueType::napi_number | ValueType::napi_boolean | ValueType::napi_string | ValueType::napi_object => {
+            js.to_f64(value)
+        }
+        _ => Ok(f64::NAN),
+    }
+}
+
+/// The error for a value that `name` must not have.
+pub(super) fn invalid_number(js: Js<'_>, name: &str, allowed: &'static str, value: Value<'_>) -> Result<Error, Failed> {
+    /// The number of characters of a text that are shown.
+    const SHOWN: usize = 40;
+
+    let value = match js.type_of(value)? {
+        ValueType::napi_string => {
+            let text = js.text(value)?;
+            let shown: String = text.chars().take(SHOWN).collect();
+            format!("'{shown}{}'", if shown.len() < text.len() { "..." } else { "" })
+        }
+        ValueType::napi_bigint => format!("{}n", js.text(value)?),
+        ValueType::napi_symbol => "a symbol".to_owned(),
+        ValueType::napi_function => "a function".to_owned(),
+        ValueType::napi_object if js.is_array(value)? => "an array".to_owned(),
+        ValueType::napi_object => "an object".to_owned(),
+        _ => js.text(value)?,
+    };
+    Ok(Error::InvalidNumber { name: name.to_owned(), allowed, value })
+}
