@@ -1,5 +1,5 @@
-//! Requests and their bodies are the same however the bytes of a connection are split, and what is accepted is what a
-//! plain reading of the head finds in it.
+//! Requests and their bodies are the same however the bytes of a connection are split. A head that is accepted says what a
+//! plain reading of its lines finds, and a chunked body ends where a plain reading of RFC 9112 section 7.1 says.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use std::time::SystemTime;
 
 use milliways_proto::http::{
-    Body, HttpError, MAX_HEADERS, Marks, Request, ResponseHead, header_slots, lower_minor_version,
+    Body, Event, HttpError, MAX_HEADERS, Marks, Receiver, Request, ResponseHead, header_slots,
 };
 use milliways_proto::ws::{Acceptance, Handshake};
 
@@ -26,11 +26,16 @@ enum Part<'a> {
     Word(u8),
     /// Words without the empty line that would end the head.
     Headers([u8; 4]),
-    Chunk(&'a [u8]),
+    /// The head of a request with a body of so many bytes, or, if that is 0, a chunked one.
+    BodyHead(u16),
+    Chunk {
+        data: &'a [u8],
+        extension: Option<&'a str>,
+    },
     Raw(&'a [u8]),
 }
 
-const WORDS: [&str; 36] = [
+const WORDS: [&str; 53] = [
     "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: h\r\n",
     "POST /a?b=c HTTP/1.1\r\nHost: h\r\n",
@@ -68,6 +73,23 @@ const WORDS: [&str; 36] = [
     "5;a=b\r\nhello\r\n",
     "a\r\n",
     "é",
+    "0\r\n",
+    "000;x\r\n",
+    "3 ; a = \"b;\\\"c\"\r\nabc\r\n",
+    "1;a=b;c\r\nx\r\n",
+    ";a=\"",
+    "T:\r\n",
+    "Trailer: t\r\n",
+    ";",
+    "5\r\nhello\r\n",
+    "0005\r\n",
+    "F",
+    "ffffffffffffffff\r\n",
+    "1000000000000000\r\n",
+    "10000000000000000\r\n",
+    "-1\r\n",
+    "HTTP/1.9\r\n",
+    "HTTP/2.0\r\n",
 ];
 
 fn bytes_of(parts: &[Part<'_>]) -> Vec<u8> {
@@ -81,8 +103,19 @@ fn bytes_of(parts: &[Part<'_>]) -> Vec<u8> {
                     bytes.extend_from_slice(word(6 + index % 11));
                 }
             }
-            Part::Chunk(data) => {
-                bytes.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
+            Part::BodyHead(length) => {
+                let framing = match length {
+                    0 => "Transfer-Encoding: chunked".to_owned(),
+                    length => format!("Content-Length: {length}"),
+                };
+                bytes.extend_from_slice(format!("PUT / HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n").as_bytes());
+            }
+            Part::Chunk { data, extension } => {
+                bytes.extend_from_slice(format!("{:X}", data.len()).as_bytes());
+                if let Some(extension) = extension {
+                    bytes.extend_from_slice(format!(";{extension}").as_bytes());
+                }
+                bytes.extend_from_slice(b"\r\n");
                 bytes.extend_from_slice(data);
                 bytes.extend_from_slice(b"\r\n");
             }
@@ -113,85 +146,116 @@ fuzz_target!(|input: Input<'_>| {
     // Small, so that the limit is met, or far away.
     let max_head_size = if input.max_head_size < 100 { 40 + usize::from(input.max_head_size) } else { 1 << 20 };
     let bytes = bytes_of(&input.parts);
-    let mut whole = Connection::new(max_head_size);
-    let whole_outcome = whole.feed(&bytes);
+    let (whole, whole_outcome) = read(max_head_size, [&bytes[..]]);
 
-    let mut split = Connection::new(max_head_size);
-    let mut split_outcome = Ok(());
     let mut rest = &bytes[..];
-    for length in input.pieces.iter().cycle() {
+    let mut lengths = input.pieces.iter().cycle();
+    let pieces = std::iter::from_fn(|| {
+        let length = usize::from(*lengths.next()?).max(1).min(rest.len());
         let piece;
-        (piece, rest) = rest.split_at(usize::from(*length).max(1).min(rest.len()));
-        split_outcome = split.feed(piece);
-        if rest.is_empty() || split_outcome.is_err() {
-            break;
-        }
+        (piece, rest) = rest.split_at(length);
+        (!piece.is_empty()).then_some(piece)
+    });
+    compare(read(max_head_size, pieces), &whole, whole_outcome);
+    // Longer heads would be parsed too often.
+    if bytes.len() <= 300 {
+        compare(read(max_head_size, bytes.chunks(1)), &whole, whole_outcome);
     }
-
-    assert_eq!(split.seen, whole.seen);
-    // An error may be found earlier, and then be another one of those that the bytes have; never is there one where the
-    // whole has none.
-    assert_eq!(split_outcome.is_err(), whole_outcome.is_err(), "{split_outcome:?} {whole_outcome:?}");
 });
 
-/// What is kept of a connection, as a server keeps it.
+/// What was read of a connection, and the error that ended it.
+fn read<'i>(max_head_size: usize, pieces: impl IntoIterator<Item = &'i [u8]>) -> (Vec<Seen>, Result<(), HttpError>) {
+    let mut connection =
+        Connection { max_head_size, receiver: Receiver::default(), fed: Vec::new(), seen: Vec::new(), body: None };
+    let outcome = pieces.into_iter().try_for_each(|piece| connection.feed(piece));
+    (connection.seen, outcome)
+}
+
+fn compare((seen, outcome): (Vec<Seen>, Result<(), HttpError>), whole: &[Seen], whole_outcome: Result<(), HttpError>) {
+    assert_eq!(seen, whole);
+    // An error may be found earlier, and then be another one of those that the bytes have. There is never one where the
+    // whole has none.
+    assert_eq!(outcome.is_err(), whole_outcome.is_err(), "{outcome:?} {whole_outcome:?}");
+}
+
+/// A connection, read as a server reads it.
 struct Connection {
     max_head_size: usize,
-    kept: Vec<u8>,
-    body: Option<Body>,
+    receiver: Receiver,
+    /// All bytes that have come.
+    fed: Vec<u8>,
     seen: Vec<Seen>,
+    /// The body that is being read, and where it began.
+    body: Option<(Body, usize)>,
 }
 
 impl Connection {
-    fn new(max_head_size: usize) -> Self {
-        Self { max_head_size, kept: Vec::new(), body: None, seen: Vec::new() }
-    }
-
     fn feed(&mut self, bytes: &[u8]) -> Result<(), HttpError> {
-        let mut all = std::mem::take(&mut self.kept);
-        all.extend_from_slice(bytes);
-        let mut rest = &mut all[..];
+        self.fed.extend_from_slice(bytes);
+        let joined = self.receiver.join(bytes);
+        let mut input = joined.unwrap_or_else(|| bytes.to_vec());
+        assert!(input.len() - bytes.len() < self.max_head_size, "more is kept than a head may have");
+        let mut rest = &mut input[..];
+        let mut has_idled = false;
         while !rest.is_empty() {
-            if let Some(body) = &mut self.body {
-                let chunk = body.handle(rest)?;
-                match self.seen.last_mut() {
-                    _ if chunk.data.is_empty() => {}
-                    Some(Seen::Data(data)) => data.extend_from_slice(chunk.data),
-                    _ => self.seen.push(Seen::Data(chunk.data.to_vec())),
-                }
-                if chunk.is_last {
-                    self.body = None;
-                    self.seen.push(Seen::End);
-                }
-                let consumed = chunk.consumed;
-                rest = &mut rest[consumed..];
-                continue;
-            }
             let mut slots = header_slots();
-            let parsed = Request::parse(rest, &mut slots, self.max_head_size);
-            if parsed.as_ref().err() == Some(&HttpError::Version) && lower_minor_version(rest) {
-                continue;
+            let had_body = self.receiver.has_body();
+            let left = rest.len();
+            let step = self.receiver.handle(rest, &mut slots, self.max_head_size)?;
+            assert!(step.consumed <= left);
+            assert!(step.consumed > 0 || (step.event.is_none() && !has_idled), "no progress");
+            has_idled = step.consumed == 0;
+            let consumed = step.consumed;
+            let end = self.fed.len() - left + consumed;
+            match step.event {
+                None => assert!(consumed == 0 || consumed == left),
+                Some(Event::Request(request)) => {
+                    assert!(!had_body && consumed <= self.max_head_size);
+                    self.note_request(&request, end, consumed);
+                }
+                Some(Event::Data { data, is_last, remaining }) => {
+                    assert!(had_body && data.len() <= consumed);
+                    assert_eq!(remaining, self.receiver.remaining());
+                    self.note_data(data, is_last, end);
+                }
             }
-            let mut slots = header_slots();
-            let Some((request, length)) = Request::parse(rest, &mut slots, self.max_head_size)? else {
-                assert!(rest.len() < self.max_head_size, "more is kept than a head may have");
-                self.kept = rest.to_vec();
-                break;
-            };
-            assert!(length <= self.max_head_size);
-            check(&request, &rest[..length]);
-            self.body = request.body();
-            self.seen.push(Seen::Head(Head {
-                method: request.method().to_owned(),
-                path: request.path().to_owned(),
-                query: request.query().map(str::to_owned),
-                headers: request.headers().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
-                body: request.body(),
-                closes: request.asks_to_close(),
-            }));
-            rest = &mut rest[length..];
+            assert_eq!(self.receiver.has_body(), self.body.is_some());
+            rest = &mut rest[consumed..];
         }
         Ok(())
+    }
+
+    fn note_request(&mut self, request: &Request<'_>, end: usize, length: usize) {
+        check(request, &self.fed[end - length..end]);
+        self.body = request.body().map(|body| (body, end));
+        self.seen.push(Seen::Head(Head {
+            method: request.method().to_owned(),
+            path: request.path().to_owned(),
+            query: request.query().map(str::to_owned),
+            headers: request.headers().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
+            body: request.body(),
+            closes: request.asks_to_close(),
+        }));
+    }
+
+    fn note_data(&mut self, data: &[u8], is_last: bool, end: usize) {
+        match self.seen.last_mut() {
+            Some(Seen::Data(seen)) => seen.extend_from_slice(data),
+            _ => self.seen.push(Seen::Data(data.to_vec())),
+        }
+        if !is_last {
+            return;
+        }
+        let Some(Seen::Data(data)) = self.seen.last() else { panic!("the data of a body") };
+        let (body, start) = self.body.take().expect("a body has begun");
+        match body.remaining() {
+            None => assert_eq!(plain_reading(&self.fed[start..]), Some((data.clone(), end - start))),
+            Some(length) => {
+                assert_eq!((end - start) as u64, length);
+                assert_eq!(data[..], self.fed[start..end]);
+            }
+        }
+        self.seen.push(Seen::End);
     }
 }
 
@@ -218,7 +282,12 @@ fn check(request: &Request<'_>, head: &[u8]) {
     let words: Vec<&str> = line.split(' ').collect();
     let [method, target, version] = words[..] else { panic!("{line:?}") };
     assert_eq!(method, request.method());
-    assert_eq!(version, if request.is_http_1_0() { "HTTP/1.0" } else { "HTTP/1.1" });
+    // The later versions of HTTP/1 are read as HTTP/1.1.
+    match version.strip_prefix("HTTP/1.") {
+        Some("0") => assert!(request.is_http_1_0()),
+        Some(minor) => assert!(!request.is_http_1_0() && minor.parse::<u8>().is_ok_and(|minor| minor < 10)),
+        None => panic!("{line:?}"),
+    }
     let origin = request.query().map_or(request.path().to_owned(), |query| format!("{}?{query}", request.path()));
     let host = check_target(method, target, &origin);
     assert!(!request.path().contains('?') && !request.method().is_empty());
@@ -307,4 +376,31 @@ fn trim(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
+}
+
+/// The data of a chunked body at the start of `bytes` and the body's length, `None` when there is no whole one.
+fn plain_reading(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let (mut data, mut position) = (Vec::new(), 0);
+    let line = |position: &mut usize| {
+        let rest = &bytes[*position..];
+        let end = rest.windows(2).position(|pair| pair == b"\r\n")?;
+        *position += end + 2;
+        Some(&rest[..end])
+    };
+    loop {
+        let size = line(&mut position)?;
+        let digits = size.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let size = u64::from_str_radix(std::str::from_utf8(&size[..digits]).ok()?, 16).ok()?;
+        if size == 0 {
+            break;
+        }
+        let end = position.checked_add(usize::try_from(size).ok()?)?;
+        data.extend_from_slice(bytes.get(position..end)?);
+        if bytes.get(end..end + 2)? != b"\r\n" {
+            return None;
+        }
+        position = end + 2;
+    }
+    while !line(&mut position)?.is_empty() {}
+    Some((data, position))
 }

@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::time::SystemTime;
 
-use milliways_proto::http::{DEFAULT_MAX_HEAD_SIZE, Marks, Method, Request, ResponseHead, header_slots};
+use milliways_proto::http::{self, DEFAULT_MAX_HEAD_SIZE, Marks, Method, Request, ResponseHead, header_slots};
 use milliways_proto::router::{RouteKind, Router};
 use milliways_proto::timer::TimerWheel;
 use milliways_proto::topics::Topics;
@@ -18,7 +18,7 @@ use milliways_proto::ws::{
 /// A name, and what does its work so many times.
 type Benchmark = (&'static str, fn(u32));
 
-const BENCHMARKS: [Benchmark; 16] = [
+const BENCHMARKS: [Benchmark; 17] = [
     ("frame_header", frame_header),
     ("receive_binary_20", |times| receive(times, Opcode::Binary, 20)),
     ("receive_text_20", |times| receive(times, Opcode::Text, 20)),
@@ -26,6 +26,7 @@ const BENCHMARKS: [Benchmark; 16] = [
     ("write_frame_20", write_frame_20),
     ("unmask_16384", unmask_16384),
     ("request", request),
+    ("receive_request", receive_request),
     ("router_10", |times| router(times, 10)),
     ("router_1000", |times| router(times, 1000)),
     ("router_10000", |times| router(times, 10_000)),
@@ -142,6 +143,26 @@ fn request(times: u32) {
         let parsed = Request::parse(black_box(GET), &mut slots, DEFAULT_MAX_HEAD_SIZE);
         let (request, _) = parsed.expect("valid").expect("complete");
         black_box(router.find(false, request.known_method(), request.path(), 0));
+    }
+}
+
+/// As the reactor receives requests: two that were read at once.
+fn receive_request(times: u32) {
+    let mut input = GET.repeat(2);
+    for _ in 0..times {
+        let mut receiver = http::Receiver::default();
+        assert!(receiver.join(&input).is_none());
+        let mut rest = black_box(&mut input[..]);
+        while !rest.is_empty() {
+            let mut slots = header_slots();
+            let step = receiver.handle(rest, &mut slots, DEFAULT_MAX_HEAD_SIZE).expect("valid");
+            let consumed = step.consumed;
+            if let Some(http::Event::Request(request)) = step.event {
+                black_box((request.known_method(), request.path()));
+            }
+            rest = &mut rest[consumed..];
+        }
+        assert!(receiver.is_idle());
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-use milliways_proto::http::{Body, DEFAULT_MAX_HEAD_SIZE, HttpError, Request, header_slots, lower_minor_version};
+use milliways_proto::http::{DEFAULT_MAX_HEAD_SIZE, Event, HttpError, Receiver, Request, Step, header_slots};
 use milliways_proto::ws::Handshake;
 
 /// Longer entries are about limits; every split of them would take minutes. They are split around what limits them.
@@ -36,9 +36,7 @@ struct Reading {
     error: Option<HttpError>,
     /// Nothing more is read as HTTP: the connection closes or becomes a WebSocket.
     has_ended: bool,
-    /// A head that is not complete, or the rest of a body.
-    kept: Vec<u8>,
-    body: Option<Body>,
+    receiver: Receiver,
 }
 
 impl Reading {
@@ -54,37 +52,34 @@ impl Reading {
     }
 
     fn read(&mut self, bytes: &[u8]) {
-        let mut all = std::mem::take(&mut self.kept);
-        all.extend_from_slice(bytes);
-        let mut rest = &mut all[..];
+        let mut input = self.receiver.join(bytes).unwrap_or_else(|| bytes.to_vec());
+        let mut rest = &mut input[..];
         while !rest.is_empty() && self.error.is_none() && !self.has_ended {
             match self.step(rest) {
-                Ok(0) => {
-                    self.kept = rest.to_vec();
-                    return;
-                }
                 Ok(used) => rest = &mut rest[used..],
-                Err(HttpError::Version) if lower_minor_version(rest) => {}
                 Err(error) => self.error = Some(error),
             }
         }
     }
 
-    /// Reads a head, or a part of a body; gives the number of bytes used.
-    fn step(&mut self, input: &[u8]) -> Result<usize, HttpError> {
-        if let Some(body) = &mut self.body {
-            let chunk = body.handle(input)?;
-            let (_, data) = self.requests.last_mut().expect("the body of one");
-            data.extend_from_slice(chunk.data);
-            if chunk.is_last {
-                self.body = None;
-                self.has_ended = self.requests.last().is_some_and(|(head, _)| closes(head));
-            }
-            return Ok(chunk.consumed);
-        }
+    /// Reads a head, or a part of a body. Returns the number of bytes used.
+    fn step(&mut self, input: &mut [u8]) -> Result<usize, HttpError> {
         let mut slots = header_slots();
-        let Some((request, length)) = Request::parse(input, &mut slots, DEFAULT_MAX_HEAD_SIZE)? else { return Ok(0) };
-        self.body = request.body();
+        let Step { consumed, event } = self.receiver.handle(input, &mut slots, DEFAULT_MAX_HEAD_SIZE)?;
+        match event {
+            None => {}
+            Some(Event::Request(request)) => self.take_request(&request)?,
+            Some(Event::Data { data, is_last, .. }) => {
+                let (head, body) = self.requests.last_mut().expect("the head of the body");
+                body.extend_from_slice(data);
+                self.has_ended = is_last && closes(head);
+            }
+        }
+        Ok(consumed)
+    }
+
+    fn take_request(&mut self, request: &Request<'_>) -> Result<(), HttpError> {
+        let has_body = request.body().is_some();
         let head = format!(
             "{} {} {:?} {:?} {}",
             request.method(),
@@ -93,21 +88,21 @@ impl Reading {
             request.headers().collect::<Vec<_>>(),
             if request.asks_to_close() { "asks to close" } else { "" },
         );
-        self.has_ended = closes(&head) && (self.body.is_none() || !waits_for_body(request.path()));
+        self.has_ended = closes(&head) && !(has_body && waits_for_body(request.path()));
         self.requests.push((head, Vec::new()));
-        if !request.is_http_1_0() && Handshake::is_offered_by(&request) && request.path().starts_with("/ws") {
-            let handshake = Handshake::parse(&request);
+        if !request.is_http_1_0() && Handshake::is_offered_by(request) && request.path().starts_with("/ws") {
+            let handshake = Handshake::parse(request);
             if request.path() == "/ws-refuse" {
                 handshake?;
             } else {
                 self.has_ended = true;
-                if self.body.is_some() {
+                if has_body {
                     return Err(HttpError::Syntax);
                 }
                 handshake?;
             }
         }
-        Ok(length)
+        Ok(())
     }
 }
 
@@ -127,10 +122,9 @@ fn read(pieces: &[&[u8]]) -> Reading {
     for piece in pieces {
         reading.read(piece);
     }
-    // What nobody looks at any more depends on how it came.
+    // How far the machine came into what is not read any more depends on the split.
     if reading.error.is_some() || reading.has_ended {
-        reading.kept = Vec::new();
-        reading.body = None;
+        reading.receiver = Receiver::default();
     }
     reading
 }

@@ -1,4 +1,5 @@
-//! HTTP/1.1 (RFC 9110, RFC 9112): request heads, body framing, response heads, and the errors a server answers itself.
+//! HTTP/1.1 and HTTP/1.0 (RFC 9110, RFC 9112): [`Receiver`], the machine that receives requests, what it is made of,
+//! response heads, and the errors that a server answers by itself.
 
 mod body;
 mod declared;
@@ -7,6 +8,7 @@ mod head;
 mod method;
 mod multipart;
 mod query;
+mod receiver;
 mod request;
 mod response;
 mod status;
@@ -18,6 +20,7 @@ pub use head::{Framing, HeaderError, ResponseHead, StatusError};
 pub use method::Method;
 pub use multipart::{Part, Parts};
 pub use query::query_value;
+pub use receiver::{Event, Receiver, Step};
 pub use request::{DEFAULT_MAX_HEAD_SIZE, HeaderSlots, MAX_HEADERS, Request, header_slots, lower_minor_version};
 pub use response::{
     InvalidHeader, Marks, NOT_FOUND_BODY, NOT_FOUND_STATUS, check_header, write_chunk, write_last_chunk,
