@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 seconds=${1:-5}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(receiver deflate frames sender closing router timer topics)
+[ ${#targets[@]} -gt 0 ] || targets=(receiver responder deflate frames sender closing router timer topics)
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 flags=(

@@ -7,7 +7,9 @@
 use std::hint::black_box;
 use std::time::SystemTime;
 
-use milliways_proto::http::{self, DEFAULT_MAX_HEAD_SIZE, Marks, Method, Request, ResponseHead, header_slots};
+use milliways_proto::http::{
+    self, DEFAULT_MAX_HEAD_SIZE, Draft, Marks, Method, Request, Responder, ResponseHead, header_slots,
+};
 use milliways_proto::router::{RouteKind, Router};
 use milliways_proto::timer::TimerWheel;
 use milliways_proto::topics::Topics;
@@ -18,7 +20,7 @@ use milliways_proto::ws::{
 /// A name, and what does its work so many times.
 type Benchmark = (&'static str, fn(u32));
 
-const BENCHMARKS: [Benchmark; 17] = [
+const BENCHMARKS: [Benchmark; 18] = [
     ("frame_header", frame_header),
     ("receive_binary_20", |times| receive(times, Opcode::Binary, 20)),
     ("receive_text_20", |times| receive(times, Opcode::Text, 20)),
@@ -27,6 +29,7 @@ const BENCHMARKS: [Benchmark; 17] = [
     ("unmask_16384", unmask_16384),
     ("request", request),
     ("receive_request", receive_request),
+    ("respond_20", respond_20),
     ("router_10", |times| router(times, 10)),
     ("router_1000", |times| router(times, 1000)),
     ("router_10000", |times| router(times, 10_000)),
@@ -163,6 +166,24 @@ fn receive_request(times: u32) {
             rest = &mut rest[consumed..];
         }
         assert!(receiver.is_idle());
+    }
+}
+
+/// A response with a header and a short body.
+fn respond_20(times: u32) {
+    let mut slots = header_slots();
+    let parsed = Request::parse(GET, &mut slots, DEFAULT_MAX_HEAD_SIZE);
+    let (request, _) = parsed.expect("valid").expect("complete");
+    let marks = Marks::new(SystemTime::UNIX_EPOCH, true);
+    let (mut draft, mut output) = (Draft::default(), Vec::with_capacity(512));
+    for _ in 0..times {
+        output.clear();
+        let mut responder = Responder::new(black_box(&request));
+        responder.write_header(&mut draft, b"Content-Type", b"text/plain").expect("valid");
+        let outgoing = responder.end(&mut draft, black_box(&[7; 20]), false, &marks, &mut output).expect("valid");
+        output.extend_from_slice(outgoing.payload);
+        output.extend_from_slice(outgoing.tail);
+        black_box((&mut output, outgoing.end));
     }
 }
 

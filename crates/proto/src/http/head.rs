@@ -27,8 +27,10 @@ pub struct ResponseHead {
 
 /// What becomes of a connection after a response (RFC 9112 section 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Persistence {
+pub enum Persistence {
+    /// It stays for the next request.
     KeepAlive,
+    /// It is closed.
     Close,
 }
 

@@ -138,6 +138,12 @@ impl<'b> Request<'b> {
         self.asks_to_close
     }
 
+    /// Whether the client waits for a `100 Continue` before it sends the body (RFC 9110 section 10.1.1). A client of HTTP/1.0
+    /// never does.
+    pub fn expects_continue(&self) -> bool {
+        self.body.is_some() && !self.is_http_1_0 && self.header_has_token(b"expect", b"100-continue")
+    }
+
     /// The framing of the body that follows this head, `None` when there is no body.
     pub fn body(&self) -> Option<Body> {
         self.body.clone()
