@@ -1,4 +1,4 @@
-//! Certificates, keys and ciphers: what is decided before a handshake.
+//! Certificates, keys and ciphers: the configuration of handshakes.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,10 +19,10 @@ const CERT: &str = "a certificate (cert_file_name or cert)";
 
 const CIPHER_OPTION: &str = "ssl_ciphers";
 
-/// Characters of the longest name of a cipher that is shown. OpenSSL has none of more than 36.
+/// Length of the longest cipher name that errors show, in characters. The longest one of OpenSSL has 36.
 const LONGEST_NAME: usize = 40;
 
-/// The names that OpenSSL has for the cipher suites that there are.
+/// The supported cipher suites, by the names that OpenSSL has for them.
 pub(crate) const CIPHERS: [(&str, CipherSuite); 9] = [
     ("TLS_AES_256_GCM_SHA384", CipherSuite::TLS13_AES_256_GCM_SHA384),
     ("TLS_AES_128_GCM_SHA256", CipherSuite::TLS13_AES_128_GCM_SHA256),
@@ -35,55 +35,57 @@ pub(crate) const CIPHERS: [(&str, CipherSuite); 9] = [
     ("ECDHE-RSA-CHACHA20-POLY1305", CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256),
 ];
 
-/// Certificates or a key in the PEM form (RFC 7468).
+/// Certificates or a private key in PEM form (RFC 7468).
 #[derive(Clone, PartialEq, Eq)]
 pub enum Pem {
-    /// In a file, which is read when an app or a name is made, and again when it is reloaded; and what errors call the
-    /// option that names it.
+    /// The path of a file, and the name of the option that contains it, for errors. The file is read by
+    /// [`TlsConfig::new`], and again by [`crate::Names::reload`].
     File(PathBuf, &'static str),
-    /// As it is, and what errors call it.
+    /// The text itself, and the name of the option that contains it, for errors.
     Content(Vec<u8>, &'static str),
 }
 
-/// How an app, or a server name of it, speaks TLS.
+/// The TLS settings of a server, or of one of its server names.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// The private key: PKCS #8, PKCS #1 or SEC 1.
+    /// The private key, in PKCS #8, PKCS #1 or SEC 1. Required.
     pub key: Option<Pem>,
-    /// The certificate, and after it those between it and one that peers know.
+    /// The certificate, followed by the intermediate certificates up to a root that clients trust. Required.
     pub cert: Option<Pem>,
-    /// Who signs the certificates of peers. If it is there they are asked for one; they may have none.
+    /// The authorities that sign the certificates of clients. With authorities, clients are asked for a certificate,
+    /// but may connect without one.
     pub ca: Option<Pem>,
-    /// Of the key, if that is encrypted.
+    /// The passphrase of the private key. Has no effect if the key is not encrypted.
     pub passphrase: Option<Vec<u8>>,
-    /// The suites that may be used, by the names of OpenSSL, separated by colons. If none of TLS 1.3 is among them, all of
-    /// those may be used, which is how OpenSSL understands it; if there are only such, TLS 1.2 is not spoken.
+    /// The cipher suites that may be used, by the names of OpenSSL, separated by colons; all supported ones by default.
+    /// A list without any suite of TLS 1.3 allows all of these, as in OpenSSL. A list of these alone disables TLS 1.2.
     pub ciphers: Option<String>,
 }
 
-/// Settings that have been found good, and what has come of them.
+/// Settings that have been checked, ready for handshakes. A clone shares them.
 #[derive(Clone)]
 pub struct TlsConfig {
     settings: Arc<TlsSettings>,
     server: Arc<ServerConfig>,
 }
 
-/// What is wrong with settings. There is nothing of a key or a passphrase in it, wherever one was given.
+/// Why settings are invalid. The API's user is at fault, or a file. It contains no part of a key or a passphrase,
+/// whichever option that was passed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsError {
-    /// The option that is at fault, if it is one.
+    /// The option at fault, if it is a single one.
     option: Option<&'static str>,
-    /// What stands there, if that is to be shown: a path, or the name of a cipher.
+    /// The value of the option, if it may be shown: a path, or the name of a cipher.
     value: Option<String>,
     reason: String,
 }
 
 impl TlsConfig {
-    /// Reads the files.
+    /// Checks settings, and reads the files in them.
     pub fn new(settings: TlsSettings) -> Result<Self, TlsError> {
         match server(&settings) {
             Ok(server) => Ok(Self { settings: Arc::new(settings), server: Arc::new(server) }),
-            // A passphrase may have been given in the wrong place, or in two.
+            // The passphrase may also have been passed as another option by mistake.
             Err(error) => Err(error.without(settings.passphrase.as_deref())),
         }
     }
@@ -106,7 +108,7 @@ impl Pem {
                 let is_pem = path.to_str().is_none_or(pem::may_be_secret_path);
                 let contents = self.option().trim_end_matches("_file_name");
                 if is_pem {
-                    let hint = "the name is not shown, as it may be a key; the text of PEM itself is given as";
+                    let hint = "the path is not shown because it may be a key; the text of PEM itself is given as";
                     self.error(format!("{error}; {hint} {contents}"))
                 } else {
                     self.error(error.to_string())
@@ -132,18 +134,18 @@ impl Pem {
         TlsError { option: Some(self.option()), value, reason: reason.into() }
     }
 
-    /// Why there is nothing in it of what was to be there.
+    /// The likely reason why the content is not what it should be, and what to do.
     fn mistake(&self, content: &[u8]) -> Option<String> {
         match self {
             Self::Content(_, option) if is_path(content) => {
-                Some(format!("it looks like the path of a file, which is given as {option}_file_name"))
+                Some(format!("it looks like the path of a file, which is passed as {option}_file_name"))
             }
             _ => pem::mistake(content).map(str::to_owned),
         }
     }
 }
 
-/// Whether what was to be the contents of a file is rather its path.
+/// Whether what should be the contents of a file looks like a path.
 fn is_path(content: &[u8]) -> bool {
     const LONGEST: usize = 4096;
 
@@ -154,14 +156,15 @@ fn is_path(content: &[u8]) -> bool {
         })
 }
 
-/// What rustls needs of the settings.
+/// Makes the configuration of rustls.
 fn server(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
     let (key, cert) = match (&settings.key, &settings.cert) {
         (Some(key), Some(cert)) => (key, cert),
         (key, cert) => {
             let missing = [(KEY, key.is_none()), (CERT, cert.is_none())];
             let missing: Vec<_> = missing.into_iter().filter(|(_, is)| *is).map(|(what, _)| what).collect();
-            return Err(TlsError::general(format!("there must be {}", missing.join(", and "))));
+            let verb = if missing.len() == 1 { "is" } else { "are" };
+            return Err(TlsError::general(format!("{} {verb} missing", missing.join(" and "))));
         }
     };
     let chain = certificates(cert)?;
@@ -183,14 +186,14 @@ fn server(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
                 roots.add(authority).map_err(|error| ca.error(describe(&error)))?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-            // Without a certificate a peer is served too.
+            // Clients without a certificate are served, too.
             let verifier = verifier.allow_unauthenticated().build().map_err(|error| ca.error(error.to_string()))?;
             builder.with_client_cert_verifier(Arc::new(hello::TranscriptVerifier(verifier)))
         }
     };
     let mut server = builder.with_single_cert(chain, key_der.clone_key()).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
-            key.error(format!("it is not the key of the first certificate ({})", cert.option()))
+            key.error(format!("it does not belong to the first certificate ({})", cert.option()))
         }
         rustls::Error::InvalidCertificate(_) => cert.error(describe(&error)),
         _ => key.error(key::refusal(&key_der)),
@@ -201,23 +204,25 @@ fn server(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
     Ok(server)
 }
 
-/// What is wrong with a certificate that could be taken out of its PEM.
+/// Why a certificate that was read from PEM is refused.
 fn describe(error: &rustls::Error) -> String {
     match error {
-        rustls::Error::InvalidCertificate(CertificateError::BadEncoding) => "a certificate in it is damaged".to_owned(),
+        rustls::Error::InvalidCertificate(CertificateError::BadEncoding) => {
+            "it contains a damaged certificate".to_owned()
+        }
         error if format!("{error:?}").contains("UnsupportedCertVersion") => {
-            "a certificate in it is of X.509 version 1, which is not supported: make it with openssl x509 -extfile, or \
-             openssl req -x509"
+            "it contains a certificate of X.509 version 1, which is not supported: issue it again with openssl x509 \
+             -extfile or openssl req -x509"
                 .to_owned()
         }
-        error => format!("a certificate in it is not accepted: {error}"),
+        error => format!("it contains a certificate that cannot be used: {error}"),
     }
 }
 
-/// All certificates there are. What may stand beside them is skipped, and what else is there is an error: a chain with a
-/// link missing works with some clients alone, which is noticed late.
+/// Reads all certificates. Sections that usually stand beside certificates are skipped. Anything else is an error: a
+/// chain with a missing link works with some clients and not with others, which is noticed late.
 fn certificates(source: &Pem) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    const NONE: &str = "there is no certificate in PEM form in it";
+    const NONE: &str = "it contains no certificate in PEM form";
 
     let content = source.read()?;
     let text = pem::text(&content);
@@ -233,7 +238,7 @@ fn certificates(source: &Pem) -> Result<Vec<CertificateDer<'static>>, TlsError> 
                 certificates.push((section.line, section.decode().map_err(failed)?));
             }
             Some("TRUSTED CERTIFICATE") => {
-                // Behind it stands what OpenSSL trusts it for.
+                // The certificate is followed by what OpenSSL trusts it for.
                 let both = section.decode().map_err(failed)?;
                 let certificate = der::take(&mut &both[..]).map_or_else(Vec::new, |element| element.whole.to_vec());
                 certificates.push((section.line, certificate));
@@ -242,7 +247,7 @@ fn certificates(source: &Pem) -> Result<Vec<CertificateDer<'static>>, TlsError> 
             _ => {
                 let (name, line) = (section.name(), section.line);
                 return Err(failed(format!(
-                    "{name}, which begins in line {line}, is no certificate: take it out{}",
+                    "{name}, which begins in line {line}, is not a certificate: remove it{}",
                     hint(section.label)
                 )));
             }
@@ -262,20 +267,21 @@ fn certificates(source: &Pem) -> Result<Vec<CertificateDer<'static>>, TlsError> 
     Ok(certificates.into_iter().map(|(_, der)| CertificateDer::from(der)).collect())
 }
 
-/// What stands beside certificates in files that have all of a server, and says nothing about them.
+/// Whether a section has to do with a key. Files with everything that a server needs have such sections beside
+/// certificates.
 fn is_of_key(label: &str) -> bool {
     ["PRIVATE KEY", "PUBLIC KEY", "PARAMETERS", "CERTIFICATE REQUEST"].iter().any(|end| label.ends_with(end))
 }
 
 fn hint(label: Option<&str>) -> &'static str {
     match label {
-        Some("PKCS7" | "PKCS #7 SIGNED DATA" | "CMS") => ", and put in what openssl pkcs7 -print_certs makes of it",
-        Some("X509 CRL") => ". Lists of revoked certificates are not supported",
+        Some("PKCS7" | "PKCS #7 SIGNED DATA" | "CMS") => ", and insert the output of openssl pkcs7 -print_certs",
+        Some("X509 CRL") => "; lists of revoked certificates are not supported",
         _ => "",
     }
 }
 
-/// What rustls uses of ring, with the suites that are asked for. Why it is ring, docs/ARCHITECTURE.md says.
+/// The cryptography of ring with the given cipher suites. docs/ARCHITECTURE.md says why it is that of ring.
 fn provider(ciphers: Option<&str>) -> Result<CryptoProvider, TlsError> {
     let mut provider = CryptoProvider { cipher_suites: hello::cipher_suites(), ..default_provider() };
     let Some(ciphers) = ciphers else { return Ok(provider) };
@@ -284,10 +290,14 @@ fn provider(ciphers: Option<&str>) -> Result<CryptoProvider, TlsError> {
         let known = CIPHERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         let Some((_, suite)) = known else {
             let all = CIPHERS.map(|(name, _)| name).join(":");
-            // Something else may have been given by mistake.
+            // The text may be something else that was passed by mistake.
             let is_name = name.len() <= LONGEST_NAME && ciphers.chars().all(is_of_ciphers) && !pem::may_be_secret(name);
             let name = is_name.then(|| name.to_owned());
-            return Err(TlsError::of(CIPHER_OPTION, name, format!("this cipher is not supported; there are {all}")));
+            return Err(TlsError::of(
+                CIPHER_OPTION,
+                name,
+                format!("this cipher is not supported; the supported ciphers are {all}"),
+            ));
         };
         wanted.push(*suite);
     }
@@ -308,19 +318,21 @@ fn is_of_13(suite: CipherSuite) -> bool {
     )
 }
 
-/// Whether a character may be in a list of ciphers, as OpenSSL has them.
+/// Whether a character may occur in a list of ciphers of OpenSSL.
 fn is_of_ciphers(it: char) -> bool {
     it.is_ascii_alphanumeric() || matches!(it, '_' | '-' | '+' | '!' | '@' | '=' | ':' | ',' | '.' | ' ')
 }
 
 type Ticketers = Mutex<HashMap<Vec<u8>, Arc<dyn ProducesTickets>>>;
 
-/// From how many on those are dropped that nobody uses any more. Until then they stay: the next thread may be about to
-/// begin.
+/// How many ticketers are kept before unused ones are dropped. They are not dropped at once, because the next thread
+/// may be about to start.
 const MAX_TICKETERS: usize = 64;
 
-/// What encrypts the tickets by which sessions are resumed (RFC 8446 section 4.6.1, RFC 5077), shared by all threads. A
-/// ticket says who its peer was, so that it is good only where the same authorities say who somebody is.
+/// Returns the encryption of tickets, by which sessions are resumed (RFC 8446 section 4.6.1, RFC 5077). All threads
+/// share it.
+///
+/// A ticket vouches for the identity of a client, so that only servers with the same authorities may share its keys.
 fn ticketer(authorities: Vec<u8>) -> Result<Arc<dyn ProducesTickets>, TlsError> {
     static TICKETERS: LazyLock<Ticketers> = LazyLock::new(Mutex::default);
 
@@ -328,8 +340,8 @@ fn ticketer(authorities: Vec<u8>) -> Result<Arc<dyn ProducesTickets>, TlsError> 
     if let Some(ticketer) = ticketers.get(&authorities) {
         return Ok(Arc::clone(ticketer));
     }
-    let ticketer =
-        Ticketer::new().map_err(|error| TlsError::general(format!("no keys for session tickets: {error}")))?;
+    let ticketer = Ticketer::new()
+        .map_err(|error| TlsError::general(format!("the keys of session tickets cannot be generated: {error}")))?;
     if ticketers.len() >= MAX_TICKETERS {
         ticketers.retain(|_, ticketer| Arc::strong_count(ticketer) > 1);
     }
@@ -346,7 +358,7 @@ impl TlsError {
         Self { option: Some(option), value, reason }
     }
 
-    /// Does not show what has the passphrase in it.
+    /// Removes the value if it contains the passphrase.
     fn without(mut self, passphrase: Option<&[u8]>) -> Self {
         let passphrase = passphrase.filter(|passphrase| !passphrase.is_empty());
         if let Some(passphrase) = passphrase {

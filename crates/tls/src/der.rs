@@ -1,4 +1,4 @@
-//! Elements of DER (X.690): as much as it takes to say what a key or a certificate is.
+//! Elements of DER (X.690), as far as needed to name the kind of a key or a certificate.
 
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
@@ -8,23 +8,23 @@ pub(crate) const SEQUENCE: u8 = 0x30;
 /// The tag `[0]` of a constructed element.
 pub(crate) const CONTEXT_0: u8 = 0xA0;
 
-/// Bytes of the longest length that is read.
+/// The most bytes of a length field.
 const MAX_LENGTH_BYTES: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Element<'d> {
     pub(crate) tag: u8,
     pub(crate) content: &'d [u8],
-    /// With its tag and its length.
+    /// The element with its tag and length.
     pub(crate) whole: &'d [u8],
 }
 
-/// Takes the first element off `bytes`; `None` unless all of it is there.
+/// Takes the first element off `bytes`, or returns `None` if it is incomplete.
 pub(crate) fn take<'d>(bytes: &mut &'d [u8]) -> Option<Element<'d>> {
     let all = *bytes;
     let (&tag, rest) = all.split_first()?;
     let (&first, rest) = rest.split_first()?;
-    // Section 8.1.3: a length of up to 127, or in how many bytes the length follows.
+    // Section 8.1.3: a length of up to 127, or the number of bytes that contain the length.
     let (length, rest) = if first < 0x80 {
         (usize::from(first), rest)
     } else {
@@ -40,12 +40,12 @@ pub(crate) fn take<'d>(bytes: &mut &'d [u8]) -> Option<Element<'d>> {
     Some(Element { tag, content, whole: &all[..all.len() - rest.len()] })
 }
 
-/// Takes the content of the first element off `bytes`, which has to have this tag.
+/// Takes the first element off `bytes` and returns its content, if it has this tag.
 pub(crate) fn take_content<'d>(bytes: &mut &'d [u8], tag: u8) -> Option<&'d [u8]> {
     take(bytes).filter(|element| element.tag == tag).map(|element| element.content)
 }
 
-/// Whether `bytes` are one certificate, as far as its frame tells (RFC 5280 section 4.1), and nothing else.
+/// Whether `bytes` are a single certificate, judged by its outer structure (RFC 5280 section 4.1).
 pub(crate) fn is_certificate(bytes: &[u8]) -> bool {
     let is = |mut bytes: &[u8]| {
         let mut certificate = take_content(&mut bytes, SEQUENCE)?;
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn an_element_that_is_cut_off_or_of_no_definite_length_is_none() {
+    fn an_element_that_is_cut_off_or_has_no_definite_length_is_refused() {
         let whole = [0x30, 0x82, 0x00, 0x01, 0x07];
         for cut in 0..whole.len() {
             assert_eq!(take(&mut &whole[..cut]), None, "{cut}");

@@ -1,10 +1,10 @@
-//! Clients that ask for a server name that is no host name (RFC 6066 section 3): an underscore too many, bytes that are not
-//! ASCII, nothing at all.
+//! Clients that ask for a server name that is not a host name (RFC 6066 section 3): with a misplaced underscore, with
+//! bytes that are not ASCII, or empty.
 //!
-//! rustls ends such a handshake. OpenSSL goes on, and the client gets the certificate that is there for all, as do those who
-//! send an address, or no name. So do we: rustls is shown the `ClientHello` with its server name as an extension that nobody
-//! knows, by one byte that is another. What both sides sign and hash is the message as it was sent; that byte is put
-//! right again on its way into the hash, and before the signature of a client's certificate is checked.
+//! rustls ends such a handshake. OpenSSL continues, and the client gets the default certificate, like clients that send
+//! an address or no name. So do we: one byte of the ClientHello is changed before rustls sees it, which turns the
+//! server name into an unknown extension. Both sides hash and sign the message as it was sent, so that the byte is
+//! restored on its way into the hash, and before the signature of a client's certificate is verified.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -25,35 +25,35 @@ use crate::record::HEADER;
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 
-/// The type of the extension with the server name, and of a host name in it (RFC 6066 sections 1.1 and 3).
+/// The type of the server name extension, and that of a host name in it (RFC 6066 sections 1.1 and 3).
 const SERVER_NAME: [u8; 2] = [0, 0];
 const HOST_NAME: u8 = 0;
 
-/// Bytes of a handshake message's type and length.
+/// Bytes of the type and length of a handshake message (RFC 8446 section 4).
 const MESSAGE_HEADER: usize = 4;
 
-/// A `ClientHello` whose server name is hidden from rustls.
+/// A ClientHello whose server name is hidden from rustls.
 pub(crate) struct Hidden {
-    /// As rustls is shown it.
+    /// The message as rustls sees it.
     message: Vec<u8>,
-    /// Where the byte is that was 0.
+    /// The position of the changed byte, which was 0.
     at: usize,
 }
 
 thread_local! {
-    /// That of the session which is being dealt with.
+    /// The hidden name of the session whose handshake rustls is processing.
     static CURRENT: RefCell<Option<Box<Hidden>>> = const { RefCell::new(None) };
 }
 
 impl Hidden {
-    /// Hides the server name of the `ClientHello` that `records` begin with, if it is there as a whole and its name is none that
-    /// rustls takes.
+    /// Hides the server name of the ClientHello at the beginning of `records`, if the message is complete and rustls
+    /// would not accept the name.
     pub(crate) fn hide(records: &mut [u8]) -> Option<Box<Self>> {
         let mut message = payload(records)?;
         let at = find_odd_name(&message)?;
         let other = (1..=u8::MAX).rev().find(|first| !has_extension(&message, [*first, 0]))?;
         message[at] = other;
-        // The same byte, in whichever record it is.
+        // The message may be split into several records.
         let (mut position, mut left) = (0, at);
         loop {
             let length = length_at(records, position)?;
@@ -66,9 +66,9 @@ impl Hidden {
         }
     }
 
-    /// Has what rustls does meanwhile be about the message as it was sent.
+    /// Runs rustls so that what it hashes and verifies is the message as it was sent.
     pub(crate) fn during<T>(hidden: &mut Option<Box<Self>>, run: impl FnOnce() -> T) -> T {
-        /// Gives it back, also after a panic.
+        /// Returns the loan, also after a panic.
         struct Lent<'h>(&'h mut Option<Box<Hidden>>);
 
         impl Drop for Lent<'_> {
@@ -83,7 +83,7 @@ impl Hidden {
         run()
     }
 
-    /// Part of a transcript as it was sent.
+    /// Restores the byte in a part of the transcript, if that begins with the message.
     fn restore<'d>(&self, data: &'d [u8]) -> Cow<'d, [u8]> {
         let common = data.len().min(self.message.len());
         if common <= self.at || data[..common] != self.message[..common] {
@@ -102,7 +102,7 @@ fn as_sent<T>(data: &[u8], use_it: impl FnOnce(&[u8]) -> T) -> T {
     })
 }
 
-/// The length of the handshake record at `position`, if all of it is there.
+/// The length of the handshake record at `position`, if it is complete.
 fn length_at(records: &[u8], position: usize) -> Option<usize> {
     let record = records.get(position..)?;
     let (header, payload) = record.split_at_checked(HEADER)?;
@@ -110,7 +110,7 @@ fn length_at(records: &[u8], position: usize) -> Option<usize> {
     (header[0] == HANDSHAKE && payload.len() >= length).then_some(length)
 }
 
-/// The first handshake message, put together from records.
+/// Assembles the ClientHello from its records.
 fn payload(records: &[u8]) -> Option<Vec<u8>> {
     let (mut message, mut position) = (Vec::new(), 0);
     loop {
@@ -131,15 +131,16 @@ fn payload(records: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Where the type of the extension is whose server name is no host name, and no address either.
+/// The position of the type of the server name extension, if the name is neither a host name nor an address.
 fn find_odd_name(message: &[u8]) -> Option<usize> {
     let mut extensions = extensions(message)?.filter(|(at, _)| message[*at..].starts_with(&SERVER_NAME));
     let (at, mut list) = extensions.next()?;
-    // Two of one kind are forbidden (RFC 8446 section 4.2), and with one of them hidden nobody would notice.
+    // Two extensions of the same type are forbidden (RFC 8446 section 4.2), which rustls would not notice if one of
+    // them were hidden.
     if extensions.next().is_some() {
         return None;
     }
-    // struct { NameType name_type; HostName<1..2^16-1> } in a list of one.
+    // A list of a single struct { NameType name_type; opaque HostName<1..2^16-1>; }.
     let mut names = take_vector(&mut list, 2)?;
     let (&HOST_NAME, rest) = names.split_first()? else { return None };
     names = rest;
@@ -151,7 +152,7 @@ fn has_extension(message: &[u8], kind: [u8; 2]) -> bool {
     extensions(message).is_some_and(|mut extensions| extensions.any(|(at, _)| message[at..].starts_with(&kind)))
 }
 
-/// The extensions of a `ClientHello` (RFC 8446 section 4.1.2): where each begins, and what is in it.
+/// The position and the content of each extension of a ClientHello (RFC 8446 section 4.1.2).
 fn extensions(message: &[u8]) -> Option<impl Iterator<Item = (usize, &[u8])>> {
     const VERSION_AND_RANDOM: usize = 2 + 32;
 
@@ -168,7 +169,7 @@ fn extensions(message: &[u8]) -> Option<impl Iterator<Item = (usize, &[u8])>> {
     }))
 }
 
-/// Takes a vector off `bytes` whose length is in so many bytes before it (RFC 8446 section 3.4).
+/// Takes a vector off `bytes` that is preceded by its length in `width` bytes (RFC 8446 section 3.4).
 fn take_vector<'b>(bytes: &mut &'b [u8], width: usize) -> Option<&'b [u8]> {
     let (length, rest) = bytes.split_at_checked(width)?;
     let (vector, rest) = rest.split_at_checked(number(length))?;
@@ -180,7 +181,7 @@ fn number(bytes: &[u8]) -> usize {
     bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
 }
 
-/// The cipher suites of ring, with hashes that know of [`Hidden`].
+/// The cipher suites of ring, with hashes that restore what [`Hidden`] has changed.
 pub(crate) fn cipher_suites() -> Vec<SupportedCipherSuite> {
     static SUITES: LazyLock<Vec<SupportedCipherSuite>> =
         LazyLock::new(|| rustls::crypto::ring::ALL_CIPHER_SUITES.iter().map(|suite| with_hash(*suite)).collect());
@@ -188,7 +189,7 @@ pub(crate) fn cipher_suites() -> Vec<SupportedCipherSuite> {
     SUITES.clone()
 }
 
-/// A suite lives as long as the process: rustls wants a static one.
+/// The suite lives as long as the process, because rustls requires a static one.
 fn with_hash(suite: SupportedCipherSuite) -> SupportedCipherSuite {
     let wrap = |common: &CipherSuiteCommon| CipherSuiteCommon {
         suite: common.suite,
@@ -256,7 +257,8 @@ impl Context for TranscriptContext {
     }
 }
 
-/// A verifier for which a transcript is what was sent: in TLS 1.2 a client signs that itself (RFC 5246 section 7.4.8).
+/// A verifier that restores the transcript: in TLS 1.2 a client signs all messages, and not their hash (RFC 5246
+/// section 7.4.8).
 #[derive(Debug)]
 pub(crate) struct TranscriptVerifier(pub(crate) Arc<dyn ClientCertVerifier>);
 
@@ -315,7 +317,7 @@ mod tests {
 
     use super::*;
 
-    /// The first record of a client, with other bytes in place of the name `placeholder`.
+    /// The first record of a client, with `name` in place of the name `placeholder`.
     fn hello(name: &[u8; 11]) -> Vec<u8> {
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().expect("a version");
@@ -334,14 +336,14 @@ mod tests {
     }
 
     #[test]
-    fn the_byte_is_changed_in_whichever_record_it_is_and_put_right_again() {
+    fn the_byte_is_changed_in_whichever_record_it_is_and_restored() {
         let message = hello(b"place older").split_off(HEADER);
         for cut in 0..=message.len() {
             let mut records = [record_of(&message[..cut]), record_of(&message[cut..])].concat();
-            let hidden = Hidden::hide(&mut records).expect("a name that is none");
+            let hidden = Hidden::hide(&mut records).expect("an invalid name");
             assert_eq!(payload(&records).expect("a message"), hidden.message, "{cut}");
             assert_ne!(hidden.message, message);
-            // The transcript may stop within the message, or go on.
+            // The part may end within the message or go beyond it.
             for end in 0..=message.len() {
                 let expected = if end > hidden.at { &message[..end] } else { &hidden.message[..end] };
                 assert_eq!(hidden.restore(&hidden.message[..end]), expected);
@@ -354,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_complete_or_has_a_good_name_is_left_alone() {
+    fn a_message_that_is_incomplete_or_has_a_valid_name_is_left_alone() {
         let mut good = hello(b"placeholder");
         assert!(Hidden::hide(&mut good).is_none());
         let odd = hello(b"place older");

@@ -1,6 +1,6 @@
-//! Private keys in PEM form, also such that a passphrase protects.
+//! Private keys in PEM form, also those that a passphrase protects.
 //!
-//! No reason for which a key is refused has a byte of it.
+//! No reason why a key is refused contains a byte of it.
 
 use aes::{Aes128, Aes192, Aes256};
 use cbc::Decryptor;
@@ -14,19 +14,19 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, P
 use crate::der::{self, CONTEXT_0, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE};
 use crate::pem::{self, Section, Sections};
 
-const NOT_GOOD: &str = "the passphrase is wrong, or the key is damaged";
-const NO_PASSPHRASE: &str = "the key is encrypted, and there is no passphrase";
-const NONE: &str = "there is no private key in PEM form in it";
+const WRONG_OR_DAMAGED: &str = "the passphrase is wrong, or the key is damaged";
+const NO_PASSPHRASE: &str = "the key is encrypted, and the passphrase is missing";
+const NONE: &str = "it contains no private key in PEM form";
 const DAMAGED: &str = "the private key is damaged";
 const DAMAGED_HEADER: &str = "the header of the encrypted key is damaged";
 
-/// How a key is encrypted anew, by whatever it is encrypted.
-const ENCRYPT_ANEW: &str = "encrypt it anew with openssl pkey -in old.pem -aes256 -out new.pem";
+/// The command that encrypts a key in a supported way, whatever it is encrypted with.
+const ENCRYPT_AGAIN: &str = "encrypt it again with openssl pkey -in old.pem -aes256 -out new.pem";
 
-/// Bytes of the initialization vector that are the salt of the key.
+/// Bytes of the initialization vector that serve as salt.
 const SALT: usize = 8;
 
-/// The first key in `content`.
+/// Reads the first private key in `content`.
 pub(crate) fn read(content: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKeyDer<'static>, String> {
     let text = pem::text(content);
     let mut other: Option<Section<'_>> = None;
@@ -45,21 +45,21 @@ pub(crate) fn read(content: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateK
     }
     Err(match other {
         Some(Section { label: Some("OPENSSH PRIVATE KEY"), .. }) => {
-            "its key is in the form of OpenSSH: convert a copy with ssh-keygen -p -m PKCS8 -f copy.pem".to_owned()
+            "the key is in the format of OpenSSH: convert a copy with ssh-keygen -p -m PKCS8 -f copy.pem".to_owned()
         }
         Some(Section { label: Some("DSA PRIVATE KEY"), .. }) => {
-            format!("it is a DSA key, which TLS 1.3 does not have; {SUPPORTED}")
+            format!("it is a DSA key, which TLS 1.3 does not support: {SUPPORTED}")
         }
         Some(section) => format!("{NONE}, but {}", section.name()),
         None => pem::mistake(content).map_or_else(|| NONE.to_owned(), |mistake| format!("{NONE}: {mistake}")),
     })
 }
 
-const SUPPORTED: &str = "keys may be of ECDSA with P-256 or P-384, of RSA with 2048, 3072 or 4096 bits, or of Ed25519. Make one, \
-                         such as with openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256, and have a certificate \
-                         issued for it";
+const SUPPORTED: &str = "use ECDSA with P-256 or P-384, RSA with 2048, 3072 or 4096 bits, or Ed25519. Create such a \
+                         key, for example with openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256, and \
+                         have a certificate issued for it";
 
-/// Why a key that has been read is refused.
+/// Why rustls refuses a key that was read.
 pub(crate) fn refusal(key: &PrivateKeyDer<'_>) -> String {
     let kind = match key {
         PrivateKeyDer::Pkcs1(key) => rsa(key.secret_pkcs1_der()),
@@ -91,7 +91,7 @@ fn unsigned(number: &[u8]) -> &[u8] {
     &number[zeros..]
 }
 
-/// RFC 5915 section 3. Without its curve nothing is known.
+/// RFC 5915 section 3. A key without its curve is of unknown kind.
 fn sec1(mut der: &[u8]) -> Option<String> {
     let mut key = der::take_content(&mut der, SEQUENCE)?;
     der::take_content(&mut key, INTEGER)?;
@@ -111,7 +111,7 @@ fn pkcs8(mut der: &[u8]) -> Option<String> {
             return rsa(der::take_content(&mut key, OCTET_STRING)?);
         }
         // 1.2.840.113549.1.1.10
-        [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x0A] => "an RSA key for RSASSA-PSS alone",
+        [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x0A] => "an RSA key restricted to RSASSA-PSS",
         // 1.2.840.10045.2.1
         [0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01] => return curve(algorithm),
         // 1.2.840.10040.4.1
@@ -120,7 +120,7 @@ fn pkcs8(mut der: &[u8]) -> Option<String> {
         [0x2B, 0x65, 0x70] => return None,
         [0x2B, 0x65, 0x71] => "an Ed448 key",
         [0x2B, 0x65, 0x6E | 0x6F] => "a key for key agreement (X25519 or X448), which cannot sign",
-        _ => "a key of a kind that is not known here",
+        _ => "a key of unknown kind",
     };
     Some(name.to_owned())
 }
@@ -130,7 +130,7 @@ fn curve(mut parameters: &[u8]) -> Option<String> {
     let curve = der::take(&mut parameters)?;
     let name = match curve.content {
         _ if curve.tag != OBJECT_IDENTIFIER => {
-            return Some("an ECDSA key whose curve is given by its parameters and not by its name".to_owned());
+            return Some("an ECDSA key with explicit curve parameters".to_owned());
         }
         // 1.2.840.10045.3.1.7 is P-256, 1.3.132.0.34 P-384.
         [0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07] | [0x2B, 0x81, 0x04, 0x00, 0x22] => return None,
@@ -138,12 +138,12 @@ fn curve(mut parameters: &[u8]) -> Option<String> {
         [0x2B, 0x81, 0x04, 0x00, 0x21] => "P-224",
         [0x2B, 0x81, 0x04, 0x00, 0x0A] => "secp256k1",
         [0x2B, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, ..] => "a Brainpool curve",
-        _ => "a curve that is not known here",
+        _ => "an unknown curve",
     };
     Some(format!("an ECDSA key with {name}"))
 }
 
-/// A key of a section that need not be encrypted, but may be in the traditional form of OpenSSL.
+/// Decodes a section whose label does not say whether it is encrypted: in the traditional format of OpenSSL it may be.
 fn plain(section: &Section<'_>, passphrase: Option<&[u8]>) -> Result<Vec<u8>, String> {
     match section.body().trim_start().strip_prefix("Proc-Type: 4,ENCRYPTED") {
         Some(encrypted) => decrypt_traditional(encrypted, passphrase.ok_or(NO_PASSPHRASE)?),
@@ -153,20 +153,20 @@ fn plain(section: &Section<'_>, passphrase: Option<&[u8]>) -> Result<Vec<u8>, St
 
 fn decrypt_pkcs8(der: &[u8], passphrase: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     if is_pbes1(der) {
-        return Err(format!("the key is encrypted by PBES1, which is not supported, for it is weak: {ENCRYPT_ANEW}"));
+        return Err(format!("the key is encrypted with PBES1, which is too weak to be supported: {ENCRYPT_AGAIN}"));
     }
-    let unsupported = || format!("the key is encrypted in a way that is not supported: {ENCRYPT_ANEW}");
+    let unsupported = || format!("the key is encrypted in a way that is not supported: {ENCRYPT_AGAIN}");
     let key = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| unsupported())?;
     let key = key.decrypt(passphrase).map_err(|error| match error {
         pkcs8::Error::EncryptedPrivateKey(
             pkcs8::pkcs5::Error::UnsupportedAlgorithm { .. } | pkcs8::pkcs5::Error::AlgorithmParametersInvalid { .. },
         ) => unsupported(),
-        _ => NOT_GOOD.to_owned(),
+        _ => WRONG_OR_DAMAGED.to_owned(),
     })?;
     Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
 }
 
-/// Whether a key is encrypted by RFC 8018 section 6.1, or by its relatives of RFC 7292 appendix C.
+/// Whether a key is encrypted with PBES1 (RFC 8018 section 6.1) or its relatives in PKCS #12 (RFC 7292 appendix C).
 fn is_pbes1(mut der: &[u8]) -> bool {
     const PKCS5: [u8; 8] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x05];
     const PBES2: u8 = 13;
@@ -178,11 +178,12 @@ fn is_pbes1(mut der: &[u8]) -> bool {
     kind.is_some_and(|kind| kind.starts_with(&PKCS12) || kind.strip_prefix(&PKCS5).is_some_and(|last| *last != [PBES2]))
 }
 
-/// A key whose header says how it is encrypted (RFC 1421 section 4.6), as OpenSSL does it: the key is made of the passphrase
-/// by MD5, with the beginning of the initialization vector as the salt.
+/// Decrypts a key in the traditional format of OpenSSL, whose header says how it is encrypted (RFC 1421 section 4.6).
+/// The cipher's key is derived from the passphrase with MD5, and the beginning of the initialization vector is the
+/// salt.
 fn decrypt_traditional(encrypted: &str, passphrase: &[u8]) -> Result<Vec<u8>, String> {
     let (_, info) = encrypted.split_once("DEK-Info:").ok_or(DAMAGED_HEADER)?;
-    // The line breaks may be spaces.
+    // Line breaks may have become spaces.
     let (info, body) = info.trim_start().split_once(|it: char| it.is_ascii_whitespace()).ok_or(DAMAGED_HEADER)?;
     let (cipher, vector) = info.split_once(',').ok_or(DAMAGED_HEADER)?;
     let vector = unhex(vector).filter(|vector| vector.len() >= SALT).ok_or(DAMAGED_HEADER)?;
@@ -194,9 +195,9 @@ fn decrypt_traditional(encrypted: &str, passphrase: &[u8]) -> Result<Vec<u8>, St
         "AES-256-CBC" => decrypt::<Decryptor<Aes256>>(&key(32), &vector, &body),
         "DES-EDE3-CBC" => decrypt::<Decryptor<TdesEde3>>(&key(24), &vector, &body),
         "DES-CBC" => decrypt::<Decryptor<Des>>(&key(8), &vector, &body),
-        _ => return Err(format!("the key is encrypted by a cipher that is not supported: {ENCRYPT_ANEW}")),
+        _ => return Err(format!("the key is encrypted with a cipher that is not supported: {ENCRYPT_AGAIN}")),
     };
-    plain.ok_or_else(|| NOT_GOOD.to_owned())
+    plain.ok_or_else(|| WRONG_OR_DAMAGED.to_owned())
 }
 
 fn decrypt<D: KeyIvInit + BlockModeDecrypt>(key: &[u8], vector: &[u8], body: &[u8]) -> Option<Vec<u8>> {

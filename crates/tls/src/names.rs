@@ -8,7 +8,8 @@ use rustls::pki_types::DnsName;
 
 use crate::{TlsConfig, TlsError, pem};
 
-/// The server names that a server knows: the certificate of each, and a value of type `D` that the owner attaches to it.
+/// The server names that a server knows: the certificate of each, and a value of type `D` that the owner attaches to
+/// it.
 ///
 /// A name may be a pattern, with an asterisk in place of its first label; a name of its own comes before a pattern.
 pub struct Names<D> {
@@ -110,39 +111,40 @@ impl NamePattern {
             return Ok(Self(key));
         }
         if name.is_empty() {
-            return refuse("is empty: clients that ask for no name get the certificate and the routes of the app");
+            return refuse("is empty: clients that ask for no name get the default certificate");
         }
         if rest.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
             return refuse(
-                "is an address, and clients ask for names alone (RFC 6066 section 3): those that connect to an address get \
-                 the certificate and the routes of the app",
+                "is an address, and clients ask for host names only (RFC 6066 section 3): those that connect to an \
+                 address get the default certificate",
             );
         }
         if rest.contains('*') {
-            return refuse("may have an asterisk in place of its first label alone, as in *.example.com");
+            return refuse("may have an asterisk only in place of its first label, as in *.example.com");
         }
         if !rest.is_ascii() {
             return refuse(
-                "has characters that are not ASCII: it takes the form of IDNA, such as xn--bcher-kva.example",
+                "contains characters that are not ASCII: write it in the form of IDNA, such as xn--bcher-kva.example",
             );
         }
         if rest.len() > LONGEST_NAME || rest.split('.').any(|label| label.len() > LONGEST_LABEL) {
-            return refuse("is too long: a name may have 253 characters, and 63 between two dots");
+            return refuse("is too long: a name may have up to 253 characters, and up to 63 between two dots");
         }
         refuse(
-            "is no host name: that has letters, digits, hyphens and underscores between its dots, no hyphen first or last, \
-             and no number behind its last dot",
+            "is no host name: its labels consist of letters, digits, hyphens and underscores, do not begin or end with a \
+             hyphen, and the last one is not a number",
         )
     }
 }
 
-/// RFC 1035 section 2.3.4, as it is written with dots.
+/// The most characters of a name with its dots (RFC 1035 section 2.3.4).
 const LONGEST_NAME: usize = 253;
+/// The most characters of a label.
 const LONGEST_LABEL: usize = 63;
 
 impl fmt::Display for InvalidServerName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Something else may have been given by mistake.
+        // The text may be something else that was passed by mistake.
         if self.name.len() > LONGEST_NAME || pem::may_be_secret(&self.name) {
             write!(formatter, "the server name {}", self.reason)
         } else {
@@ -153,7 +155,7 @@ impl fmt::Display for InvalidServerName {
 
 impl std::error::Error for InvalidServerName {}
 
-/// A name as it is compared: without regard to letter case (RFC 4343), and without the dot that ends an absolute one,
+/// The form in which names are compared: in lower case (RFC 4343), and without the dot that ends an absolute name,
 /// which clients do not send.
 fn key_of(name: &str) -> String {
     let relative = name.strip_suffix('.').filter(|rest| !rest.is_empty()).unwrap_or(name);
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_client_can_ask_for_is_no_name() {
+    fn a_name_that_no_client_can_ask_for_is_refused() {
         let long = format!("{0}.{0}.{0}.{1}.example", "a".repeat(63), "b".repeat(53));
         assert_eq!(long.len(), LONGEST_NAME);
         for name in [

@@ -1,8 +1,8 @@
 //! Sections of PEM text (RFC 7468).
 //!
-//! Line breaks mean nothing here, so that sections may follow each other on one line and may have lost theirs. Nothing
-//! that can be part of a key is ever in a reason for which text is refused: labels are named if they are known, and
-//! places by the number of their line.
+//! Line breaks have no meaning here, so that sections may follow each other on one line, or have lost theirs. The
+//! reason why text is refused never contains anything that can be part of a key: it names known labels, and the numbers
+//! of lines.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
 
-/// Labels that have a meaning here, or that users mistake for others.
+/// Labels that have a meaning here, or that users confuse with those that have.
 const LABELS: [&str; 27] = [
     "ANY PRIVATE KEY",
     "ATTRIBUTE CERTIFICATE",
@@ -46,51 +46,51 @@ const LABELS: [&str; 27] = [
     "X9.42 DH PARAMETERS",
 ];
 
-/// Characters of base64 in a row, outside of a section, that are taken for one which has lost its marks.
+/// How many consecutive characters of base64 outside of a section are taken for a section that has lost its marks.
 const STRAY: usize = 40;
 
-/// Of letters and digits in a row, from which on they may be base64 rather than a word.
+/// The shortest run of letters and digits that may be base64 rather than a word.
 const SHORTEST_RUN: usize = 20;
 
-/// Characters of a SHA-256 in hexadecimal.
+/// Characters of a SHA-256 hash in hexadecimal.
 const LONGEST_HASH: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Section<'t> {
-    /// Which it is of [`LABELS`]; `None` for any other.
+    /// The label if it is one of [`LABELS`].
     pub(crate) label: Option<&'static str>,
     body: &'t str,
-    /// The text between the section before and this one.
+    /// The text between the previous section and this one.
     before: &'t str,
-    /// The line it begins in, counted from 1.
+    /// The number of the line in which it begins, counted from 1.
     pub(crate) line: usize,
 }
 
 impl<'t> Section<'t> {
-    /// What it is in words.
+    /// A description for errors.
     pub(crate) fn name(&self) -> String {
         self.label.map_or_else(|| "a section of unknown kind".to_owned(), |label| format!("a section \"{label}\""))
     }
 
-    /// The base64 in it.
+    /// Decodes the base64 in it.
     pub(crate) fn decode(&self) -> Result<Vec<u8>, String> {
         decode(self.body)
             .ok_or_else(|| format!("the base64 of the section that begins in line {} is damaged", self.line))
     }
 
-    /// What stands between its marks.
+    /// The text between its marks.
     pub(crate) fn body(&self) -> &'t str {
         self.body
     }
 
-    /// Whether the text before it is nothing but text.
+    /// Fails if the text before it looks like a damaged section.
     pub(crate) fn check_before(&self) -> Result<(), String> {
         check_between(self.before)
             .map_err(|what| format!("{what} before the section that begins in line {}", self.line))
     }
 }
 
-/// The sections of a text, one after the other.
+/// An iterator over the sections of a text. It ends after the first error.
 pub(crate) struct Sections<'t> {
     text: &'t str,
     position: usize,
@@ -102,7 +102,8 @@ impl<'t> Sections<'t> {
         Self { text, position: 0, has_failed: false }
     }
 
-    /// Whether nothing follows the last section. Text explains what comes after it, so that here it may have been a section.
+    /// Fails if the text after the last section may have been a section. Explanations precede what they explain, so
+    /// that any text there may be a damaged section.
     pub(crate) fn check_rest(&self) -> Result<(), String> {
         let rest = &self.text[self.position..];
         if self.position == 0 {
@@ -154,13 +155,13 @@ impl<'t> Iterator for Sections<'t> {
     }
 }
 
-/// The text of PEM. Line breaks that are written as `\n`, as environment variables and JSON in them have it, are some.
+/// The text of PEM, with line breaks in place of `\n`, as it is written in environment variables and in JSON.
 pub(crate) fn text(content: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(content);
     if !text.contains(BEGIN) || !text.contains('\\') {
         return text;
     }
-    // With as many backslashes as it has been quoted times.
+    // Text that was quoted several times has several backslashes.
     let mut plain = String::with_capacity(text.len());
     let mut rest = &*text;
     while let Some(at) = rest.find('\\') {
@@ -195,7 +196,7 @@ pub fn to_pem(certificate: &[u8]) -> String {
     pem
 }
 
-/// Base64, whatever white space is in it.
+/// Decodes base64, ignoring white space.
 pub(crate) fn decode(body: &str) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
@@ -206,14 +207,14 @@ pub(crate) fn decode(body: &str) -> Option<Vec<u8>> {
     LENIENT.decode(dense).ok()
 }
 
-/// Why there is no section in something that is to have one, if that can be seen: what it is, and what to do.
+/// If content without any section is recognized: what it is, and what to do.
 pub(crate) fn mistake(content: &[u8]) -> Option<&'static str> {
     let text = String::from_utf8_lossy(content);
     let text = text.trim().trim_start_matches('\u{FEFF}');
     let reason = if content.is_empty() {
         "it is empty"
     } else if content.starts_with(&[0xFF, 0xFE]) || content.starts_with(&[0xFE, 0xFF]) || content.contains(&0) {
-        if content[0] == 0x30 { IS_DER } else { "it is no UTF-8: save it as text in UTF-8" }
+        if content[0] == 0x30 { IS_DER } else { "it is not UTF-8: save it as text in UTF-8" }
     } else if content[0] == 0x30 && content.get(1).is_some_and(|byte| *byte >= 0x80 || !byte.is_ascii_graphic()) {
         IS_DER
     } else if text.starts_with("LS0tLS1") {
@@ -222,22 +223,22 @@ pub(crate) fn mistake(content: &[u8]) -> Option<&'static str> {
     {
         "it is base64 without the lines -----BEGIN ...----- and -----END ...----- around it"
     } else if text.starts_with('{') {
-        "it is JSON, such as a JWK: export it as PEM, by crypto.createPrivateKey of node:crypto"
+        "it is JSON, such as a JWK: export it as PEM with crypto.createPrivateKey of node:crypto"
     } else if text.starts_with("PuTTY-User-Key-File") {
-        "it is a key of PuTTY: export it with puttygen -O private-openssh-new and convert it with ssh-keygen -p -m PKCS8"
+        "it is a PuTTY key: export it with puttygen -O private-openssh-new and convert it with ssh-keygen -p -m PKCS8"
     } else {
         return None;
     };
     Some(reason)
 }
 
-const IS_DER: &str = "it is binary, in DER or PKCS #12: convert it with openssl x509 -inform DER, openssl pkey -inform DER, \
-                      or openssl pkcs12 -nodes";
+const IS_DER: &str = "it is binary, in DER or PKCS #12: convert it with openssl x509 -inform DER, openssl pkey \
+                      -inform DER, or openssl pkcs12 -nodes";
 
-/// Whether what is to be the name of a file has, or may have, a key in it. Errors do not show such a name.
+/// Whether what should be the path of a file contains a key, or may contain one. Errors do not show such a path.
 ///
-/// A line of base64 may have slashes, but no dot, and hardly ever so few upper-case letters that each of its parts looks like a
-/// word, of which they are at the beginning.
+/// A line of base64 may contain slashes, but no dot, and hardly ever so few upper-case letters that each of its parts
+/// looks like a word, which has them only at its beginning.
 pub(crate) fn may_be_secret_path(path: &str) -> bool {
     let is_word = |part: &str| {
         let has_lower = part.contains(|it: char| it.is_ascii_lowercase());
@@ -249,7 +250,7 @@ pub(crate) fn may_be_secret_path(path: &str) -> bool {
     may_be_secret(path) || (!has_extension && !path.split(['/', '\\']).all(is_word))
 }
 
-/// Whether text that is to be something else has, or may have, a key in it. Errors do not show such text.
+/// Whether text that should be something else contains a key, or may contain one. Errors do not show such text.
 pub(crate) fn may_be_secret(text: &str) -> bool {
     let trimmed = text.trim();
     let is_long = trimmed.len() > STRAY;
@@ -261,11 +262,11 @@ pub(crate) fn may_be_secret(text: &str) -> bool {
         || trimmed.starts_with('{')
         || trimmed.starts_with("data:")
         || (is_long && text.contains("\\n"))
-        // Any base64 may end with an equals sign, and names of files do not.
+        // Base64 may end with an equals sign, and the names of files do not.
         || trimmed.split(|it: char| !is_base64(it)).any(|run| run.starts_with('M') && run.len() > STRAY)
         || trimmed.ends_with('=')
         || has_base64(trimmed)
-        // Hexadecimal, or a name that is no name. That of a folder may be a hash in hexadecimal.
+        // Hexadecimal, or an unlikely name. The name of a folder may be a hash in hexadecimal.
         || (is_long && !trimmed.contains(['.', '/', '\\']))
         || trimmed.split(|it: char| !it.is_ascii_alphanumeric()).any(|run| run.len() > LONGEST_HASH)
 }
@@ -278,15 +279,15 @@ fn find(text: &str, what: &str, from: usize) -> Option<usize> {
     text[from..].find(what).map(|at| from + at)
 }
 
-/// What is there, between sections, that looks as if it had been one.
+/// Fails if text between sections looks like a damaged section.
 fn check_between(text: &str) -> Result<(), String> {
     let is_binary = |it: char| it.is_ascii_control() && !it.is_ascii_whitespace() && !matches!(it, '\0' | '\x0B');
     if text.contains(is_binary) {
         return Err("there are bytes that are no text, such as those of DER,".to_owned());
     }
-    // A comment is nothing that is missing.
+    // Comments are not part of a damaged section.
     for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
-        // Word processors make one of two dashes.
+        // Word processors replace two dashes with one.
         let has_dashes = line.trim().starts_with('-') || line.contains("--") || line.contains(['\u{2013}', '\u{2014}']);
         if has_dashes && line.split(|it: char| !it.is_ascii_alphabetic()).any(|word| matches!(word, "BEGIN" | "END")) {
             return Err("there is a damaged mark of a section".to_owned());
@@ -309,14 +310,14 @@ fn is_base64_line(line: &str) -> bool {
         && has(char::is_ascii_digit)
 }
 
-/// Whether there are letters and digits in a row as base64 has them, and words and hexadecimal do not.
+/// Whether there is a run of letters and digits as in base64, unlike those of words and hexadecimal.
 fn has_base64(text: &str) -> bool {
     text.split(|it: char| !it.is_ascii_alphanumeric() && it != '+')
         .any(|run| run.len() >= SHORTEST_RUN && (is_mixed(run) || is_of_der(run)))
 }
 
-/// In base64 some 62 % of all characters are of another kind (upper case, lower case, digit) than the one before; where words
-/// are joined, a third are.
+/// In base64 some 62 % of all characters are of another kind (upper case, lower case, digit) than the previous one; in
+/// joined words a third are.
 fn is_mixed(run: &str) -> bool {
     let kind = |byte: u8| (byte.is_ascii_uppercase(), byte.is_ascii_digit());
     let run = run.as_bytes();
@@ -324,8 +325,8 @@ fn is_mixed(run: &str) -> bool {
     run.iter().any(u8::is_ascii_uppercase) && run.iter().any(u8::is_ascii_lowercase) && changes * 20 >= run.len() * 9
 }
 
-/// Keys and certificates are a SEQUENCE of DER, of which the base64 begins with an M and one of the first 16 letters. What
-/// follows it is much alike, and less mixed.
+/// Keys and certificates are a SEQUENCE in DER, whose base64 begins with an M and one of the first 16 letters. What
+/// follows differs little between them, and is less mixed.
 fn is_of_der(run: &str) -> bool {
     let run = run.as_bytes();
     matches!(run, [b'M', b'A'..=b'P', ..])
@@ -333,7 +334,7 @@ fn is_of_der(run: &str) -> bool {
         && run.iter().any(u8::is_ascii_digit)
 }
 
-/// Whether a line is anything but blank, a comment, or drawn.
+/// Whether a line is anything but blank, a comment, or a ruler.
 fn says_something(line: &str) -> bool {
     let line = line.trim();
     !line.starts_with('#') && line.contains(|it: char| it.is_alphanumeric() || it == '-')
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn line_breaks_mean_nothing() {
+    fn line_breaks_have_no_meaning() {
         let expected = vec![(Some("CERTIFICATE"), vec![1, 2, 3, 4]), (Some("PRIVATE KEY"), vec![5, 6])];
         for text in [
             "-----BEGIN CERTIFICATE-----\nAQID\nBA==\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\nBQY=\n-----END PRIVATE KEY-----\n",
@@ -388,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_section_and_was_to_be_one_is_refused_by_its_line() {
+    fn a_damaged_section_is_refused_with_its_line() {
         let whole = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
         let stray = "MIIBszCCAVmgAwIBAgIUQ0FOQVJZQ0FOQVJZQ0FOQVJZQ0FOQVI";
         for (follows, reason) in [
@@ -437,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn text_around_sections_is_anything_else() {
+    fn other_text_may_stand_around_sections() {
         let whole = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
         for text in [
             "Some Root Certification Authority of a Long Name\n================================================\n",
@@ -455,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_sections_may_be_cut_off_nowhere_else_than_between_them() {
+    fn text_may_be_cut_off_only_between_sections() {
         let whole = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
         let both = [whole, whole].concat();
         for end in 0..both.len() {
@@ -469,14 +470,14 @@ mod tests {
     }
 
     #[test]
-    fn a_label_that_is_not_known_is_not_told() {
+    fn an_unknown_label_is_not_shown() {
         let section =
             Sections::new("-----BEGIN SECRET-----\n-----END SECRET-----").next().expect("a section").expect("good");
         assert_eq!((section.label, section.name()), (None, "a section of unknown kind".to_owned()));
     }
 
     #[test]
-    fn what_may_be_a_key_is_told_from_paths() {
+    fn text_that_may_be_a_key_is_distinguished_from_paths() {
         for path in [
             "key.pem",
             "/etc/letsencrypt/live/example.com/privkey.pem",

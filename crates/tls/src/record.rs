@@ -1,33 +1,34 @@
-//! How records are protected once a handshake is done: RFC 8446 section 5 for TLS 1.3, RFC 5246 section 6.2.3.3 with
-//! RFC 5288 (AES-GCM) or RFC 7905 (ChaCha20-Poly1305) for TLS 1.2. The keys come from rustls, the AEADs from ring; what
-//! is done here is the framing, the nonces and the counting.
+//! The protection of records after the handshake: RFC 8446 section 5 for TLS 1.3, RFC 5246 section 6.2.3.3 with RFC
+//! 5288 (AES-GCM) or RFC 7905 (ChaCha20-Poly1305) for TLS 1.2. The keys come from rustls and the AEADs from ring; the
+//! framing, the nonces and the counting are done here.
 
 use ring::aead::{self, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use rustls::ConnectionTrafficSecrets;
 
-/// Type, version and length.
+/// Bytes of a record's header: type, version and length.
 pub(crate) const HEADER: usize = 5;
 
-/// Bytes of plaintext that a record may carry (RFC 8446 section 5.1).
+/// The most bytes of plaintext in a record (RFC 8446 section 5.1).
 pub(crate) const MAX_PLAINTEXT: usize = 1 << 14;
 
-/// Bytes that protection may add to them (RFC 8446 section 5.2; RFC 5246 section 6.2.3 allows more, and no suite that
-/// there is here makes use of it).
+/// The most bytes that protection adds to the plaintext (RFC 8446 section 5.2). RFC 5246 section 6.2.3 allows more,
+/// which no supported suite makes use of.
 const MAX_EXPANSION: usize = 256;
 
+/// Bytes of the authentication tag, in every supported suite.
 const TAG: usize = 16;
-/// The part of the nonce that TLS 1.2 sends with each record of AES-GCM (RFC 5288 section 3).
+/// Bytes of the nonce that TLS 1.2 sends with each record of AES-GCM (RFC 5288 section 3).
 const EXPLICIT_NONCE: usize = 8;
-/// The part that it does not send.
+/// Bytes of the nonce that it does not send.
 const SALT: usize = NONCE_LEN - EXPLICIT_NONCE;
 
-/// What TLS 1.3 and the first records of every connection have as their version.
+/// The version in the headers of records: that of TLS 1.2, also in TLS 1.3.
 const VERSION: [u8; 2] = [3, 3];
 
-/// A type of records that there is in handshakes only.
+/// A type of record that occurs only in handshakes.
 const CHANGE_CIPHER_SPEC: u8 = 20;
 
-/// What a record carries (RFC 8446 section 5.1).
+/// The type of a record's content (RFC 8446 section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContentType {
     Alert = 21,
@@ -41,7 +42,7 @@ impl ContentType {
     }
 }
 
-/// Why a connection cannot go on, as it is told to the peer (RFC 8446 section 6).
+/// The alerts that are sent (RFC 8446 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alert {
     CloseNotify = 0,
@@ -54,22 +55,22 @@ pub(crate) enum Alert {
     NoRenegotiation = 100,
 }
 
-/// How a version and a suite lay out their records.
+/// The layout of records, which depends on the version and the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
     Tls13,
-    /// TLS 1.2 with a part of the nonce in each record.
+    /// TLS 1.2 with AES-GCM: part of the nonce is in each record.
     Tls12Explicit,
-    /// TLS 1.2 with ChaCha20-Poly1305, whose nonce is as in TLS 1.3.
+    /// TLS 1.2 with ChaCha20-Poly1305: the nonce is that of TLS 1.3.
     Tls12Implicit,
 }
 
-/// One direction of a connection.
+/// The keys of one direction of a connection.
 pub(crate) struct Direction {
     secrets: ConnectionTrafficSecrets,
-    /// How many records have been protected with the key; the next one's number.
+    /// How many records the key has protected, which is the number of the next one.
     sequence: u64,
-    /// The key made ready for use. It can be made again, and is large.
+    /// The expanded key. It is large, and can be made again from the secrets.
     key: Option<Box<LessSafeKey>>,
 }
 
@@ -82,13 +83,13 @@ impl Direction {
         self.sequence
     }
 
-    /// Forgets what can be made again.
+    /// Drops the expanded key, which the next record makes again.
     pub(crate) fn rest(&mut self) {
         self.key = None;
     }
 
-    /// The key, and the nonce of the next record (RFC 8446 section 5.3), which no other record gets: the number is used
-    /// up. The last of all numbers is never reached, see `limit` of [`crate::traffic::Traffic`].
+    /// Returns the key with the nonce (RFC 8446 section 5.3) and the number of the next record, and counts it: no other
+    /// record gets this nonce. The last number is never reached, see `limit` of [`crate::traffic::Traffic`].
     fn next(&mut self) -> Result<(&LessSafeKey, [u8; NONCE_LEN], u64), Alert> {
         let (algorithm, key, iv) = match &self.secrets {
             ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&aead::AES_128_GCM, key, iv),
@@ -110,7 +111,7 @@ impl Direction {
         Ok((key, nonce, sequence))
     }
 
-    /// Appends a record with the content, which is `first` and then `second` and not longer than a record may be.
+    /// Appends a record that carries `first` and then `second`, together at most [`MAX_PLAINTEXT`] bytes.
     pub(crate) fn seal(
         &mut self,
         layout: Layout,
@@ -148,8 +149,8 @@ impl Direction {
         Ok(())
     }
 
-    /// Opens the record that begins at `at` and has `length` bytes after its header; its content is written to `to`, which
-    /// is not behind `at`. Gives what it carries, and how many bytes of it.
+    /// Opens the record that begins at `at` and has `length` bytes after its header. Its content is written to `to`,
+    /// which is at most `at`. Returns the type and the length of the content.
     pub(crate) fn open(
         &mut self,
         layout: Layout,
@@ -180,7 +181,7 @@ impl Direction {
         };
         let content = opened.map_err(|_| Alert::BadRecordMac)?;
         let (kind, length) = match layout {
-            // The type stands behind the content, before as many zeros as the peer likes (RFC 8446 section 5.4).
+            // The type follows the content, and any number of zeros follow the type (RFC 8446 section 5.4).
             Layout::Tls13 => {
                 let last = content.iter().rposition(|&byte| byte != 0).ok_or(Alert::UnexpectedMessage)?;
                 (content[last], last)
@@ -194,10 +195,10 @@ impl Direction {
     }
 }
 
-/// How many bytes the first record has after its header; `None` if that is not there yet.
+/// The length of the first record after its header, or `None` if the header is incomplete.
 pub(crate) fn length_of(bytes: &[u8]) -> Result<Option<usize>, Alert> {
     let Some(header) = bytes.first_chunk::<HEADER>() else { return Ok(None) };
-    // What is no record is not waited for.
+    // The rest of something that is not a record is not waited for.
     if !(CHANGE_CIPHER_SPEC..=ContentType::ApplicationData as u8).contains(&header[0]) || header[1] != VERSION[0] {
         return Err(Alert::UnexpectedMessage);
     }
@@ -205,7 +206,7 @@ pub(crate) fn length_of(bytes: &[u8]) -> Result<Option<usize>, Alert> {
     if length > MAX_PLAINTEXT + MAX_EXPANSION { Err(Alert::RecordOverflow) } else { Ok(Some(length)) }
 }
 
-/// What an alert is in a record that nothing protects, before there are keys.
+/// The record of an alert without protection, before there are keys.
 pub(crate) fn plain_alert(alert: Alert) -> Vec<u8> {
     let mut record = header(ContentType::Alert, 2).to_vec();
     record.extend_from_slice(&alert.content());
@@ -213,7 +214,7 @@ pub(crate) fn plain_alert(alert: Alert) -> Vec<u8> {
 }
 
 impl Alert {
-    /// Level and description. But for the first and the last all are fatal.
+    /// The level and the description. All alerts but the first and the last are fatal.
     pub(crate) fn content(self) -> [u8; 2] {
         let level = if matches!(self, Self::CloseNotify | Self::NoRenegotiation) { 1 } else { 2 };
         [level, self as u8]
@@ -225,11 +226,11 @@ fn header(kind: ContentType, length: usize) -> [u8; HEADER] {
     [kind as u8, VERSION[0], VERSION[1], high, low]
 }
 
-/// RFC 5246 section 6.2.3.3.
+/// The additional data of TLS 1.2 (RFC 5246 section 6.2.3.3).
 fn tls12_aad(sequence: u64, header: [u8; HEADER], length: usize) -> [u8; 13] {
     let mut aad = [0; 13];
     aad[..8].copy_from_slice(&sequence.to_be_bytes());
-    // Type and version; the length is that of the content.
+    // Type and version, then the length of the plaintext.
     aad[8..11].copy_from_slice(&header[..3]);
     aad[11..].copy_from_slice(&(length as u16).to_be_bytes());
     aad

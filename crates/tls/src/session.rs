@@ -26,8 +26,8 @@ const MESSAGE_ROOM: usize = 4 * 1024;
 
 /// TLS of one connection, at the server's end.
 ///
-/// What the peer sends goes to [`Session::receive`], behind what [`Session::copy_partial`] copies; what is to be sent to it is
-/// appended to a buffer of the caller's. Each method says what it does when it is called out of turn.
+/// What the peer sends goes to [`Session::receive`], behind what [`Session::copy_partial`] copies; what is to be sent
+/// to it is appended to a buffer of the caller's. Each method says what it does when it is called out of turn.
 pub struct Session {
     stage: Stage,
     /// Bytes received that can't be handled before more come: the beginning of a record, or of a handshake message.
@@ -115,7 +115,8 @@ impl Default for Session {
 }
 
 impl Session {
-    /// The most bytes that [`Session::copy_partial`] copies. A peer that needs more than that for its handshake has failed.
+    /// The most bytes that [`Session::copy_partial`] copies. A peer that needs more than that for its handshake has
+    /// failed.
     pub const MAX_PARTIAL: usize = 128 * 1024;
 
     /// A session that has received nothing yet.
@@ -144,15 +145,16 @@ impl Session {
         self.certificate.as_deref()
     }
 
-    /// Drops the expanded keys. The next record that is sealed or opened expands its key again, which takes some 0.3 µs.
+    /// Drops the expanded keys. The next record that is sealed or opened expands its key again, which takes some 0.3
+    /// µs.
     pub fn rest(&mut self) {
         if let Stage::Open(traffic) = &mut self.stage {
             traffic.rest();
         }
     }
 
-    /// Copies the bytes that wait for more to come to the beginning of `buffer`, and returns how many there are. What is read
-    /// next belongs behind them.
+    /// Copies the bytes that wait for more to come to the beginning of `buffer`, and returns how many there are. What
+    /// is read next belongs behind them.
     ///
     /// # Panics
     ///
@@ -162,18 +164,18 @@ impl Session {
         self.partial.len()
     }
 
-    /// Keeps bytes that precede the handshake and are not part of it, such as the incomplete header of a proxy, for the next
-    /// [`Session::copy_partial`]. Only valid before the first [`Session::receive`], which drops them.
+    /// Keeps bytes that precede the handshake and are not part of it, such as the incomplete header of a proxy, for the
+    /// next [`Session::copy_partial`]. Only valid before the first [`Session::receive`], which drops them.
     pub fn hold(&mut self, bytes: &[u8]) {
         debug_assert!(matches!(&self.stage, Stage::Hello(hello) if hello.read == 0), "the handshake has begun");
         self.partial = bytes.to_vec();
     }
 
-    /// Handles what the peer has sent: the bytes of [`Session::copy_partial`], and those read since. Answers are appended to
-    /// `out`.
+    /// Handles what the peer has sent: the bytes of [`Session::copy_partial`], and those read since. Answers are
+    /// appended to `out`.
     ///
-    /// Before [`Session::choose`] is called for a [`Then::Hello`], bytes are only kept. After the peer has closed or the
-    /// session has failed, they are dropped.
+    /// Before [`Session::choose`] is called for a [`Then::Hello`], bytes are only kept. After the peer has closed or
+    /// the session has failed, they are dropped.
     pub fn receive(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Input {
         self.guarded(|session| session.handle(bytes, out))
     }
@@ -199,8 +201,8 @@ impl Session {
         }
     }
 
-    /// Appends a `close_notify` (RFC 8446 section 6.1), after which nothing can be sealed. Appends nothing the second time, in
-    /// the middle of a handshake, and after a failure.
+    /// Appends a `close_notify` (RFC 8446 section 6.1), after which nothing can be sealed. Appends nothing the second
+    /// time, in the middle of a handshake, and after a failure.
     pub fn seal_close(&mut self, out: &mut Vec<u8>) {
         if std::mem::replace(&mut self.has_closed, true) {
             return;
@@ -245,7 +247,8 @@ impl Session {
         }
     }
 
-    /// Lets rustls take the next steps. It is shown one more record at a time, and none behind the end of the handshake.
+    /// Lets rustls take the next steps. It is shown one more record at a time, and none behind the end of the
+    /// handshake.
     fn shake_hands(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Input {
         let Stage::Handshake(handshake) = &mut self.stage else { return self.fail(0) };
         let Handshake { connection, shown, hidden } = &mut **handshake;
@@ -345,8 +348,8 @@ impl Session {
 struct Asked(Option<String>);
 
 impl Hello {
-    /// Reads on in a ClientHello, of which `bytes` is everything so far. Returns the name once it is complete, or the record
-    /// of an alert if it is invalid.
+    /// Reads on in a ClientHello, of which `bytes` is everything so far. Returns the name once it is complete, or the
+    /// record of an alert if it is invalid.
     fn handle(&mut self, bytes: &mut [u8]) -> Result<Option<Asked>, Vec<u8>> {
         let unread = std::mem::replace(&mut self.read, bytes.len());
         read_hello(&mut self.acceptor, &bytes[unread..]).or_else(|alert| {

@@ -1,4 +1,4 @@
-//! Sessions against a client that nobody here wrote, in memory.
+//! Sessions against the client of rustls, in memory.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use rustls::{CipherSuite, ClientConfig, ClientConnection, HandshakeKind, RootCer
 use crate::config::CIPHERS;
 use crate::{Input, NamePattern, Names, Pem, Session, Then, TlsConfig, TlsSettings};
 
-/// Those for whose handshake a key on P-256 does; the others differ from them in nothing that is done here.
+/// The suites that work with an ECDSA key. The others differ only in what rustls does.
 fn suites() -> impl Iterator<Item = CipherSuite> {
     CIPHERS.into_iter().filter(|(name, _)| !name.contains("RSA-") || name.contains("ECDSA")).map(|(_, suite)| suite)
 }
 
-/// Settings with a certificate of its own for a name, and the certificate.
+/// Settings with a new certificate for a name, and the certificate.
 fn settings(name: &str) -> (TlsSettings, Vec<u8>) {
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new([name.to_owned()]).expect("a name");
@@ -41,7 +41,7 @@ fn client_config(cert: &[u8], suite: Option<CipherSuite>) -> Arc<ClientConfig> {
     Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Both ends of a connection, and what the server's end has got.
+/// Both ends of a connection, and what the server's end has received.
 struct Ends {
     names: Names<u32>,
     /// The value of the name that the client has asked for.
@@ -49,9 +49,9 @@ struct Ends {
     session: Session,
     client: ClientConnection,
     received: Vec<u8>,
-    /// How the session has ended.
+    /// The input that ended the session.
     end: Option<Input>,
-    /// Bytes that the session is given at once.
+    /// How many bytes the session receives at a time.
     step: usize,
 }
 
@@ -75,7 +75,7 @@ impl Ends {
         Self::new(names, client_config(&cert, Some(suite)), "localhost")
     }
 
-    /// As a reactor would do it.
+    /// Passes bytes to the session as a transport would, and returns its answer.
     fn receive(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         let mut buffer = vec![0; 256 * 1024];
@@ -102,7 +102,7 @@ impl Ends {
         out
     }
 
-    /// What the client has to send.
+    /// Returns what the client has to send.
     fn sent(&mut self) -> Vec<u8> {
         let mut sent = Vec::new();
         while self.client.wants_write() {
@@ -111,7 +111,7 @@ impl Ends {
         sent
     }
 
-    /// Gives it to the client; what it reads of it.
+    /// Passes bytes to the client, and returns the data in them.
     fn give(&mut self, mut bytes: &[u8]) -> Result<Vec<u8>, rustls::Error> {
         let mut data = Vec::new();
         while !bytes.is_empty() {
@@ -124,7 +124,7 @@ impl Ends {
         Ok(data)
     }
 
-    /// Until neither has anything to say.
+    /// Exchanges bytes until neither end has anything to send.
     fn settle(&mut self) -> Result<(), rustls::Error> {
         loop {
             let sent = self.sent();
@@ -136,7 +136,7 @@ impl Ends {
         }
     }
 
-    /// The session sends, and the client gets.
+    /// Sends data from the session to the client, and returns what arrives.
     fn send(&mut self, first: &[u8], second: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         self.session.seal(first, second, &mut out).expect("an open session");
@@ -186,7 +186,7 @@ fn a_flight_may_be_cut_anywhere() {
         ends.client.writer().flush().expect("memory");
         ends.client.writer().write_all(b"second").expect("memory");
         let sent = ends.sent();
-        // Opening is not to be undone, so that each cut has a connection of its own.
+        // Opening cannot be undone, so that each cut has a connection of its own.
         for cut in 0..=sent.len() {
             let mut ends = Ends::with(suite);
             ends.settle().expect("a handshake");
@@ -246,7 +246,7 @@ fn the_peer_may_take_new_keys_as_often_as_it_has_something_to_say() {
             ends.client.refresh_traffic_keys().expect("TLS 1.3");
             ends.echo(b"with new keys");
         }
-        // But not without.
+        // But not while it has nothing to say.
         for _ in 0..40 {
             ends.client.refresh_traffic_keys().expect("TLS 1.3");
         }
@@ -281,7 +281,7 @@ fn a_record_that_was_changed_ends_the_session_with_an_alert() {
             ends.client.writer().write_all(b"what was said").expect("memory");
             let mut sent = ends.sent();
             let index = place.unwrap_or(sent.len() - 1);
-            // A length that is too long is waited for, unless there is no such.
+            // With a length that is possible, though too long, the session would wait for the rest.
             sent[index] ^= 0x80;
             let answer = ends.receive(&sent);
             assert!(ends.received.is_empty(), "{suite:?} took a record with byte {place:?} changed");
@@ -307,7 +307,7 @@ fn a_record_is_not_taken_twice() {
 }
 
 #[test]
-fn what_is_no_handshake_is_answered_with_an_alert() {
+fn bytes_that_are_no_handshake_are_answered_with_an_alert() {
     for garbage in
         [&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], &[0; 100], &[0xFF; 100], &[22, 3, 1, 0, 4, 9, 0, 0, 0]]
     {
@@ -324,7 +324,7 @@ fn what_is_no_handshake_is_answered_with_an_alert() {
 }
 
 #[test]
-fn a_name_has_its_own_certificate_and_what_is_nobodys_has_the_apps() {
+fn a_name_has_its_own_certificate_and_an_unknown_one_has_the_default() {
     let (own, _) = settings("localhost");
     let (single, single_cert) = settings("example.com");
     let (pattern, pattern_cert) = settings("any.example.com");
@@ -355,8 +355,8 @@ fn a_name_has_its_own_certificate_and_what_is_nobodys_has_the_apps() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "tickets are shared by threads")]
-fn sessions_are_resumed_with_another_thread() {
+#[expect(clippy::disallowed_methods, reason = "threads share the keys of tickets")]
+fn sessions_are_resumed_on_another_thread() {
     for suite in [CIPHERS[0].1, CIPHERS[3].1] {
         let (settings, cert) = settings("localhost");
         let client = client_config(&cert, Some(suite));
@@ -377,7 +377,7 @@ fn sessions_are_resumed_with_another_thread() {
 }
 
 #[test]
-fn a_ticket_of_those_who_trust_others_is_not_taken() {
+fn a_ticket_is_refused_by_a_server_with_other_authorities() {
     let (settings, cert) = settings("localhost");
     let client = client_config(&cert, None);
     let with_ca = TlsSettings { ca: settings.cert.clone(), ..settings.clone() };
@@ -391,8 +391,8 @@ fn a_ticket_of_those_who_trust_others_is_not_taken() {
 }
 
 #[test]
-fn nothing_that_comes_in_a_handshake_makes_a_panic() {
-    // The session would go on as if it had failed: only this tells.
+fn no_input_during_a_handshake_causes_a_panic() {
+    // A session that panics looks as if it had failed, so that panics are counted.
     static PANICS: AtomicUsize = AtomicUsize::new(0);
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -406,9 +406,9 @@ fn nothing_that_comes_in_a_handshake_makes_a_panic() {
         (random >> 24) as u8
     };
     let mut all = vec![
-        // A part of a message, and then no record.
+        // A part of a message, followed by something that is not a record.
         [&record(&[16, 0, 0, 32])[..], &[0xFF; 20]].concat(),
-        // A message that is no good, and another in the same record.
+        // An invalid message, and another one in the same record.
         record(&[16, 0, 0, 2, 1, 0, 20, 0, 0, 0]),
     ];
     for _ in 0..2000 {
@@ -417,7 +417,7 @@ fn nothing_that_comes_in_a_handshake_makes_a_panic() {
             let content: Vec<u8> = (0..next() % 40).map(|_| next()).collect();
             bytes.extend(record(&content));
             let index = bytes.len() - content.len();
-            // Half of them look like a message, or a part of one.
+            // Half of them look like a message, or like a part of one.
             if !content.is_empty() && next() > 128 {
                 bytes[index] = [1, 11, 16, 20, 24][usize::from(next() % 5)];
                 for byte in bytes[index..].iter_mut().skip(1).take(2) {
@@ -446,7 +446,7 @@ fn nothing_that_comes_in_a_handshake_makes_a_panic() {
 }
 
 #[test]
-fn a_new_key_right_behind_the_handshake_is_taken() {
+fn a_new_key_right_after_the_handshake_is_accepted() {
     for (_, suite) in &CIPHERS[..3] {
         let mut ends = Ends::with(*suite);
         let hello = ends.sent();

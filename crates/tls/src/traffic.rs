@@ -1,4 +1,4 @@
-//! A connection whose handshake is done.
+//! A connection after its handshake: sealing, opening, alerts and new keys.
 
 use rustls::kernel::KernelConnection;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
@@ -6,49 +6,49 @@ use rustls::{ConnectionTrafficSecrets, Error, ProtocolVersion};
 
 use crate::record::{Alert, ContentType, Direction, HEADER, Layout, MAX_PLAINTEXT, length_of};
 
-/// The handshake message by which keys are replaced (RFC 8446 section 4.6.3).
+/// The handshake message that replaces a key in TLS 1.3 (RFC 8446 section 4.6.3).
 const KEY_UPDATE: u8 = 24;
-/// The one by which TLS 1.2 would negotiate anew.
+/// The handshake message that requests renegotiation in TLS 1.2.
 const CLIENT_HELLO: u8 = 1;
 
-/// Records without data that a peer may send in a row: each costs us more than it.
+/// The most consecutive records without data that a peer may send: each of them costs us more than the peer.
 const MAX_EMPTY: u8 = 32;
 
 pub(crate) struct Traffic {
     layout: Layout,
     sent: Direction,
     received: Direction,
-    /// How many records a key may protect.
+    /// The most records that a key may protect.
     limit: u64,
-    /// The peer wants a new key before it gets more data.
+    /// The peer has requested that the next record be under a new key.
     owes_update: bool,
-    /// Records without data since the last with some.
+    /// Records without data since the last one with data.
     empty: u8,
-    /// Computes the keys that follow.
+    /// Computes the keys that follow a KeyUpdate.
     kernel: Box<KernelConnection<ServerConnectionData>>,
 }
 
-/// What has been opened.
+/// The result of opening records.
 pub(crate) struct Opened {
-    /// How many bytes of data there are now where the records began.
+    /// Bytes of data, which are now where the records began.
     pub(crate) data: usize,
-    /// Where the first record begins that is not complete.
+    /// The position of the first record that is incomplete.
     pub(crate) rest: usize,
     pub(crate) end: Option<End>,
 }
 
-/// Why nothing more is to be opened.
+/// Why no more records are opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The peer has said that it has finished.
+    /// The peer has sent a `close_notify`.
     PeerClosed,
-    /// The peer has given up, which needs no answer.
+    /// The peer has sent a fatal alert, which is not answered.
     PeerFailed,
     Failed(Alert),
 }
 
 impl Traffic {
-    /// Takes over from rustls, when that has nothing more to send.
+    /// Takes over from rustls when the handshake is complete and rustls has nothing more to send.
     pub(crate) fn new(connection: UnbufferedServerConnection) -> Result<Self, Error> {
         let suite = connection.negotiated_cipher_suite().ok_or(Error::HandshakeNotComplete)?;
         let version = connection.protocol_version().ok_or(Error::HandshakeNotComplete)?;
@@ -73,7 +73,7 @@ impl Traffic {
         })
     }
 
-    /// Appends records with `first` and then `second`.
+    /// Appends records that carry `first` and then `second`.
     pub(crate) fn seal(&mut self, first: &[u8], second: &[u8], out: &mut Vec<u8>) -> Result<(), Alert> {
         let (mut first, mut second) = (first, second);
         while !first.is_empty() || !second.is_empty() {
@@ -92,11 +92,11 @@ impl Traffic {
         self.sent.seal(self.layout, kind, first, second, out)
     }
 
-    /// Tells the peer that a new key follows, and takes it (RFC 8446 section 4.6.3). TLS 1.2 has none.
+    /// Appends a KeyUpdate and replaces our key (RFC 8446 section 4.6.3). Fails in TLS 1.2, which has no KeyUpdate.
     fn update_sent(&mut self, out: &mut Vec<u8>) -> Result<(), Alert> {
         self.owes_update = false;
         let next = self.kernel.update_tx_secret().map_err(|_| Alert::InternalError)?;
-        // Asks for nothing in return.
+        // It does not request one in return.
         self.sent.seal(self.layout, ContentType::Handshake, &[KEY_UPDATE, 0, 0, 1, 0], &[], out)?;
         self.sent = Direction::new(next);
         Ok(())
@@ -106,7 +106,7 @@ impl Traffic {
         self.sent.seal(self.layout, ContentType::Alert, &alert.content(), &[], out)
     }
 
-    /// Opens the records in `bytes`, whose data is then at the beginning.
+    /// Opens the records in `bytes`, and moves their data to the beginning.
     pub(crate) fn open(&mut self, bytes: &mut [u8]) -> Opened {
         let mut opened = Opened { data: 0, rest: 0, end: None };
         while opened.end.is_none() {
@@ -151,7 +151,8 @@ impl Traffic {
 
         match *content {
             [_, 0] => Err(End::PeerClosed),
-            // In TLS 1.3 the level says nothing, and this is the one other that is not fatal (RFC 8446 section 6.1).
+            // In TLS 1.3 the level has no meaning, and this is the only other alert that is not fatal (RFC 8446 section
+            // 6.1).
             [WARNING, USER_CANCELED] => Ok(()),
             [_, _] => Err(End::PeerFailed),
             _ => Err(End::Failed(Alert::DecodeError)),
@@ -160,15 +161,16 @@ impl Traffic {
 
     fn handle_handshake(&mut self, content: &[u8]) -> Result<(), End> {
         match (self.layout, content) {
-            // A key belongs to whole records, so that nothing else is in this one (RFC 8446 section 5.1).
+            // A KeyUpdate is the last message in its record, because keys change between records (RFC 8446 section
+            // 5.1).
             (Layout::Tls13, &[KEY_UPDATE, 0, 0, 1, request @ (0 | 1)]) => {
                 let next = self.kernel.update_rx_secret().map_err(|_| End::Failed(Alert::InternalError))?;
                 self.received = Direction::new(next);
-                // One answer does for many requests.
+                // A single KeyUpdate answers several requests.
                 self.owes_update |= request == 1;
                 Ok(())
             }
-            // Renegotiation is refused, and the connection ends: who asks for it wants something that it can't have.
+            // Renegotiation is refused. The connection ends, because its peer needs what it can't have.
             (Layout::Tls12Explicit | Layout::Tls12Implicit, &[CLIENT_HELLO, ..]) => {
                 Err(End::Failed(Alert::NoRenegotiation))
             }
@@ -176,7 +178,7 @@ impl Traffic {
         }
     }
 
-    /// Forgets what can be made again.
+    /// Drops the expanded keys, which the next records make again.
     pub(crate) fn rest(&mut self) {
         self.sent.rest();
         self.received.rest();

@@ -10,12 +10,12 @@ use milliways_tls::TlsConfig;
 
 use crate::ids::DomainId;
 
-/// Seconds of silence after which a session gives up its expanded keys, and between two looks at it. To expand them again
-/// costs less than a tenth of what a message every so many seconds costs.
+/// Seconds of silence after which a session gives up its expanded keys, and between two looks at it. To expand them
+/// again costs less than a tenth of what a message every so many seconds costs.
 const SILENCE: Tick = 2;
 
-/// How many sessions may have expanded keys. Beyond that, the session that was looked at least recently gives up its keys
-/// first: otherwise the memory of keys that many sessions have used would not be returned in one piece.
+/// How many sessions may have expanded keys. Beyond that, the session that was looked at least recently gives up its
+/// keys first: otherwise the memory of keys that many sessions have used would not be returned in one piece.
 const MAX_KEYED: usize = 1024;
 
 /// The server names of an app.
@@ -60,7 +60,8 @@ impl Secured {
         self.used.replace(now).is_none()
     }
 
-    /// Gives up the expanded keys if the session has been silent. Returns whether it has, and is no longer to be listed.
+    /// Gives up the expanded keys if the session has been silent. Returns whether it has, and is no longer to be
+    /// listed.
     fn rest_if_silent(&mut self, now: Tick) -> bool {
         let is_silent = self.used.is_none_or(|used| used + SILENCE <= now);
         if is_silent {
