@@ -470,6 +470,16 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_in_pem_is_read_again() {
+        for length in [0, 1, 47, 48, 49, 500] {
+            let der: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
+            let pem = to_pem(&der);
+            assert!(pem.lines().all(|line| line.len() <= 64), "{pem}");
+            assert_eq!(read(&pem), Ok(vec![(Some("CERTIFICATE"), der)]));
+        }
+    }
+
+    #[test]
     fn an_unknown_label_is_not_shown() {
         let section =
             Sections::new("-----BEGIN SECRET-----\n-----END SECRET-----").next().expect("a section").expect("good");

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{CipherSuite, ClientConfig, ClientConnection, HandshakeKind, RootCertStore};
 
 use crate::config::CIPHERS;
-use crate::{Input, NamePattern, Names, Pem, Session, Then, TlsConfig, TlsSettings};
+use crate::{Input, NamePattern, Names, Pem, SealError, Session, Then, TlsConfig, TlsSettings};
 
 /// The suites that work with an ECDSA key. The others differ only in what rustls does.
 fn suites() -> impl Iterator<Item = CipherSuite> {
@@ -198,6 +198,37 @@ fn a_flight_may_be_cut_anywhere() {
             ends.receive(head);
             ends.receive(tail);
             assert_eq!(ends.received, b"firstsecond");
+        }
+    }
+}
+
+#[test]
+fn a_handshake_may_be_cut_anywhere() {
+    for suite in [CIPHERS[0].1, CIPHERS[3].1] {
+        for flight in 0..2 {
+            for cut in 0.. {
+                let mut ends = Ends::with(suite);
+                let mut length = 0;
+                for index in 0.. {
+                    let sent = ends.sent();
+                    if sent.is_empty() {
+                        break;
+                    }
+                    let mut at = sent.len();
+                    if index == flight {
+                        length = at;
+                        at = at.min(cut);
+                    }
+                    let mut answer = ends.receive(&sent[..at]);
+                    answer.extend(ends.receive(&sent[at..]));
+                    ends.give(&answer).expect("a good server");
+                }
+                assert!(ends.session.is_open(), "{suite:?}, flight {flight} cut at {cut}");
+                ends.echo(b"as if it had come in one piece");
+                if cut >= length {
+                    break;
+                }
+            }
         }
     }
 }
@@ -458,4 +489,92 @@ fn a_new_key_right_after_the_handshake_is_accepted() {
         assert_eq!(ends.received, b"with the new one");
         ends.echo(b"and on");
     }
+}
+
+#[test]
+fn nothing_is_sealed_before_the_handshake_and_after_the_close() {
+    let mut ends = Ends::with(CIPHERS[0].1);
+    let mut out = Vec::new();
+    assert_eq!(ends.session.seal(b"too early", b"", &mut out), Err(SealError));
+    ends.settle().expect("a handshake");
+    assert_eq!(out, b"");
+    ends.session.seal_close(&mut out);
+    let length = out.len();
+    ends.session.seal_close(&mut out);
+    assert_eq!(ends.session.seal(b"too late", b"", &mut out), Err(SealError));
+    assert_eq!(out.len(), length);
+    ends.give(&out).expect("a good record");
+    assert!(ends.client.process_new_packets().expect("nothing bad").peer_has_closed());
+}
+
+#[test]
+fn bytes_wait_for_the_choice_of_a_name() {
+    let mut ends = Ends::with(CIPHERS[0].1);
+    let mut hello = ends.sent();
+    let mut out = Vec::new();
+    let named = Input { data: 0, then: Then::Hello(Some("localhost".to_owned())) };
+    assert_eq!(ends.session.receive(&mut hello, &mut out), named);
+    // Whether something was read in between makes no difference.
+    let mut buffer = vec![0; Session::MAX_PARTIAL + 1];
+    for _ in 0..2 {
+        assert_eq!(ends.session.copy_partial(&mut buffer), hello.len());
+        assert_eq!(buffer[..hello.len()], hello);
+        let input = ends.session.receive(&mut buffer[..hello.len()], &mut out);
+        assert_eq!(input, Input { data: 0, then: Then::More });
+    }
+    assert_eq!(out, b"");
+    let input = ends.session.choose(ends.names.choose(None).0, &mut buffer, &mut out);
+    assert_eq!(input, Input { data: 0, then: Then::More });
+    ends.give(&out).expect("a good server");
+    ends.settle().expect("a handshake");
+    ends.echo(b"and on");
+}
+
+#[test]
+fn a_choice_out_of_turn_fails() {
+    let mut buffer = vec![0; Session::MAX_PARTIAL];
+    for is_open in [false, true] {
+        let mut ends = Ends::with(CIPHERS[0].1);
+        if is_open {
+            ends.settle().expect("a handshake");
+        }
+        let failed = Input { data: 0, then: Then::Failed };
+        let mut out = Vec::new();
+        assert_eq!(ends.session.choose(ends.names.choose(None).0, &mut buffer, &mut out), failed);
+        assert_eq!(ends.session.receive(&mut [22, 3, 3, 0, 1, 0], &mut out), failed);
+        assert_eq!(out, b"");
+    }
+}
+
+#[test]
+fn bytes_held_before_the_handshake_are_not_part_of_it() {
+    let mut ends = Ends::with(CIPHERS[0].1);
+    let mut buffer = vec![0; Session::MAX_PARTIAL + 1];
+    for header in [&b"PROXY TC"[..], b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"] {
+        ends.session.hold(header);
+        assert_eq!(ends.session.copy_partial(&mut buffer), header.len());
+        assert_eq!(&buffer[..header.len()], header);
+    }
+    let mut out = Vec::new();
+    let mut hello = ends.sent();
+    let (first, second) = hello.split_at_mut(100);
+    assert_eq!(ends.session.receive(first, &mut out).then, Then::More);
+    assert_eq!(ends.session.copy_partial(&mut buffer), first.len());
+    let answer = ends.receive(second);
+    ends.give(&answer).expect("a good server");
+    ends.settle().expect("a handshake");
+    ends.echo(b"behind a proxy");
+}
+
+#[test]
+fn bytes_after_the_close_are_dropped() {
+    let mut ends = Ends::with(CIPHERS[0].1);
+    ends.settle().expect("a handshake");
+    ends.client.send_close_notify();
+    ends.settle().expect("a good server");
+    let mut out = Vec::new();
+    let closed = Input { data: 0, then: Then::Closed };
+    assert_eq!(ends.session.receive(&mut [23, 3, 3, 0, 1, 0], &mut out), closed);
+    assert_eq!((&out[..], ends.session.copy_partial(&mut [])), (&b""[..], 0));
+    assert_eq!(ends.send(b"an", b"swer"), b"answer");
 }
