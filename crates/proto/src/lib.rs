@@ -1,9 +1,9 @@
-//! The protocol core of milliways: HTTP/1.1 requests and responses, WebSocket frames, the router,
-//! topics and the timer wheel.
+//! The protocol core of milliways: HTTP/1.1, the WebSocket protocol, the end of connections, the router, topics and the
+//! timer wheel.
 //!
-//! Everything here takes bytes and time as arguments and gives events or bytes back. There is no socket, no clock, no
-//! thread and no JavaScript in this crate, and no `unsafe`: `crates/net` brings the sockets, the addon brings the rest.
-//! Input that is not complete yet is never an error; it is kept by the machine that read it, or asked for again.
+//! The core takes bytes and time as arguments and returns events or bytes. It has no socket, no clock, no thread, no
+//! JavaScript and no `unsafe` code: `crates/net` adds the sockets, and the addon adds the rest. Incomplete input is
+//! never an error. The machine that read it keeps it, or asks for it again.
 
 #![forbid(unsafe_code)]
 

@@ -1,45 +1,46 @@
-//! The header that a proxy puts before a connection to say who is at its other end: the PROXY protocol that comes from
-//! `HAProxy`, version 1, which is a line of text, and version 2.
+//! The header with which a proxy begins a connection to name the client: the PROXY protocol of `HAProxy`, version 1,
+//! which is a line of text, and version 2, which is binary.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-/// What a header of version 1 begins with (section 2.1). A request may have such a method; where proxies are allowed, it has
-/// not.
+/// The beginning of a header of version 1 (section 2.1). It could also begin a request with this method, which is not
+/// possible where proxies are allowed.
 const START: &[u8] = b"PROXY ";
 
-/// Bytes of the longest line that section 2.1 allows, CRLF included.
+/// The number of bytes of the longest line that section 2.1 allows, including CRLF.
 const MAX_LINE: usize = 107;
 
-/// `\r\n\r\n\0\r\nQUIT\n`: no HTTP request begins so (section 2.2).
+/// `\r\n\r\n\0\r\nQUIT\n`, the beginning of a header of version 2 and of no HTTP request (section 2.2).
 const SIGNATURE: &[u8; 12] = b"\x0D\x0A\x0D\x0A\x00\x0D\x0A\x51\x55\x49\x54\x0A";
 
-/// Signature, version and command, family and protocol, length of the rest.
+/// The number of bytes of the fixed part: signature, version and command, family and protocol, length of the rest.
 const FIXED_LEN: usize = 16;
 
-/// Bytes that may follow the fixed part. Addresses take at most 216, the rest is what proxies add (section 2.2.1).
+/// The number of bytes that may follow the fixed part. Addresses take at most 216; the rest is for the proxy's
+/// additions (section 2.2).
 const MAX_LEN: usize = 4096;
 
-/// The header cannot be right; the peer is at fault.
+/// The header is invalid. The peer is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidProxyHeader;
 
 /// A complete header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyHeader {
-    /// Who has connected to the proxy; `None` when the proxy speaks for itself, to see whether we are well, or for an
-    /// address that is none of TCP.
+    /// The address of the client that has connected to the proxy. `None` if the proxy speaks for itself, as for a
+    /// health check, or if the client does not use TCP.
     pub source: Option<SocketAddr>,
-    /// Bytes it takes.
+    /// The number of bytes of the header.
     pub length: usize,
 }
 
-/// What stands at the beginning of a connection.
+/// What a connection begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyPrefix {
     /// Something else.
     Absent,
-    /// It may be a header, which is incomplete.
+    /// An incomplete header, or bytes that may become one.
     Incomplete,
     /// A header.
     Complete(ProxyHeader),
@@ -72,7 +73,7 @@ impl ProxyPrefix {
     }
 }
 
-/// Looks for a header of version 1: `"PROXY " ( "TCP4" / "TCP6" ) SP source SP destination SP port SP port CRLF`, or
+/// Parses a header of version 1: `"PROXY " ( "TCP4" / "TCP6" ) SP source SP destination SP port SP port CRLF`, or
 /// `"PROXY UNKNOWN" *OCTET CRLF`.
 fn parse_line(input: &[u8]) -> Result<ProxyPrefix, InvalidProxyHeader> {
     let common = input.len().min(START.len());
@@ -81,13 +82,13 @@ fn parse_line(input: &[u8]) -> Result<ProxyPrefix, InvalidProxyHeader> {
     }
     let line = &input[..input.len().min(MAX_LINE)];
     let Some(end) = line.iter().position(|byte| *byte == b'\n') else {
-        // What has no end within the limit has none.
+        // A line that does not end within the limit is invalid.
         return if line.len() < MAX_LINE { Ok(ProxyPrefix::Incomplete) } else { Err(InvalidProxyHeader) };
     };
     let text = line[..end].strip_suffix(b"\r").and_then(|line| line.strip_prefix(START)).ok_or(InvalidProxyHeader)?;
     let mut words = text.split(|byte| *byte == b' ');
     let source = match words.next() {
-        // "The receiver must ignore anything presented before the CRLF" behind it.
+        // "The receiver must ignore anything presented before the CRLF".
         Some(b"UNKNOWN") => None,
         Some(b"TCP4") => Some(addresses::<Ipv4Addr>(words)?),
         Some(b"TCP6") => Some(addresses::<Ipv6Addr>(words)?),
@@ -96,7 +97,7 @@ fn parse_line(input: &[u8]) -> Result<ProxyPrefix, InvalidProxyHeader> {
     Ok(ProxyPrefix::Complete(ProxyHeader { source, length: end + 1 }))
 }
 
-/// The source among `source SP destination SP source-port SP destination-port`, all of which have to be valid.
+/// Parses `source SP destination SP source-port SP destination-port`, all of which must be valid. Returns the source.
 fn addresses<'l, A: FromStr + Into<IpAddr>>(
     mut words: impl Iterator<Item = &'l [u8]>,
 ) -> Result<SocketAddr, InvalidProxyHeader> {
@@ -105,7 +106,7 @@ fn addresses<'l, A: FromStr + Into<IpAddr>>(
     let (source, _destination) = (address()?, address()?);
     let mut port = || {
         let digits = word()?;
-        // "Heading zeroes are not permitted", nor is the sign that `parse` takes.
+        // "Heading zeroes are not permitted". Neither is a sign, which `parse` would accept.
         let is_plain = digits == "0" || digits.starts_with(|digit| matches!(digit, '1'..='9'));
         digits.parse::<u16>().ok().filter(|_| is_plain).ok_or(InvalidProxyHeader)
     };
@@ -116,7 +117,7 @@ fn addresses<'l, A: FromStr + Into<IpAddr>>(
     Ok(SocketAddr::new(source.into(), source_port))
 }
 
-/// The first of the two addresses. What follows them is not for us.
+/// Returns the first of the two addresses of a header of version 2. What follows them is ignored.
 fn source(family: u8, addresses: &[u8]) -> Result<Option<SocketAddr>, InvalidProxyHeader> {
     let (address, port) = match family {
         // TCP over IPv4: source, destination, source port, destination port
@@ -130,7 +131,7 @@ fn source(family: u8, addresses: &[u8]) -> Result<Option<SocketAddr>, InvalidPro
             let source = *addresses.first_chunk::<16>().ok_or(InvalidProxyHeader)?;
             (IpAddr::V6(Ipv6Addr::from(source)), [addresses[32], addresses[33]])
         }
-        // "The receiver should ignore address information" of what it does not know (section 2.2).
+        // "The receiver should ignore address information" of a family that it does not know (section 2.2).
         _ => return Ok(None),
     };
     Ok(Some(SocketAddr::new(address, u16::from_be_bytes(port))))
@@ -148,7 +149,7 @@ mod tests {
         header
     }
 
-    /// Parses it whole, with more behind it, and at every split: a beginning is incomplete.
+    /// Parses the header alone, with more after it, and at every split. A prefix is incomplete.
     fn parse(header: &[u8]) -> Result<ProxyPrefix, InvalidProxyHeader> {
         let mut longer = header.to_vec();
         longer.extend_from_slice(b"GET / HTTP/1.1\r\n");
@@ -251,7 +252,7 @@ mod tests {
         ] {
             assert_eq!(parse(format!("PROXY {line}").as_bytes()), Err(InvalidProxyHeader), "{line:?}");
         }
-        // The longest line, and what is longer, or never ends.
+        // The longest line, a longer one, and one that does not end.
         let unknown = |length: usize| format!("PROXY UNKNOWN {}\r\n", "x".repeat(length - "PROXY UNKNOWN \r\n".len()));
         assert_eq!(source_of(unknown(MAX_LINE).as_bytes()), None);
         assert_eq!(parse(unknown(MAX_LINE + 1).as_bytes()), Err(InvalidProxyHeader));

@@ -2,29 +2,29 @@
 
 use super::HttpError;
 
-/// Bytes of framing (size lines with their extensions, line ends, trailers) that a chunked body may have beyond what comes
-/// with its data: enough for anything real, too few to keep a connection busy with nothing.
+/// Bytes of framing (size lines with their extensions, line ends, trailers) that a chunked body may have beyond the
+/// allowances for its chunks and data: enough for any real client, too few to keep a connection busy with nothing.
 const MAX_CHUNK_OVERHEAD: u32 = 4096;
 
-/// Bytes of framing that come with each chunk: a size of 64 bits and three line ends have fewer.
+/// The allowance of framing bytes for each chunk. A size of 64 bits and three line ends take fewer.
 const OVERHEAD_PER_CHUNK: u32 = 24;
 
-/// Bytes of framing that come with each byte of data, so that extensions such as a signature of each chunk may go on for as
-/// long as the body does.
+/// The allowance of framing bytes for each byte of data, so that a body of any length may have extensions such as a
+/// signature in each chunk.
 const OVERHEAD_PER_BYTE: u32 = 2;
 
 /// A body that has not ended yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
     state: State,
-    /// Bytes of framing, less those that came with the data.
+    /// Bytes of framing, less the allowances so far.
     overhead: u32,
 }
 
-/// What [`Body::handle`] found at the start of its input.
+/// What [`Body::handle`] has found at the start of its input.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BodyChunk<'b> {
-    /// Bytes of the input that were used.
+    /// The number of bytes of the input that were used.
     pub consumed: usize,
     /// The bytes among them that belong to the body; may be empty.
     pub data: &'b [u8],
@@ -34,17 +34,17 @@ pub struct BodyChunk<'b> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// This many bytes are left.
+    /// The number of bytes that are left.
     Length(u64),
-    /// chunk-size = 1*HEXDIG; the flag: whether a digit has been seen.
+    /// In `chunk-size = 1*HEXDIG`: the size so far, and whether a digit has been read.
     Size(u64, bool),
-    /// In chunk-ext, which is read and ignored.
+    /// In chunk-ext, which is checked and ignored.
     Extension(u64, Extension),
     SizeLineFeed(u64),
     Data(u64),
     DataReturn,
     DataLineFeed,
-    /// At the start of a line of the trailer section, which is read and ignored.
+    /// At the start of a line of the trailer section, which is checked and ignored.
     TrailerStart,
     TrailerName,
     TrailerValue,
@@ -53,27 +53,28 @@ enum State {
     Ended,
 }
 
-/// Where in `chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )` (RFC 9112 section 7.1.1).
+/// A position in `chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )` (RFC 9112 section 7.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extension {
-    /// In BWS behind the size or a value: nothing but a semicolon may come, or one of us reads `0 4` as 0 and the other as 4.
+    /// In BWS after the size or a value. Only a semicolon may follow: one recipient could read `0 4` as 0, another as
+    /// 4.
     Semicolon,
     /// Before a name.
     NameStart,
     Name,
-    /// In BWS behind a name.
+    /// In BWS after a name.
     NameEnd,
     /// Before `chunk-ext-val = token / quoted-string`.
     ValueStart,
     Value,
     Quoted,
-    /// Behind a backslash.
+    /// After a backslash.
     QuotedPair,
     QuotedEnd,
 }
 
 impl Extension {
-    /// Where that is behind one byte more; `None` where this byte cannot stand.
+    /// Returns the position after one more byte, or `None` if this byte is not allowed here.
     fn after(self, byte: u8) -> Option<Self> {
         let is_space = byte == b' ' || byte == b'\t';
         Some(match self {
@@ -95,25 +96,25 @@ impl Extension {
         })
     }
 
-    /// Whether the line may end here.
+    /// Whether the extension may end here.
     fn may_end(self) -> bool {
         matches!(self, Self::Name | Self::Value | Self::QuotedEnd)
     }
 }
 
 impl Body {
-    /// A body of this many bytes, at least one.
+    /// Returns a body of `length` bytes, which must not be 0.
     pub fn with_length(length: u64) -> Self {
         debug_assert!(length > 0, "no body is no Body");
         Self { state: State::Length(length), overhead: 0 }
     }
 
-    /// A body in the chunked transfer coding.
+    /// Returns a body in the chunked transfer coding.
     pub fn chunked() -> Self {
         Self { state: State::Size(0, false), overhead: 0 }
     }
 
-    /// Bytes of data to come; `None` when only the end of the body will tell.
+    /// The number of bytes of data to come; `None` if only the end of the body will tell.
     pub fn remaining(&self) -> Option<u64> {
         match self.state {
             State::Length(left) => Some(left),
@@ -122,8 +123,10 @@ impl Body {
         }
     }
 
-    /// Reads on: to the end of a piece of data, of the body, or of the input. To be called until the input is used up
-    /// or the body has ended.
+    /// Reads `input` up to the end of a piece of data, of the body, or of the input. Call this until the input is used
+    /// up or the body has ended.
+    ///
+    /// After an error the body must not be used again.
     pub fn handle<'b>(&mut self, input: &'b [u8]) -> Result<BodyChunk<'b>, HttpError> {
         let mut position = 0;
         while position < input.len() {
@@ -161,11 +164,11 @@ impl Body {
 }
 
 impl State {
-    /// The state behind one byte of framing.
+    /// Returns the state after one byte of framing.
     fn after(self, byte: u8) -> Result<Self, HttpError> {
         Ok(match (self, byte) {
             (Self::Size(size, _), _) if byte.is_ascii_hexdigit() => {
-                // A size that wraps smuggles. uWebSockets.js takes 60 bits as well.
+                // A size that wraps around could smuggle a request. uWebSockets.js takes 60 bits, too.
                 if size >> 56 != 0 {
                     return Err(HttpError::Syntax);
                 }
@@ -196,7 +199,7 @@ impl State {
     }
 }
 
-/// HTAB, SP, VCHAR and obs-text: no control character, so no bare CR or LF.
+/// HTAB, SP, VCHAR or obs-text: not a control character, and so not a bare CR or LF.
 fn is_field_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7F)
 }
@@ -210,8 +213,8 @@ fn is_token_byte(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// Feeds `input` in two pieces at every split and byte by byte; the data and the length of the body must not
-    /// depend on it.
+    /// Feeds `input` in two pieces at every split, and byte by byte. The data and the length of the body must be the
+    /// same each time.
     fn read(body: &Body, input: &[u8]) -> Result<(Vec<u8>, usize), HttpError> {
         let feed = |pieces: &[&[u8]]| {
             let (mut body, mut data, mut used) = (body.clone(), Vec::new(), 0);
@@ -402,13 +405,13 @@ mod tests {
             }
             Ok(())
         };
-        // Chunks of one byte, also with a size that is as long as it may be, and signed ones of 64 bytes.
+        // Chunks of one byte, also with the longest size that is allowed, and signed chunks of 64 bytes.
         for chunk in ["1\r\nx\r\n", "0000000000000001\r\nx\r\n"] {
             assert_eq!(handle(chunk, 100_000), Ok(()));
         }
         let signed = format!("40;chunk-signature={}\r\n{}\r\n", "5".repeat(64), "x".repeat(64));
         assert_eq!(handle(&signed, 10_000), Ok(()));
-        // Small chunks whose extensions are much longer than they.
+        // Small chunks with much longer extensions.
         for extension in [100, 1000, 4000] {
             let chunk = format!("1;{}\r\nx\r\n", "a".repeat(extension));
             assert_eq!(handle(&chunk, 1), Ok(()));

@@ -1,50 +1,50 @@
-//! A response that is declared once and given without asking anybody: a small program over the request, in the binary
-//! form that the JavaScript class `DeclarativeResponse` builds.
+//! A response that is declared once and sent without calling a handler: a small program that reads the request, in the
+//! binary form that the JavaScript class `DeclarativeResponse` builds.
 
 use std::fmt;
 
 use super::{HeaderError, ResponseHead, Status, StatusError};
 
-/// What a request is answered with.
+/// A declared response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declared {
     instructions: Vec<Instruction>,
 }
 
-/// A step of a response.
+/// A step of a declared response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Instruction {
-    /// Completes it with these bytes; the last.
+    /// Completes the response with these bytes. It is the last step.
     End(Box<[u8]>),
-    /// A header: name and value.
+    /// Writes a header: its name and value.
     Header(Box<[u8]>, Box<[u8]>),
-    /// The request's body.
+    /// Stands for the request's body. It is not sent.
     Body,
-    /// The decoded value that the request's query has for this key.
+    /// Writes the decoded value of this key in the request's query.
     QueryValue(Box<[u8]>),
-    /// The value of the request's header with this name, in lower case.
+    /// Writes the value of the request's header with this name, which is in lower case.
     HeaderValue(Box<[u8]>),
-    /// These bytes.
+    /// Writes these bytes.
     Write(Box<[u8]>),
-    /// The value of the route's parameter with this name.
+    /// Writes the value of the route's parameter with this name.
     ParameterValue(Box<str>),
-    /// The status line's code and reason.
+    /// Sets the status: its code and reason phrase.
     Status(Box<[u8]>),
 }
 
-/// Why bytes are not a declared response; the API's user is at fault.
+/// Why bytes are not a declared response. The API's user is at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvalidDeclaration {
-    /// They are not those of `DeclarativeResponse`.
+    /// `DeclarativeResponse` does not build such bytes.
     Malformed {
-        /// Where the first step is that cannot be one.
+        /// The index of the byte at which the first invalid step begins.
         position: usize,
     },
-    /// They have this for a status.
+    /// The status is invalid.
     Status(Box<[u8]>),
-    /// They have a header, or a status, that cannot be sent.
+    /// A header or a status cannot be sent.
     Header(HeaderError),
-    /// They have a header behind a part of the body.
+    /// A header follows a part of the body.
     HeadEnded,
 }
 
@@ -65,11 +65,12 @@ impl fmt::Display for InvalidDeclaration {
 impl std::error::Error for InvalidDeclaration {}
 
 impl Declared {
-    /// Reads the binary form: an opcode of a byte and its operands, each with its length before it, until an End.
+    /// Parses the binary form: steps up to an End, each an opcode of one byte and operands with their lengths before
+    /// them.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidDeclaration> {
         let mut reader = Reader { bytes, position: 0 };
         let mut instructions = Vec::new();
-        // What a response of it would have for a head.
+        // The head that the response would have.
         let mut head = Some(ResponseHead::default());
         loop {
             let position = reader.position;
@@ -83,14 +84,14 @@ impl Declared {
         }
     }
 
-    /// The steps, of which the last is an End.
+    /// The steps. The last one is an End.
     pub fn instructions(&self) -> &[Instruction] {
         &self.instructions
     }
 }
 
-/// Refuses what no response can have; `head` is `None` from the first part of the body on. Whether that is as long as a
-/// Content-Length says depends on the request.
+/// Checks a step. `head` is `None` from the first part of the body on. Whether the body has the length that a
+/// Content-Length announces depends on the request, and is checked then.
 fn check(instruction: &Instruction, head: &mut Option<ResponseHead>) -> Result<(), InvalidDeclaration> {
     match instruction {
         Instruction::Status(text) => {
@@ -136,13 +137,13 @@ impl Reader<'_> {
         })
     }
 
-    /// Bytes with their number in a byte before them.
+    /// Reads bytes with their number in one byte before them.
     fn short(&mut self) -> Option<Box<[u8]>> {
         let length = self.byte()?;
         self.take(length.into())
     }
 
-    /// Bytes with their number in two bytes before them, the lower first.
+    /// Reads bytes with their number in two bytes before them, the low byte first.
     fn long(&mut self) -> Option<Box<[u8]>> {
         let length = u16::from_le_bytes([self.byte()?, self.byte()?]);
         self.take(length.into())

@@ -1,39 +1,39 @@
-//! Requests the server refuses by itself: whose fault it was, and the answer.
+//! Requests that the server refuses by itself: who is at fault, and the response.
 
 use std::fmt;
 
-/// Why a request was refused. All are the peer's fault; the connection closes after the answer.
+/// Why a request was refused. The client is at fault unless stated otherwise. The connection closes after the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpError {
-    /// Not HTTP, or HTTP that two parties could read in two ways (RFC 9112 section 11.2: request smuggling).
+    /// The request is not HTTP, or two recipients could read it in two ways (RFC 9112 section 11.2: request smuggling).
     Syntax,
-    /// Another version than HTTP/1.0 and HTTP/1.1.
+    /// The version is not HTTP/1.0 or a later HTTP/1.
     Version,
-    /// The head, or a chunked body's size lines and trailers, are over the limit.
+    /// The head, or the framing of a chunked body, is over its limit (RFC 6585 section 5).
     HeadTooLarge,
-    /// The body is over the limit (RFC 9110 section 15.5.14).
+    /// The body is over its limit (RFC 9110 section 15.5.14).
     BodyTooLarge,
-    /// The upgrade asks for a WebSocket version other than 13 (RFC 6455 section 4.4).
+    /// The upgrade is for a WebSocket version other than 13 (RFC 6455 section 4.4).
     WebSocketVersion,
-    /// No handler answered the request; the API's user is at fault.
+    /// No handler has answered the request. The API's user is at fault.
     NoResponse,
 }
 
 impl HttpError {
-    /// The response without its body: the answer to a HEAD.
+    /// Returns the response to a HEAD request: the head alone.
     pub fn head(self) -> &'static str {
         let response = self.response();
         response.split_once("\r\n\r\n").map_or(response, |(head, _)| &response[..head.len() + 4])
     }
 
-    /// The whole response.
+    /// Returns the whole response.
     pub fn response(self) -> &'static str {
         match self {
             Self::Syntax => concat!(
                 "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
                 "<h1>Bad Request</h1><hr><i>uWebSockets/20 Server</i>"
             ),
-            // uWebSockets.js's text, which clients may compare; that it is about HTTP/1.0 is not true here.
+            // This is the text of uWebSockets.js, which clients may compare. HTTP/1.0 is in fact supported.
             Self::Version => concat!(
                 "HTTP/1.1 505 HTTP Version Not Supported\r\nConnection: close\r\n\r\n",
                 "<h1>HTTP Version Not Supported</h1><p>This server does not support HTTP/1.0.</p>",

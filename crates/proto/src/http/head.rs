@@ -1,67 +1,67 @@
-//! The head of a response while its handler writes it.
+//! The head of a response while a handler writes it.
 
 use std::fmt;
 
 use super::response::{DEFAULT_STATUS_LINE, Marks, check_header, write_chunked_ending, write_ending, write_line};
 use super::{InvalidHeader, InvalidStatus, Status};
 
-/// The head of a response, kept apart from what is sent until it is complete. So it can be taken back, and what must be
-/// said once is said once, whoever wants to say it: how the body is framed and how the connection goes on.
+/// The head of a response, kept apart from the output until it is complete. So it can be discarded, and the headers
+/// that frame the body and that manage the connection are sent once, whoever asks for them.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseHead {
-    /// The status line, if there is one, and headers.
+    /// The status line, if a status was written, and headers.
     text: Vec<u8>,
-    /// Something was written: a status comes too late.
+    /// Something was written, so that a status comes too late.
     has_begun: bool,
     status: Option<Status>,
-    /// The handler's own Content-Length.
+    /// The Content-Length that the handler has written.
     length: Option<u64>,
     has_date: bool,
-    /// What the handler's own Connection headers say of the connection.
+    /// The persistence that the handler's Connection headers ask for.
     persistence: Option<Persistence>,
-    /// Their other options, separated by commas.
+    /// The other options of these headers, separated by commas.
     options: Vec<u8>,
-    /// The handler's own Upgrade header.
+    /// The protocols of the handler's Upgrade headers, separated by commas.
     upgrade: Vec<u8>,
 }
 
 /// What becomes of a connection after a response (RFC 9112 section 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
-    /// It stays for the next request.
+    /// It stays open for the next request.
     KeepAlive,
-    /// It is closed.
+    /// It closes.
     Close,
 }
 
-/// How the body behind a head is framed (RFC 9112 section 6.3).
+/// How the head says that the body is framed (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// By a Content-Length.
     Length(u64),
-    /// In chunks.
+    /// By the chunked transfer coding.
     Chunks,
-    /// Nothing is said.
+    /// It does not say.
     Unsaid,
 }
 
 /// Why a status was not written. The API's user is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusError {
-    /// It could end the head and begin another.
+    /// The status has a CR, LF or NUL and could end the head and begin another (response splitting).
     Splits,
-    /// It is none.
+    /// The status is not valid.
     Invalid,
 }
 
 /// Why a header was not written. The API's user is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderError {
-    /// The name is no token, or the value could end the head and begin another.
+    /// The name is not a token, or the value could end the head and begin another (response splitting).
     Splits,
-    /// A Content-Length that is not a number, or another one than before.
+    /// A Content-Length is not a number, or differs from an earlier one.
     Length,
-    /// A Transfer-Encoding other than chunked.
+    /// A Transfer-Encoding is not `chunked`.
     Coding,
 }
 
@@ -90,7 +90,7 @@ impl From<InvalidStatus> for StatusError {
     }
 }
 
-/// Memory of a head that is kept for the next one.
+/// Bytes of memory that a head keeps for the next one. Most heads are shorter.
 const KEEP_CAPACITY: usize = 4 * 1024;
 
 impl ResponseHead {
@@ -111,13 +111,13 @@ impl ResponseHead {
         Ok(())
     }
 
-    /// Adds a header. What it says of the framing and the connection is noted, to be said once at the end.
+    /// Adds a header. Headers that frame the body or manage the connection are only noted, and sent once at the end.
     pub fn write_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeaderError> {
         check_header(name, value)?;
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         match name.len() {
             4 if is(b"date") => {
-                // The first counts.
+                // The first one counts.
                 if !self.has_date {
                     write_line(&mut self.text, name, value);
                 }
@@ -131,7 +131,7 @@ impl ResponseHead {
                     return Err(HeaderError::Length);
                 }
             }
-            // Whether there are chunks follows from how the body is written.
+            // How the body is written decides whether it is chunked.
             17 if is(b"transfer-encoding") => {
                 if !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
                     return Err(HeaderError::Coding);
@@ -143,39 +143,39 @@ impl ResponseHead {
         Ok(())
     }
 
-    /// The status that the response has.
+    /// The status of the response: 200 unless another was written.
     pub fn status(&self) -> Status {
         self.status.unwrap_or(Status::OK)
     }
 
-    /// The status that was written.
+    /// The status that was written, if any.
     pub fn own_status(&self) -> Option<Status> {
         self.status
     }
 
-    /// The Content-Length that the handler has written.
+    /// The Content-Length that was written, if any.
     pub fn length(&self) -> Option<u64> {
         self.length
     }
 
-    /// Whether the handler wants the connection to close after the response.
+    /// Whether a header asks for the connection to close after the response.
     pub fn closes(&self) -> bool {
         self.persistence == Some(Persistence::Close)
     }
 
-    /// Has the head say that the connection is kept, unless it closes: clients of HTTP/1.0 that have asked for that do not
-    /// know otherwise (RFC 9112 section 9.3).
+    /// Has the head say that the connection stays open, unless it closes. A client of HTTP/1.0 that has asked for this
+    /// does not know otherwise (RFC 9112 section 9.3).
     pub fn keep_alive(&mut self) {
         self.has_begun = true;
         self.persistence.get_or_insert(Persistence::KeepAlive);
     }
 
-    /// Whether nothing was written.
+    /// Whether nothing has been written.
     pub fn is_empty(&self) -> bool {
         !self.has_begun
     }
 
-    /// Appends the whole head. `closes`: the connection ends after the response, for whatever reason.
+    /// Appends the whole head, and empties it. `closes`: the connection closes after the response, for whatever reason.
     pub fn finish(&mut self, output: &mut Vec<u8>, framing: Framing, closes: bool, marks: &Marks) {
         if self.status.is_none() {
             output.extend_from_slice(DEFAULT_STATUS_LINE);
@@ -200,8 +200,8 @@ impl ResponseHead {
         self.clear();
     }
 
-    /// Appends the head of an upgrade as far as it does not come with the handshake: the status line and the handler's own
-    /// headers. Tells whether the handler has chosen a subprotocol by itself.
+    /// Appends the part of an upgrade's head that is not the handshake's: the status line and the handler's headers.
+    /// Returns whether the handler has chosen a subprotocol.
     pub(crate) fn write_upgrade(&self, output: &mut Vec<u8>) -> bool {
         if self.status.is_none() {
             output.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
@@ -209,7 +209,7 @@ impl ResponseHead {
         let mut has_protocol = false;
         for line in self.text.split_inclusive(|byte| *byte == b'\n') {
             let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-            // They are what the handshake says, and it alone knows them.
+            // Only the handshake knows their values.
             let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
             if is(b"sec-websocket-accept") || is(b"sec-websocket-extensions") {
                 continue;
@@ -225,12 +225,12 @@ impl ResponseHead {
         has_protocol
     }
 
-    /// Appends Date and the like.
+    /// Appends the headers that every response has.
     pub(crate) fn write_marks(&self, output: &mut Vec<u8>, marks: &Marks) {
         if self.has_date { marks.write_without_date(output) } else { marks.write(output) }
     }
 
-    /// Forgets what was written.
+    /// Discards what was written. Keeps some of the memory for another head.
     pub fn clear(&mut self) {
         if !self.has_begun {
             return;
@@ -243,7 +243,7 @@ impl ResponseHead {
         *self = Self { text, ..Self::default() };
     }
 
-    /// Gives all memory back, if nothing was written.
+    /// Frees the memory that is kept, if nothing has been written.
     pub fn release(&mut self) {
         if !self.has_begun {
             self.text = Vec::new();
@@ -286,12 +286,12 @@ fn parse_length(value: &[u8]) -> Option<u64> {
     })
 }
 
-/// The elements of a comma-separated list (RFC 9110 section 5.6.1).
+/// Returns the elements of a comma-separated list (RFC 9110 section 5.6.1).
 fn options_of(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
-/// Adds an element to a list that does not have it.
+/// Adds an element to a list, unless it is there.
 fn add_option(list: &mut Vec<u8>, option: &[u8]) {
     if option.is_empty() || options_of(list).any(|known| known.eq_ignore_ascii_case(option)) {
         return;
@@ -307,7 +307,7 @@ mod tests {
     use super::*;
     use std::time::SystemTime;
 
-    /// The head that these headers make, without status line and marks.
+    /// Returns the head with these headers, without its status line and Date.
     fn finished(headers: &[(&str, &str)], framing: Framing, closes: bool) -> String {
         let mut head = ResponseHead::default();
         for (name, value) in headers {

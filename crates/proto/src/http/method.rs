@@ -1,4 +1,4 @@
-//! Methods that a route can name.
+//! The request methods that routes can name.
 
 /// A request method of RFC 9110 section 9.3, or PATCH (RFC 5789).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +16,10 @@ pub enum Method {
 }
 
 impl Method {
-    /// How many there are; `method as usize` is below it.
+    /// The number of methods. `method as usize` is less.
     pub const COUNT: usize = 9;
 
-    /// The method with this name; RFC 9110 section 9.1: case counts. `None` for one that routes cannot name.
+    /// Returns the method with this case-sensitive name (RFC 9110 section 9.1); `None` if routes cannot name it.
     pub fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "GET" => Self::Get,

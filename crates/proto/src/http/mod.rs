@@ -1,5 +1,5 @@
-//! HTTP/1.1 and HTTP/1.0 (RFC 9110, RFC 9112): [`Receiver`], the machine that receives requests, [`Responder`], the machine
-//! that sends responses, what both are made of, and the errors that a server answers by itself.
+//! HTTP/1.1 and HTTP/1.0 (RFC 9110, RFC 9112): [`Receiver`], the machine that receives requests, [`Responder`], the
+//! machine that sends responses, what both are made of, and the errors that a server answers by itself.
 
 mod body;
 mod declared;

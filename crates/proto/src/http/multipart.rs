@@ -1,43 +1,43 @@
-//! `multipart/form-data` (RFC 7578): a body that has been received as a whole, taken apart.
+//! `multipart/form-data` (RFC 7578): the parts of a body that has been received as a whole.
 
 use std::borrow::Cow;
 
 use super::query::escaped;
 
-/// Header fields a part may have. Browsers send two.
+/// The number of header fields that a part may have. Browsers send two.
 const MAX_PART_HEADERS: usize = 10;
 
-/// Bytes a boundary may have (RFC 2046 section 5.1.1).
+/// The number of bytes that a boundary may have (RFC 2046 section 5.1.1).
 const MAX_BOUNDARY: usize = 70;
 
 /// A part of a form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part<'b> {
-    /// The field's name, from Content-Disposition. A part of a form has one.
+    /// The field's name, from Content-Disposition. Every part of a form should have one.
     pub name: Option<Cow<'b, [u8]>>,
-    /// The name of the file that was chosen for it, if it is one.
+    /// The name of the file that was chosen, if the part is a file.
     pub filename: Option<Cow<'b, [u8]>>,
-    /// Content-Type, if the part has one.
+    /// The Content-Type, if the part has one.
     pub media_type: Option<Cow<'b, [u8]>>,
-    /// Its content.
+    /// The content.
     pub data: &'b [u8],
 }
 
 /// The parts of a body, in order.
 #[derive(Clone, Debug)]
 pub struct Parts<'b> {
-    /// What follows a delimiter; `None` when that was the last one or nothing more can be read.
+    /// What follows a delimiter; `None` after the last one, or if nothing more can be read.
     rest: Option<&'b [u8]>,
-    /// CRLF, two hyphens, the boundary.
+    /// CRLF, two hyphens and the boundary.
     delimiter: Vec<u8>,
 }
 
 impl<'b> Parts<'b> {
-    /// Begins to read a body with this Content-Type; `None` when that is none of a multipart body.
+    /// Returns the parts of a body with this Content-Type; `None` if it is not that of a multipart body.
     pub fn new(body: &'b [u8], content_type: &[u8]) -> Option<Self> {
         let boundary = boundary_of(content_type)?;
         let delimiter = [b"\r\n--", boundary].concat();
-        // dash-boundary: the first delimiter may stand at the very beginning, where no CRLF goes before it.
+        // dash-boundary: at the very beginning of the body, no CRLF precedes the delimiter.
         let rest = match body.strip_prefix(&delimiter[2..]) {
             Some(rest) => Some(rest),
             None => find(body, &delimiter).map(|at| &body[at + delimiter.len()..]),
@@ -51,14 +51,14 @@ impl<'b> Iterator for Parts<'b> {
 
     fn next(&mut self) -> Option<Part<'b>> {
         loop {
-            // Behind a delimiter: transport-padding CRLF, or "--" behind the last.
+            // After a delimiter: transport-padding CRLF. After the last one: "--".
             let rest = self.rest.take()?;
             let line_end = find(rest, b"\r\n").filter(|_| !rest.starts_with(b"--"))?;
             let rest = &rest[line_end..];
-            // A delimiter's CRLF may be the one that ends the line before it: the part is empty of all.
+            // The CRLF of the next delimiter may be the one that ends this line; the part is then empty.
             let end = find(rest, &self.delimiter)?;
             self.rest = Some(&rest[end + self.delimiter.len()..]);
-            // What is no part is left out, as browsers don't send it.
+            // An invalid part is skipped. Browsers do not send any.
             if let Some(part) = parse_part(&rest[..end]) {
                 return Some(part);
             }
@@ -66,7 +66,7 @@ impl<'b> Iterator for Parts<'b> {
     }
 }
 
-/// `body-part := MIME-part-headers [CRLF *OCTET]`, behind the CRLF of the delimiter's line.
+/// `body-part := MIME-part-headers [CRLF *OCTET]`, with the CRLF that ends the delimiter's line before it.
 fn parse_part(part: &[u8]) -> Option<Part<'_>> {
     let (mut name, mut filename, mut media_type) = (None, None, None);
     let mut rest = part.strip_prefix(b"\r\n")?;
@@ -89,13 +89,13 @@ fn parse_part(part: &[u8]) -> Option<Part<'_>> {
     None
 }
 
-/// Where a header field ends. It goes on behind a CRLF with white space after it (RFC 5322 section 2.2.3).
+/// Returns the index at which a header field ends. A CRLF before white space does not end it (RFC 5322 section 2.2.3).
 fn line_end(text: &[u8]) -> Option<usize> {
     let mut ends = memchr::memmem::find_iter(text, b"\r\n");
     ends.find(|end| !matches!(text.get(end + 2), Some(b' ' | b'\t')))
 }
 
-/// The value of a header field without the ends of its lines.
+/// Returns the value of a header field without its line ends.
 fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
     if find(value, b"\r\n").is_none() {
         return Cow::Borrowed(value);
@@ -103,22 +103,22 @@ fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
     value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect::<Vec<_>>().into()
 }
 
-/// The boundary of `multipart/...; boundary=...`.
+/// Returns the boundary of `multipart/...; boundary=...`.
 fn boundary_of(content_type: &[u8]) -> Option<&[u8]> {
     let is_multipart = content_type.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"));
     let (_, text) = Parameters(content_type).find(|(name, _)| name.eq_ignore_ascii_case(b"boundary"))?;
     let boundary = match text {
         Text::Plain(boundary) | Text::Quoted(boundary) => boundary,
     };
-    // bchars have neither quotes nor backslashes, so that there is nothing to take off.
+    // bchars include neither quotes nor backslashes, so there is nothing to unescape.
     let is_one = is_multipart && (1..=MAX_BOUNDARY).contains(&boundary.len()) && !boundary.contains(&b'"');
     is_one.then_some(boundary)
 }
 
-/// The parameter with this name. One whose name has an asterisk behind it says the same in a character set of its own (RFC
-/// 8187 section 3.2), which is preferred where it can be read, and is better than nothing where it can't.
+/// Returns the value of the parameter `asked`. A parameter whose name ends in an asterisk names its character set (RFC
+/// 8187 section 3.2). It is preferred if it can be decoded; if it cannot, it still stands in for a missing plain one.
 ///
-/// Such parameters "MUST NOT be used" in forms (RFC 7578 section 4.2), and some clients use them.
+/// Such parameters "MUST NOT be used" in forms (RFC 7578 section 4.2), but some clients use them.
 fn named<'b>(value: &'b [u8], asked: &[u8]) -> Option<Cow<'b, [u8]>> {
     let (mut plain, mut extended) = (None, None);
     for (name, text) in Parameters(value) {
@@ -132,8 +132,8 @@ fn named<'b>(value: &'b [u8], asked: &[u8]) -> Option<Cow<'b, [u8]>> {
     decoded.map(Cow::Owned).or_else(|| plain.or(extended).map(Text::unescaped))
 }
 
-/// `ext-value = charset "'" [ language ] "'" value-chars` as UTF-8; `None` for another set of characters than the two that
-/// RFC 8187 and its predecessor know, and for what is malformed.
+/// Decodes `ext-value = charset "'" [ language ] "'" value-chars` to UTF-8. Returns `None` if it is malformed, or if
+/// the character set is not one of the two of RFC 8187 and its predecessor.
 fn decode_extended(text: &[u8]) -> Option<Vec<u8>> {
     let mut fields = text.splitn(3, |byte| *byte == b'\'');
     let (charset, _language, mut rest) = (fields.next()?, fields.next()?, fields.next()?);
@@ -156,14 +156,14 @@ fn decode_extended(text: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// `*( ";" name "=" ( token / quoted-string ) )` behind a value. What stands between is left out.
+/// Iterates over `*( ";" name "=" ( token / quoted-string ) )` after a value. Anything in between is skipped.
 struct Parameters<'b>(&'b [u8]);
 
 /// The value of a parameter.
 #[derive(Clone, Copy)]
 enum Text<'b> {
     Plain(&'b [u8]),
-    /// Without its quotes.
+    /// A quoted string without its quotes.
     Quoted(&'b [u8]),
 }
 
@@ -177,7 +177,7 @@ impl<'b> Iterator for Parameters<'b> {
             let rest = &self.0[semicolon + 1..];
             let end = rest.iter().position(is_end)?;
             if rest[end] == b';' {
-                // A word without a value.
+                // A name without a value.
                 self.0 = &rest[end..];
                 continue;
             }
@@ -187,7 +187,7 @@ impl<'b> Iterator for Parameters<'b> {
                 self.0 = &quoted[end + 1..];
                 (name, Text::Quoted(&quoted[..end]))
             } else {
-                // Clients that put no quotes around a name put none around one with spaces.
+                // Clients that do not quote names do not quote names with spaces either.
                 let end = text.iter().position(|byte| *byte == b';').unwrap_or(text.len());
                 self.0 = &text[end..];
                 (name, Text::Plain(text[..end].trim_ascii()))
@@ -196,11 +196,11 @@ impl<'b> Iterator for Parameters<'b> {
     }
 }
 
-/// Where a quoted string ends, behind its first quote.
+/// Returns the index at which a quoted string ends. `quoted` begins after the first quote.
 ///
-/// Browsers write a quote within as `%22`, and a backslash as it is (HTML, multipart/form-data encoding algorithm); older ones,
-/// and clients that follow RFC 2616, put a backslash before a quote. So a backslash escapes a quote if the parameter can end
-/// somewhere behind it, and is the last character of a name if it can't.
+/// Browsers write a quote in the string as `%22` and a backslash as it is (HTML, multipart/form-data encoding
+/// algorithm). Older browsers, and clients that follow RFC 2616, put a backslash before a quote. So a backslash before
+/// a quote escapes it if the parameter can end somewhere after it; otherwise it is the last character of the name.
 fn closing_quote(quoted: &[u8]) -> Option<usize> {
     let ends_parameter = |end: &usize| matches!(quoted[end + 1..].trim_ascii_start().first(), None | Some(b';'));
     let mut is_escaped = false;
@@ -212,15 +212,16 @@ fn closing_quote(quoted: &[u8]) -> Option<usize> {
     if let Some(end) = unescaped.filter(ends_parameter) {
         return Some(end);
     }
-    // Up to the semicolon behind it, where the next parameter begins. (To look further would take a time that grows with the
-    // square of the number of quotes.)
+    // Look only as far as the next semicolon, where the next parameter begins. (Looking further would take time
+    // quadratic in the number of quotes.)
     let first = memchr::memchr(b'"', quoted)?;
     let next = memchr::memchr(b';', &quoted[first..]).map_or(quoted.len(), |length| first + length);
     memchr::memchr_iter(b'"', &quoted[..next]).find(ends_parameter).or(Some(first))
 }
 
 impl<'b> Text<'b> {
-    /// Without the backslashes before quotes. Others are those of Windows paths; what is folded is put together.
+    /// Returns the text without line folds and without the backslashes before quotes. Other backslashes are those of
+    /// Windows paths.
     fn unescaped(self) -> Cow<'b, [u8]> {
         match self {
             Self::Quoted(text) if find(text, b"\\\"").is_some() => {
@@ -272,7 +273,7 @@ mod tests {
         assert_eq!(parts(body, TYPE), Some(vec![field(b"a", b"one"), file, empty]));
     }
 
-    /// Name, file name and media type of a part with these header fields.
+    /// Returns the name, file name and media type of a part with these header fields.
     fn described(fields: &str) -> (Option<String>, Option<String>, Option<String>) {
         let body = format!("--X-1\r\n{fields}\r\n\r\ndata\r\n--X-1--\r\n");
         let found = parts(body.as_bytes(), TYPE).expect("it is multipart");
@@ -286,28 +287,28 @@ mod tests {
     #[test]
     fn names_as_clients_write_them() {
         for (parameters, name, filename) in [
-            // Chrome, Firefox and Safari today: quotes are %22, backslashes as they are.
+            // Today's Chrome, Firefox and Safari write quotes as %22 and backslashes as they are.
             (r#"name="a%22b"; filename="c%22d\e.txt""#, Some("a%22b"), Some(r"c%22d\e.txt")),
             (r#"name="f"; filename="C:\dir\a.txt""#, Some("f"), Some(r"C:\dir\a.txt")),
             (r#"name="f"; filename="\\server\a.txt""#, Some("f"), Some(r"\\server\a.txt")),
             (r#"name="f"; filename="C:\dir\""#, Some("f"), Some("C:\\dir\\")),
             (r#"name="a\"; filename="b\""#, Some("a\\"), Some("b\\")),
             (r#"name="a\\"; filename="b""#, Some("a\\\\"), Some("b")),
-            // Older ones, and curl: quotes have a backslash.
+            // Older browsers and curl put a backslash before quotes.
             (r#"name="a\"b"; filename="\"c\".txt""#, Some("a\"b"), Some("\"c\".txt")),
             (r#"name="f"; filename="x\"; name=\"y.txt""#, Some("f"), Some("x\"; name=\"y.txt")),
             (r#"name="f"; filename="a\"; x=y"#, Some("f"), Some("a\\")),
-            // Quotes as they are.
+            // Some clients write quotes as they are.
             (r#"name="f"; filename="a"b".txt""#, Some("f"), Some("a\"b\".txt")),
             (r#"name="f"; filename="a"b; x=y"#, Some("f"), Some("a")),
-            // Without quotes, or with one.
+            // No quotes, or only one.
             ("name=f; filename=a b.txt", Some("f"), Some("a b.txt")),
             ("filename=it's; name = f ;", Some("f"), Some("it's")),
             (r#"name=f; filename="open"#, Some("f"), Some("\"open")),
             (r#"name="f"; filename="open; x=y"#, Some("f"), Some("\"open")),
             (r#"name=f; filename=a"b"c"#, Some("f"), Some("a\"b\"c")),
             ("name=; filename=\"\"", Some(""), Some("")),
-            // Words and white space between.
+            // Words and white space in between.
             (r#"flag; name="f"; filename="a""#, Some("f"), Some("a")),
             (r#"name="f" word; filename="a" x=y; z"#, Some("f"), Some("a")),
             (r#"name="f" word; filename="a""#, Some("f"), Some("a")),
@@ -336,7 +337,7 @@ mod tests {
             ("name=f; filename*=UTF-8''", "f", ""),
             ("name=f; filename*=UTF-8''it's%20plain", "f", "it's plain"),
             ("name*=UTF-8''%C3%BC; filename=a", "ü", "a"),
-            // What cannot be read goes after what can, and before nothing.
+            // A value that cannot be decoded counts only if there is no other.
             ("name=f; filename=plain; filename*=UTF-8''%ff", "f", "plain"),
             ("name=f; filename=plain; filename*=UTF-8''%4", "f", "plain"),
             ("name=f; filename=plain; filename*=UTF-8''%zz", "f", "plain"),
@@ -351,7 +352,7 @@ mod tests {
 
     #[test]
     fn many_quotes_take_no_time_that_grows_with_their_square() {
-        // A million; with the square of that this would not end.
+        // A million quotes. In quadratic time this would not end.
         for parameter in [";a=\"x", ";a=\"\\\"", ";a=\"", "\"", "\\\"", ";", ";a=", "\"    "] {
             let value = format!("form-data; name=\"{}", parameter.repeat(1_000_000));
             let body = format!("--X-1\r\nContent-Disposition: {value}\r\n\r\ndata\r\n--X-1--\r\n");

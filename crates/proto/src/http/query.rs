@@ -1,9 +1,9 @@
-//! The query of a target, as forms write it (`application/x-www-form-urlencoded`, WHATWG URL section 5.1).
+//! The query of a request's target, as forms encode it (`application/x-www-form-urlencoded`, WHATWG URL section 5.1).
 
 use std::borrow::Cow;
 
-/// The decoded value of the first pair with this key; `None` when there is none. The key is not decoded, and what has no
-/// `=` is no pair. What is no valid escape stands for itself.
+/// Returns the decoded value of the first pair with this key; `None` if there is none. Keys are compared without
+/// decoding. A key without `=` is not a pair. An invalid escape is kept as it is.
 pub fn query_value<'q>(query: &'q [u8], key: &[u8]) -> Option<Cow<'q, [u8]>> {
     if key.is_empty() {
         return None;
@@ -33,7 +33,7 @@ fn decode(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(decoded)
 }
 
-/// `"%" HEXDIG HEXDIG`, behind the percent sign.
+/// Decodes `"%" HEXDIG HEXDIG`. `digits` begins after the percent sign.
 pub(super) fn escaped(digits: &[u8]) -> Option<u8> {
     let digit = |index: usize| char::from(*digits.get(index)?).to_digit(16);
     u8::try_from(digit(0)? * 16 + digit(1)?).ok()

@@ -6,9 +6,9 @@
 //!   └─ an incomplete head ┘   └──────── the end of the body ─────┘
 //! ```
 //!
-//! The machine owns no input: a [`Request`] borrows its head from the caller, so the head must lie in one piece of memory
-//! that stays untouched while handlers look at it. Only a head that is incomplete is kept here, and [`Receiver::join`]
-//! hands it back together with the bytes that continue it.
+//! The machine owns no input: a [`Request`] borrows its head from the caller, so the head must lie in one piece of
+//! memory that stays untouched while handlers look at it. Only a head that is incomplete is kept here, and
+//! [`Receiver::join`] hands it back together with the bytes that continue it.
 
 use std::mem;
 
@@ -92,8 +92,8 @@ impl Receiver {
     /// Reads `input`, which must not be empty, up to the end of a head, of a piece of body data, or of the input. An
     /// incomplete head is copied and counts as used; see [`Receiver::join`].
     ///
-    /// A request of HTTP/1.2 or a later HTTP/1 is handled as one of HTTP/1.1 (RFC 9110 section 2.5): its version is changed
-    /// in `input`, in a step of its own that uses no bytes.
+    /// A request of HTTP/1.2 or a later HTTP/1 is handled as one of HTTP/1.1 (RFC 9110 section 2.5): its version is
+    /// changed in `input`, in a step of its own that uses no bytes.
     ///
     /// A head may have `max_head_size` bytes. After an error the machine must not be used again.
     #[inline]

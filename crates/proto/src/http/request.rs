@@ -1,20 +1,20 @@
-//! Request heads, parsed by httparse and then held to what RFC 9112 asks where a lenient reading would be dangerous.
+//! Request heads: parsed by httparse, then held to RFC 9112 where a lenient parser would be dangerous.
 
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use super::{Body, HttpError, Method};
 
-/// Bytes a request head may have unless the server is told otherwise; uWebSockets.js has the same default.
+/// The default of the number of bytes that a request head may have. uWebSockets.js has the same.
 pub const DEFAULT_MAX_HEAD_SIZE: usize = 4096;
 
-/// How many header fields a request may have.
+/// The number of header fields that a request may have.
 pub const MAX_HEADERS: usize = 100;
 
 /// Room for the header fields of one request, on the caller's stack.
 pub type HeaderSlots<'b> = [MaybeUninit<httparse::Header<'b>>; MAX_HEADERS];
 
-/// Empty room for [`Request::parse`].
+/// Returns empty room for [`Request::parse`].
 pub const fn header_slots<'b>() -> HeaderSlots<'b> {
     [const { MaybeUninit::uninit() }; MAX_HEADERS]
 }
@@ -26,25 +26,26 @@ pub struct Request<'b> {
     path: &'b str,
     query: Option<&'b str>,
     headers: &'b [httparse::Header<'b>],
-    /// The host that the target names, when there is no Host header that it could take the place of.
+    /// The host that the target names, if there is no Host header whose value it replaces.
     target_host: Option<&'b [u8]>,
-    /// The body that follows, `None` when there is none.
+    /// The body that follows, if there is one.
     body: Option<Body>,
     is_http_1_0: bool,
     asks_to_close: bool,
 }
 
 impl<'b> Request<'b> {
-    /// Parses the head at the start of `input`: the request and the length of its head, or `None` while the head is
-    /// incomplete, when the same bytes and more are to be given again.
+    /// Parses the head at the start of `input`. Returns the request and the length of its head, or `None` if the head
+    /// is incomplete; then the same bytes, and more, must be passed again.
     ///
-    /// A version from HTTP/1.2 on is [`HttpError::Version`] too, and [`lower_minor_version`] is what to do about it.
+    /// HTTP/1.2 and later versions are an [`HttpError::Version`], too. [`lower_minor_version`] makes some of them
+    /// acceptable.
     pub fn parse(
         input: &'b [u8],
         slots: &'b mut HeaderSlots<'b>,
         max_head_size: usize,
     ) -> Result<Option<(Self, usize)>, HttpError> {
-        // What is beyond the limit is not looked at, so that it does not matter whether it is there yet.
+        // Bytes beyond the limit are ignored, so that the result does not depend on whether they have arrived.
         let input = &input[..input.len().min(max_head_size)];
         let mut parsed = httparse::Request::new(&mut []);
         let length = match parsed.parse_with_uninit_headers(input, slots) {
@@ -82,34 +83,34 @@ impl<'b> Request<'b> {
         self.method
     }
 
-    /// The method, when it is one that routes can name.
+    /// The method, if it is one that routes can name.
     pub fn known_method(&self) -> Option<Method> {
         Method::parse(self.method)
     }
 
-    /// Whether the version is HTTP/1.0, whose clients know neither chunks nor interim responses nor upgrades.
+    /// Whether the version is HTTP/1.0. Its clients know neither chunks nor interim responses nor upgrades.
     pub fn is_http_1_0(&self) -> bool {
         self.is_http_1_0
     }
 
-    /// The path of the target, not decoded: it starts with `/`, but for the `*` of OPTIONS (RFC 9112 section 3.2.4).
+    /// The path of the target, not decoded. It starts with `/`, or is the `*` of OPTIONS (RFC 9112 section 3.2.4).
     pub fn path(&self) -> &'b str {
         self.path
     }
 
-    /// What follows the first question mark of the target, not decoded; `None` when there is no question mark.
+    /// What follows the first question mark of the target, not decoded; `None` if there is no question mark.
     pub fn query(&self) -> Option<&'b str> {
         self.query
     }
 
-    /// The value of the first header with this name, trimmed. `lower_name` must be in lower case: a name with a capital
-    /// letter finds nothing. `host` is that of the target, where the target has one (RFC 9112 section 3.2.2).
+    /// The trimmed value of the first header with this name. `lower_name` must be in lower case; a name with a capital
+    /// letter finds nothing. The value of `host` is the host of the target, if it has one (RFC 9112 section 3.2.2).
     pub fn header(&self, lower_name: &[u8]) -> Option<&'b [u8]> {
         self.values(lower_name).next().or_else(|| self.target_host.filter(|_| lower_name == b"host"))
     }
 
-    /// The value of a header that is a comma-separated list, all lines of it put together (RFC 9110 section 5.3); empty
-    /// when there is none.
+    /// The value of a header that is a comma-separated list, with all its lines combined (RFC 9110 section 5.3); empty
+    /// if there is no such header.
     pub fn list(&self, lower_name: &[u8]) -> Cow<'b, [u8]> {
         let mut values = self.values(lower_name);
         let mut list = Cow::Borrowed(values.next().unwrap_or_default());
@@ -121,35 +122,37 @@ impl<'b> Request<'b> {
         list
     }
 
-    /// Names as they were sent and trimmed values, in order; Host as [`Request::header`] has it.
+    /// Iterates over the headers in order: names as they were sent, and trimmed values. Host is as in
+    /// [`Request::header`].
     pub fn headers(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
         let sent = self.headers.iter().map(|header| (header.name, header.value));
         sent.chain(self.target_host.map(|host| ("Host", host)))
     }
 
-    /// Whether a header that is a comma-separated list (RFC 9110 section 5.6.1) has this token, in any letter case.
+    /// Whether a header that is a comma-separated list (RFC 9110 section 5.6.1) contains this token, in any letter
+    /// case.
     pub fn header_has_token(&self, lower_name: &[u8], token: &[u8]) -> bool {
         self.values(lower_name).any(|value| has_token(value, token))
     }
 
-    /// Whether the connection is to close after the response (RFC 9112 section 9.3): the peer asked for that, or its version
-    /// is HTTP/1.0 and it did not ask for the connection to be kept alive.
+    /// Whether the connection must close after the response (RFC 9112 section 9.3): the client has asked for this, or
+    /// it speaks HTTP/1.0 and has not asked for the connection to be kept alive.
     pub fn asks_to_close(&self) -> bool {
         self.asks_to_close
     }
 
-    /// Whether the client waits for a `100 Continue` before it sends the body (RFC 9110 section 10.1.1). A client of HTTP/1.0
-    /// never does.
+    /// Whether the client waits for a `100 Continue` before it sends the body (RFC 9110 section 10.1.1). A client of
+    /// HTTP/1.0 never does.
     pub fn expects_continue(&self) -> bool {
         self.body.is_some() && !self.is_http_1_0 && self.header_has_token(b"expect", b"100-continue")
     }
 
-    /// The framing of the body that follows this head, `None` when there is no body.
+    /// The body that follows this head; `None` if there is none.
     pub fn body(&self) -> Option<Body> {
         self.body.clone()
     }
 
-    /// The trimmed values of all headers with this name, in order.
+    /// Iterates over the trimmed values of all headers with this name, in order.
     pub(crate) fn values(&self, lower_name: &[u8]) -> impl Iterator<Item = &'b [u8]> {
         self.headers
             .iter()
@@ -160,19 +163,21 @@ impl<'b> Request<'b> {
             .map(|header| header.value)
     }
 
-    /// Looks at the ends of the lines of the head and at the headers that say how the connection goes on, in one pass.
+    /// Checks the line ends of the head, and reads the headers that frame the body or manage the connection, in one
+    /// pass.
     ///
-    /// RFC 9112 section 2.2 lets a recipient take a bare LF for a line end; a proxy in front may not have. Sections 3.2 and
-    /// 6.3: exactly one Host, which HTTP/1.0 may leave out, and one way to tell where the body ends.
+    /// RFC 9112 section 2.2 lets a recipient accept a bare LF as a line end, but a proxy in front may not have done so.
+    /// Sections 3.2 and 6.3 require exactly one Host, which only HTTP/1.0 may omit, and one way to tell where the body
+    /// ends.
     fn read_lines(&mut self, head: &[u8]) -> Result<(), HttpError> {
         let start_of = |part: &str| part.as_ptr().addr() - head.as_ptr().addr();
-        // Empty lines in front of the request (section 2.2).
+        // Empty lines may precede the request (section 2.2).
         if !head[..start_of(self.method)].chunks(2).all(|line| line == b"\r\n") || !head.ends_with(b"\r\n\r\n") {
             return Err(HttpError::Syntax);
         }
         let (mut host, mut framing) = (None, None);
         for header in self.headers {
-            // Nothing but the ends of lines has an LF in it, so that in front of a name is where to look.
+            // Only line ends contain an LF, so it is enough to look before each name.
             if !head[..start_of(header.name)].ends_with(b"\r\n") {
                 return Err(HttpError::Syntax);
             }
@@ -188,7 +193,7 @@ impl<'b> Request<'b> {
                     }
                 }
                 17 if is("transfer-encoding") => {
-                    // RFC 9112 section 6.1: in HTTP/1.0 "the framing is faulty".
+                    // RFC 9112 section 6.1: in HTTP/1.0, "the framing is faulty".
                     let is_chunked = header.value.eq_ignore_ascii_case(b"chunked") && !self.is_http_1_0;
                     if !is_chunked || framing.replace(Some(Body::chunked())).is_some() {
                         return Err(HttpError::Syntax);
@@ -209,12 +214,12 @@ impl<'b> Request<'b> {
     }
 }
 
-/// Whether a comma-separated list (RFC 9110 section 5.6.1) has this token, in any letter case.
+/// Whether a comma-separated list (RFC 9110 section 5.6.1) contains this token, in any letter case.
 fn has_token(list: &[u8], token: &[u8]) -> bool {
     list.split(|byte| *byte == b',').any(|element| element.trim_ascii().eq_ignore_ascii_case(token))
 }
 
-/// A number of at most 18 digits, as many as uWebSockets.js takes: it never overflows.
+/// Parses a number of at most 18 digits, which cannot overflow. uWebSockets.js has the same limit.
 fn parse_digits(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -230,18 +235,18 @@ fn split_query(target: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// What a target comes to.
+/// The meaning of a target.
 struct Target<'b> {
     path: &'b str,
     query: Option<&'b str>,
-    /// The host it names, unless that stands in the Host header now.
+    /// The host that it names, unless that has replaced the value of a Host header.
     host: Option<&'b [u8]>,
 }
 
 impl<'b> Target<'b> {
-    /// Reads a target that is no origin-form (RFC 9112 section 3.2): `absolute-form = absolute-URI`, whose scheme is one of
-    /// those that are served, or `asterisk-form = "*"`. `None` for what is malformed, and for the authority-form: only a
-    /// proxy can do anything about CONNECT.
+    /// Parses a target that is not in origin-form (RFC 9112 section 3.2): `absolute-form = absolute-URI` with a scheme
+    /// that is served, or `asterisk-form = "*"`. Returns `None` if the target is malformed or in authority-form, since
+    /// only a proxy can serve CONNECT.
     #[cold]
     fn other(method: &str, target: &'b str, headers: &mut [httparse::Header<'b>]) -> Option<Self> {
         let is_options = method == "OPTIONS";
@@ -260,12 +265,12 @@ impl<'b> Target<'b> {
         }
         let (path, query) = split_query(origin);
         let path = match path {
-            // The asterisk-form, as a client says it to a proxy (section 3.2.4).
+            // This is how a client sends the asterisk-form to a proxy (section 3.2.4).
             "" if is_options && query.is_none() => "*",
             "" => "/",
             path => path,
         };
-        // Section 3.2.2: the Host header is ignored, and the host of the target counts instead.
+        // Section 3.2.2: the host of the target replaces that of the Host header.
         let host = match headers.iter_mut().find(|header| header.name.eq_ignore_ascii_case("host")) {
             Some(header) => {
                 header.value = authority.as_bytes();
@@ -277,7 +282,7 @@ impl<'b> Target<'b> {
     }
 }
 
-/// `authority = uri-host [ ":" port ]` with a host that is not empty. One with userinfo is an error (RFC 9110 section 4.2.4).
+/// `authority = uri-host [ ":" port ]` with a host that is not empty. Userinfo is an error (RFC 9110 section 4.2.4).
 fn is_authority(authority: &str) -> bool {
     let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         // IP-literal = "[" ( IPv6address / IPvFuture ) "]"
@@ -298,14 +303,14 @@ fn is_authority(authority: &str) -> bool {
     !host.is_empty() && host.bytes().all(is_host_byte) && is_port
 }
 
-/// Where `HTTP-version = "HTTP/" DIGIT "." DIGIT` begins, behind a method and a target that are valid.
+/// Returns the index of `HTTP-version = "HTTP/" DIGIT "." DIGIT`, which follows a valid method and a valid target.
 fn version_start(input: &[u8]) -> Option<usize> {
     let mut spaces = input.iter().enumerate().filter(|(_, byte)| **byte == b' ');
     spaces.nth(1).map(|(position, _)| position + 1)
 }
 
-/// What is wrong with a request line whose version is not one of HTTP/1.0 and HTTP/1.1: it is another one, or none. `None`
-/// until that can be told.
+/// Returns the error of a request line whose version is not HTTP/1.0 or HTTP/1.1, which depends on whether it is a
+/// version at all; `None` until that is known.
 #[cold]
 fn version_error(input: &[u8]) -> Option<HttpError> {
     const FORM: &[u8] = b"HTTP/d.d\r\n";
@@ -318,8 +323,9 @@ fn version_error(input: &[u8]) -> Option<HttpError> {
     (version.len() >= FORM.len()).then_some(HttpError::Version)
 }
 
-/// Makes a request of HTTP/1.2 or a later HTTP/1 that [`Request::parse`] has refused one of HTTP/1.1, which it is compatible
-/// with by definition (RFC 9110 section 2.5). Returns whether it was one; then it is to be parsed again.
+/// Turns a request of HTTP/1.2 or a later HTTP/1, which [`Request::parse`] has refused, into one of HTTP/1.1, with
+/// which it is compatible by definition (RFC 9110 section 2.5). Returns whether it was one, and so must be parsed
+/// again.
 pub fn lower_minor_version(input: &mut [u8]) -> bool {
     match version_start(input).and_then(|start| input[start..].first_chunk_mut()) {
         Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9', b'\r', b'\n']) => {

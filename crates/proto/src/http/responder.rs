@@ -27,10 +27,10 @@
 //! A response to HEAD and one with the status 204 or 304 go through the same stages without a body: the same calls are
 //! allowed, and the body that they pass is not sent.
 //!
-//! A pending request costs the two bytes of a [`Responder`]. What a program has written of its response is in a [`Draft`],
-//! which the caller lends to each call and needs to keep only while it is not empty. Heads and chunk sizes are appended to
-//! a buffer of the caller's. A payload is never copied: the call returns it as an [`Outgoing`], cut to what is to be sent,
-//! so that the caller can hand it to the kernel where it lies.
+//! A pending request costs the two bytes of a [`Responder`]. What a program has written of its response is in a
+//! [`Draft`], which the caller lends to each call and needs to keep only while it is not empty. Heads and chunk sizes
+//! are appended to a buffer of the caller's. A payload is never copied: the call returns it as an [`Outgoing`], cut to
+//! what is to be sent, so that the caller can hand it to the kernel where it lies.
 
 use std::fmt;
 
@@ -240,16 +240,16 @@ impl Responder {
         self.stage == Stage::Complete
     }
 
-    /// Appends `100 Continue` (RFC 9110 section 10.1.1), unless the client would not understand it or it would come after
-    /// the final response has begun. [`Request::expects_continue`] says whether the client expects it.
+    /// Appends `100 Continue` (RFC 9110 section 10.1.1), unless the client would not understand it or it would come
+    /// after the final response has begun. [`Request::expects_continue`] says whether the client expects it.
     pub fn write_continue(self, output: &mut Vec<u8>) {
         if self.stage == Stage::Head && !self.terms.has(Term::Http10) {
             output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
     }
 
-    /// Sets the status, such as `200 OK` or `200`. The first status counts, unless a header was written before it. Any other
-    /// is checked and ignored, even after the head has been sent.
+    /// Sets the status, such as `200 OK` or `200`. The first status counts, unless a header was written before it. Any
+    /// other is checked and ignored, even after the head has been sent.
     pub fn write_status(&mut self, draft: &mut Draft, status: &[u8]) -> Result<(), ResponseError> {
         match self.stage {
             Stage::Complete => return Err(ResponseError::Complete),
@@ -270,8 +270,8 @@ impl Responder {
         Ok(())
     }
 
-    /// Sends the head of a response whose body is written in pieces: in chunks, by the Content-Length that was written, or,
-    /// for a client of HTTP/1.0, until the connection ends. Does nothing if such a body has begun.
+    /// Sends the head of a response whose body is written in pieces: in chunks, by the Content-Length that was written,
+    /// or, for a client of HTTP/1.0, until the connection ends. Does nothing if such a body has begun.
     pub fn begin(&mut self, draft: &mut Draft, marks: &Marks, output: &mut Vec<u8>) -> Result<(), ResponseError> {
         match self.stage {
             Stage::Head => {}
@@ -294,8 +294,8 @@ impl Responder {
 
     /// Sends a piece of the body, after [`Responder::begin`] if that has not been called. An empty piece sends nothing.
     ///
-    /// The head is sent, and so appended to `output`, even if the piece is refused because it is longer than what is left
-    /// of the Content-Length.
+    /// The head is sent, and so appended to `output`, even if the piece is refused because it is longer than what is
+    /// left of the Content-Length.
     pub fn write<'p>(
         &mut self,
         draft: &mut Draft,
@@ -320,9 +320,9 @@ impl Responder {
         Ok(outgoing)
     }
 
-    /// Offers the next piece of a body of `total` bytes. The first call sends the head, and its total counts. The caller
-    /// sends as much of the payload as the socket takes and passes the number of bytes to [`Responder::advance`], unless
-    /// the response is complete.
+    /// Offers the next piece of a body of `total` bytes. The first call sends the head, and its total counts. The
+    /// caller sends as much of the payload as the socket takes and passes the number of bytes to
+    /// [`Responder::advance`], unless the response is complete.
     ///
     /// `close`: the connection closes after the response, if this call is the first or completes it.
     pub fn try_end<'p>(
@@ -351,8 +351,8 @@ impl Responder {
         Ok(Outgoing::of(draft.cut(piece)))
     }
 
-    /// Notes that the socket has taken `count` bytes of the payload of [`Responder::try_end`]. Returns what becomes of the
-    /// connection if that completes the response. `close` is that of the same [`Responder::try_end`].
+    /// Notes that the socket has taken `count` bytes of the payload of [`Responder::try_end`]. Returns what becomes of
+    /// the connection if that completes the response. `close` is that of the same [`Responder::try_end`].
     pub fn advance(&mut self, draft: &mut Draft, count: usize, close: bool) -> Option<Persistence> {
         debug_assert!(self.stage == Stage::TryEnd && count as u64 <= draft.left());
         draft.offset += count as u64;
@@ -361,8 +361,8 @@ impl Responder {
 
     /// Completes the response with `body`, or with the rest of it. `close`: the connection closes after it.
     ///
-    /// A body begun by `try_end` is cut to what is left of its total; if it is shorter, the connection closes, which tells
-    /// the client.
+    /// A body begun by `try_end` is cut to what is left of its total; if it is shorter, the connection closes, which
+    /// tells the client.
     pub fn end<'p>(
         &mut self,
         draft: &mut Draft,
@@ -440,8 +440,8 @@ impl Responder {
         }
     }
 
-    /// Completes the response as an upgrade (RFC 9110 section 7.8): returns what the program has written of the head, to be
-    /// sent with the handshake of the other protocol.
+    /// Completes the response as an upgrade (RFC 9110 section 7.8): returns what the program has written of the head,
+    /// to be sent with the handshake of the other protocol.
     pub fn upgrade(&mut self, draft: &mut Draft) -> Result<ResponseHead, InvalidUpgrade> {
         self.check_upgrade(draft)?;
         self.stage = Stage::Complete;

@@ -1,4 +1,4 @@
-//! Response heads, appended to the caller's buffer.
+//! The parts of responses, appended to a buffer of the caller's.
 
 use std::time::SystemTime;
 
@@ -8,28 +8,29 @@ pub const NOT_FOUND_STATUS: &[u8] = b"404 File Not Found";
 /// The body that goes with [`NOT_FOUND_STATUS`].
 pub const NOT_FOUND_BODY: &[u8] = b"<html><body><h1>File Not Found</h1><hr><i>uWebSockets/20 Server</i></body></html>";
 
-/// A header's value has a CR, LF or NUL, or its name is no token: it could end the head and begin another (response
-/// splitting), or be read in two ways.
+/// A header's value has a CR, LF or NUL, or its name is not a token. The header could end the head and begin another
+/// (response splitting), or be read in two ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidHeader;
 
-/// The status line of a response whose handler gave none.
+/// The status line of a response whose handler has set no status.
 pub(super) const DEFAULT_STATUS_LINE: &[u8] = b"HTTP/1.1 200 OK\r\n";
 
-/// The headers that every response has: Date and the one by which clients know the interface.
+/// The headers that every response has: Date, and one that names the interface.
 #[derive(Clone, Copy, Debug)]
 pub struct Marks {
     text: [u8; MARKS.len()],
-    /// Without the latter there are less.
+    /// The number of bytes in use, which depends on whether the interface is named.
     length: usize,
 }
 
-/// With any date: all are of the same length (IMF-fixdate, RFC 9110 section 5.6.7).
+/// The date is an example. All have the same length (IMF-fixdate, RFC 9110 section 5.6.7).
 const MARKS: &[u8] = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nuWebSockets: 20\r\n";
 const NAME: &[u8] = b"uWebSockets: 20\r\n";
 
 impl Marks {
-    /// What responses have at that time; a second later they are others.
+    /// Returns the headers of responses at this time, which are valid for one second. `is_named`: they name the
+    /// interface.
     pub fn new(now: SystemTime, is_named: bool) -> Self {
         let mut text = [0; MARKS.len()];
         text.copy_from_slice(MARKS);
@@ -43,13 +44,13 @@ impl Marks {
         output.extend_from_slice(&self.text[..self.length]);
     }
 
-    /// Appends those that a response with a Date of its own still needs.
+    /// Appends the headers other than Date, for a response with its own.
     pub fn write_without_date(&self, output: &mut Vec<u8>) {
         output.extend_from_slice(&self.text[MARKS.len() - NAME.len()..self.length]);
     }
 }
 
-/// Whether this can be a header.
+/// Checks whether a header with this name and value can be sent.
 pub fn check_header(name: &[u8], value: &[u8]) -> Result<(), InvalidHeader> {
     // `field-name = token` (RFC 9110 section 5.1)
     let is_token = !name.is_empty() && name.iter().all(|byte| is_token_character(*byte));
@@ -57,7 +58,7 @@ pub fn check_header(name: &[u8], value: &[u8]) -> Result<(), InvalidHeader> {
     if is_token && is_one_line { Ok(()) } else { Err(InvalidHeader) }
 }
 
-/// Appends one header line, of a header that [`check_header`] has found good.
+/// Appends the line of a header that [`check_header`] has accepted.
 pub(super) fn write_line(output: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     output.extend_from_slice(name);
     output.extend_from_slice(b": ");
@@ -65,12 +66,13 @@ pub(super) fn write_line(output: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     output.extend_from_slice(b"\r\n");
 }
 
-/// Appends the end of a head whose body comes in chunks (RFC 9112 section 7.1).
+/// Appends the end of a head whose body is chunked (RFC 9112 section 7.1).
 pub(super) fn write_chunked_ending(output: &mut Vec<u8>) {
     output.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
 }
 
-/// Appends what goes before the data of a chunk; CRLF goes behind it. Not for an empty one, which would be the last.
+/// Appends what precedes the data of a chunk of `length` bytes; a CRLF must follow the data. `length` must not be 0,
+/// since an empty chunk ends the body.
 pub fn write_chunk(output: &mut Vec<u8>, length: usize) {
     debug_assert!(length > 0, "an empty chunk ends the body");
     // `chunk-size = 1*HEXDIG`
@@ -82,12 +84,12 @@ pub fn write_chunk(output: &mut Vec<u8>, length: usize) {
     output.extend_from_slice(b"\r\n");
 }
 
-/// Appends the end of a body in chunks.
+/// Appends the end of a chunked body.
 pub fn write_last_chunk(output: &mut Vec<u8>) {
     output.extend_from_slice(b"0\r\n\r\n");
 }
 
-/// Appends the end of a head whose body's length is known.
+/// Appends the end of a head, with a Content-Length if there is one.
 pub(super) fn write_ending(output: &mut Vec<u8>, content_length: Option<u64>) {
     if let Some(length) = content_length {
         let mut digits = [0; 20];

@@ -1,21 +1,22 @@
 //! The status of a response (RFC 9110 section 15).
 
-/// The code of a response's status: 101, or from 200 to 999.
+/// The status code of a response: 101, or 200 to 999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status(u16);
 
-/// A status is not three digits and, behind a space, a reason phrase; or it is one that completes no response.
+/// A status is not three digits, optionally followed by a space and a reason phrase; or it does not complete a
+/// response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidStatus;
 
 impl Status {
-    /// That of a response whose handler set none.
+    /// 200 OK: the status of a response whose handler has set none.
     pub const OK: Self = Self(200);
 
-    /// 101 Switching Protocols: the answer to an upgrade, and to nothing else.
+    /// 101 Switching Protocols: the status of an upgrade, and of nothing else.
     pub const SWITCHING_PROTOCOLS: Self = Self(101);
 
-    /// Parses `200 OK` or `200`; returns the code and the reason phrase, which is the registered one when none is given.
+    /// Parses `200 OK` or `200`. Returns the code and the reason phrase, which defaults to the registered one.
     ///
     /// `status-line = HTTP-version SP status-code SP [ reason-phrase ]` (RFC 9112 section 4)
     pub fn parse(text: &[u8]) -> Result<(Self, &[u8]), InvalidStatus> {
@@ -24,7 +25,7 @@ impl Status {
             return Err(InvalidStatus);
         }
         let status = Self(digits.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0')));
-        // 100 and 102 to 199 go before the response, which would still be to come.
+        // 100 and 102 to 199 are interim responses, which do not complete a response.
         if status.0 < 200 && status != Self::SWITCHING_PROTOCOLS {
             return Err(InvalidStatus);
         }
@@ -40,13 +41,13 @@ impl Status {
         !matches!(self.0, 101 | 204 | 304)
     }
 
-    /// Whether a Content-Length may go with this status (RFC 9110 section 8.6): that of a 304 is the length which a 200
-    /// would have had.
+    /// Whether a response with this status may have a Content-Length (RFC 9110 section 8.6). In a 304 it is the length
+    /// that a 200 would have had.
     pub fn may_have_length(self) -> bool {
         !matches!(self.0, 101 | 204)
     }
 
-    /// The reason phrase that is registered with the code, empty when there is none.
+    /// The reason phrase that is registered for the code; empty if there is none.
     fn reason(self) -> &'static str {
         match self.0 {
             101 => "Switching Protocols",

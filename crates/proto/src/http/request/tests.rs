@@ -1,7 +1,7 @@
 use super::*;
 
-/// Parses whole input and every prefix of it: a prefix of good input is incomplete, never an error, and a prefix
-/// of bad input is incomplete or the same error.
+/// Parses `input` and every prefix of it. A prefix of valid input is incomplete, never an error. A prefix of invalid
+/// input is incomplete or the same error.
 fn parse(input: &[u8]) -> Result<(String, Option<Body>, usize), HttpError> {
     let once = |input: &[u8]| {
         let mut slots = header_slots();
@@ -142,7 +142,7 @@ fn another_version_is_refused_as_such_and_a_later_minor_one_is_read_as_1_1() {
         assert!(lower_minor_version(&mut input));
         assert_eq!(parse(&input).expect("good").0, "GET /a None");
     }
-    // What is not refused for its version is left as it is.
+    // Input that was not refused for its version is not changed.
     for input in
         [&b"GET / HTTP/1.1\r\n"[..], b"GET / HTTP/1.0\r\n", b"GET / HTTP/1.2\r", b"GET / HTTP/1.23\r\n", b"GET /"]
     {
@@ -188,7 +188,7 @@ fn http_1_1_is_kept_alive_whatever_else_it_asks_for() {
     }
 }
 
-/// Method and target, and what they come to: path, query and host.
+/// Returns the path, query and host of a request with this method and target.
 fn resolve(line: &str, version: &str, headers: &str) -> Option<(String, Option<String>, String)> {
     let input = format!("{line} {version}\r\n{headers}\r\n");
     parse(input.as_bytes()).ok()?;

@@ -1,5 +1,5 @@
-//! Every order of calls, against a model that keeps what was said and writes the whole of what has been sent by now anew
-//! after each call.
+//! Every order of calls, compared with a model that keeps facts and, after each call, renders from them all that has been
+//! sent so far.
 
 use super::*;
 
