@@ -293,7 +293,7 @@ function nodeIsAtLeast(version) {
 }
 
 /** Compares dotted version numbers; a missing part counts as 0. */
-function isAtLeast(version, wanted) {
+export function isAtLeast(version, wanted) {
   const [have, need] = [version, wanted].map((text) => text.split('.').map(Number));
   for (let place = 0; place < need.length; place++) {
     const difference = (have[place] ?? 0) - need[place];

@@ -22,6 +22,7 @@ import {
   rustEnvironment,
   writeTypes,
 } from './build.mjs';
+import { checkDependencies } from './dependencies.mjs';
 
 /**
  * Each test file runs a server and its clients in its own process. With two at once, they would compete for two cores.
@@ -125,6 +126,7 @@ async function linters() {
   await cargo('clippy', '--workspace', '--all-targets', '--', '-D', 'warnings');
   await tool('eslint/bin/eslint.js', '--max-warnings=0', '.');
   await tool('prettier/bin/prettier.cjs', '--check', '--log-level=warn', '.');
+  await checkDependencies();
 }
 
 async function soakTests() {
