@@ -22,7 +22,7 @@ import {
   rustEnvironment,
   writeTypes,
 } from './build.mjs';
-import { checkDependencies } from './dependencies.mjs';
+import { OTHER_WORKSPACES, checkDependencies } from './dependencies.mjs';
 
 /**
  * Each test file runs a server and its clients in its own process. With two at once, they would compete for two cores.
@@ -124,9 +124,19 @@ async function typeTests() {
 async function linters() {
   await cargo('fmt', '--all', '--check');
   await cargo('clippy', '--workspace', '--all-targets', '--', '-D', 'warnings');
+  for (const workspace of OTHER_WORKSPACES) await lintWorkspace(workspace);
   await tool('eslint/bin/eslint.js', '--max-warnings=0', '.');
   await tool('prettier/bin/prettier.cjs', '--check', '--log-level=warn', '.');
   await checkDependencies();
+}
+
+async function lintWorkspace(workspace) {
+  const manifest = `--manifest-path=${workspace}/Cargo.toml`;
+  await cargo('fmt', manifest, '--check');
+  // The benchmarks are built with the release profile as well, so their C libraries are compiled only once. Clippy does not
+  // link: given a path, libfuzzer-sys does not compile libFuzzer, which would need a C++ compiler.
+  const env = { CUSTOM_LIBFUZZER_PATH: path.join(root, 'fuzz', 'target', 'libfuzzer.a') };
+  await cargoWith(env, 'clippy', manifest, '--release', '--locked', '--all-targets', '--', '-D', 'warnings');
 }
 
 async function soakTests() {
@@ -141,7 +151,11 @@ async function dropIn() {
 }
 
 async function cargo(...args) {
-  await run('cargo', args, { env: await rustEnvironment() });
+  await cargoWith({}, ...args);
+}
+
+async function cargoWith(env, ...args) {
+  await run('cargo', args, { env: { ...(await rustEnvironment()), ...env } });
 }
 
 async function node(...args) {

@@ -39,6 +39,7 @@ enum Step {
 
 /// What an observer of both sides has seen.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "a model of independent facts, not of states")]
 struct Seen {
     buffered: u32,
     needs_close_frame: bool,

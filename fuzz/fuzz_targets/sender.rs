@@ -11,6 +11,7 @@ use milliways_proto::ws::{
 };
 
 #[derive(Arbitrary, Debug)]
+#[expect(clippy::option_option, reason = "compression without a context is not the same as no compression")]
 struct Input<'a> {
     /// Whether compression was agreed on, and the bits of the server's context if it has one.
     compression: Option<Option<u8>>,

@@ -9,12 +9,12 @@ struct Counting;
 static ALLOCATOR: Counting = Counting;
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 
-pub fn bytes() -> usize {
+pub(crate) fn bytes() -> usize {
     BYTES.load(Ordering::Relaxed)
 }
 
 /// For what does not go through the allocator of Rust.
-pub fn add(bytes: usize) {
+pub(crate) fn add(bytes: usize) {
     BYTES.fetch_add(bytes, Ordering::Relaxed);
 }
 

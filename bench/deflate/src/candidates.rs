@@ -13,12 +13,12 @@ use crate::{allocation, messages};
 
 type Run = dyn FnMut(&[u8]) -> usize;
 
-pub struct Candidate {
-    pub name: &'static str,
+pub(crate) struct Candidate {
+    pub(crate) name: &'static str,
     /// Begins a connection.
-    pub start: Box<dyn FnMut()>,
+    pub(crate) start: Box<dyn FnMut()>,
     /// Gives the length of what comes out.
-    pub run: Box<Run>,
+    pub(crate) run: Box<Run>,
 }
 
 /// A mebibyte and some.
@@ -44,7 +44,7 @@ fn candidate<T: 'static>(
     }
 }
 
-pub fn compressors(window: Option<u8>) -> Vec<Candidate> {
+pub(crate) fn compressors(window: Option<u8>) -> Vec<Candidate> {
     let forgets = window.is_none();
     let bits = window.unwrap_or(MAX_WINDOW);
     let classic = |name, level| {
@@ -112,7 +112,7 @@ struct Ours {
     frame: Vec<u8>,
 }
 
-pub fn decompressors(window: Option<u8>) -> Vec<Candidate> {
+pub(crate) fn decompressors(window: Option<u8>) -> Vec<Candidate> {
     let forgets = window.is_none();
     let mut all = vec![
         candidate("zlib", classic::Inflater::new(), classic::Inflater::reset, move |inflater, message, output| {
@@ -162,7 +162,7 @@ pub fn decompressors(window: Option<u8>) -> Vec<Candidate> {
 }
 
 /// The messages as a client with zlib sends them.
-pub fn compressed(window: Option<u8>, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
+pub(crate) fn compressed(window: Option<u8>, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut deflater = classic::Deflater::new(window.unwrap_or(MAX_WINDOW), 6);
     let mut output = vec![0; ROOM];
     let all = messages.iter().map(|message| {
@@ -176,7 +176,7 @@ pub fn compressed(window: Option<u8>, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
 }
 
 /// Bytes of a context: compressor of zlib and zlib-rs, ours, decompressor of zlib and zlib-rs, ours.
-pub fn memory(bits: u8) -> [usize; 6] {
+pub(crate) fn memory(bits: u8) -> [usize; 6] {
     let messages = messages::some(1000, 1 << 20);
     let incoming = compressed(Some(bits), &messages);
     let taken = |make: &mut dyn FnMut() -> Box<dyn std::any::Any>| {

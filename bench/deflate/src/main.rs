@@ -3,6 +3,8 @@
 //! Prints tables in Markdown: microseconds a message (the median of some rounds, in which the candidates take turns), the
 //! size of what comes out, and bytes of memory for each context.
 
+#![expect(clippy::cast_precision_loss, reason = "numbers for people; three digits of them count")]
+
 mod allocation;
 mod candidates;
 mod messages;

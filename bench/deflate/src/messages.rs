@@ -1,5 +1,7 @@
 //! Messages like those of a chat or a market: JSON with words and numbers.
 
+use std::fmt::Write as _;
+
 const WORDS: [&str; 32] = [
     "market",
     "order",
@@ -36,7 +38,7 @@ const WORDS: [&str; 32] = [
 ];
 
 /// So many that they have `total` bytes together, the same ones each time.
-pub fn some(length: usize, total: usize) -> Vec<Vec<u8>> {
+pub(crate) fn some(length: usize, total: usize) -> Vec<Vec<u8>> {
     let mut random = Random(0x1234_5678_9ABC_DEF1);
     (0..total.div_ceil(length)).map(|_| message(&mut random, length)).collect()
 }
@@ -45,7 +47,8 @@ fn message(random: &mut Random, length: usize) -> Vec<u8> {
     let mut text = String::from("[");
     while text.len() < length {
         let words: Vec<_> = (0..4 + random.below(8)).map(|_| WORDS[random.below(WORDS.len())]).collect();
-        text += &format!(
+        write!(
+            text,
             r#"{{"id":{},"user":"user{}","time":{},"text":"{}","price":{}.{:02}}},"#,
             random.below(100_000_000),
             random.below(1000),
@@ -53,7 +56,8 @@ fn message(random: &mut Random, length: usize) -> Vec<u8> {
             words.join(" "),
             random.below(1000),
             random.below(100),
-        );
+        )
+        .expect("a String takes all that is written");
     }
     text.truncate(length);
     text.into_bytes()

@@ -20,12 +20,12 @@ use rustls::{
 use crate::records;
 
 #[derive(Clone, Copy)]
-pub struct Kind {
+pub(crate) struct Kind {
     is_13: bool,
     is_resumed: bool,
 }
 
-pub const KINDS: [Kind; 4] = [
+pub(crate) const KINDS: [Kind; 4] = [
     Kind { is_13: true, is_resumed: false },
     Kind { is_13: true, is_resumed: true },
     Kind { is_13: false, is_resumed: false },
@@ -33,7 +33,7 @@ pub const KINDS: [Kind; 4] = [
 ];
 
 impl Kind {
-    pub fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         let version = if self.is_13 { "TLS 1.3" } else { "TLS 1.2" };
         format!("{version}, {}", if self.is_resumed { "resumed by a ticket" } else { "P-256" })
     }
@@ -45,7 +45,7 @@ impl Kind {
 
 /// What a connection keeps.
 #[derive(Clone, Copy)]
-pub enum Kept {
+pub(crate) enum Kept {
     /// All that rustls has of it.
     Unbuffered,
     /// The two keys, expanded, and what computes new ones.
@@ -54,10 +54,10 @@ pub enum Kept {
     Secrets,
 }
 
-pub const KEPT: [Kept; 3] = [Kept::Unbuffered, Kept::Keys, Kept::Secrets];
+pub(crate) const KEPT: [Kept; 3] = [Kept::Unbuffered, Kept::Keys, Kept::Secrets];
 
 impl Kept {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Unbuffered => "rustls's unbuffered connection",
             Self::Keys => "keys ready for use, and rustls's kernel connection",
@@ -102,7 +102,7 @@ impl Server {
     }
 }
 
-pub struct Configs {
+pub(crate) struct Configs {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
@@ -166,7 +166,7 @@ impl Configs {
 }
 
 /// Microseconds.
-pub fn server_time(provider: &Arc<CryptoProvider>, kind: Kind, count: u32) -> f64 {
+pub(crate) fn server_time(provider: &Arc<CryptoProvider>, kind: Kind, count: u32) -> f64 {
     let configs = Configs::new(provider, kind);
     // The first gets the tickets.
     drop(configs.connect());
@@ -182,7 +182,7 @@ enum Remains {
 }
 
 /// For each connection.
-pub fn kept_bytes(provider: &Arc<CryptoProvider>, kept: Kept, count: usize) -> usize {
+pub(crate) fn kept_bytes(provider: &Arc<CryptoProvider>, kept: Kept, count: usize) -> usize {
     let configs = Configs::new(provider, KINDS[0]);
     let remains = || {
         let (mut server, mut client, _) = configs.connect();

@@ -3,6 +3,8 @@
 //!
 //!     npm run bench:tls [-- --quick]
 
+#![expect(clippy::cast_precision_loss, reason = "numbers for people; three digits of them count")]
+
 mod handshake;
 mod records;
 

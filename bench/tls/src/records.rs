@@ -11,7 +11,7 @@ use rustls::crypto::cipher::{
 use rustls::{CipherSuite, ConnectionTrafficSecrets, ContentType, ProtocolVersion, SupportedCipherSuite};
 
 /// Those with keys of 32 bytes, which rustls lets others make.
-pub const SUITES: [CipherSuite; 2] =
+pub(crate) const SUITES: [CipherSuite; 2] =
     [CipherSuite::TLS13_AES_256_GCM_SHA384, CipherSuite::TLS13_CHACHA20_POLY1305_SHA256];
 
 const HEADER: usize = 5;
@@ -25,12 +25,12 @@ fn parts(secrets: ConnectionTrafficSecrets) -> (AeadKey, Iv) {
     }
 }
 
-pub fn encrypter(suite: SupportedCipherSuite, secrets: ConnectionTrafficSecrets) -> Box<dyn MessageEncrypter> {
+pub(crate) fn encrypter(suite: SupportedCipherSuite, secrets: ConnectionTrafficSecrets) -> Box<dyn MessageEncrypter> {
     let (key, iv) = parts(secrets);
     suite.tls13().expect("TLS 1.3").aead_alg.encrypter(key, iv)
 }
 
-pub fn decrypter(suite: SupportedCipherSuite, secrets: ConnectionTrafficSecrets) -> Box<dyn MessageDecrypter> {
+pub(crate) fn decrypter(suite: SupportedCipherSuite, secrets: ConnectionTrafficSecrets) -> Box<dyn MessageDecrypter> {
     let (key, iv) = parts(secrets);
     suite.tls13().expect("TLS 1.3").aead_alg.decrypter(key, iv)
 }
@@ -56,7 +56,7 @@ fn seal(encrypter: &mut dyn MessageEncrypter, plaintext: &[u8], sequence: u64) -
 }
 
 /// Nanoseconds a record.
-pub fn seal_time(provider: &Arc<CryptoProvider>, suite: CipherSuite, size: usize, count: usize) -> f64 {
+pub(crate) fn seal_time(provider: &Arc<CryptoProvider>, suite: CipherSuite, size: usize, count: usize) -> f64 {
     let (mut encrypter, _) = pair(provider, suite);
     let plaintext = vec![1; size];
     let start = Instant::now();
@@ -67,7 +67,7 @@ pub fn seal_time(provider: &Arc<CryptoProvider>, suite: CipherSuite, size: usize
 }
 
 /// Nanoseconds a record.
-pub fn open_time(provider: &Arc<CryptoProvider>, suite: CipherSuite, size: usize, count: usize) -> f64 {
+pub(crate) fn open_time(provider: &Arc<CryptoProvider>, suite: CipherSuite, size: usize, count: usize) -> f64 {
     let (mut encrypter, mut decrypter) = pair(provider, suite);
     let plaintext = vec![1; size];
     let mut records: Vec<_> = (0..count as u64).map(|sequence| seal(&mut *encrypter, &plaintext, sequence)).collect();
@@ -81,7 +81,7 @@ pub fn open_time(provider: &Arc<CryptoProvider>, suite: CipherSuite, size: usize
 }
 
 /// Nanoseconds for two keys.
-pub fn key_time(provider: &Arc<CryptoProvider>, count: usize) -> f64 {
+pub(crate) fn key_time(provider: &Arc<CryptoProvider>, count: usize) -> f64 {
     let start = Instant::now();
     for _ in 0..count {
         black_box(pair(provider, SUITES[0]));

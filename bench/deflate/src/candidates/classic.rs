@@ -1,7 +1,7 @@
 //! zlib, the one in C. A context takes what its window needs: the levels of memory are those of the constants
 //! `DEDICATED_COMPRESSOR_*`.
 
-use std::os::raw::{c_int, c_uint, c_void};
+use std::os::raw::{c_char, c_int, c_uint, c_void};
 use std::ptr;
 
 use libz_sys as z;
@@ -20,8 +20,8 @@ unsafe extern "C" fn free(_: *mut c_void, address: *mut c_void) {
     unsafe { libc::free(address) }
 }
 
-fn stream() -> Box<z::z_stream> {
-    Box::new(z::z_stream {
+fn stream() -> z::z_stream {
+    z::z_stream {
         next_in: ptr::null_mut(),
         avail_in: 0,
         total_in: 0,
@@ -36,7 +36,12 @@ fn stream() -> Box<z::z_stream> {
         data_type: 0,
         adler: 0,
         reserved: 0,
-    })
+    }
+}
+
+fn version() -> *const c_char {
+    // SAFETY: it returns the address of a constant.
+    unsafe { z::zlibVersion() }
 }
 
 fn run(
@@ -55,36 +60,27 @@ fn run(
     output.len() - stream.avail_out as usize
 }
 
-pub struct Deflater(Box<z::z_stream>);
+pub(super) struct Deflater(Box<z::z_stream>);
 
 impl Deflater {
-    pub fn new(bits: u8, level: c_int) -> Self {
-        let mut stream = stream();
+    pub(super) fn new(bits: u8, level: c_int) -> Self {
+        let mut stream = Box::new(stream());
         let mem_level = if bits == 9 { 1 } else { c_int::from(bits) - 7 };
         let size = size_of::<z::z_stream>() as c_int;
         // SAFETY: the stream has its allocation functions, and stays where it is.
         let result = unsafe {
-            z::deflateInit2_(
-                &mut *stream,
-                level,
-                z::Z_DEFLATED,
-                -c_int::from(bits),
-                mem_level,
-                0,
-                z::zlibVersion(),
-                size,
-            )
+            z::deflateInit2_(&raw mut *stream, level, z::Z_DEFLATED, -c_int::from(bits), mem_level, 0, version(), size)
         };
         assert_eq!(result, z::Z_OK);
         Self(stream)
     }
 
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         // SAFETY: the stream is initialized.
-        unsafe { z::deflateReset(&mut *self.0) };
+        unsafe { z::deflateReset(&raw mut *self.0) };
     }
 
-    pub fn compress(&mut self, message: &[u8], output: &mut [u8]) -> usize {
+    pub(super) fn compress(&mut self, message: &[u8], output: &mut [u8]) -> usize {
         run(&mut self.0, message, output, z::deflate) - TAIL.len()
     }
 }
@@ -92,35 +88,35 @@ impl Deflater {
 impl Drop for Deflater {
     fn drop(&mut self) {
         // SAFETY: the stream is initialized, and not used again.
-        unsafe { z::deflateEnd(&mut *self.0) };
+        unsafe { z::deflateEnd(&raw mut *self.0) };
     }
 }
 
-pub struct Inflater(Box<z::z_stream>);
+pub(super) struct Inflater(Box<z::z_stream>);
 
 impl Inflater {
-    pub fn new() -> Self {
-        let mut stream = stream();
+    pub(super) fn new() -> Self {
+        let mut stream = Box::new(stream());
         let size = size_of::<z::z_stream>() as c_int;
         // SAFETY: the stream has its allocation functions, and stays where it is.
-        let result = unsafe { z::inflateInit2_(&mut *stream, -15, z::zlibVersion(), size) };
+        let result = unsafe { z::inflateInit2_(&raw mut *stream, -15, version(), size) };
         assert_eq!(result, z::Z_OK);
         Self(stream)
     }
 
     /// One that has its window, which zlib makes when it first needs it.
-    pub fn for_window(bits: u8) -> Self {
+    pub(super) fn for_window(bits: u8) -> Self {
         let inflater = Self::new();
         allocation::add(1 << bits);
         inflater
     }
 
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         // SAFETY: the stream is initialized.
-        unsafe { z::inflateReset(&mut *self.0) };
+        unsafe { z::inflateReset(&raw mut *self.0) };
     }
 
-    pub fn decompress(&mut self, message: &[u8], output: &mut [u8]) -> usize {
+    pub(super) fn decompress(&mut self, message: &[u8], output: &mut [u8]) -> usize {
         run(&mut self.0, message, output, z::inflate)
     }
 }
@@ -128,6 +124,6 @@ impl Inflater {
 impl Drop for Inflater {
     fn drop(&mut self) {
         // SAFETY: the stream is initialized, and not used again.
-        unsafe { z::inflateEnd(&mut *self.0) };
+        unsafe { z::inflateEnd(&raw mut *self.0) };
     }
 }
