@@ -125,6 +125,7 @@ async function linters() {
   await cargo('fmt', '--all', '--check');
   await cargo('clippy', '--workspace', '--all-targets', '--', '-D', 'warnings');
   for (const workspace of OTHER_WORKSPACES) await lintWorkspace(workspace);
+  await documentation();
   await tool('eslint/bin/eslint.js', '--max-warnings=0', '.');
   await tool('prettier/bin/prettier.cjs', '--check', '--log-level=warn', '.');
   await checkDependencies();
@@ -137,6 +138,12 @@ async function lintWorkspace(workspace) {
   // link: given a path, libfuzzer-sys does not compile libFuzzer, which would need a C++ compiler.
   const env = { CUSTOM_LIBFUZZER_PATH: path.join(root, 'fuzz', 'target', 'libfuzzer.a') };
   await cargoWith(env, 'clippy', manifest, '--release', '--locked', '--all-targets', '--', '-D', 'warnings');
+}
+
+/** Fails on any broken link in a doc comment. Private items are included, since most comments describe those. */
+async function documentation() {
+  const env = { RUSTDOCFLAGS: '-D warnings' };
+  await cargoWith(env, 'doc', '--workspace', '--no-deps', '--document-private-items');
 }
 
 async function soakTests() {

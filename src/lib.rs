@@ -1,8 +1,8 @@
 //! The Node.js addon: libuv and JavaScript on top of milliways-net. There are no protocols and no sockets here.
 //!
 //! JavaScript sees plain functions that take slots and generations; `js/` makes of them the classes that programs use.
-//! Each Node environment (the main thread, every worker) that loads the addon has an [`environment::Environment`] of
-//! its own, which ends with it.
+//! Each Node environment (the main thread, every worker) that loads the addon has an `environment::Environment` of its
+//! own, which ends with it.
 
 mod call;
 mod classes;
