@@ -87,7 +87,8 @@ impl<'s> Js<'s> {
             check(unsafe {
                 sys::napi_get_value_string_utf8(self.env, value.raw, ptr::null_mut(), 0, &raw mut length)
             })?;
-            output.reserve(length + 1);
+            // Room enough for a string of this length to need one pass the next time.
+            output.reserve(length + LONGEST_CHARACTER + 1);
             written = self.write_string(value, output)?.ok_or(Failed)?;
             debug_assert_eq!(written, length);
         }
