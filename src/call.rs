@@ -1,4 +1,4 @@
-//! What calls from JavaScript are in this addon: calls with an [`Environment`], most of them about a connection.
+//! Calls from JavaScript to this addon's functions, which work on an [`Environment`].
 
 use milliways_net::{ConnectionId, Reactor};
 
@@ -9,7 +9,7 @@ use crate::node::{self, InstanceData, Scratch, SharedView};
 /// A call of an exported function with up to `N` arguments.
 pub(crate) type Call<'s, const N: usize> = node::Call<'s, Environment, N>;
 
-/// What an exported function returns; `None` is `undefined`.
+/// The result of an exported function; `None` is `undefined`.
 pub(crate) type Returned<'s> = node::Returned<'s, Error>;
 
 // SAFETY: a reactor calls JavaScript only by the handler that it is called with, and only an `Environment` is a handler that

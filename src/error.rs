@@ -23,7 +23,7 @@ pub(crate) enum Error {
     InvalidData,
     DetachedBuffer,
     InvalidPattern,
-    /// A server name that no client asks for, or that has been removed: what is wrong with it.
+    /// A server name that no client asks for, or that has been removed; the text says which.
     InvalidServerName(String),
     InvalidHeader(ResponseError),
     /// The status is not one that a response can have.
@@ -49,7 +49,7 @@ pub(crate) enum Error {
     },
     /// The call would call a handler too deep inside of others.
     TooDeep,
-    /// Certificates, keys or ciphers cannot be used: what is wrong with them.
+    /// Certificates, keys or ciphers that cannot be used; the text says why.
     Tls(String),
     /// A bug of ours: the message of the panic.
     Internal(String),

@@ -178,12 +178,12 @@ impl Handler for Environment {
 }
 
 impl Environment {
-    /// Calls the handlers of what has ended too deep inside of the outermost call, which is about to return.
+    /// If the outermost call is about to return, calls the handlers that could not be called deep inside of it.
     pub(crate) fn tell_ended(&self) {
         if !self.scopes.is_in_outermost_call() || self.ended.borrow().is_empty() {
             return;
         }
-        // It may hold the result of the call.
+        // The register may hold the result of the call.
         let returned = self.registers.get(Register::Value);
         loop {
             let Some(ended) = self.ended.borrow_mut().pop_front() else { break };

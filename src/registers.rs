@@ -15,7 +15,8 @@ pub(crate) enum Register {
     Slot,
     /// Its generation.
     Generation,
-    /// What a message is, on the way in; what became of it, on the way out.
+    /// For a call, the kind of a message before and the result after it; for an event, its number, and whether the handler is
+    /// asynchronous.
     Value,
 }
 

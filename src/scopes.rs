@@ -15,7 +15,7 @@ pub(crate) const MAX_CALLS: u32 = 100;
 /// Events after which microtasks and nextTicks run: letting them run costs several times as much as calling a function.
 const EVENTS_PER_TICK: u32 = 64;
 
-/// Events that share a handle scope. What they keep alive until it closes is small.
+/// Events that share a handle scope. The values that they keep alive until it closes are small.
 const EVENTS_PER_SCOPE: u32 = 512;
 
 /// The size in bytes from which on a buffer gets a handle scope of its own, so that it can be collected as soon as its
@@ -31,7 +31,7 @@ pub(crate) enum Scope {
     Own,
 }
 
-/// What one Node environment knows about the JavaScript that runs in it.
+/// The state of the JavaScript that runs in one Node environment.
 pub(crate) struct Scopes {
     env: Env,
     async_context: AsyncContext,
@@ -47,7 +47,7 @@ pub(crate) struct Scopes {
     calls: Cell<u32>,
     /// Cleared at the first sign that the environment no longer runs JavaScript. No function is called after that.
     is_alive: Cell<bool>,
-    /// What was thrown by handlers that ran inside of calls from JavaScript, to be reported once those have returned.
+    /// Exceptions of handlers that ran inside of calls from JavaScript, to be reported once those have returned.
     thrown: RefCell<Vec<Reference>>,
     /// How often `thrown` has been reported.
     raised: Cell<u64>,

@@ -25,7 +25,7 @@ pub(crate) fn await_response<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 
 // Functions that write return whether they did so outside of a cork.
 
-/// No cork gathers what is written. This is found out before writing, which may end the response.
+/// No cork is active, so output is not gathered. Checked before writing, which may end the response.
 const UNCORKED: u32 = 1;
 /// Returned by `responseWrite` if the client keeps up, by `responseTryEnd` if the socket has taken the whole piece.
 const IS_TAKEN: u32 = 2;

@@ -6,7 +6,7 @@ use crate::node::{Failed, Js, Value, ValueType};
 /// JavaScript's `Number.MAX_SAFE_INTEGER`.
 pub(super) const LARGEST_SIZE: f64 = 9_007_199_254_740_991.0;
 
-/// What a size must be.
+/// The allowed sizes, for the text of an error.
 pub(super) const A_SIZE: &str = "a whole number from 0 to Number.MAX_SAFE_INTEGER";
 
 /// A number of bytes, `name` in an error.
@@ -19,11 +19,11 @@ pub(super) fn size(js: Js<'_>, value: Value<'_>, name: &str) -> Result<u64, Erro
     Err(invalid_number(js, name, A_SIZE, value)?)
 }
 
-/// Converts a value by ECMAScript's `ToNumber`, but to NaN where nobody means a number, and where `ToNumber` would throw. It
-/// may call JavaScript (`valueOf`).
+/// Converts a value by ECMAScript's `ToNumber`. Blank text and arrays, which are not meant as numbers, become NaN, and so does a
+/// value for which `ToNumber` would throw. The conversion may call JavaScript (`valueOf`).
 pub(super) fn number_of(js: Js<'_>, value: Value<'_>) -> Result<f64, Failed> {
     match js.type_of(value)? {
-        // Blank text, such as an empty environment variable, would become 0, and so would an empty array.
+        // `ToNumber` would make 0 of blank text, such as an empty environment variable, and of an empty array.
         ValueType::napi_string if js.text(value)?.trim().is_empty() => Ok(f64::NAN),
         ValueType::napi_object if js.is_array(value)? => Ok(f64::NAN),
         ValueType::napi_number | ValueType::napi_boolean | ValueType::napi_string | ValueType::napi_object => {

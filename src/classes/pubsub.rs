@@ -1,4 +1,4 @@
-//! Topics: what an `App` and a `WebSocket` do with them.
+//! Publish and subscribe, for `App` and `WebSocket`.
 
 use milliways_net::{AppId, ConnectionId, Reactor, Stale};
 

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::node::{Bytes, Js, Value};
 use crate::registers::Register;
 
-/// What a message is sent or published as.
+/// How a message is sent or published.
 pub(super) struct Kind {
     pub(super) opcode: Opcode,
     pub(super) fin: bool,

@@ -40,7 +40,7 @@ pub(crate) struct Call<'s, D, const N: usize> {
     pub(crate) arguments: [Value<'s>; N],
 }
 
-/// What a function returns; `None` is `undefined`.
+/// The result of a function; `None` is `undefined`.
 pub(crate) type Returned<'s, E> = Result<Option<Value<'s>>, E>;
 
 impl<'s, D: InstanceData, const N: usize> Call<'s, D, N> {
@@ -54,9 +54,9 @@ impl<'s, D: InstanceData, const N: usize> Call<'s, D, N> {
 
     /// Calls `use_bytes` with text or data: a string as UTF-8, `undefined` as no bytes, a buffer as it is.
     ///
-    /// The memory of a buffer may change, move or disappear as soon as JavaScript runs. That is why `use_bytes` is `Send`,
-    /// which nothing is that JavaScript can be called with: it captures no [`Js`] and no [`Value`], and what it is called
-    /// with calls no JavaScript, as [`InstanceData`] promises.
+    /// The memory of a buffer may change, move or disappear as soon as JavaScript runs, so `use_bytes` must not run any. It is
+    /// `Send`, and therefore captures no [`Js`] and no [`Value`]; its arguments cannot call JavaScript either, as
+    /// [`InstanceData`] promises.
     pub(crate) fn with_any<R>(
         &self,
         index: usize,
@@ -73,7 +73,7 @@ impl<'s, D: InstanceData, const N: usize> Call<'s, D, N> {
         })
     }
 
-    /// Does what [`Call::with_any`] does, faster for a buffer and slower for a string.
+    /// Like [`Call::with_any`], but faster for a buffer and slower for a string.
     pub(crate) fn with_buffer<R>(
         &self,
         index: usize,
@@ -85,7 +85,7 @@ impl<'s, D: InstanceData, const N: usize> Call<'s, D, N> {
         }
     }
 
-    /// Does what [`Call::with_any`] does, with a copy of memory that other threads may be writing to.
+    /// Like [`Call::with_any`], but copies memory that other threads may be writing to.
     pub(crate) fn with_bytes<R>(
         &self,
         index: usize,
@@ -127,8 +127,8 @@ impl<'s, D: InstanceData, const N: usize> Call<'s, D, N> {
         memory: Memory<'s>,
         use_bytes: impl FnOnce(&D::Inert, Bytes<'_>) -> R + Send,
     ) -> Result<R, DataError> {
-        // SAFETY: both callers have just asked for the memory. `use_bytes` calls no JavaScript, for it is `Send` and is called
-        // with what `InstanceData` makes this promise for.
+        // SAFETY: both callers have just asked for the memory. `use_bytes` is `Send` and is called with `inert`; the contract of
+        // `InstanceData` is that such a function calls no JavaScript.
         unsafe { memory.with(|bytes| use_bytes(self.environment.inert(), bytes)) }
     }
 }

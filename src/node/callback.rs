@@ -30,7 +30,7 @@ impl Callback {
         }))
     }
 
-    /// The function. Before it is called, borrows of what holds the callback must end, because it may change that.
+    /// The function. Release any borrow of the collection that holds the callback before calling it: it may change that.
     pub(crate) fn function<'s>(&self, js: Js<'s>) -> Result<Value<'s>, Failed> {
         self.function.value(js)
     }

@@ -49,9 +49,7 @@ impl<'s> Js<'s> {
         })
     }
 
-    /// A string, or an `ArrayBuffer` if the bytes are not UTF-8: the opposite of what [`Call::bytes`] does.
-    ///
-    /// [`Call::bytes`]: super::Call::bytes
+    /// A string, or an `ArrayBuffer` if the bytes are not UTF-8. `Call::bytes` is the inverse.
     pub(crate) fn text_or_bytes(self, bytes: &[u8]) -> Result<Value<'s>, Failed> {
         match std::str::from_utf8(bytes) {
             Ok(text) => self.string(text),
