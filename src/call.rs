@@ -12,8 +12,8 @@ pub(crate) type Call<'s, const N: usize> = node::Call<'s, Environment, N>;
 /// The result of an exported function; `None` is `undefined`.
 pub(crate) type Returned<'s> = node::Returned<'s, Error>;
 
-// SAFETY: a reactor calls JavaScript only by the handler that it is called with, and only an `Environment` is a handler that
-// calls any. A function that is `Send` has none, because neither an environment nor a reference to one is `Send`.
+// SAFETY: a reactor calls nobody. What it causes are events, which an `Environment` calls handlers for; a function that is
+// `Send` has none, because neither an environment nor a reference to one is `Send`.
 unsafe impl InstanceData for Environment {
     type Inert = Reactor;
     type Error = Error;
@@ -32,8 +32,9 @@ unsafe impl InstanceData for Environment {
 
     fn run<R>(&self, body: impl FnOnce() -> R) -> R {
         self.scopes.call(|| {
+            let mark = self.reactor.mark();
             let returned = body();
-            self.tell_ended();
+            self.handle_caused(mark);
             returned
         })
     }
@@ -42,7 +43,7 @@ unsafe impl InstanceData for Environment {
 impl<const N: usize> Call<'_, N> {
     /// The connection that the first two arguments name by its slot and generation.
     pub(crate) fn id(&self) -> Result<ConnectionId, Error> {
-        Ok(ConnectionId { slot: self.u32(0)?, generation: self.u32(1)? })
+        Ok(ConnectionId::new(self.u32(0)?, self.u32(1)?))
     }
 
     /// Refuses a call that would call a handler too deep inside of others. Running out of stack ends more than one call.

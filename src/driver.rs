@@ -6,10 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::time::Instant;
 
+use milliways_net::Turn;
+
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::node::Exception;
-use crate::restored::Restored;
 use crate::uv::{Handles, Loop, UvError, Watcher};
 
 /// How often output is sent that is written while output is being sent. After that the loop goes on, because handlers that
@@ -61,11 +62,15 @@ impl Environment {
         }
     }
 
+    /// Handles the events of a turn.
+    fn take(&self, turn: Box<Turn>) {
+        self.reactor.run(turn, |event| self.handle(event));
+    }
+
     /// Serves a callback of the loop. If another addon runs the loop inside of a handler, the reactor is in the middle of
     /// an event.
     fn serve(&self, serve: impl FnOnce()) {
         let is_nested = self.scopes.is_busy();
-        let _outer = Restored::replace(&self.is_telling_dropped, false);
         self.scopes.serve(|| {
             let run = || catch_unwind(AssertUnwindSafe(serve));
             if let Err(panic) = if is_nested { self.reactor.nested(run) } else { run() } {
@@ -77,7 +82,7 @@ impl Environment {
 
 impl Watcher for Environment {
     fn on_readable(&self) {
-        self.serve(|| self.check(self.reactor.turn(Instant::now(), self)));
+        self.serve(|| self.check(self.reactor.turn(Instant::now()).map(|turn| self.take(turn))));
     }
 
     fn on_prepare(&self) {
@@ -88,7 +93,7 @@ impl Watcher for Environment {
             }
             self.serve(|| {
                 self.scopes.report_thrown();
-                self.reactor.pump(Instant::now(), self);
+                self.take(self.reactor.pump(Instant::now()));
             });
         }
         if self.has_quiet() && !self.scopes.is_busy() {
@@ -105,6 +110,6 @@ impl Watcher for Environment {
 
     fn on_timeout(&self) {
         self.armed.set(None);
-        self.serve(|| self.check(self.reactor.expire(Instant::now(), self)));
+        self.serve(|| self.check(self.reactor.expire(Instant::now()).map(|turn| self.take(turn))));
     }
 }

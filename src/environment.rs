@@ -1,12 +1,10 @@
 //! The state of one Node environment, and its end.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::time::Instant;
 
-use milliways_net::{BehaviorId, ConnectionId, Reactor};
-use milliways_proto::topics::Change;
+use milliways_net::Reactor;
 
 use crate::current_request::CurrentRequest;
 use crate::error::Error;
@@ -27,23 +25,12 @@ pub(crate) struct Environment {
     /// The request whose handler is running.
     pub(crate) request: CurrentRequest,
     pub(crate) registers: Registers,
-    /// Ends whose handlers are called when the outermost call is about to return, because calls were nested too deeply.
-    pub(crate) ended: RefCell<VecDeque<Ended>>,
-    /// A `dropped` handler is running.
-    pub(crate) is_telling_dropped: Cell<bool>,
     pub(crate) shared_view: SharedView,
     pub(crate) scratch: Scratch,
     /// Our handles in the loop, until they are closed.
     pub(crate) handles: RefCell<Option<Handles>>,
     /// The deadline that the timer is set to.
     pub(crate) armed: Cell<Option<Instant>>,
-}
-
-/// Something that has ended while calls were nested too deeply for its handler to be called.
-pub(crate) enum Ended {
-    Aborted(ConnectionId),
-    Unsubscribed(BehaviorId, ConnectionId, Box<[u8]>, Change),
-    Closed(BehaviorId, ConnectionId, u16, Box<[u8]>),
 }
 
 impl Environment {
@@ -59,8 +46,6 @@ impl Environment {
             callbacks: RefCell::default(),
             request: CurrentRequest::default(),
             registers: Registers::export(js, exports, c"registers").map_err(failed)?,
-            ended: RefCell::default(),
-            is_telling_dropped: Cell::new(false),
             shared_view: SharedView::default(),
             scratch: Scratch::default(),
             handles: RefCell::default(),

@@ -190,7 +190,7 @@ impl From<Stale> for Error {
 impl From<SendError> for Error {
     fn from(error: SendError) -> Self {
         match error {
-            SendError::Stale => Self::WebSocketClosed,
+            SendError::Closed => Self::WebSocketClosed,
             other => Self::FragmentOrder(other),
         }
     }
@@ -199,7 +199,7 @@ impl From<SendError> for Error {
 impl From<ResponseError> for Error {
     fn from(error: ResponseError) -> Self {
         match error {
-            ResponseError::Stale => Self::ResponseDone,
+            ResponseError::Complete => Self::ResponseDone,
             ResponseError::InvalidHeader(_) => Self::InvalidHeader(error),
             ResponseError::InvalidStatus => Self::InvalidStatus(String::new()),
             ResponseError::Switching => Self::Switching(error),

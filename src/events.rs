@@ -1,16 +1,14 @@
 //! Passes events of the reactor to handlers in JavaScript.
 
-use milliways_net::{AppId, BehaviorId, ConnectionId, Handler, Reactor, RouteId, RoutedRequest};
-use milliways_proto::http::Request;
+use milliways_net::{AppId, BehaviorId, ConnectionId, Event, RouteId, RoutedRequest};
 use milliways_proto::topics::Change;
 use milliways_proto::ws::Payload;
 
-use crate::environment::{Ended, Environment};
+use crate::environment::Environment;
 use crate::error::Error;
 use crate::handlers::{BehaviorCallbacks, Callbacks};
 use crate::node::{Callback, Failed, Js, Value};
 use crate::registers::Register;
-use crate::restored::Restored;
 use crate::scopes::Scope;
 
 /// Chooses one of a behavior's handlers.
@@ -22,20 +20,72 @@ type WhichOfResponse = fn(&Callbacks) -> Option<&Callback>;
 /// Stands for an unknown number of bytes that are still to come of a body.
 const UNKNOWN: f64 = -1.0;
 
-impl Handler for Environment {
-    fn request(&self, reactor: &Reactor, route: RouteId, id: ConnectionId, request: &RoutedRequest<'_>) {
+impl Environment {
+    /// Calls the handler of an event.
+    pub(crate) fn handle(&self, event: Event<'_>) {
+        match event {
+            Event::Request { route, id, request } => self.tell_request(route, id, &request),
+            Event::Upgrade { behavior, id, request } => self.tell_upgrade(behavior, id, &request),
+            Event::Open { behavior, id, request } => self.tell_open(behavior, id, &request),
+            Event::Data { id, data, remaining } => self.tell_data(id, &data, remaining),
+            Event::Collected { id, body } => self.tell_collected(id, body),
+            Event::Writable { id, offset } => {
+                #[expect(clippy::cast_precision_loss, reason = "a body of 8 PiB is never sent")]
+                let offset = offset as f64;
+                self.tell_response(|callbacks| callbacks.writable.as_ref(), id, |js| js.double(offset).map(Some));
+            }
+            Event::Aborted { id } => self.tell_response(|callbacks| callbacks.aborted.as_ref(), id, |_| Ok(None)),
+            Event::Answered { id } => self.tell_response(|callbacks| callbacks.answered.as_ref(), id, |_| Ok(None)),
+            Event::Unanswered { method, path, .. } => self.report(&Error::NoResponse(method.into(), path.into())),
+            Event::Message { behavior, id, payload, binary } => self.tell_message(behavior, id, payload, binary),
+            Event::Ping { behavior, id, payload } => {
+                self.tell_payload(behavior, |callbacks| callbacks.ping.as_ref(), id, payload, 0);
+            }
+            Event::Pong { behavior, id, payload } => {
+                self.tell_payload(behavior, |callbacks| callbacks.pong.as_ref(), id, payload, 0);
+            }
+            Event::Drain { behavior, id } => self.tell_drain(behavior, id),
+            Event::Dropped { behavior, id, message, binary } => self.reactor.telling_dropped(|| {
+                self.tell_bytes(behavior, |callbacks| callbacks.dropped.as_ref(), id, &message, binary.into());
+            }),
+            Event::Subscription { behavior, id, topic, change } => {
+                self.tell_subscription(behavior, id, &topic, change);
+            }
+            Event::Close { behavior, id, code, reason } => {
+                self.tell_bytes(behavior, |callbacks| callbacks.close.as_ref(), id, &reason, code.into());
+            }
+            Event::MissingServerName { app, name } => self.tell_missing_name(app, &name),
+            Event::Connected { app, id } => self.tell_filter(app, id, 1.0),
+            Event::Disconnected { app, id } => self.tell_filter(app, id, -1.0),
+            Event::Panicked { message } => self.report(&Error::Internal(message)),
+        }
+    }
+
+    /// Calls the handlers of what a call has caused since `mark`, before it returns. Deep inside of other calls that is left
+    /// to one of them.
+    pub(crate) fn handle_caused(&self, mark: usize) {
+        if self.scopes.is_deep() || self.reactor.mark() <= mark {
+            return;
+        }
+        // It may hold the result of the call.
+        let returned = self.registers.get(Register::Value);
+        self.reactor.run_caused(mark, |event| self.handle(event));
+        self.registers.set(Register::Value, returned);
+    }
+
+    fn tell_request(&self, route: RouteId, id: ConnectionId, request: &RoutedRequest<'_>) {
         let told = self.request.lend(request, |serial| {
             self.scopes.event(Scope::Own, |js| {
                 let Some(function) = self.function(js, |callbacks| callbacks.routes.get(route.0 as usize))? else {
                     return Ok(());
                 };
-                js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.number(serial)?]).map(|_| ())
+                js.call(function, &[js.number(id.slot.0)?, js.number(id.generation.0)?, js.number(serial)?]).map(|_| ())
             })
         });
-        self.after_request(reactor, id, told);
+        self.after_request(id, told);
     }
 
-    fn upgrade(&self, reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, request: &RoutedRequest<'_>) {
+    fn tell_upgrade(&self, behavior: BehaviorId, id: ConnectionId, request: &RoutedRequest<'_>) {
         self.callbacks.borrow().behaviors[behavior].has_contexts.set(true);
         let told = self.request.lend(request, |serial| {
             self.tell(
@@ -43,39 +93,42 @@ impl Handler for Environment {
                 behavior,
                 |callbacks| callbacks.upgrade.as_ref(),
                 |js, function| {
+                    let (slot, generation) = (js.number(id.slot.0)?, js.number(id.generation.0)?);
                     let context = js.number(behavior.0)?;
-                    js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.number(serial)?, context])
-                        .map(|_| ())
+                    js.call(function, &[slot, generation, js.number(serial)?, context]).map(|_| ())
                 },
             )
         });
-        self.after_request(reactor, id, told);
+        self.after_request(id, told);
     }
 
-    fn aborted(&self, _reactor: &Reactor, id: ConnectionId) {
-        if self.scopes.is_deep() {
-            return self.ended.borrow_mut().push_back(Ended::Aborted(id));
-        }
-        self.tell_response(|callbacks| callbacks.aborted.as_ref(), id, |_| Ok(None));
+    fn tell_open(&self, behavior: BehaviorId, id: ConnectionId, request: &RoutedRequest<'_>) {
+        self.request.lend(request, |serial| {
+            self.tell(
+                Scope::Own,
+                behavior,
+                |callbacks| callbacks.open.as_ref(),
+                |js, function| {
+                    let (slot, generation) = (js.number(id.slot.0)?, js.number(id.generation.0)?);
+                    js.call(function, &[slot, generation, js.number(serial)?]).map(|_| ())
+                },
+            )
+        });
     }
 
-    fn answered(&self, _reactor: &Reactor, id: ConnectionId) {
-        self.tell_response(|callbacks| callbacks.answered.as_ref(), id, |_| Ok(None));
-    }
-
-    fn data(&self, _reactor: &Reactor, id: ConnectionId, data: &[u8], remaining: Option<u64>) {
+    fn tell_data(&self, id: ConnectionId, data: &[u8], remaining: Option<u64>) {
         #[expect(clippy::cast_precision_loss, reason = "a body of 8 PiB is never sent")]
         let remaining = remaining.map_or(UNKNOWN, |remaining| remaining as f64);
         self.scopes.event(Scope::Own, |js| {
             let Some(function) = self.function(js, |callbacks| callbacks.data.as_ref())? else { return Ok(()) };
             self.scopes.with_buffer(js, data.len(), |js| {
-                let arguments = [js.number(id.slot)?, js.copied_buffer(data)?, js.double(remaining)?];
+                let arguments = [js.number(id.slot.0)?, js.copied_buffer(data)?, js.double(remaining)?];
                 js.call(function, &arguments).map(|_| ())
             })
         });
     }
 
-    fn collected(&self, _reactor: &Reactor, id: ConnectionId, body: Option<Vec<u8>>) {
+    fn tell_collected(&self, id: ConnectionId, body: Option<Vec<u8>>) {
         let Some(body) = body else {
             return self.tell_response(|callbacks| callbacks.collected.as_ref(), id, |js| js.null().map(Some));
         };
@@ -85,18 +138,12 @@ impl Handler for Environment {
                 let buffer = js.copied_buffer(&body)?;
                 // Freed before the handler runs.
                 drop(body);
-                js.call(function, &[js.number(id.slot)?, buffer]).map(|_| ())
+                js.call(function, &[js.number(id.slot.0)?, buffer]).map(|_| ())
             })
         });
     }
 
-    fn writable(&self, _reactor: &Reactor, id: ConnectionId, offset: u64) {
-        #[expect(clippy::cast_precision_loss, reason = "a body of 8 PiB is never sent")]
-        let offset = offset as f64;
-        self.tell_response(|callbacks| callbacks.writable.as_ref(), id, |js| js.double(offset).map(Some));
-    }
-
-    fn missing_server_name(&self, _reactor: &Reactor, app: AppId, name: &str) {
+    fn tell_missing_name(&self, app: AppId, name: &str) {
         self.scopes.event(Scope::Own, |js| {
             let Some(function) = self.function(js, |callbacks| callbacks.missing_names.get(&app.0))? else {
                 return Ok(());
@@ -105,120 +152,20 @@ impl Handler for Environment {
         });
     }
 
-    fn connected(&self, _reactor: &Reactor, app: AppId, id: ConnectionId) {
-        self.tell_filter(app, id, 1.0);
-    }
-
-    fn disconnected(&self, _reactor: &Reactor, app: AppId, id: ConnectionId) {
-        self.tell_filter(app, id, -1.0);
-    }
-
-    fn unanswered(&self, _reactor: &Reactor, request: &Request<'_>) {
-        self.report(&Error::NoResponse(request.method().to_owned(), request.path().to_owned()));
-    }
-
-    fn open(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, request: &RoutedRequest<'_>) {
-        self.request.lend(request, |serial| {
-            self.tell(
-                Scope::Own,
-                behavior,
-                |callbacks| callbacks.open.as_ref(),
-                |js, function| {
-                    js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.number(serial)?]).map(|_| ())
-                },
-            )
-        });
-    }
-
-    fn message(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, payload: Payload<'_>, binary: bool) {
+    fn tell_message(&self, behavior: BehaviorId, id: ConnectionId, payload: Payload<'_>, binary: bool) {
         if !binary && self.callbacks.borrow().behaviors[behavior].text_as_string {
             return self.tell_text(behavior, id, payload);
         }
         self.tell_payload(behavior, |callbacks| callbacks.message.as_ref(), id, payload, binary.into());
     }
 
-    fn ping(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, payload: Payload<'_>) {
-        self.tell_payload(behavior, |callbacks| callbacks.ping.as_ref(), id, payload, 0);
-    }
-
-    fn pong(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, payload: Payload<'_>) {
-        self.tell_payload(behavior, |callbacks| callbacks.pong.as_ref(), id, payload, 0);
-    }
-
-    fn dropped(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, message: &[u8], binary: bool) {
-        self.dropped(behavior, id, message, binary);
-    }
-
-    fn unsubscribed(&self, _: &Reactor, behavior: BehaviorId, id: ConnectionId, topic: &[u8], change: Change) {
-        if self.scopes.is_deep() {
-            return self.ended.borrow_mut().push_back(Ended::Unsubscribed(behavior, id, topic.into(), change));
-        }
-        self.subscription(behavior, id, topic, change);
-    }
-
-    fn drain(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId) {
+    fn tell_drain(&self, behavior: BehaviorId, id: ConnectionId) {
         self.tell(
             self.scope_of(behavior),
             behavior,
             |callbacks| callbacks.drain.as_ref(),
-            |js, function| js.call(function, &[js.number(id.slot)?]).map(|_| ()),
+            |js, function| js.call(function, &[js.number(id.slot.0)?]).map(|_| ()),
         );
-    }
-
-    fn close(&self, _reactor: &Reactor, behavior: BehaviorId, id: ConnectionId, code: u16, reason: &[u8]) {
-        if self.scopes.is_deep() {
-            return self.ended.borrow_mut().push_back(Ended::Closed(behavior, id, code, reason.into()));
-        }
-        self.tell_bytes(behavior, |callbacks| callbacks.close.as_ref(), id, reason, code.into());
-    }
-
-    fn panicked(&self, _reactor: &Reactor, message: &str) {
-        self.report(&Error::Internal(message.to_owned()));
-    }
-}
-
-impl Environment {
-    /// If the outermost call is about to return, calls the handlers that could not be called deep inside of it.
-    pub(crate) fn tell_ended(&self) {
-        if !self.scopes.is_in_outermost_call() || self.ended.borrow().is_empty() {
-            return;
-        }
-        // The register may hold the result of the call.
-        let returned = self.registers.get(Register::Value);
-        loop {
-            let Some(ended) = self.ended.borrow_mut().pop_front() else { break };
-            match ended {
-                Ended::Aborted(id) => self.aborted(&self.reactor, id),
-                Ended::Unsubscribed(behavior, id, topic, change) => {
-                    self.unsubscribed(&self.reactor, behavior, id, &topic, change);
-                }
-                Ended::Closed(behavior, id, code, reason) => self.close(&self.reactor, behavior, id, code, &reason),
-            }
-        }
-        self.registers.set(Register::Value, returned);
-    }
-
-    /// The behavior, if its `dropped` handler is to be called for a message.
-    pub(crate) fn told_of_dropped(&self, behavior: BehaviorId) -> Option<BehaviorId> {
-        let has_handler = self.callbacks.borrow().behaviors[behavior].dropped.is_some();
-        (has_handler && !self.is_telling_dropped.get()).then_some(behavior)
-    }
-
-    /// A message was not sent because too much is buffered already. The handler is not called for a message that it sends
-    /// itself: it would send another one, without end.
-    pub(crate) fn dropped(&self, behavior: BehaviorId, id: ConnectionId, message: &[u8], binary: bool) {
-        if self.is_telling_dropped.get() {
-            return;
-        }
-        let _outer = Restored::replace(&self.is_telling_dropped, true);
-        self.tell_bytes(behavior, |callbacks| callbacks.dropped.as_ref(), id, message, binary.into());
-    }
-
-    /// Calls `dropped` handlers for published messages, unless one is running: then the caller of that one will.
-    pub(crate) fn tell_dropped(&self) {
-        if !self.is_telling_dropped.get() {
-            self.reactor.tell_dropped(self);
-        }
     }
 
     /// A call from JavaScript has upgraded a request to a WebSocket, with this user data.
@@ -232,15 +179,16 @@ impl Environment {
                 // SAFETY: it is an argument of a call that has not returned.
                 let user_data = unsafe { Value::from_raw(user_data) };
                 // There is no request, whose number would be the third argument.
-                js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.null()?, user_data]).map(|_| ())
+                js.call(function, &[js.number(id.slot.0)?, js.number(id.generation.0)?, js.null()?, user_data])
+                    .map(|_| ())
             },
         );
     }
 
     /// Abandons the response if the handler threw: its exception is reported, and the missing response needs no report.
-    fn after_request(&self, reactor: &Reactor, id: ConnectionId, told: Option<()>) {
+    fn after_request(&self, id: ConnectionId, told: Option<()>) {
         if told.is_none() {
-            reactor.abandon_response(id, self);
+            self.reactor.abandon_response(id);
         }
     }
 
@@ -270,7 +218,7 @@ impl Environment {
     ) {
         self.scopes.event(Scope::Own, |js| {
             let Some(function) = self.function(js, which)? else { return Ok(()) };
-            let slot = js.number(id.slot)?;
+            let slot = js.number(id.slot.0)?;
             match make(js)? {
                 Some(value) => js.call(function, &[slot, value]),
                 None => js.call(function, &[slot]),
@@ -282,7 +230,7 @@ impl Environment {
     fn tell_filter(&self, app: AppId, id: ConnectionId, count: f64) {
         self.scopes.event(Scope::Own, |js| {
             let Some(function) = self.function(js, |callbacks| callbacks.filters.get(&app.0))? else { return Ok(()) };
-            js.call(function, &[js.number(id.slot)?, js.number(id.generation)?, js.double(count)?]).map(|_| ())
+            js.call(function, &[js.number(id.slot.0)?, js.number(id.generation.0)?, js.double(count)?]).map(|_| ())
         });
     }
 
@@ -311,7 +259,7 @@ impl Environment {
         self.tell(scope, behavior, which, |js, function| {
             self.scopes.with_buffer(js, length, |js| {
                 let buffer = make(js)?;
-                self.registers.set(Register::Slot, id.slot);
+                self.registers.set(Register::Slot, id.slot.0);
                 self.registers.set(Register::Value, extra);
                 js.call(function, &[buffer])?;
                 self.after_call();
@@ -327,7 +275,7 @@ impl Environment {
             |callbacks| callbacks.message.as_ref(),
             |js, function| {
                 let text = js.checked_string(payload.bytes())?;
-                self.registers.set(Register::Slot, id.slot);
+                self.registers.set(Register::Slot, id.slot.0);
                 self.registers.set(Register::Value, 0);
                 js.call(function, &[text])?;
                 self.after_call();
@@ -337,7 +285,7 @@ impl Environment {
     }
 
     /// The number of a topic's subscribers has changed.
-    pub(crate) fn subscription(&self, behavior: BehaviorId, id: ConnectionId, topic: &[u8], change: Change) {
+    fn tell_subscription(&self, behavior: BehaviorId, id: ConnectionId, topic: &[u8], change: Change) {
         let scope = self.scope_of(behavior);
         self.tell(
             scope,
@@ -345,7 +293,7 @@ impl Environment {
             |callbacks| callbacks.subscription.as_ref(),
             |js, function| {
                 let buffer = js.copied_buffer(topic)?;
-                let arguments = [js.number(id.slot)?, buffer, js.size(change.new)?, js.size(change.old)?];
+                let arguments = [js.number(id.slot.0)?, buffer, js.size(change.new)?, js.size(change.old)?];
                 js.call(function, &arguments)?;
                 self.after_call();
                 Ok(())

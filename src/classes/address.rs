@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use milliways_net::Stale;
+use milliways_net::{Generation, Stale};
 
 use crate::call::{Call, Returned};
 use crate::error::Error;
 
 /// The generation that no connection has. JavaScript passes it for one that has gone.
-const GONE: u32 = u32::MAX;
+const GONE: Generation = Generation(u32::MAX);
 
 /// `...Address(slot, generation, proxied, asText): ArrayBuffer`: the address as its bytes or as text, empty if it is unknown.
 pub(super) fn address_of<'s>(call: &Call<'s, 4>, stale: fn(Stale) -> Error) -> Returned<'s> {

@@ -61,7 +61,7 @@ pub(crate) fn release_contexts<'s>(call: &Call<'s, 1>) -> Returned<'s> {
 /// `closeApp(app)`
 pub(crate) fn close<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let environment = call.environment;
-    environment.reactor.close_app(AppId(call.u32(0)?), environment);
+    environment.reactor.close_app(AppId(call.u32(0)?));
     environment.update_liveness();
     Ok(None)
 }
@@ -135,6 +135,7 @@ pub(crate) fn add_websocket_route<'s>(call: &Call<'s, 15>) -> Returned<'s> {
         text_as_string,
     };
     settings.tells_dropped = callbacks.dropped.is_some();
+    settings.tells_subscriptions = callbacks.subscription.is_some();
     if text_as_string {
         settings.max_text = call.u32(14)? as usize;
     }

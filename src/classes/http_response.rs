@@ -172,13 +172,13 @@ pub(crate) fn upgrade<'s>(call: &Call<'s, 7>) -> Returned<'s> {
 /// `responseClose(slot, generation)`
 pub(crate) fn close<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let environment = call.environment;
-    environment.reactor.close_response(call.id()?, environment).map_err(done)?;
+    environment.reactor.close_response(call.id()?).map_err(done)?;
     Ok(None)
 }
 
 /// `responseAbandon(slot, generation)`: the handler has failed. Does nothing if the response is complete.
 pub(crate) fn abandon<'s>(call: &Call<'s, 2>) -> Returned<'s> {
-    call.environment.reactor.abandon_response(call.id()?, call.environment);
+    call.environment.reactor.abandon_response(call.id()?);
     Ok(None)
 }
 

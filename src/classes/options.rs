@@ -58,6 +58,7 @@ pub(super) fn websocket_settings(js: Js<'_>, options: Value<'_>) -> Result<WebSo
         deflate: deflate_settings(compression).unwrap_or_default(),
         compression_threshold: options.bytes(c"compressionThreshold", default.compression_threshold, u64::MAX)?,
         tells_dropped: default.tells_dropped,
+        tells_subscriptions: default.tells_subscriptions,
     };
     settings.check()?;
     Ok(settings)

@@ -1,10 +1,9 @@
 //! Publish and subscribe, for `App` and `WebSocket`.
 
-use milliways_net::{AppId, ConnectionId, Reactor, Stale};
+use milliways_net::{AppId, Reactor, Stale};
 
 use super::websocket::Kind;
 use crate::call::{Call, Returned};
-use crate::environment::Environment;
 use crate::error::Error;
 use crate::node::Bytes;
 
@@ -13,7 +12,7 @@ const LONG: usize = 16 * 1024;
 
 /// `publish(app, topic, message, kind): boolean`, whether the topic has subscribers. The kind is a whole message's.
 pub(crate) fn publish<'s>(call: &Call<'s, 4>) -> Returned<'s> {
-    let (app, environment) = (AppId(call.u32(0)?), call.environment);
+    let app = AppId(call.u32(0)?);
     let topic = call.bytes(1)?;
     let Kind { opcode, compress, .. } = Kind::of(call.u32(3)?);
     let published = publish_unless_in_vain(
@@ -22,7 +21,6 @@ pub(crate) fn publish<'s>(call: &Call<'s, 4>) -> Returned<'s> {
         |reactor| Ok(reactor.publish_in_vain(app, &topic)),
         |reactor, message| Ok(reactor.publish(app, &topic, opcode, message, compress)),
     )?;
-    environment.tell_dropped();
     Ok(Some(call.js.boolean(published)?))
 }
 
@@ -38,7 +36,6 @@ pub(crate) fn publish_from<'s>(call: &Call<'s, 5>) -> Returned<'s> {
         |reactor| reactor.publish_in_vain_from(id, &topic),
         |reactor, message| reactor.publish_from(id, &topic, opcode, message, compress),
     )?;
-    environment.tell_dropped();
     Ok(Some(call.js.boolean(published)?))
 }
 
@@ -75,44 +72,31 @@ pub(crate) fn num_subscribers<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 
 /// `webSocketSubscribe(slot, generation, topic)`
 pub(crate) fn subscribe<'s>(call: &Call<'s, 3>) -> Returned<'s> {
-    let (id, environment) = (call.id()?, call.environment);
-    let behavior = environment.reactor.check_websocket(id)?;
+    let (id, reactor) = (call.id()?, &call.environment.reactor);
+    reactor.check_websocket(id)?;
     call.check_depth()?;
-    let topic = call.bytes(2)?;
-    if let Some(change) = environment.reactor.subscribe(id, &topic)? {
-        environment.subscription(behavior, id, &topic, change);
-    }
+    reactor.subscribe(id, &call.bytes(2)?)?;
     Ok(None)
 }
 
 /// `webSocketUnsubscribe(slot, generation, topic): boolean`, whether there was a subscription.
 pub(crate) fn unsubscribe<'s>(call: &Call<'s, 3>) -> Returned<'s> {
-    let id = call.id()?;
-    call.environment.reactor.check_websocket(id)?;
+    let (id, reactor) = (call.id()?, &call.environment.reactor);
+    reactor.check_websocket(id)?;
     call.check_depth()?;
-    let topic = call.bytes(2)?;
-    Ok(Some(call.js.boolean(end_subscription(call.environment, id, &topic)?)?))
+    let change = reactor.unsubscribe(id, &call.bytes(2)?)?;
+    Ok(Some(call.js.boolean(change.is_some())?))
 }
 
 /// `webSocketUnsubscribeAll(slot, generation)`
 pub(crate) fn unsubscribe_all<'s>(call: &Call<'s, 2>) -> Returned<'s> {
-    let id = call.id()?;
+    let (id, reactor) = (call.id()?, &call.environment.reactor);
     call.check_depth()?;
     // The last one is found first.
-    for topic in call.environment.reactor.topics(id)?.iter().rev() {
-        end_subscription(call.environment, id, topic)?;
+    for topic in reactor.topics(id)?.iter().rev() {
+        reactor.unsubscribe(id, topic)?;
     }
     Ok(None)
-}
-
-fn end_subscription(environment: &Environment, id: ConnectionId, topic: &[u8]) -> Result<bool, Error> {
-    let behavior = environment.reactor.check_websocket(id)?;
-    let change = environment.reactor.unsubscribe(id, topic)?;
-    environment.tell_dropped();
-    if let Some(change) = change {
-        environment.subscription(behavior, id, topic, change);
-    }
-    Ok(change.is_some())
 }
 
 /// `webSocketIsSubscribed(slot, generation, topic): boolean`

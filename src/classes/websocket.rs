@@ -54,7 +54,8 @@ pub(crate) fn send_text<'s>(call: &Call<'s, 1>) -> Returned<'s> {
         environment.reactor.send_with(id, opcode, fin, append)
     }?;
     appended?;
-    finish_send(call, id, opcode, status)
+    return_status(call, status);
+    Ok(None)
 }
 
 /// `webSocketSend(message)` for anything else; the registers are used as by `webSocketSendText`.
@@ -76,29 +77,20 @@ pub(crate) fn send<'s>(call: &Call<'s, 1>) -> Returned<'s> {
         Bytes::Shared(_) => reactor.send_with(id, opcode, fin, |output| message.append_to(output)),
     };
     let status = call.with_buffer(0, send)??;
-    finish_send(call, id, opcode, status)
+    return_status(call, status);
+    Ok(None)
 }
 
 /// The connection and the kind of a message to be sent.
 fn registered<const N: usize>(call: &Call<'_, N>) -> (ConnectionId, Kind) {
     let registers = &call.environment.registers;
-    let id = ConnectionId { slot: registers.get(Register::Slot), generation: registers.get(Register::Generation) };
+    let id = ConnectionId::new(registers.get(Register::Slot), registers.get(Register::Generation));
     (id, Kind::of(registers.get(Register::Value)))
 }
 
-fn finish_send<'s>(call: &Call<'s, 1>, id: ConnectionId, opcode: Opcode, status: SendStatus) -> Returned<'s> {
-    let environment = call.environment;
-    // Messages that were published before and are delivered first may have been dropped, too.
-    environment.tell_dropped();
-    // Only this handler needs the message.
-    if status == SendStatus::Dropped
-        && let Some(behavior) = environment.told_of_dropped(environment.reactor.check_websocket(id)?)
-    {
-        let message = call.bytes(0)?;
-        environment.dropped(behavior, id, &message, opcode == Opcode::Binary);
-    }
-    environment.registers.set(Register::Value, status as u32);
-    Ok(None)
+/// What becomes of a message goes into a register.
+fn return_status(call: &Call<'_, 1>, status: SendStatus) {
+    call.environment.registers.set(Register::Value, status as u32);
 }
 
 /// `webSocketPing(slot, generation, message): status`
@@ -130,7 +122,7 @@ pub(crate) fn end<'s>(call: &Call<'s, 4>) -> Returned<'s> {
     let code = close_code(call.js, call.arguments[2])?;
     // A copy, because the close handler, which runs inside of this call, may change the original.
     let reason = call.bytes(3)?;
-    match environment.reactor.end(id, code, &reason, environment) {
+    match environment.reactor.end(id, code, &reason) {
         Ok(()) => Ok(None),
         Err(EndError::Stale) => Err(Error::WebSocketClosed),
         Err(EndError::InvalidCode(_)) => Err(invalid_number(call.js, "code", CLOSE_CODES, call.arguments[2])?),
@@ -156,7 +148,7 @@ fn close_code(js: Js<'_>, value: Value<'_>) -> Result<Option<u16>, Error> {
 /// `webSocketClose(slot, generation)`
 pub(crate) fn close<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let environment = call.environment;
-    environment.reactor.close(call.id()?, environment)?;
+    environment.reactor.close(call.id()?)?;
     Ok(None)
 }
 

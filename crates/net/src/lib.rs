@@ -1,28 +1,30 @@
 //! The socket layer of milliways: a mio reactor that accepts connections, moves bytes between sockets and the protocol
-//! machines of milliways-proto, and tells a [`Handler`] what happened.
+//! machines of milliways-proto, and says what has happened, one [`Event`] at a time.
 //!
-//! It knows no JavaScript and no libuv, and not which thread it runs on. It never waits: whoever drives it calls
-//! [`Reactor::turn`] when its file descriptor is readable, [`Reactor::pump`] before going to sleep, and
+//! It knows no JavaScript and no libuv, and not which thread it runs on. It never waits: whoever drives it runs a
+//! [`Reactor::turn`] when its file descriptor is readable, a [`Reactor::pump`] before going to sleep, and a
 //! [`Reactor::expire`] at [`Reactor::next_deadline`].
 //!
-//! No borrow of the reactor's state is alive while a handler runs, so that handlers may call every method of it.
+//! No borrow of the reactor's state is alive while an event is handled, so that every method of it may be called.
 
 #![forbid(unsafe_code)]
 
-mod handler;
+mod event;
 mod ids;
 mod listener;
 mod reactor;
 mod server;
-mod tls;
 mod transport;
+mod turn;
 
-pub use handler::Handler;
-pub use ids::{AppId, BehaviorId, ConnectionId, DomainId, ListenerId, RouteId, Stale};
+pub use event::Event;
+pub use ids::{AppId, BehaviorId, ConnectionId, DomainId, Generation, ListenerId, RouteId, Slot, Stale};
 pub use listener::ListenError;
 pub use milliways_tls::{InvalidServerName, Pem, TlsConfig, TlsError, TlsSettings};
-pub use reactor::{Reactor, RouteError, Stats, panic_message};
-pub use server::http::{BodyError, ResponseError, RoutedRequest, TryEnd, UpgradeError};
-pub use server::lifetime::Kept;
+pub use reactor::calls::RouteError;
+pub use reactor::{Reactor, Stats, panic_message};
+pub use server::app::Kept;
+pub use server::http::{BodyError, RequestRoom, ResponseError, RoutedRequest, TryEnd, UpgradeError};
 pub use server::settings::{AppSettings, Route, SettingsError, WebSocketSettings};
 pub use server::websocket::{EndError, SendError, SendStatus};
+pub use turn::{Polled, Turn};

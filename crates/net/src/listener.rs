@@ -1,5 +1,6 @@
 //! Listening sockets.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -12,7 +13,8 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::AppId;
+use crate::ids::{AppId, ListenerId};
+use crate::turn::LISTENER;
 
 /// Connections that the kernel may hold ready to be accepted; it takes its own limit where that is lower.
 const BACKLOG: i32 = 4096;
@@ -60,11 +62,99 @@ impl ListenError {
     }
 }
 
-pub(crate) struct Listener {
-    pub(crate) socket: Listening,
-    pub(crate) app: AppId,
+/// A listening socket.
+struct Listener {
+    socket: Listening,
+    app: AppId,
     /// Accepting failed for want of descriptors or memory. It is tried again when there may be some.
-    pub(crate) starved: bool,
+    is_starved: bool,
+}
+
+/// The listening sockets of a reactor.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    /// Numbers are not used again.
+    at: BTreeMap<ListenerId, Listener>,
+    next: u32,
+}
+
+/// What accepting has come to.
+pub(crate) enum Accepted {
+    Connection(AppId, TcpStream),
+    /// A connection that had failed already.
+    Failed,
+    /// There is none now.
+    Nothing,
+    /// There are no descriptors, or there is no memory.
+    Starved,
+}
+
+impl Listeners {
+    pub(crate) fn insert(&mut self, registry: &Registry, app: AppId, mut socket: Listening) -> io::Result<ListenerId> {
+        let id = ListenerId(self.next);
+        registry.register(&mut socket, token(id), Interest::READABLE)?;
+        self.at.insert(id, Listener { socket, app, is_starved: false });
+        self.next += 1;
+        Ok(id)
+    }
+
+    /// Closes a listening socket; returns whose it was.
+    pub(crate) fn remove(&mut self, id: ListenerId) -> Option<AppId> {
+        self.at.remove(&id).map(|listener| listener.app)
+    }
+
+    /// The listening sockets of an app.
+    pub(crate) fn of(&self, app: AppId) -> Vec<ListenerId> {
+        self.at.iter().filter(|(_, listener)| listener.app == app).map(|(id, _)| *id).collect()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.at.len()
+    }
+
+    pub(crate) fn address(&self, id: ListenerId) -> Option<SocketAddr> {
+        self.at.get(&id)?.socket.address()
+    }
+
+    pub(crate) fn accept(&mut self, id: ListenerId) -> Accepted {
+        let Some(listener) = self.at.get_mut(&id) else { return Accepted::Nothing };
+        match listener.socket.accept() {
+            Ok(stream) => Accepted::Connection(listener.app, stream),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => {
+                    listener.is_starved = true;
+                    Accepted::Starved
+                }
+                _ if error.kind() == io::ErrorKind::WouldBlock => Accepted::Nothing,
+                // (accept(2): ECONNABORTED, EPROTO and errors of the network.) The next may be good.
+                _ => Accepted::Failed,
+            },
+        }
+    }
+
+    /// Has the kernel tell again of a listening socket.
+    pub(crate) fn rearm(&mut self, registry: &Registry, id: ListenerId) {
+        if let Some(listener) = self.at.get_mut(&id) {
+            let _ = registry.reregister(&mut listener.socket, token(id), Interest::READABLE);
+        }
+    }
+
+    pub(crate) fn has_starved(&self) -> bool {
+        self.at.values().any(|listener| listener.is_starved)
+    }
+
+    /// Has the kernel tell again of those that had no descriptors.
+    pub(crate) fn wake_starved(&mut self, registry: &Registry) {
+        for (id, listener) in self.at.iter_mut().filter(|(_, listener)| listener.is_starved) {
+            listener.is_starved = false;
+            let _ = registry.reregister(&mut listener.socket, token(*id), Interest::READABLE);
+        }
+    }
+}
+
+/// Listeners' tokens have the bit [`LISTENER`], connections' are their slots.
+fn token(id: ListenerId) -> Token {
+    Token(LISTENER | id.0 as usize)
 }
 
 /// A listening socket of either kind. What it accepts is read and written in the same way.

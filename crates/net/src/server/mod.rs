@@ -1,12 +1,217 @@
-//! What connections say: HTTP, WebSockets, publish and subscribe, and their timeouts.
+//! What connections say: HTTP, WebSockets, publish and subscribe, their timeouts, and how they end.
+//!
+//! Nothing here calls anybody. What has happened is returned as an [`Event`](crate::Event), or put in a queue of them
+//! ([`events`]). What is to be sent goes through the [`Transport`], which removes nobody: a connection is removed by
+//! [`Server::settle`] alone, at the end of its event or of the turn.
 
+pub(crate) mod app;
+pub(crate) mod closing;
 pub(crate) mod conversation;
+pub(crate) mod events;
+mod flags;
 pub(crate) mod http;
-pub(crate) mod input;
-pub(crate) mod lifetime;
+pub(crate) mod names;
 pub(crate) mod pubsub;
+mod reading;
 pub(crate) mod settings;
-pub(crate) mod state;
-pub(crate) mod table;
+mod sides;
+mod table;
 pub(crate) mod timeouts;
 pub(crate) mod websocket;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Instant, SystemTime};
+
+use milliways_proto::http::Marks;
+use milliways_proto::timer::{Tick, TimerWheel};
+use milliways_proto::ws::{Codecs, frame_len};
+use mio::Registry;
+use mio::net::TcpStream;
+
+use self::app::{Apps, Behaviors};
+use self::closing::End;
+use self::events::{Count, EventQueue};
+use self::sides::Sides;
+use self::table::Table;
+use crate::ids::{AppId, ConnectionId, Slot, Stale};
+use crate::transport::Transport;
+
+pub(crate) struct Server {
+    pub(crate) transport: Transport,
+    pub(crate) table: Table,
+    sides: Sides,
+    pub(crate) apps: Apps,
+    behaviors: Behaviors,
+    codecs: Codecs,
+    pub(crate) clock: Clock,
+    wheel: TimerWheel,
+    /// Clients that may be leaving, and when they are taken for gone, in this order; see [`timeouts`].
+    leaving: VecDeque<(Instant, ConnectionId)>,
+    pub(crate) events: EventQueue,
+    /// Connections that are to be read again, because what held them up is over.
+    pub(crate) resumed: Vec<Slot>,
+    /// WebSockets over the limit of their behavior, to be closed when nobody is in the middle of sending to them.
+    pub(crate) doomed: Vec<ConnectionId>,
+    /// Apps in which something has been published that has not been delivered; each once.
+    published: Vec<AppId>,
+    /// Open WebSockets.
+    websockets: usize,
+    /// Connections whose sockets close at the end of the event or turn.
+    gone: usize,
+    /// A connection has gone since a listener was starved for descriptors.
+    pub(crate) has_freed_descriptor: bool,
+    greeting: Greeting,
+}
+
+/// The time, as it was told last.
+pub(crate) struct Clock {
+    /// Whole seconds since the epoch.
+    pub(crate) tick: Tick,
+    pub(crate) instant: Instant,
+}
+
+impl Clock {
+    /// The time to note for a connection that has just been active: rounded up, so that no timeout is early.
+    fn active(&self) -> Tick {
+        self.tick + 1
+    }
+}
+
+/// The headers that every response has.
+struct Greeting {
+    /// Whether responses name the interface.
+    is_named: bool,
+    /// The headers, and the second for which they are right.
+    marks: Option<(Tick, Marks)>,
+}
+
+impl Greeting {
+    fn marks(&mut self, now: Tick) -> Marks {
+        let is_named = self.is_named;
+        self.marks.take_if(|(tick, _)| *tick != now);
+        self.marks.get_or_insert_with(|| (now, Marks::new(SystemTime::now(), is_named))).1
+    }
+}
+
+impl Server {
+    pub(crate) fn new(registry: Registry, now: Instant) -> Self {
+        Self {
+            transport: Transport::new(registry, frame_len),
+            table: Table::default(),
+            sides: Sides::default(),
+            apps: Apps::default(),
+            behaviors: Behaviors::default(),
+            codecs: Codecs::default(),
+            clock: Clock { tick: 0, instant: now },
+            wheel: TimerWheel::new(0),
+            leaving: VecDeque::new(),
+            events: EventQueue::default(),
+            resumed: Vec::new(),
+            doomed: Vec::new(),
+            published: Vec::new(),
+            websockets: 0,
+            gone: 0,
+            has_freed_descriptor: false,
+            greeting: Greeting { is_named: true, marks: None },
+        }
+    }
+
+    /// Notes the time for everything that is done from now on.
+    pub(crate) fn set_time(&mut self, tick: Tick, instant: Instant) {
+        self.clock = Clock { tick, instant };
+        self.transport.set_now(tick);
+    }
+
+    /// Leaves the header that names the interface out of responses from now on.
+    pub(crate) fn leave_out_name(&mut self) {
+        self.greeting = Greeting { is_named: false, marks: None };
+    }
+
+    fn marks(&mut self) -> Marks {
+        self.greeting.marks(self.clock.tick)
+    }
+
+    pub(crate) fn websockets(&self) -> usize {
+        self.websockets
+    }
+
+    /// Takes a connection that has come to an app.
+    pub(crate) fn begin(&mut self, app: AppId, stream: TcpStream) {
+        let slot = self.table.vacant_slot();
+        let it = self.apps.of(app);
+        let (has_preface, is_secure) = (it.settings.proxy_protocol, it.names.is_some());
+        // A socket that the kernel has no memory to watch is closed.
+        if self.transport.insert(slot, stream, has_preface, is_secure).is_err() {
+            return;
+        }
+        let now = self.clock.active();
+        let occupied = self.table.occupy();
+        debug_assert_eq!(occupied, slot);
+        self.table[slot].begin(app, now);
+        self.apps.note_connection(app);
+        self.arm(slot);
+        self.count(app, slot, Count::Up);
+    }
+
+    fn count(&mut self, app: AppId, slot: Slot, count: Count) {
+        if self.apps.of(app).counts {
+            self.events.count(app, self.table.id(slot), count);
+        }
+    }
+
+    /// The request that a handle names, while its response is not complete.
+    pub(crate) fn check_response(&mut self, id: ConnectionId) -> Result<(), Stale> {
+        if self.table.get(id)?.is_answering() { Ok(()) } else { Err(Stale) }
+    }
+
+    /// Gathers what is written to a connection; returns what [`Server::uncork`] is to be called with.
+    pub(crate) fn cork(&mut self, id: ConnectionId) -> Result<Option<Slot>, Stale> {
+        self.table.get(id)?;
+        Ok(self.transport.cork(id.slot))
+    }
+
+    /// Sends what has been gathered, unless there is an outer cork that goes on gathering. The connection may have gone
+    /// meanwhile.
+    pub(crate) fn uncork(&mut self, slot: Slot, outer: Option<Slot>) {
+        self.transport.uncork(slot, outer);
+        if outer != Some(slot) && self.transport.has(slot) {
+            self.transport.touch(slot);
+        }
+    }
+
+    pub(crate) fn remote_address(&mut self, id: ConnectionId) -> Result<Option<SocketAddr>, Stale> {
+        self.table.get(id)?;
+        Ok(self.transport.peer_address(id.slot))
+    }
+
+    pub(crate) fn proxied_remote_address(&mut self, id: ConnectionId) -> Result<Option<SocketAddr>, Stale> {
+        self.table.get(id)?;
+        Ok(self.transport.proxied_address(id.slot))
+    }
+
+    /// How many connections there are, those included that are only closing.
+    pub(crate) fn connections(&self) -> usize {
+        self.table.len() - self.gone
+    }
+
+    /// Cuts all connections of an app; returns where they were.
+    pub(crate) fn end_app(&mut self, app: AppId) -> Vec<Slot> {
+        let is_ours =
+            |server: &Self, slot| server.table.is_live(slot) && server.behaviors.app_of(&server.table[slot]) == app;
+        let slots: Vec<_> = self.table.slots().filter(|slot| is_ours(self, *slot)).collect();
+        for slot in &slots {
+            self.end(*slot, End::Cut);
+        }
+        slots
+    }
+
+    /// Whether something is to be done at the end of the turn.
+    pub(crate) fn has_work(&self) -> bool {
+        self.transport.has_touched()
+            || !self.resumed.is_empty()
+            || !self.doomed.is_empty()
+            || self.has_published()
+            || !self.events.is_empty()
+    }
+}

@@ -12,11 +12,11 @@ use crate::{AppId, BehaviorId, RouteId};
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// To [`crate::Handler::request`].
+    /// To [`Event::Request`](crate::Event::Request).
     Http(RouteId),
     /// It is answered with this, and nobody is told.
     Declared(Rc<Declared>),
-    /// It becomes a WebSocket, or goes to [`crate::Handler::upgrade`].
+    /// It becomes a WebSocket, or goes to [`Event::Upgrade`](crate::Event::Upgrade).
     WebSocket(BehaviorId),
 }
 
@@ -41,6 +41,7 @@ impl Default for AppSettings {
 }
 
 /// Limits and timeouts of a route's WebSockets.
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebSocketSettings {
     /// Bytes of the longest message that is accepted.
@@ -61,8 +62,11 @@ pub struct WebSocketSettings {
     pub deflate: Option<DeflateSettings>,
     /// Bytes from which on messages are compressed.
     pub compression_threshold: usize,
-    /// Whether [`crate::Handler::dropped`] wants to be called. Without it the bytes of what is dropped need not be looked at.
+    /// Whether [`Event::Dropped`](crate::Event::Dropped) is wanted. Without it the bytes of what is dropped need not be looked
+    /// at.
     pub tells_dropped: bool,
+    /// Whether [`Event::Subscription`](crate::Event::Subscription) is wanted.
+    pub tells_subscriptions: bool,
 }
 
 impl Default for WebSocketSettings {
@@ -78,6 +82,7 @@ impl Default for WebSocketSettings {
             deflate: None,
             compression_threshold: 0,
             tells_dropped: true,
+            tells_subscriptions: true,
         }
     }
 }
@@ -144,7 +149,7 @@ impl std::error::Error for SettingsError {}
 pub(crate) struct Behavior {
     pub(crate) app: AppId,
     pub(crate) settings: WebSocketSettings,
-    /// Whether [`crate::Handler::upgrade`] decides what becomes of a request.
+    /// Whether a handler decides what becomes of a request.
     pub(crate) asks: bool,
     /// How many routes and WebSockets have it.
     pub(crate) uses: u32,

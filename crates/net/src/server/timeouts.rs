@@ -1,18 +1,17 @@
-//! Deadlines of connections, and what happens at them.
+//! Deadlines of connections, and what is due at them.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use milliways_proto::timer::Tick;
-use milliways_proto::ws::CloseFrame;
+use milliways_proto::ws::{Opcode, write_frame};
 
-use crate::server::conversation::{Connection, Flags, Phase};
-use crate::server::http::is_clients_turn;
-use crate::server::settings::{AppSettings, WebSocketSettings};
-use crate::server::state::{Apps, State};
-use crate::server::websocket::Fin;
-use crate::transport::sys;
-use crate::{ConnectionId, Handler, Reactor};
+use super::Server;
+use super::closing::End;
+use super::conversation::{HttpFlag, HttpFlags, Talk, WebSocketFlag};
+use super::settings::{AppSettings, WebSocketSettings};
+use crate::ids::{ConnectionId, Slot};
+use crate::transport::output::Lane;
 
 /// Seconds a peer has to take what is buffered, and to answer our Close frame and our FIN.
 const CLOSE_TIMEOUT: Tick = 10;
@@ -38,17 +37,18 @@ const LOOK_AFTER: Tick = 5;
 const HANDSHAKE_TIMEOUT: Tick = 10;
 
 /// What is due.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Due {
     Nothing,
-    /// The peer gets nothing more.
-    Drop,
+    /// The peer has had its time.
+    End,
+    /// A WebSocket gets a ping, unless its peer turns out to have taken some of what waits.
     Ping,
     /// A WebSocket is asked whether its peer has taken some of what waits.
     Room,
     /// The client of a response has just taken some of what waited.
     Taken,
-    /// A WebSocket has been silent for too long.
+    /// A WebSocket has been silent for too long, unless its peer turns out to have taken some of what waits.
     Idle,
     /// A WebSocket has been open for too long.
     Lifetime,
@@ -58,97 +58,87 @@ enum Due {
     Offer,
 }
 
-impl Reactor {
-    /// Handles all deadlines that have passed at the time told with `now`.
-    pub(crate) fn handle_expired(&self, handler: &impl Handler) {
-        loop {
-            let mut state = self.state();
-            let now = state.now;
-            let Some(slot) = state.wheel.poll_expired(now) else { break };
-            let due = state.due(slot, now);
-            state.arm(slot);
-            drop(state);
-            self.guard(slot, handler, || self.handle_due(slot, due, handler));
-        }
+/// A response whose handler has been told that it can go on writing, though nobody knows whether it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offered {
+    id: ConnectionId,
+    /// When the response had moved on last.
+    before: Tick,
+}
+
+impl Server {
+    /// The next connection one of whose deadlines has passed.
+    pub(crate) fn next_expired(&mut self) -> Option<Slot> {
+        self.wheel.poll_expired(self.clock.tick).map(Slot)
     }
 
-    fn handle_due(&self, slot: u32, due: Due, handler: &impl Handler) {
+    /// Does what is due for a connection; returns what is to be given to [`Server::end_if_stuck`] when the handler that has
+    /// been told has gone on.
+    pub(crate) fn handle_expired(&mut self, slot: Slot) -> Option<Offered> {
+        let due = self.due(slot);
+        self.arm(slot);
         match due {
             Due::Nothing => {}
-            Due::Drop => self.drop_connection(slot, handler),
-            Due::Abandon => self.state().abandon_body(slot),
-            Due::Offer => self.offer_again(slot, handler),
-            Due::Room => _ = self.offer_waiting(slot, false, handler),
-            Due::Taken => self.handle_taken(slot, handler),
+            Due::Abandon => self.abandon_body(slot),
+            Due::Offer => {
+                let offered = Offered { id: self.table.id(slot), before: self.table[slot].last_active };
+                self.go_on_writing(slot);
+                return Some(offered);
+            }
+            Due::Room => _ = self.offer_waiting(slot, false),
+            Due::Taken => self.handle_taken(slot),
             // A peer that has taken less than what the kernel tells of is heard from as well.
-            Due::Ping | Due::Idle if self.offer_waiting(slot, true, handler) => {}
-            Due::Ping => self.state().write_ping(slot),
-            Due::Idle => self.end_silent(slot, handler),
-            Due::Lifetime => {
-                let reason = b"please reconnect";
-                self.finish_websocket(slot, CloseFrame { code: 1000, reason }, Fin::AfterPeer, 1000, reason, handler);
+            Due::Ping | Due::Idle if self.offer_waiting(slot, true) => {}
+            Due::Ping => {
+                self.transport.expedite(slot, Lane::First, |output| write_frame(output, Opcode::Ping, true, &[]));
             }
+            Due::End | Due::Idle => self.end(slot, End::Silent),
+            Due::Lifetime => self.end(slot, End::Lifetime),
         }
+        None
     }
-}
 
-impl Reactor {
-    /// The kernel says that a socket is writable when a good part of its buffer is; so the handler is asked without.
-    fn offer_again(&self, slot: u32, handler: &impl Handler) {
-        let mut state = self.state();
-        let id = state.table.id(slot);
-        let Ok(connection) = state.response(id) else { return };
-        let before = connection.last_active;
-        drop(state);
-        self.tell_writable(id, handler);
-        let mut state = self.state();
-        let is_stuck = state
-            .response(id)
-            .is_ok_and(|connection| connection.flags.has(Flags::STALLED) && connection.last_active == before);
-        if is_stuck {
-            drop(state);
-            self.lose_response(slot, handler);
+    /// Ends a response whose client has not taken anything since [`Due::Offer`].
+    pub(crate) fn end_if_stuck(&mut self, offered: Offered) {
+        let Offered { id, before } = offered;
+        let Ok(conversation) = self.table.get(id) else { return };
+        if !conversation.is_answering() {
+            return;
+        }
+        if conversation.last_active == before && conversation.http().has(HttpFlag::Stalled) {
+            self.end(id.slot, End::Silent);
         } else {
-            state.arm(slot);
+            self.arm(id.slot);
         }
     }
-}
 
-impl Reactor {
-    /// Drops the clients that have sent their FIN while they waited, and were written nothing in time.
-    pub(crate) fn handle_leaving(&self, handler: &impl Handler) {
-        loop {
-            let mut state = self.state();
-            state.forget_settled();
-            let Some((deadline, id)) = state.leaving.front().copied() else { break };
-            if deadline > state.clock {
-                break;
-            }
-            state.leaving.pop_front();
-            drop(state);
-            self.guard(id.slot, handler, || self.drop_connection(id.slot, handler));
+    /// Notes that a client has sent its FIN while it waits for a response.
+    pub(super) fn note_leaving(&mut self, slot: Slot) {
+        self.table[slot].http().add(HttpFlag::Leaving);
+        self.leaving.push_back((self.clock.instant + LEAVING_TIMEOUT, self.table.id(slot)));
+    }
+
+    /// The next client that has sent its FIN while it waited, and that nothing has been written to in time.
+    pub(crate) fn next_left(&mut self) -> Option<Slot> {
+        self.forget_settled();
+        let (deadline, id) = *self.leaving.front()?;
+        if deadline > self.clock.instant {
+            return None;
         }
-    }
-}
-
-impl State {
-    /// Notes that a client has sent its FIN while it waits for the response of `id`.
-    pub(crate) fn note_leaving(&mut self, id: ConnectionId) {
-        let Ok(connection) = self.table.get(id) else { return };
-        connection.flags.add(Flags::LEAVING);
-        self.leaving.push_back((self.clock + LEAVING_TIMEOUT, id));
+        self.leaving.pop_front();
+        Some(id.slot)
     }
 
-    /// Forgets those of the next to be dropped that have been answered, written something, or gone by themselves. One that has
+    /// Forgets those of the next to be ended that have been answered, written something, or gone by themselves. One that has
     /// yet to take what was written is as idle as another.
     pub(crate) fn forget_settled(&mut self) {
         while let Some((_, id)) = self.leaving.front() {
-            let is_leaving = self.table.get(*id).is_ok_and(|connection| {
-                connection.flags.has(Flags::LEAVING)
-                    && connection.backpressure() == 0
-                    && !connection.flags.has(Flags::STALLED)
+            let is_leaving = self.table.get(*id).is_ok_and(|conversation| {
+                conversation.is_answering()
+                    && conversation.http().has(HttpFlag::Leaving)
+                    && !conversation.http().has(HttpFlag::Stalled)
             });
-            if is_leaving {
+            if is_leaving && self.transport.backpressure(id.slot) == 0 {
                 return;
             }
             self.leaving.pop_front();
@@ -158,150 +148,172 @@ impl State {
         }
     }
 
-    /// Schedules the slot's next deadline, or none.
-    pub(crate) fn arm(&mut self, slot: u32) {
-        let deadline = match self.table.at(slot) {
-            Some(connection) => deadline(connection, &self.apps, self.behaviors.settings_of(connection)),
-            None => None,
-        };
-        let is_settling = self.table.at(slot).is_some_and(|connection| {
-            connection.phase != Phase::WebSocket
-                && connection.backpressure() > 0
-                && self.now < connection.last_active + SETTLING
-        });
-        match deadline {
-            Some(deadline) if is_settling => self.wheel.schedule(slot, deadline.min(self.now + 1)),
-            Some(deadline) => self.wheel.schedule(slot, deadline),
-            None => self.wheel.cancel(slot),
+    /// When [`Server::next_expired`] or [`Server::next_left`] has something to return: in seconds since the epoch, or as a
+    /// time.
+    pub(crate) fn next_deadline(&self) -> (Option<Tick>, Option<Instant>) {
+        let tick = self.wheel.next_expiry().into_iter().chain(self.transport.next_deadline()).min();
+        (tick, self.leaving.front().map(|(deadline, _)| *deadline))
+    }
+
+    /// Whether a connection has a deadline.
+    pub(super) fn is_armed(&self, slot: Slot) -> bool {
+        self.wheel.is_scheduled(slot.0)
+    }
+
+    /// Schedules a connection's next deadline, or none.
+    pub(super) fn arm(&mut self, slot: Slot) {
+        let conversation = &self.table[slot];
+        let is_settling = !conversation.is_websocket()
+            && !conversation.is_over()
+            && self.clock.tick < conversation.last_active + SETTLING
+            && self.transport.backpressure(slot) > 0;
+        match self.deadline(slot) {
+            Some(deadline) if is_settling => self.wheel.schedule(slot.0, deadline.min(self.clock.tick + 1)),
+            Some(deadline) => self.wheel.schedule(slot.0, deadline),
+            None => self.wheel.cancel(slot.0),
         }
     }
 
     /// Has a WebSocket that has just been refused room be asked for some in a second, without that being taken for a sign of
     /// life; see [`SETTLING`].
-    pub(crate) fn ask_soon(&mut self, slot: u32) {
-        let Some(connection) = self.table.at(slot) else { return };
-        let settings = self.behaviors.settings_of(connection);
+    pub(super) fn ask_soon(&mut self, slot: Slot) {
+        let settings = self.behaviors.settings_of(&self.table[slot]);
         if settings.is_some_and(|settings| settings.idle_timeout > 0)
-            && let Some(deadline) = deadline(connection, &self.apps, settings)
+            && let Some(deadline) = self.deadline(slot)
         {
-            self.wheel.schedule(slot, deadline.min(self.now + SETTLING));
+            self.wheel.schedule(slot.0, deadline.min(self.clock.tick + SETTLING));
         }
     }
 
-    fn due(&mut self, slot: u32, now: Tick) -> Due {
-        let Some(connection) = self.table.at(slot) else { return Due::Nothing };
-        let settings = self.behaviors.settings_of(connection);
-        if deadline(connection, &self.apps, settings).is_none_or(|deadline| deadline > now) {
-            let before = connection.backpressure();
-            if before > 0 {
-                if settings.is_some() {
-                    return Due::Room;
-                }
-                self.flush_writable(slot);
-                if self.table.at(slot).is_some_and(|connection| connection.backpressure() < before) {
-                    return Due::Taken;
-                }
-            }
+    fn due(&mut self, slot: Slot) -> Due {
+        if self.table[slot].is_over() {
             return Due::Nothing;
         }
-        let Some(settings) = settings else {
-            let passed = |deadline: Option<Tick>| deadline.is_some_and(|deadline| deadline <= now);
-            if passed(half_closed_deadline(connection)) {
-                return Due::Drop;
-            }
-            if passed(look_after_deadline(connection)) {
-                connection.flags.add(Flags::LOOKED_AFTER);
-                sys::look_after(&connection.stream, self.apps.of(connection.app()).settings.idle_timeout);
-            }
-            if connection.phase == Phase::Response && !passed(idle_deadline(connection, &self.apps)) {
-                return Due::Nothing;
-            }
-            if connection.is_unclaimed() {
-                return Due::Abandon;
-            }
-            // The kernel says that a socket is writable when a good part of its buffer is; a slow reader may take longer
-            // than our patience for that, and yet be reading.
-            let before = connection.backpressure();
-            self.flush_writable(slot);
-            let Some(connection) = self.table.at(slot) else { return Due::Nothing };
-            return if connection.backpressure() < before {
-                Due::Taken
-            } else if connection.flags.has(Flags::STALLED) && connection.flags.has(Flags::WANTS_WRITABLE) {
-                Due::Offer
-            } else {
-                Due::Drop
-            };
-        };
-        if lifetime_end(connection, settings).is_some_and(|end| end <= now) {
+        if self.deadline(slot).is_none_or(|deadline| deadline > self.clock.tick) {
+            return self.due_early(slot);
+        }
+        match self.table[slot].talk {
+            Talk::Http { responder: Some(_), .. } if !self.transport.is_handshaking(slot) => self.due_of_response(slot),
+            Talk::WebSocket { opened, .. } => self.due_of_websocket(slot, opened),
+            _ => self.due_of_taken(slot).unwrap_or(Due::End),
+        }
+    }
+
+    /// A connection that is looked at before its deadline, since its socket has just refused some.
+    fn due_early(&mut self, slot: Slot) -> Due {
+        if self.transport.backpressure(slot) == 0 {
+            return Due::Nothing;
+        }
+        if self.table[slot].is_websocket() {
+            return Due::Room;
+        }
+        self.due_of_taken(slot).unwrap_or(Due::Nothing)
+    }
+
+    /// The kernel says that a socket is writable when a good part of its buffer is; a slow reader may take longer than our
+    /// patience for that, and yet be reading.
+    fn due_of_taken(&mut self, slot: Slot) -> Option<Due> {
+        let before = self.transport.backpressure(slot);
+        self.transport.flush_writable(slot);
+        (self.transport.backpressure(slot) < before).then_some(Due::Taken)
+    }
+
+    fn due_of_response(&mut self, slot: Slot) -> Due {
+        let now = self.clock.tick;
+        let passed = |deadline: Option<Tick>| deadline.is_some_and(|deadline| deadline <= now);
+        let flags = *self.table[slot].http();
+        if passed(self.half_closed_deadline(slot, flags)) {
+            return Due::End;
+        }
+        if passed(self.look_after_deadline(slot, flags)) {
+            let app = self.table[slot].app();
+            self.table[slot].http().add(HttpFlag::LookedAfter);
+            self.transport.look_after(slot, self.apps.of(app).settings.idle_timeout);
+        }
+        if !passed(self.idle_deadline(slot)) {
+            return Due::Nothing;
+        }
+        if self.is_unclaimed(slot) {
+            return Due::Abandon;
+        }
+        if let Some(taken) = self.due_of_taken(slot) {
+            return taken;
+        }
+        let is_offered = flags.has(HttpFlag::Stalled) && flags.has(HttpFlag::WantsWritable);
+        if is_offered { Due::Offer } else { Due::End }
+    }
+
+    fn due_of_websocket(&mut self, slot: Slot, opened: Tick) -> Due {
+        let now = self.clock.tick;
+        let conversation = &mut self.table[slot];
+        let Some(settings) = self.behaviors.settings_of(conversation) else { return Due::Nothing };
+        if lifetime_end(opened, settings).is_some_and(|end| end <= now) {
             return Due::Lifetime;
         }
-        if connection.last_active + settings.idle_timeout <= now {
-            if !settings.send_pings || connection.flags.has(Flags::PINGED) {
+        if conversation.last_active + settings.idle_timeout <= now {
+            if !settings.send_pings || conversation.websocket().has(WebSocketFlag::Pinged) {
                 return Due::Idle;
             }
             // The thread did not get here in time. The peer is not to suffer for it: it gets its ping and the margin.
-            connection.last_active = now + settings.ping_margin() - settings.idle_timeout;
+            conversation.last_active = now + settings.ping_margin() - settings.idle_timeout;
         }
-        connection.flags.add(Flags::PINGED);
+        conversation.websocket().add(WebSocketFlag::Pinged);
         Due::Ping
     }
-}
 
-/// When something is to be done about a connection if it stands still.
-fn deadline(connection: &Connection, apps: &Apps, settings: Option<&WebSocketSettings>) -> Option<Tick> {
-    match (connection.phase, settings) {
-        (_, _) if connection.flags.has(Flags::HANDSHAKE) => Some(connection.last_active + HANDSHAKE_TIMEOUT),
-        (Phase::Request, _) => idle_deadline(connection, apps),
-        (Phase::Response, _) => idle_deadline(connection, apps)
-            .into_iter()
-            .chain(half_closed_deadline(connection))
-            .chain(look_after_deadline(connection))
-            .min(),
-        (Phase::Closing, _) => Some(connection.last_active + CLOSE_TIMEOUT),
-        (Phase::WebSocket, Some(settings)) => {
-            let idle = (settings.idle_timeout > 0 && !connection.flags.has(Flags::PAUSED)).then(|| {
-                let end = connection.last_active + settings.idle_timeout;
-                let ping_is_next = settings.send_pings && !connection.flags.has(Flags::PINGED);
-                if ping_is_next { end - settings.ping_margin() } else { end }
-            });
-            let lifetime = lifetime_end(connection, settings);
-            idle.into_iter().chain(lifetime).min()
+    /// When something is to be done about a connection if it stands still.
+    fn deadline(&self, slot: Slot) -> Option<Tick> {
+        let conversation = &self.table[slot];
+        match conversation.talk {
+            Talk::Vacant | Talk::Gone => None,
+            Talk::Closing { .. } => Some(conversation.last_active + CLOSE_TIMEOUT),
+            _ if self.transport.is_handshaking(slot) => Some(conversation.last_active + HANDSHAKE_TIMEOUT),
+            Talk::Http { responder: None, .. } => self.idle_deadline(slot),
+            Talk::Http { responder: Some(_), flags } => self
+                .idle_deadline(slot)
+                .into_iter()
+                .chain(self.half_closed_deadline(slot, flags))
+                .chain(self.look_after_deadline(slot, flags))
+                .min(),
+            Talk::WebSocket { flags, opened, .. } => {
+                let settings = self.behaviors.settings_of(conversation)?;
+                let idle = (settings.idle_timeout > 0 && !flags.has(WebSocketFlag::Paused)).then(|| {
+                    let end = conversation.last_active + settings.idle_timeout;
+                    let ping_is_next = settings.send_pings && !flags.has(WebSocketFlag::Pinged);
+                    if ping_is_next { end - settings.ping_margin() } else { end }
+                });
+                idle.into_iter().chain(lifetime_end(opened, settings)).min()
+            }
         }
-        (Phase::WebSocket, None) => None,
     }
-}
 
-/// When an HTTP connection has stood still for too long.
-fn idle_deadline(connection: &Connection, apps: &Apps) -> Option<Tick> {
-    if !matches!(connection.phase, Phase::Request | Phase::Response) {
-        return None;
+    /// When an HTTP connection has stood still for too long.
+    fn idle_deadline(&self, slot: Slot) -> Option<Tick> {
+        let conversation = &self.table[slot];
+        let timeout = self.apps.of(conversation.app()).settings.idle_timeout;
+        // 0 is none.
+        (timeout > 0 && self.is_clients_turn(slot)).then(|| conversation.last_active + timeout)
     }
-    let timeout = apps.of(connection.app()).settings.idle_timeout;
-    // 0 is none.
-    (timeout > 0 && is_clients_turn(connection)).then(|| connection.last_active + timeout)
-}
 
-/// When a client that has finished is taken for gone, unless it has yet to take what was written: then it is idle or not.
-fn half_closed_deadline(connection: &Connection) -> Option<Tick> {
-    let is_waiting = connection.phase == Phase::Response
-        && connection.flags.has(Flags::HALF_CLOSED)
-        && connection.backpressure() == 0
-        && !connection.flags.has(Flags::STALLED);
-    is_waiting.then(|| connection.last_active + HALF_CLOSED_TIMEOUT)
-}
+    /// When a client that has finished is taken for gone, unless it has yet to take what was written: then it is idle or not.
+    fn half_closed_deadline(&self, slot: Slot, flags: HttpFlags) -> Option<Tick> {
+        let is_waiting =
+            flags.has(HttpFlag::HalfClosed) && !flags.has(HttpFlag::Stalled) && self.transport.backpressure(slot) == 0;
+        is_waiting.then(|| self.table[slot].last_active + HALF_CLOSED_TIMEOUT)
+    }
 
-/// When the kernel is to look after the client of a request that is pending.
-fn look_after_deadline(connection: &Connection) -> Option<Tick> {
-    let is_pending =
-        connection.phase == Phase::Response && !connection.flags.has(Flags::HALF_CLOSED | Flags::LOOKED_AFTER);
-    is_pending.then(|| connection.last_active + LOOK_AFTER)
+    /// When the kernel is to look after the client of a request that is pending.
+    fn look_after_deadline(&self, slot: Slot, flags: HttpFlags) -> Option<Tick> {
+        let is_pending = !flags.has(HttpFlag::HalfClosed) && !flags.has(HttpFlag::LookedAfter);
+        is_pending.then(|| self.table[slot].last_active + LOOK_AFTER)
+    }
 }
 
 /// Whether the deadline that a connection has had since before its request comes early enough to set those of a pending one.
-pub(crate) fn is_armed_soon(settings: &AppSettings) -> bool {
+pub(super) fn is_armed_soon(settings: &AppSettings) -> bool {
     (1..=2 * LOOK_AFTER).contains(&settings.idle_timeout)
 }
 
-fn lifetime_end(connection: &Connection, settings: &WebSocketSettings) -> Option<Tick> {
-    (settings.max_lifetime > 0).then(|| connection.opened + settings.max_lifetime * 60)
+fn lifetime_end(opened: Tick, settings: &WebSocketSettings) -> Option<Tick> {
+    (settings.max_lifetime > 0).then(|| opened + settings.max_lifetime * 60)
 }

@@ -1,18 +1,21 @@
-//! WebSockets: frames in, frames out, and the ways one ends.
+//! WebSockets: frames in, frames out.
 
-use std::fmt::{self, Write};
-use std::rc::Rc;
+use std::fmt;
 
-use milliways_proto::topics::Change;
 use milliways_proto::ws::{
-    CloseFrame, Event, Limits, MAX_CONTROL_PAYLOAD, Opcode, Payload, Receiver, Step, Violation, encode_frame_header,
-    write_frame, write_frame_header,
+    Admission, CloseFrame, Event as Frame, Limits, MAX_CONTROL_PAYLOAD, Opcode, Payload, Receiver, Step, Violation,
+    write_frame, write_frame_header, write_frame_with,
 };
 
-use crate::server::conversation::{Connection, Flags, Phase};
-use crate::server::state::State;
-use crate::transport::output::Output;
-use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale, WebSocketSettings};
+use super::Server;
+use super::closing::End;
+use super::conversation::{Talk, WebSocketFlag, WebSocketFlags};
+use super::settings::WebSocketSettings;
+use crate::event::Event;
+use crate::ids::{BehaviorId, ConnectionId, Slot, Stale};
+use crate::transport::output::Lane;
+
+pub use milliways_proto::ws::SendError;
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,48 +28,12 @@ pub enum SendStatus {
     Dropped = 2,
 }
 
-/// When our FIN follows a Close frame of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fin {
-    /// With it, as the peer has broken the protocol. Messages that wait are dropped: the Close frame is to arrive, as soon as
-    /// the frame is out that has begun to go out.
-    AtOnce,
-    /// With it, as the peer's has come before. What waits goes out first.
-    Now,
-    /// When the peer's has come (RFC 6455 section 7.1.1). Some clients throw away what they have not looked at yet when a
-    /// connection ends before.
-    AfterPeer,
-}
-
 /// What is received while the peer's Close frame is awaited. It is thrown away; a peer with longer messages gets our FIN.
 const LAST_LIMITS: Limits = Limits { max_payload: 64 * 1024, compression: true };
 
-/// Why a frame was not sent. The API's user is at fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendError {
-    /// The WebSocket has closed.
-    Stale,
-    /// A message, or the first fragment of one, while the last fragment of another is still to come.
-    Interrupts,
-    /// A fragment that no first one came before.
-    NoFirstFragment,
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Stale => "the WebSocket has closed",
-            Self::Interrupts => "a message cannot be sent between the fragments of another",
-            Self::NoFirstFragment => "a fragment needs a first one before it",
-        })
-    }
-}
-
-impl std::error::Error for SendError {}
-
 impl From<Stale> for SendError {
     fn from(Stale: Stale) -> Self {
-        Self::Stale
+        Self::Closed
     }
 }
 
@@ -96,364 +63,346 @@ impl From<Stale> for EndError {
     }
 }
 
-/// The header of a frame with 126 to 65,535 bytes (RFC 6455 section 5.2).
-const MEDIUM_HEADER: usize = 4;
-
-impl Reactor {
-    /// Sends a frame: a whole message or, unless `fin`, a fragment.
-    ///
-    /// What has been published to its topics before goes out before.
-    ///
-    /// Of a message whose first fragment was dropped the others are, and no other fragment ever is.
-    pub fn send(&self, id: ConnectionId, opcode: Opcode, fin: bool, payload: &[u8]) -> Result<SendStatus, SendError> {
-        let mut state = self.state();
-        state.deliver_before(id.slot);
-        if !state.admits(id, opcode, fin)? {
-            return Ok(SendStatus::Dropped);
+/// What the reactor's owner asks for; [`crate::Reactor`] documents each.
+impl Server {
+    pub(crate) fn send(
+        &mut self,
+        id: ConnectionId,
+        opcode: Opcode,
+        fin: bool,
+        payload: &[u8],
+    ) -> Result<SendStatus, SendError> {
+        let admission = self.admit(id, opcode, fin)?;
+        if admission == Admission::Drop {
+            return Ok(self.note_dropped(id, opcode, || payload.into()));
         }
-        state.write_payload(id.slot, payload, |output| write_frame_header(output, opcode, fin, payload.len()), b"");
-        state.end_message(id.slot, opcode, fin);
-        state.send_status(id)
+        let append_head = |output: &mut Vec<u8>| write_frame_header(output, opcode, fin, payload.len());
+        self.transport.write_payload(id.slot, payload, append_head, b"");
+        Ok(self.finish_sending(id.slot, admission))
     }
 
-    /// Sends a whole message as [`Reactor::send`] does, compressed if that was agreed on and the message is long enough.
-    /// `message` is only called if it is not dropped.
-    pub fn send_compressed<'m>(
-        &self,
+    pub(crate) fn send_compressed<'m>(
+        &mut self,
         id: ConnectionId,
         opcode: Opcode,
         message: impl FnOnce() -> &'m [u8],
     ) -> Result<SendStatus, SendError> {
-        let mut state = self.state();
-        state.deliver_before(id.slot);
-        if !state.admits(id, opcode, true)? {
-            return Ok(SendStatus::Dropped);
+        let admission = self.admit(id, opcode, true)?;
+        if admission == Admission::Drop {
+            return Ok(self.note_dropped(id, opcode, || message().into()));
         }
         let message = message();
-        if state.is_compressed(id.slot, message.len()) {
-            let frame = state.compress(id.slot, opcode, message);
-            state.write(id.slot, |output| output.extend_from_slice(&frame));
+        if self.is_compressed(id.slot, message.len()) {
+            let frame = self.compress(id.slot, opcode, message);
+            self.transport.write(id.slot, |output| output.extend_from_slice(&frame));
         } else {
             let append_head = |output: &mut Vec<u8>| write_frame_header(output, opcode, true, message.len());
-            state.write_payload(id.slot, message, append_head, b"");
+            self.transport.write_payload(id.slot, message, append_head, b"");
         }
-        state.send_status(id)
+        Ok(self.finish_sending(id.slot, admission))
     }
 
-    /// Sends a frame as [`Reactor::send`] does, whose bytes `append` appends, for those who can write them only once and
-    /// don't know their number before. It must not shorten what is there.
-    pub fn send_with(
-        &self,
+    pub(crate) fn send_with(
+        &mut self,
         id: ConnectionId,
         opcode: Opcode,
         fin: bool,
         append: impl FnOnce(&mut Vec<u8>),
     ) -> Result<SendStatus, SendError> {
-        let mut state = self.state();
-        state.deliver_before(id.slot);
-        if !state.admits(id, opcode, fin)? {
-            return Ok(SendStatus::Dropped);
+        let admission = self.admit(id, opcode, fin)?;
+        if admission == Admission::Drop {
+            return Ok(self.note_dropped(id, opcode, || {
+                let mut message = Vec::new();
+                append(&mut message);
+                message.into()
+            }));
         }
-        state.write(id.slot, |output| {
-            let start = output.len();
-            output.extend_from_slice(&[0; MEDIUM_HEADER]);
-            append(output);
-            let payload_len = output.len() - start - MEDIUM_HEADER;
-            let (header, header_len) = encode_frame_header(opcode, fin, payload_len);
-            let header = &header[..header_len];
-            if header_len > MEDIUM_HEADER {
-                output.splice(start..start + MEDIUM_HEADER, header.iter().copied());
-                return;
-            }
-            // Almost every message is short, and moving a short one is cheaper than knowing its length first.
-            output.copy_within(start + MEDIUM_HEADER.., start + header_len);
-            output.truncate(start + header_len + payload_len);
-            output[start..start + header_len].copy_from_slice(header);
-        });
-        state.end_message(id.slot, opcode, fin);
-        state.send_status(id)
+        self.transport.write(id.slot, |output| write_frame_with(output, opcode, fin, append));
+        Ok(self.finish_sending(id.slot, admission))
     }
 
-    /// Stops reading: the peer is slowed down when the buffers between it and us are full. Meanwhile nothing is told of
-    /// it, not even that it has finished, and the idle timeout does not run.
-    pub fn pause_websocket(&self, id: ConnectionId) -> Result<(), Stale> {
-        let mut state = self.state();
-        state.websocket(id)?.flags.add(Flags::PAUSED);
-        state.arm(id.slot);
-        Ok(())
-    }
-
-    /// Goes on reading.
-    pub fn resume_websocket(&self, id: ConnectionId) -> Result<(), Stale> {
-        let mut state = self.state();
-        let connection = state.websocket(id)?;
-        if connection.flags.take(Flags::PAUSED) {
-            connection.flags.take(Flags::PINGED);
-            state.go_on_reading(id.slot);
-        }
-        Ok(())
-    }
-
-    /// Bytes that wait because the socket did not take them, and those that were lost with it until its end is told.
-    pub fn buffered_amount(&self, id: ConnectionId) -> Result<usize, Stale> {
-        Ok(self.state().websocket(id)?.unsent())
-    }
-
-    /// Whether a WebSocket is open; gives its behavior.
-    pub fn check_websocket(&self, id: ConnectionId) -> Result<BehaviorId, Stale> {
-        Ok(self.state().websocket(id)?.behavior())
-    }
-
-    /// Sends a Ping (RFC 6455 section 5.5.2), of its payload as much as a control frame can carry.
-    pub fn ping(&self, id: ConnectionId, payload: &[u8]) -> Result<SendStatus, SendError> {
+    pub(crate) fn ping(&mut self, id: ConnectionId, payload: &[u8]) -> Result<SendStatus, SendError> {
         self.send(id, Opcode::Ping, true, &payload[..payload.len().min(MAX_CONTROL_PAYLOAD)])
     }
 
-    /// Closes with a Close frame, which without a code is empty. The handler's close event, with 0 for none, is delivered
-    /// before this returns.
-    pub fn end(
-        &self,
-        id: ConnectionId,
-        code: Option<u16>,
-        reason: &[u8],
-        handler: &impl Handler,
-    ) -> Result<(), EndError> {
-        self.state().websocket(id)?;
+    pub(crate) fn pause_websocket(&mut self, id: ConnectionId) -> Result<(), Stale> {
+        self.check_websocket(id)?;
+        self.table[id.slot].websocket().add(WebSocketFlag::Paused);
+        self.arm(id.slot);
+        Ok(())
+    }
+
+    pub(crate) fn resume_websocket(&mut self, id: ConnectionId) -> Result<(), Stale> {
+        self.check_websocket(id)?;
+        let flags = self.table[id.slot].websocket();
+        if flags.take(WebSocketFlag::Paused) {
+            flags.take(WebSocketFlag::Pinged);
+            self.go_on_reading(id.slot);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn buffered_amount(&mut self, id: ConnectionId) -> Result<usize, Stale> {
+        self.check_websocket(id)?;
+        Ok(self.transport.unsent(id.slot))
+    }
+
+    /// The behavior of an open WebSocket.
+    pub(crate) fn check_websocket(&mut self, id: ConnectionId) -> Result<BehaviorId, Stale> {
+        self.table.get(id)?.open_behavior().ok_or(Stale)
+    }
+
+    pub(crate) fn end_in_order(&mut self, id: ConnectionId, code: Option<u16>, reason: &[u8]) -> Result<(), EndError> {
+        self.check_websocket(id)?;
         if let Some(code) = code.filter(|code| !CloseFrame::allows(*code)) {
             return Err(EndError::InvalidCode(code));
         }
-        let code = code.unwrap_or_default();
-        self.finish_websocket(id.slot, CloseFrame { code, reason }, Fin::AfterPeer, code, reason, handler);
+        self.end(id.slot, End::Asked { code, reason });
         Ok(())
     }
 
-    /// Closes the socket without a word to the peer. The handler's close event is delivered before this returns.
-    pub fn close(&self, id: ConnectionId, handler: &impl Handler) -> Result<(), Stale> {
-        self.state().websocket(id)?;
-        self.lose_websocket(id.slot, CloseFrame::ABNORMAL, "", handler);
+    pub(crate) fn close(&mut self, id: ConnectionId) -> Result<(), Stale> {
+        self.check_websocket(id)?;
+        self.end(id.slot, End::Cut);
         Ok(())
     }
+}
 
-    /// Handles frames up to the first event; gives the number of bytes used.
-    pub(crate) fn handle_frames(&self, slot: u32, bytes: &mut [u8], handler: &impl Handler) -> usize {
+/// Frames that come.
+impl Server {
+    /// Handles frames up to the first event; returns how many bytes were used. A message that is decompressed goes to
+    /// `inflated`.
+    pub(crate) fn handle_frames<'b>(
+        &mut self,
+        slot: Slot,
+        bytes: &'b mut [u8],
+        inflated: &'b mut Vec<u8>,
+    ) -> (usize, Option<Event<'b>>) {
         let length = bytes.len();
-        let mut state = self.state();
-        let State { table, behaviors, pool, .. } = &mut *state;
-        let id = table.id(slot);
-        let Some(connection) = table.at(slot) else { return length };
-        if connection.is_held_up() {
-            connection.flags.add(Flags::UNREAD);
-            pool.side_of(connection).input.extend_from_slice(bytes);
-            return length;
+        if self.is_held_up(slot) {
+            self.keep_unread(slot, bytes);
+            return (length, None);
         }
-        let behavior = connection.behavior();
-        let &WebSocketSettings { max_payload, max_text, .. } = &behaviors.get(behavior).settings;
-        let limits = limits(max_payload, connection.flags.has(Flags::DEFLATE));
-        let mut receiver = connection.take_receiver();
+        let (id, behavior) = (self.table.id(slot), self.table[slot].behavior());
+        let &WebSocketSettings { max_payload, max_text, .. } = &self.behaviors.get(behavior).settings;
+        let limits = limits(max_payload, self.table[slot].sender().has_compression());
+        let mut receiver = self.take_receiver(slot);
         let step = receiver.handle(bytes, limits);
-        pool.keep_receiver(connection, receiver);
-        let step = match step {
+        self.keep_receiver(slot, receiver);
+        let Step { consumed, event } = match step {
             Ok(step) => step,
-            Err(violation) => {
-                drop(state);
-                self.refuse_message(slot, violation, handler);
-                return length;
-            }
+            Err(violation) => return self.refuse(slot, violation, length),
         };
-        drop(state);
-        match step.event {
-            None => {}
-            Some(Event::Message { payload, binary, compressed: true }) => {
-                let is_good = self.handle_compressed(id, payload, binary, handler);
-                return if is_good { step.consumed } else { length };
+        let event = match event {
+            None => return (consumed, None),
+            Some(Frame::Message { mut payload, binary, compressed: true }) => {
+                let side = self.sides.get_mut(self.table[slot].side);
+                let contexts = side.and_then(|side| side.contexts.as_deref_mut());
+                match self.codecs.inflate(contexts, payload.bytes(), max_payload, binary) {
+                    Ok(message) => *inflated = message,
+                    Err(violation) => return self.refuse(slot, violation, length),
+                }
+                let mut payload = Payload::Borrowed { bytes: inflated, mask: [0; 4] };
+                if !binary && is_too_long(&mut payload, max_text) {
+                    return self.refuse(slot, Violation::TextTooLong, length);
+                }
+                Event::Message { behavior, id, payload, binary }
             }
             // The machine's limit has room for what compressing may add.
-            Some(Event::Message { payload, .. }) if payload.len() > max_payload => {
-                self.refuse_message(slot, Violation::TooBig, handler);
-                return length;
+            Some(Frame::Message { payload, .. }) if payload.len() > max_payload => {
+                return self.refuse(slot, Violation::TooBig, length);
             }
-            Some(Event::Message { mut payload, binary, .. }) => {
+            Some(Frame::Message { mut payload, binary, .. }) => {
                 if !binary && is_too_long(&mut payload, max_text) {
-                    self.refuse_message(slot, Violation::TextTooLong, handler);
-                    return length;
+                    return self.refuse(slot, Violation::TextTooLong, length);
                 }
-                handler.message(self, behavior, id, payload, binary);
+                Event::Message { behavior, id, payload, binary }
             }
-            Some(Event::Ping(mut payload)) => {
-                self.state().write_pong(slot, payload.bytes());
-                handler.ping(self, behavior, id, payload);
+            Some(Frame::Ping(mut payload)) => {
+                self.write_pong(slot, payload.bytes());
+                Event::Ping { behavior, id, payload }
             }
-            Some(Event::Pong(payload)) => handler.pong(self, behavior, id, payload),
-            Some(Event::Close(mut payload)) => {
+            Some(Frame::Pong(payload)) => Event::Pong { behavior, id, payload },
+            Some(Frame::Close(mut payload)) => {
                 let frame = CloseFrame::parse(payload.bytes()).expect("the receiver has parsed it");
-                let code = if frame.code == 0 { CloseFrame::NO_STATUS } else { frame.code };
-                self.finish_websocket(slot, frame, Fin::Now, code, frame.reason, handler);
+                self.end(slot, End::PeerClosed(frame));
+                return (consumed, None);
             }
-        }
-        step.consumed
+        };
+        (consumed, Some(event))
     }
 
-    /// Tells a message once it has been decompressed; false if that failed, and the connection with it.
-    fn handle_compressed(
-        &self,
-        id: ConnectionId,
-        mut payload: Payload<'_>,
-        binary: bool,
-        handler: &impl Handler,
-    ) -> bool {
-        let mut state = self.state();
-        let State { table, behaviors, codecs, .. } = &mut *state;
-        let Some(connection) = table.at(id.slot) else { return false };
-        let behavior = connection.behavior();
-        let &WebSocketSettings { max_payload, max_text, .. } = &behaviors.get(behavior).settings;
-        match codecs.inflate(connection.contexts(), payload.bytes(), max_payload, binary) {
-            Ok(mut message) => {
-                drop(state);
-                let mut payload = Payload::Borrowed { bytes: &mut message, mask: [0; 4] };
-                if !binary && is_too_long(&mut payload, max_text) {
-                    self.refuse_message(id.slot, Violation::TextTooLong, handler);
-                    return false;
-                }
-                handler.message(self, behavior, id, payload, binary);
-                self.state().codecs.recycle(message);
-                true
-            }
-            Err(violation) => {
-                drop(state);
-                self.refuse_message(id.slot, violation, handler);
-                false
-            }
-        }
+    /// Takes the memory of a message back that has been decompressed.
+    pub(crate) fn recycle(&mut self, message: Vec<u8>) {
+        self.codecs.recycle(message);
     }
 
-    /// RFC 6455 section 7.1.7, Fail the WebSocket Connection.
-    fn refuse_message(&self, slot: u32, violation: Violation, handler: &impl Handler) {
-        let mut explanation = violation.to_string();
-        if let Some(limits) = self.websocket_settings(slot) {
-            match violation {
-                Violation::TooBig | Violation::InflatedTooBig => {
-                    let _ = write!(explanation, " of {} bytes", limits.max_payload);
-                }
-                Violation::TextTooLong => {
-                    let _ = write!(explanation, " of {} UTF-16 code units", limits.max_text);
-                }
-                _ => {}
-            }
-        }
-        let frame = CloseFrame { code: violation.close_code(), reason: explanation.as_bytes() };
-        let reason = violation.reason().as_bytes();
-        self.finish_websocket(slot, frame, Fin::AtOnce, CloseFrame::ABNORMAL, reason, handler);
+    fn refuse<'b>(&mut self, slot: Slot, violation: Violation, length: usize) -> (usize, Option<Event<'b>>) {
+        self.end(slot, End::Violation(violation));
+        (length, None)
     }
 
-    fn websocket_settings(&self, slot: u32) -> Option<WebSocketSettings> {
-        let mut state = self.state();
-        let State { table, behaviors, .. } = &mut *state;
-        table.at(slot).and_then(|connection| behaviors.settings_of(connection)).copied()
-    }
-
-    /// Ends a WebSocket that has been silent for too long; with a Close frame, unless the peer takes nothing either.
-    pub(crate) fn end_silent(&self, slot: u32, handler: &impl Handler) {
-        let reason = "WebSocket timed out from inactivity";
-        let is_blocked = self.state().table.at(slot).is_some_and(|connection| connection.backpressure() > 0);
-        if is_blocked {
-            self.lose_websocket(slot, CloseFrame::ABNORMAL, reason, handler);
-        } else {
-            let timeout = self.websocket_settings(slot).map_or(0, |settings| settings.idle_timeout);
-            let explanation = format!("nothing received for {timeout} seconds");
-            let frame = CloseFrame { code: 1001, reason: explanation.as_bytes() };
-            self.finish_websocket(slot, frame, Fin::Now, CloseFrame::ABNORMAL, reason.as_bytes(), handler);
-        }
-    }
-
-    /// Sends a Close frame and lets the connection end by itself; tells the handler `code` and `reason`.
-    pub(crate) fn finish_websocket(
-        &self,
-        slot: u32,
-        frame: CloseFrame<'_>,
-        fin: Fin,
-        code: u16,
-        reason: &[u8],
-        handler: &impl Handler,
-    ) {
-        let mut state = self.state();
-        let id = state.table.id(slot);
-        let Some(behavior) = state.table.at(slot).map(|connection| connection.behavior()) else { return };
-        state.deliver_before(slot);
-        if fin == Fin::AtOnce
-            && let Some(output) = state.blocked_output(slot)
-        {
-            output.drop_frames();
-        }
-        state.write(slot, |output| frame.write(output));
-        if let Some(side) = state.table.at(slot).and_then(|connection| connection.side.as_mut()) {
-            side.output.end_frames();
-        }
-        state.websockets -= 1;
-        state.release_behavior(behavior);
-        let left = state.leave_topics(slot);
-        let receiver = state.table.at(slot).map(Connection::take_receiver).unwrap_or_default();
-        state.begin_closing(slot);
-        if fin == Fin::AfterPeer {
-            state.await_close(slot, receiver);
-        }
-        drop(state);
-        self.tell_end(behavior, id, left, code, reason, handler);
-    }
-
-    /// Handles frames that come when all is said: of interest is where the peer's Close frame ends. Gives the number of
+    /// Handles frames that come when all is said: of interest is where the peer's Close frame ends. Returns the number of
     /// bytes used.
-    pub(crate) fn handle_last_frames(&self, slot: u32, bytes: &mut [u8]) -> usize {
-        let length = bytes.len();
-        let mut state = self.state();
-        let connection = state.table.at(slot).filter(|connection| connection.flags.has(Flags::AWAITS_CLOSE));
-        let Some(connection) = connection else { return length };
-        let mut receiver = connection.take_receiver();
-        match receiver.handle(bytes, LAST_LIMITS) {
-            Ok(Step { consumed, event }) if !matches!(event, Some(Event::Close(_))) => {
-                state.await_close(slot, receiver);
-                // A peer that is still taking what was sent before wants to know that we are there. Nothing follows our Close
-                // frame.
-                if let (Some(Event::Ping(mut payload)), Some(output)) = (event, state.blocked_output(slot)) {
-                    output.push_pong(payload.bytes());
-                }
-                return consumed;
-            }
-            // It says no more, or nothing that can be understood.
-            _ => {
-                connection.flags.take(Flags::AWAITS_CLOSE);
-                state.mark_dirty(slot);
-            }
+    pub(crate) fn handle_last_frames(&mut self, slot: Slot, bytes: &mut [u8]) -> usize {
+        let Talk::Closing { closing, .. } = self.table[slot].talk else { return bytes.len() };
+        if !closing.awaits_close() {
+            return bytes.len();
         }
+        let length = bytes.len();
+        let mut receiver = self.take_receiver(slot);
+        if let Ok(Step { consumed, event }) = receiver.handle(bytes, LAST_LIMITS)
+            && !matches!(event, Some(Frame::Close(_)))
+        {
+            self.keep_receiver(slot, receiver);
+            // A peer that is still taking what was sent before wants to know that we are there. Nothing follows our Close
+            // frame.
+            if let Some(Frame::Ping(mut payload)) = event {
+                self.transport.expedite_if_blocked(slot, Lane::Second, |output| {
+                    write_frame(output, Opcode::Pong, true, payload.bytes());
+                });
+            }
+            return consumed;
+        }
+        // The peer says no more, or nothing that can be understood.
+        if let Talk::Closing { closing, .. } = &mut self.table[slot].talk {
+            closing.handle_close_frame();
+        }
+        self.transport.touch(slot);
         length
     }
 
-    /// Drops the connection at once; tells the handler `code` and `reason`.
-    pub(crate) fn lose_websocket(&self, slot: u32, code: u16, reason: &str, handler: &impl Handler) {
-        let mut state = self.state();
-        let id = state.table.id(slot);
-        let Some(behavior) = state.table.at(slot).map(|connection| connection.behavior()) else { return };
-        state.websockets -= 1;
-        state.release_behavior(behavior);
-        let left = state.leave_topics(slot);
-        state.remove(slot);
-        drop(state);
-        self.tell_end(behavior, id, left, code, reason.as_bytes(), handler);
+    /// Where a WebSocket's peer is in its messages, to be given back with [`Server::keep_receiver`].
+    fn take_receiver(&mut self, slot: Slot) -> Receiver {
+        let side = self.sides.get_mut(self.table[slot].side);
+        side.map(|side| std::mem::take(&mut side.frames)).unwrap_or_default()
     }
 
-    fn tell_end(
-        &self,
-        behavior: BehaviorId,
-        id: ConnectionId,
-        left: Vec<(Rc<[u8]>, Change)>,
-        code: u16,
-        reason: &[u8],
-        handler: &impl Handler,
-    ) {
-        for (topic, change) in left {
-            handler.unsubscribed(self, behavior, id, &topic, change);
+    /// Keeps where a WebSocket's peer is; between two messages that is nowhere.
+    fn keep_receiver(&mut self, slot: Slot, receiver: Receiver) {
+        if !receiver.is_idle() {
+            self.sides.of(&mut self.table[slot].side).frames = receiver;
         }
-        handler.close(self, behavior, id, code, reason);
     }
+
+    /// Writes as much of what waits for a WebSocket as its socket takes, and tells its handler if it took some; returns
+    /// whether it did. `is_heard`: then the peer is there. (A long message may keep our ping from reaching it in time.)
+    pub(super) fn offer_waiting(&mut self, slot: Slot, is_heard: bool) -> bool {
+        let before = self.transport.backpressure(slot);
+        if before == 0 {
+            return false;
+        }
+        self.transport.flush_writable(slot);
+        if self.transport.is_broken(slot) || self.transport.backpressure(slot) == before {
+            return false;
+        }
+        let now = self.clock.active();
+        let id = self.table.id(slot);
+        let conversation = &mut self.table[slot];
+        if is_heard {
+            conversation.last_active = now;
+            conversation.websocket().take(WebSocketFlag::Pinged);
+        }
+        let behavior = conversation.behavior();
+        self.events.push(Event::Drain { behavior, id });
+        true
+    }
+}
+
+/// Frames that go.
+impl Server {
+    /// Whether a frame is to be sent, or dropped. What has been published to the WebSocket's topics before goes out before.
+    fn admit(&mut self, id: ConnectionId, opcode: Opcode, fin: bool) -> Result<Admission, SendError> {
+        if self.has_published() {
+            self.check_websocket(id)?;
+            self.deliver_before(id.slot);
+        }
+        let Self { table, sides, transport, behaviors, doomed, .. } = self;
+        let conversation = table.get(id)?;
+        let (behavior, side) = (conversation.open_behavior().ok_or(Stale)?, conversation.side);
+        let Talk::WebSocket { sender, flags, .. } = &mut conversation.talk else { return Err(SendError::Closed) };
+        sender.admit(opcode, fin, || {
+            let held = sides.get(side).map_or(0, |side| side.held.len());
+            let waiting = transport.unsent(id.slot) + held;
+            waiting > 0 && is_over_limit(&behaviors.get(behavior).settings, waiting, flags, || doomed.push(id))
+        })
+    }
+
+    /// After a frame: what had to wait for the end of its message goes out.
+    fn finish_sending(&mut self, slot: Slot, admission: Admission) -> SendStatus {
+        if admission == Admission::SendLast
+            && let Some(side) = self.sides.get_mut(self.table[slot].side)
+        {
+            let held = std::mem::take(&mut side.held);
+            self.transport.write(slot, |output| output.extend_from_slice(&held));
+            self.sides.reclaim(&mut self.table[slot].side);
+        }
+        if self.transport.keeps_up(slot) { SendStatus::Sent } else { SendStatus::Backpressure }
+    }
+
+    /// Notes that a message is not sent.
+    fn note_dropped(
+        &mut self,
+        id: ConnectionId,
+        opcode: Opcode,
+        message: impl FnOnce() -> std::sync::Arc<[u8]>,
+    ) -> SendStatus {
+        let behavior = self.table[id.slot].behavior();
+        let is_told = !opcode.is_control() && self.behaviors.get(behavior).settings.tells_dropped;
+        if is_told && self.events.tells_dropped() {
+            let binary = opcode == Opcode::Binary;
+            self.events.push(Event::Dropped { behavior, id, message: message(), binary });
+        }
+        SendStatus::Dropped
+    }
+
+    /// Whether so much waits for a WebSocket that a message to it has to be dropped.
+    pub(super) fn is_over_limit(&mut self, id: ConnectionId, behavior: BehaviorId) -> bool {
+        let Self { table, sides, transport, behaviors, doomed, .. } = self;
+        let conversation = &mut table[id.slot];
+        let held = sides.get(conversation.side).map_or(0, |side| side.held.len());
+        let waiting = transport.unsent(id.slot) + held;
+        is_over_limit(&behaviors.get(behavior).settings, waiting, conversation.websocket(), || doomed.push(id))
+    }
+
+    /// Whether a message of that length goes out compressed.
+    pub(super) fn is_compressed(&mut self, slot: Slot, length: usize) -> bool {
+        let sender = *self.table[slot].sender();
+        let behavior = self.table[slot].behavior();
+        sender.compresses(length, self.behaviors.get(behavior).settings.compression_threshold)
+    }
+
+    /// The frame of a message compressed for a connection. It has to be sent: its context knows the message from now on.
+    pub(super) fn compress(&mut self, slot: Slot, opcode: Opcode, message: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        let sender = *self.table[slot].sender();
+        let side = self.sides.get_mut(self.table[slot].side);
+        let contexts = side.and_then(|side| side.contexts.as_deref_mut());
+        sender.write_compressed(&mut self.codecs, contexts, opcode, message, &mut frame);
+        frame
+    }
+
+    /// Answers a Ping: ahead of what waits, so that a peer that is still taking a long message does not believe that we have
+    /// gone. The newest of several Pings is answered (RFC 6455 section 5.5.3).
+    fn write_pong(&mut self, slot: Slot, payload: &[u8]) {
+        self.transport.expedite(slot, Lane::Second, |output| write_frame(output, Opcode::Pong, true, payload));
+    }
+}
+
+/// Whether a message has to be dropped. It is only when *more* than the limit waits already, so that one message of any
+/// size can always be sent. `doom` is called for a WebSocket that is to be closed for that, once.
+fn is_over_limit(
+    settings: &WebSocketSettings,
+    waiting: usize,
+    flags: &mut WebSocketFlags,
+    doom: impl FnOnce(),
+) -> bool {
+    let is_over = settings.max_backpressure > 0 && waiting > settings.max_backpressure;
+    if is_over && settings.close_on_backpressure_limit && !flags.has(WebSocketFlag::Doomed) {
+        flags.add(WebSocketFlag::Doomed);
+        doom();
+    }
+    is_over
 }
 
 /// What a message that cannot be compressed grows by is accepted; with the smallest memory zlib adds a twenty-fifth.
@@ -469,122 +418,4 @@ fn is_too_long(text: &mut Payload<'_>, max: usize) -> bool {
         bytes.iter().map(|byte| usize::from(byte & 0xC0 != 0x80) + usize::from(*byte >= 0xF0)).sum::<usize>()
     };
     text.len() > max && units(text.bytes()) > max
-}
-
-impl State {
-    /// Whether a message of that length goes out compressed.
-    pub(crate) fn is_compressed(&mut self, slot: u32, length: usize) -> bool {
-        let Self { table, behaviors, .. } = self;
-        table.at(slot).filter(|connection| length > 0 && connection.flags.has(Flags::DEFLATE)).is_some_and(
-            |connection| {
-                let settings = behaviors.settings_of(connection);
-                settings.is_some_and(|settings| length >= settings.compression_threshold)
-            },
-        )
-    }
-
-    /// Keeps a closing connection from sending its FIN; `receiver` is where the peer is in its messages.
-    fn await_close(&mut self, slot: u32, receiver: Receiver) {
-        let Some(connection) = self.table.at(slot) else { return };
-        connection.flags.add(Flags::AWAITS_CLOSE);
-        self.pool.keep_receiver(connection, receiver);
-    }
-
-    /// The frame of a message compressed for a connection. It has to be sent: its context knows the message from now on.
-    pub(crate) fn compress(&mut self, slot: u32, opcode: Opcode, message: &[u8]) -> Vec<u8> {
-        let mut frame = Vec::new();
-        let contexts = self.table.at(slot).and_then(Connection::contexts);
-        self.codecs.write_frame(contexts, opcode, message, &mut frame);
-        frame
-    }
-
-    pub(crate) fn websocket(&mut self, id: ConnectionId) -> Result<&mut Connection, Stale> {
-        self.table.get(id).and_then(|connection| match connection.phase {
-            Phase::WebSocket => Ok(connection),
-            _ => Err(Stale),
-        })
-    }
-
-    /// Whether a frame is to be sent, or dropped.
-    fn admits(&mut self, id: ConnectionId, opcode: Opcode, fin: bool) -> Result<bool, SendError> {
-        let flags = &mut self.websocket(id)?.flags;
-        let is_begun = flags.has(Flags::SENDING_FRAGMENTS | Flags::DROPPING_FRAGMENTS);
-        match opcode {
-            Opcode::Continuation if !is_begun => return Err(SendError::NoFirstFragment),
-            Opcode::Continuation => {
-                let is_dropped = flags.has(Flags::DROPPING_FRAGMENTS);
-                if fin {
-                    flags.take(Flags::DROPPING_FRAGMENTS);
-                }
-                return Ok(!is_dropped);
-            }
-            Opcode::Text | Opcode::Binary if is_begun => return Err(SendError::Interrupts),
-            _ => {}
-        }
-        let is_dropped = self.check_limit(id)?;
-        if !fin {
-            let flag = if is_dropped { Flags::DROPPING_FRAGMENTS } else { Flags::SENDING_FRAGMENTS };
-            self.websocket(id)?.flags.add(flag);
-        }
-        Ok(!is_dropped)
-    }
-
-    /// After a frame: what had to wait for the end of its message goes out.
-    fn end_message(&mut self, slot: u32, opcode: Opcode, fin: bool) {
-        if opcode != Opcode::Continuation || !fin {
-            return;
-        }
-        let Some(connection) = self.table.at(slot) else { return };
-        connection.flags.take(Flags::SENDING_FRAGMENTS);
-        if let Some(side) = &mut connection.side {
-            let held = std::mem::take(&mut side.held);
-            self.write(slot, |output| output.extend_from_slice(&held));
-        }
-    }
-
-    /// Whether a message has to be dropped. It is only when *more* than the limit waits already, so that one message of
-    /// any size can always be sent.
-    pub(crate) fn check_limit(&mut self, id: ConnectionId) -> Result<bool, Stale> {
-        let Self { table, behaviors, doomed, .. } = self;
-        let connection = table.get(id)?;
-        let settings = behaviors.settings_of(connection).ok_or(Stale)?;
-        let waiting = connection.unsent() + connection.held();
-        let is_over = settings.max_backpressure > 0 && waiting > settings.max_backpressure;
-        if is_over && settings.close_on_backpressure_limit && !connection.flags.has(Flags::DOOMED) {
-            connection.flags.add(Flags::DOOMED);
-            doomed.push(id);
-        }
-        Ok(is_over)
-    }
-
-    /// Answers a Ping: ahead of what waits, so that a peer that is still taking a long message does not believe that we have
-    /// gone. Of several Pings the newest is answered (RFC 6455 section 5.5.3).
-    fn write_pong(&mut self, slot: u32, payload: &[u8]) {
-        match self.blocked_output(slot) {
-            Some(output) => output.push_pong(payload),
-            None => self.write(slot, |output| write_frame(output, Opcode::Pong, true, payload)),
-        }
-    }
-
-    /// Sends a Ping, ahead of what waits.
-    pub(crate) fn write_ping(&mut self, slot: u32) {
-        match self.blocked_output(slot) {
-            Some(output) => output.push_ping(),
-            None => self.write(slot, |output| write_frame(output, Opcode::Ping, true, &[])),
-        }
-    }
-
-    /// The output of a connection whose socket has refused some of it.
-    fn blocked_output(&mut self, slot: u32) -> Option<&mut Output> {
-        let connection = self.table.at(slot)?;
-        if connection.backpressure() == 0 {
-            return None;
-        }
-        Some(&mut connection.side.as_mut()?.output)
-    }
-
-    fn send_status(&mut self, id: ConnectionId) -> Result<SendStatus, SendError> {
-        let keeps_up = self.table.get(id)?.keeps_up();
-        Ok(if keeps_up { SendStatus::Sent } else { SendStatus::Backpressure })
-    }
 }

@@ -2,15 +2,14 @@
 
 use std::io;
 
-use milliways_proto::ws::{Opcode, frame_len, write_frame};
 use mio::net::TcpStream;
 
-use crate::tls::Session;
-use crate::transport::sys;
+use super::sys;
+use super::tls::Session;
 
 /// Output of one connection is gathered while its events are handled and goes out in one system call. From this many
 /// bytes on it doesn't wait, so that memory stays bounded and the kernel has something to do meanwhile.
-pub(crate) const FLUSH_AT: usize = 64 * 1024;
+const FLUSH_AT: usize = 64 * 1024;
 
 /// From this many bytes on a payload is handed to the kernel where it lies instead of being copied here first.
 pub(crate) const DIRECT_FROM: usize = 32 * 1024;
@@ -21,6 +20,10 @@ const SEAL_AT_ONCE: usize = 64 * 1024;
 /// A buffer larger than this is not kept for use by another connection.
 const KEEP_CAPACITY: usize = 128 * 1024;
 
+/// Returns the length of the unit that `bytes` begin with. Units are what a protocol must not interleave: the frames of
+/// a WebSocket.
+pub(crate) type UnitLength = fn(&[u8]) -> usize;
+
 #[derive(Default)]
 pub(crate) struct Output {
     bytes: Vec<u8>,
@@ -30,45 +33,37 @@ pub(crate) struct Output {
     blocked: bool,
     /// Bytes that can't be sent any more, because the socket has failed.
     lost: usize,
+    /// The socket has begun to refuse, or has taken some of what waited, since the last [`Output::take_moved`].
+    has_moved: bool,
     /// TLS: records that go out before `bytes` do.
     sealed: Vec<u8>,
     /// How many of `sealed` the socket has taken, as with `sent`.
     sealed_sent: usize,
-    /// WebSocket: where in `bytes` a frame begins, or the last one ends. What follows is whole frames, whose headers tell
-    /// where the others begin; that is looked up when somebody has to know, and before what leads there is dropped.
+    /// Where in `bytes` a unit begins, or the last one ends. What follows is whole units, which tell where the others
+    /// begin; that is looked up when it is needed, and before what leads there is dropped.
     boundary: usize,
-    /// WebSocket: the last frame is a Close frame, which no other may follow.
-    ends_with_close: bool,
-    /// WebSocket: what goes out between two frames, ahead of what waits. Only while the socket is blocked.
-    urgent: Option<Box<Urgent>>,
+    /// No unit may follow the last one.
+    is_complete: bool,
+    /// Units that go out between two others, ahead of what waits. Only while the socket is blocked.
+    expedited: Option<Box<Expedited>>,
 }
 
-/// Control frames that do not wait behind messages (RFC 6455 section 5.4 allows them between any two frames). One of each
-/// kind, so that a peer that reads nothing costs no more memory for asking again and again.
+/// The ways for units that don't wait behind the others. Each holds one unit, so that a peer that reads nothing costs no
+/// more memory for asking again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Goes out first.
+    First,
+    /// Goes out behind the other.
+    Second,
+}
+
 #[derive(Default)]
-struct Urgent {
-    ping: bool,
-    /// The newest Ping's payload, to be answered.
-    pong: Option<Vec<u8>>,
-}
+struct Expedited([Vec<u8>; 2]);
 
-impl Urgent {
-    fn frames(&self) -> Vec<u8> {
-        let mut frames = Vec::new();
-        if self.ping {
-            write_frame(&mut frames, Opcode::Ping, true, &[]);
-        }
-        if let Some(payload) = &self.pong {
-            write_frame(&mut frames, Opcode::Pong, true, payload);
-        }
-        frames
-    }
-
+impl Expedited {
     fn len(&self) -> usize {
-        /// Both frames have a short payload.
-        const HEADER: usize = 2;
-
-        usize::from(self.ping) * HEADER + self.pong.as_ref().map_or(0, |payload| HEADER + payload.len())
+        self.0.iter().map(Vec::len).sum()
     }
 }
 
@@ -76,24 +71,29 @@ impl Urgent {
 pub(crate) struct Wire<'c> {
     pub(crate) stream: &'c TcpStream,
     pub(crate) session: Option<&'c mut Session>,
-    /// Whether the output is frames of a WebSocket.
-    pub(crate) has_frames: bool,
+    /// How output is divided into units, if it is.
+    pub(crate) units: Option<UnitLength>,
 }
 
 impl Output {
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.sealed.is_empty()
     }
 
+    /// Bytes that the socket has refused and that wait for it to be writable.
+    #[inline]
     pub(crate) fn backpressure(&self) -> usize {
-        if self.blocked { self.waiting() + self.urgent.as_ref().map_or(0, |urgent| urgent.len()) } else { 0 }
+        if self.blocked { self.waiting() + self.expedited.as_ref().map_or(0, |units| units.len()) } else { 0 }
     }
 
+    #[inline]
     pub(crate) fn lost(&self) -> usize {
         self.lost
     }
 
     /// Where output is appended.
+    #[inline]
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
@@ -104,53 +104,68 @@ impl Output {
     }
 
     /// Whether there is so much that it should not wait for the end of the turn.
+    #[inline]
     pub(crate) fn is_full(&self) -> bool {
         !self.blocked && self.waiting() >= FLUSH_AT
     }
 
-    /// WebSocket: what is appended from now on is whole frames.
-    pub(crate) fn begin_frames(&mut self) {
+    /// Whether nothing is left of what was written, and nothing is to be noted about it.
+    pub(crate) fn has_settled(&self) -> bool {
+        self.is_empty() && self.lost == 0 && !self.has_moved
+    }
+
+    /// Whether the socket has begun to refuse, or has taken some of what waited, since the last call.
+    pub(crate) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.has_moved)
+    }
+
+    /// What is appended from now on is whole units.
+    pub(crate) fn begin_units(&mut self) {
         self.boundary = self.bytes.len();
     }
 
-    /// WebSocket: a Close frame has been appended.
-    pub(crate) fn end_frames(&mut self) {
-        self.ends_with_close = !self.is_empty();
+    /// The unit that has been appended is the last.
+    pub(crate) fn end_units(&mut self) {
+        self.is_complete = !self.is_empty();
     }
 
-    /// WebSocket, blocked: has a Pong go out as the next frame, in place of one that has not gone yet (RFC 6455 section 5.5.3).
-    pub(crate) fn push_pong(&mut self, payload: &[u8]) {
+    /// Has a unit go out as the next, in place of one in the same lane that has not gone yet. Only while the socket is
+    /// blocked.
+    pub(crate) fn expedite(&mut self, lane: Lane, unit: Vec<u8>) {
         debug_assert!(self.blocked);
-        self.urgent.get_or_insert_default().pong = Some(payload.to_vec());
+        self.expedited.get_or_insert_default().0[lane as usize] = unit;
     }
 
-    /// WebSocket, blocked: has a Ping go out as the next frame.
-    pub(crate) fn push_ping(&mut self) {
-        debug_assert!(self.blocked);
-        self.urgent.get_or_insert_default().ping = true;
-    }
-
-    /// WebSocket, blocked: drops all frames of which nothing has gone out.
-    pub(crate) fn drop_frames(&mut self) {
-        self.find_boundary();
+    /// Drops all units of which nothing has gone out. Only while the socket is blocked.
+    pub(crate) fn drop_units(&mut self, units: UnitLength) {
+        self.find_boundary(units);
         self.bytes.truncate(self.boundary);
-        self.urgent = None;
+        self.expedited = None;
+    }
+
+    /// Runs what writes to the socket, and notes whether that has moved what waits.
+    pub(crate) fn push<R>(&mut self, push: impl FnOnce(&mut Self) -> R) -> R {
+        let before = self.backpressure();
+        let result = push(self);
+        let after = self.backpressure();
+        self.has_moved |= if before == 0 { after > 0 } else { after < before };
+        result
     }
 
     /// Writes what is there until the socket refuses.
     pub(crate) fn flush(&mut self, wire: Wire<'_>) -> io::Result<()> {
-        let Wire { stream, session, has_frames } = wire;
+        let Wire { stream, session, units } = wire;
         if let Some(session) = session {
-            return self.offer_sealed(stream, session, &[], has_frames).map(|_| ());
+            return self.offer_sealed(stream, session, &[], units).map(|_| ());
         }
         loop {
-            let end = self.next_stop();
+            let end = self.next_stop(units);
             if self.sent == end {
                 break;
             }
             match sys::send(stream, &self.bytes[self.sent..end]) {
                 Ok(count) => self.sent += count,
-                Err(error) => return self.refused(error, has_frames),
+                Err(error) => return self.refused(error, units),
             }
         }
         self.clear();
@@ -159,7 +174,7 @@ impl Output {
 
     /// Writes what is there and then `payload`; what the socket refuses of it is copied.
     pub(crate) fn flush_with(&mut self, wire: Wire<'_>, payload: &[u8]) -> io::Result<()> {
-        // Of one that fails now, nothing arrives, also if the socket had taken some.
+        // Nothing of a payload that fails now arrives, even if the socket had taken some.
         let taken = self.offer(wire, payload).inspect_err(|_| self.lost += payload.len())?;
         if taken < payload.len() {
             self.hold(&payload[taken..], true);
@@ -167,7 +182,7 @@ impl Output {
         Ok(())
     }
 
-    /// Keeps what the socket has just refused. `is_begun`: it is the rest of a frame; what leads to it is there, or has gone.
+    /// Keeps what the socket has just refused. `is_begun`: it is the rest of a unit whose beginning is there, or has gone.
     pub(crate) fn hold(&mut self, refused: &[u8], is_begun: bool) {
         if is_begun && self.bytes.is_empty() {
             self.boundary = refused.len();
@@ -176,15 +191,15 @@ impl Output {
         self.blocked = true;
     }
 
-    /// Writes what is there and then as much of `payload` as the socket takes; gives how much that is.
+    /// Writes what is there and then as much of `payload` as the socket takes; returns how much that is.
     pub(crate) fn offer(&mut self, wire: Wire<'_>, payload: &[u8]) -> io::Result<usize> {
-        debug_assert!(!self.blocked && self.urgent.is_none());
+        debug_assert!(!self.blocked && self.expedited.is_none());
         if payload.is_empty() {
             return self.flush(wire).map(|()| 0);
         }
-        let Wire { stream, session, has_frames } = wire;
+        let Wire { stream, session, units } = wire;
         if let Some(session) = session {
-            return self.offer_sealed(stream, session, payload, has_frames);
+            return self.offer_sealed(stream, session, payload, units);
         }
         let mut taken = 0;
         while taken < payload.len() {
@@ -195,8 +210,8 @@ impl Output {
                     taken += count - ours;
                 }
                 Err(error) => {
-                    self.refused(error, has_frames)?;
-                    // Blocked is who has something that waits.
+                    self.refused(error, units)?;
+                    // Only output that waits makes a connection blocked.
                     self.blocked = !self.bytes.is_empty();
                     return Ok(taken);
                 }
@@ -213,66 +228,68 @@ impl Output {
         self.sealed_sent = 0;
         self.blocked = false;
         self.boundary = 0;
-        self.ends_with_close = false;
-        self.urgent = None;
+        self.is_complete = false;
+        self.expedited = None;
     }
 
-    /// Up to where `bytes` go out as they are. What is urgent is put between two frames when all before it is out.
-    fn next_stop(&mut self) -> usize {
-        if self.urgent.is_some() {
-            self.find_boundary();
+    /// Up to where `bytes` go out as they are. Expedited units are put between two others when all before them is out.
+    fn next_stop(&mut self, units: Option<UnitLength>) -> usize {
+        if self.expedited.is_some()
+            && let Some(units) = units
+        {
+            self.find_boundary(units);
             if self.sent < self.boundary {
                 return self.boundary;
             }
-            self.insert_urgent();
+            self.insert_expedited();
         }
         self.bytes.len()
     }
 
-    /// Puts what is urgent before what is to be sent next, which begins a frame.
-    fn insert_urgent(&mut self) {
-        let Some(urgent) = self.urgent.take() else { return };
-        if self.ends_with_close && self.sent == self.bytes.len() {
+    /// Puts what is expedited before what is to be sent next, which begins a unit.
+    fn insert_expedited(&mut self) {
+        let Some(expedited) = self.expedited.take() else { return };
+        if self.is_complete && self.sent == self.bytes.len() {
             return;
         }
-        let frames = urgent.frames();
+        let units = expedited.0.concat();
         // There is room where something has been sent from.
-        if let Some(start) = self.sent.checked_sub(frames.len()) {
-            self.bytes[start..self.sent].copy_from_slice(&frames);
+        if let Some(start) = self.sent.checked_sub(units.len()) {
+            self.bytes[start..self.sent].copy_from_slice(&units);
             self.sent = start;
         } else {
-            self.bytes.splice(..self.sent, frames.iter().copied());
+            self.bytes.splice(..self.sent, units.iter().copied());
             self.sent = 0;
         }
-        self.boundary = self.sent + frames.len();
+        self.boundary = self.sent + units.len();
     }
 
     /// Moves the boundary to the first one of which nothing before is still to be sent.
-    fn find_boundary(&mut self) {
+    fn find_boundary(&mut self, units: UnitLength) {
         while self.boundary < self.sent {
-            self.boundary += frame_len(&self.bytes[self.boundary..]);
+            self.boundary += units(&self.bytes[self.boundary..]);
         }
     }
 
-    /// Seals what is there and then as much of `payload` as the socket may take; gives how much that is.
+    /// Seals what is there and then as much of `payload` as the socket may take; returns how much that is.
     fn offer_sealed(
         &mut self,
         stream: &TcpStream,
         session: &mut Session,
         payload: &[u8],
-        has_frames: bool,
+        units: Option<UnitLength>,
     ) -> io::Result<usize> {
         let mut taken = 0;
         loop {
             while self.sealed_sent < self.sealed.len() {
                 match sys::send(stream, &self.sealed[self.sealed_sent..]) {
                     Ok(count) => self.sealed_sent += count,
-                    Err(error) => return self.refused(error, has_frames).map(|()| taken),
+                    Err(error) => return self.refused(error, units).map(|()| taken),
                 }
             }
             self.sealed.clear();
             self.sealed_sent = 0;
-            let end = self.next_stop();
+            let end = self.next_stop(units);
             let first = &self.bytes[self.sent..end];
             let first = &first[..first.len().min(SEAL_AT_ONCE)];
             let second = &payload[taken..];
@@ -282,11 +299,11 @@ impl Output {
                 return Ok(taken);
             }
             if let Err(error) = session.seal(first, second, &mut self.sealed) {
-                // The socket is in order, and whoever waits for what it says is to hear that this is the end.
+                // The socket still works, so the peer is told that nothing more comes.
                 session.seal_close(&mut self.sealed);
                 let _ = sys::send(stream, &self.sealed);
                 let _ = stream.shutdown(std::net::Shutdown::Both);
-                return self.refused(error.into(), has_frames).map(|()| taken);
+                return self.refused(error.into(), units).map(|()| taken);
             }
             self.sent += first.len();
             taken += second.len();
@@ -308,6 +325,7 @@ impl Output {
     pub(crate) fn reset(&mut self) {
         self.clear();
         self.lost = 0;
+        self.has_moved = false;
     }
 
     /// Gives all memory back.
@@ -325,14 +343,15 @@ impl Output {
         }
     }
 
+    #[inline]
     fn waiting(&self) -> usize {
         self.bytes.len() - self.sent + self.sealed.len() - self.sealed_sent
     }
 
-    fn refused(&mut self, error: io::Error, has_frames: bool) -> io::Result<()> {
+    fn refused(&mut self, error: io::Error, units: Option<UnitLength>) -> io::Result<()> {
         if error.kind() == io::ErrorKind::WouldBlock {
             self.blocked = true;
-            self.compact(has_frames);
+            self.compact(units);
             Ok(())
         } else {
             self.lose();
@@ -341,10 +360,10 @@ impl Output {
     }
 
     /// Drops what has been sent once it is the larger part, so that a slow reader's buffer does not grow by it.
-    fn compact(&mut self, has_frames: bool) {
+    fn compact(&mut self, units: Option<UnitLength>) {
         if self.sent > self.bytes.len() / 2 {
-            if has_frames || self.ends_with_close {
-                self.find_boundary();
+            if let Some(units) = units {
+                self.find_boundary(units);
                 self.boundary -= self.sent;
             }
             self.bytes.drain(..self.sent);

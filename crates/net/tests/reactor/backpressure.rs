@@ -6,7 +6,9 @@ use std::rc::Rc;
 use milliways_net::{ConnectionId, SendStatus, WebSocketSettings};
 use milliways_proto::ws::Opcode;
 
-use crate::support::{BINARY, CLOSE, Client, Event, GET, Server, TEXT, UPGRADE, UPGRADED, frame, masked, noise, ok};
+use crate::support::{
+    BINARY, CLOSE, Client, Event, GET, Server, TEXT, UPGRADE, UPGRADED, bytes_of, frame, masked, noise, ok,
+};
 
 /// More than the kernel keeps for a reader with a small buffer.
 const PLENTY: usize = 16 << 20;
@@ -60,8 +62,8 @@ impl Stream {
 #[test]
 fn a_message_is_dropped_only_when_more_than_the_limit_waits_already() {
     const LIMIT: usize = 100_000;
-    let server =
-        Server::websocket(WebSocketSettings { max_backpressure: LIMIT, ..WebSocketSettings::default() }, |_, _| {});
+    let settings = WebSocketSettings { max_backpressure: LIMIT, tells_dropped: false, ..WebSocketSettings::default() };
+    let server = Server::websocket(settings, |_, _| {});
     let (client, id) = open_slow(&server);
     let mut stream = Stream::new();
     stream.fill(&server, id);
@@ -109,7 +111,7 @@ fn drain_is_told_whenever_the_socket_has_taken_something() {
     let server = Server::websocket(unlimited(), {
         let amounts = Rc::clone(&amounts);
         move |server, event| {
-            if let Event::Drain { id } = event {
+            if let Event::Drain { id, .. } = event {
                 amounts.borrow_mut().push(server.reactor.buffered_amount(*id).expect("an open WebSocket"));
             }
         }
@@ -140,7 +142,7 @@ fn a_sender_that_goes_on_at_each_drain() {
     let server = Server::websocket(WebSocketSettings::default(), {
         let stream = Rc::clone(&stream);
         move |server, event| {
-            if let Event::Open { id, .. } | Event::Drain { id } = event {
+            if let Event::Open { id, .. } | Event::Drain { id, .. } = event {
                 let mut stream = stream.borrow_mut();
                 while stream.count < MESSAGES && server.reactor.buffered_amount(*id) == Ok(0) {
                     let length = if stream.count.is_multiple_of(3) { 50_000 } else { 500 };
@@ -168,7 +170,7 @@ fn a_sender_that_goes_on_at_each_drain() {
 #[test]
 fn a_websocket_over_the_limit_is_closed_if_its_settings_say_so() {
     let server = Server::websocket(
-        WebSocketSettings { close_on_backpressure_limit: true, ..WebSocketSettings::default() },
+        WebSocketSettings { close_on_backpressure_limit: true, tells_dropped: false, ..WebSocketSettings::default() },
         |_, _| {},
     );
     let (client, id) = open_slow(&server);
@@ -192,7 +194,7 @@ fn a_websocket_over_the_limit_is_closed_if_its_settings_say_so() {
 #[test]
 fn a_websocket_over_the_limit_may_close_in_another_way_first() {
     let server = Server::websocket(
-        WebSocketSettings { close_on_backpressure_limit: true, ..WebSocketSettings::default() },
+        WebSocketSettings { close_on_backpressure_limit: true, tells_dropped: false, ..WebSocketSettings::default() },
         |_, _| {},
     );
     let (_client, id) = open_slow(&server);
@@ -309,7 +311,7 @@ fn a_client_that_sends_without_reading_gets_its_echoes_in_the_end() {
 #[test]
 fn draining_is_told_while_paused_with_messages_that_wait() {
     let server = Server::websocket(unlimited(), |server, event| {
-        if let Event::Drain { id } = event {
+        if let Event::Drain { id, .. } = event {
             server.reactor.resume_websocket(*id).expect("an open WebSocket");
         }
     });
@@ -387,7 +389,7 @@ fn a_slow_reader_does_not_hold_up_the_others() {
         move |server, event| {
             if let Event::Message { id, payload, .. } = event {
                 seen.set(seen.get() + 1);
-                server.send(*id, Opcode::Binary, payload);
+                server.send(*id, Opcode::Binary, bytes_of(payload));
             }
         }
     });

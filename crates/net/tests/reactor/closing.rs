@@ -4,20 +4,23 @@ use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 
 use milliways_net::{
-    AppSettings, ConnectionId, EndError, ResponseError, SendError, SendStatus, Stale, WebSocketSettings,
+    AppSettings, ConnectionId, EndError, Generation, ResponseError, SendError, SendStatus, Slot, Stale,
+    WebSocketSettings,
 };
 use milliways_proto::ws::Opcode;
 
-use crate::support::{BINARY, CLOSE, Event, GET, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, frame, masked, ok};
+use crate::support::{
+    BINARY, CLOSE, Event, GET, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, bytes_of, frame, masked, ok,
+};
 
 /// Does what it is told to: a text message is a command.
 fn commanded() -> Server {
     Server::websocket(WebSocketSettings::default(), |server, event| {
         if let Event::Message { id, payload, .. } = event {
-            match payload.as_slice() {
+            match bytes_of(payload) {
                 b"end" => server.end(*id, 4001, "bye"),
                 b"close" => server.close(*id),
-                b"close app" => server.reactor.close_app(server.app, server),
+                b"close app" => server.causing(|reactor| reactor.close_app(server.app)),
                 other => _ = server.send(*id, Opcode::Text, other),
             }
         }
@@ -68,7 +71,7 @@ fn the_server_closes() {
         // The handler has been told before `end` returned.
         assert_eq!(server.take_log(), [told]);
         assert_eq!(server.stats().websockets, 0);
-        assert_eq!(server.reactor.end(id, Some(1000), b"", &server), Err(EndError::Stale));
+        assert_eq!(server.causing(|reactor| reactor.end(id, Some(1000), b"")), Err(EndError::Stale));
         server.pump();
         client.expect(wire);
         // The peer may go on for a while; nobody is told.
@@ -87,7 +90,7 @@ fn a_code_that_must_not_be_sent_is_not_and_nothing_is_closed() {
     let client = server.open();
     let id = server.last_id();
     for code in (0..1000).chain(1004..1007).chain(1015..3000).chain([5000, 5001, u16::MAX]) {
-        assert_eq!(server.reactor.end(id, Some(code), b"", &server), Err(EndError::InvalidCode(code)));
+        assert_eq!(server.causing(|reactor| reactor.end(id, Some(code), b"")), Err(EndError::InvalidCode(code)));
     }
     server.pump();
     client.expect_silence();
@@ -250,7 +253,7 @@ fn ending_inside_open() {
         if let Event::Open { id, .. } = event {
             server.send(*id, Opcode::Text, b"no");
             server.end(*id, 4000, "full");
-            assert_eq!(server.reactor.send(*id, Opcode::Text, true, b""), Err(SendError::Stale));
+            assert_eq!(server.reactor.send(*id, Opcode::Text, true, b""), Err(SendError::Closed));
         }
     });
     let client = server.connect();
@@ -343,16 +346,16 @@ fn nothing_can_be_done_with_a_websocket_that_has_closed() {
 
 fn check_stale(server: &Server, id: ConnectionId) {
     let reactor = &server.reactor;
-    assert_eq!(reactor.send(id, Opcode::Text, true, b"x"), Err(SendError::Stale));
-    assert_eq!(reactor.send(id, Opcode::Binary, true, &vec![0; 100_000]), Err(SendError::Stale));
-    assert_eq!(reactor.send_with(id, Opcode::Text, true, |_| unreachable!("nothing is sent")), Err(SendError::Stale));
-    assert_eq!(reactor.ping(id, b""), Err(SendError::Stale));
+    assert_eq!(reactor.send(id, Opcode::Text, true, b"x"), Err(SendError::Closed));
+    assert_eq!(reactor.send(id, Opcode::Binary, true, &vec![0; 100_000]), Err(SendError::Closed));
+    assert_eq!(reactor.send_with(id, Opcode::Text, true, |_| unreachable!("nothing is sent")), Err(SendError::Closed));
+    assert_eq!(reactor.ping(id, b""), Err(SendError::Closed));
     assert_eq!(reactor.buffered_amount(id), Err(Stale));
     assert_eq!(reactor.check_websocket(id), Err(Stale));
-    assert_eq!(reactor.end(id, Some(1000), b"", server), Err(EndError::Stale));
-    assert_eq!(reactor.close(id, server), Err(Stale));
+    assert_eq!(reactor.end(id, Some(1000), b""), Err(EndError::Stale));
+    assert_eq!(reactor.close(id), Err(Stale));
     // And a WebSocket is no response.
-    assert_eq!(reactor.respond(id, b"", false), Err(ResponseError::Stale));
+    assert_eq!(reactor.respond(id, b"", false), Err(ResponseError::Complete));
 }
 
 #[test]
@@ -360,10 +363,10 @@ fn an_id_of_the_one_kind_is_stale_for_the_other() {
     let server = Server::echo(WebSocketSettings::default());
     let client = server.open();
     let id = server.last_id();
-    assert_eq!(server.reactor.respond(id, b"", false), Err(ResponseError::Stale));
+    assert_eq!(server.reactor.respond(id, b"", false), Err(ResponseError::Complete));
     assert_eq!(server.reactor.await_response(id), Err(Stale));
-    assert_eq!(server.reactor.close_response(id, &server), Err(Stale));
-    server.reactor.fail_response(id, &server);
+    assert_eq!(server.causing(|reactor| reactor.close_response(id)), Err(Stale));
+    server.causing(|reactor| reactor.fail_response(id));
     client.expect_silence();
 
     let server = Server::http(|server, event| {
@@ -378,12 +381,15 @@ fn an_id_of_the_one_kind_is_stale_for_the_other() {
 }
 
 fn check_websocket_stale(server: &Server, id: ConnectionId) {
-    assert_eq!(server.reactor.send(id, Opcode::Text, true, b""), Err(SendError::Stale));
-    assert_eq!(server.reactor.end(id, Some(1000), b"", server), Err(EndError::Stale));
-    assert_eq!(server.reactor.close(id, server), Err(Stale));
+    assert_eq!(server.reactor.send(id, Opcode::Text, true, b""), Err(SendError::Closed));
+    assert_eq!(server.causing(|reactor| reactor.end(id, Some(1000), b"")), Err(EndError::Stale));
+    assert_eq!(server.causing(|reactor| reactor.close(id)), Err(Stale));
     assert_eq!(server.reactor.buffered_amount(id), Err(Stale));
-    for id in [ConnectionId { slot: u32::MAX, ..id }, ConnectionId { generation: id.generation + 1, ..id }] {
-        assert_eq!(server.reactor.send(id, Opcode::Text, true, b""), Err(SendError::Stale));
+    for id in [
+        ConnectionId { slot: Slot(u32::MAX), ..id },
+        ConnectionId { generation: Generation(id.generation.0 + 1), ..id },
+    ] {
+        assert_eq!(server.reactor.send(id, Opcode::Text, true, b""), Err(SendError::Closed));
     }
 }
 
@@ -410,7 +416,7 @@ fn closing_the_app_inside_a_handler() {
     // The other app is as it was.
     stranger.set_nonblocking(true).expect("a socket");
     assert_eq!((&stranger).read(&mut [0]).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
-    server.reactor.close_app(other, &server);
+    server.causing(|reactor| reactor.close_app(other));
     assert!(!server.reactor.is_active());
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use milliways_net::{AppSettings, ConnectionId, TryEnd, WebSocketSettings};
 
 use crate::http::{get, waiting_server};
-use crate::support::{Client, Event, GET, Server, UPGRADE, UPGRADED, ok};
+use crate::support::{Client, Event, GET, Server, UPGRADE, UPGRADED, ok, target};
 
 /// Seconds after which a client whose FIN has come with its request, and that is written nothing, is taken for gone.
 const PATIENCE: u64 = 6;
@@ -159,8 +159,8 @@ fn a_request_behind_a_long_response_is_answered_though_a_fin_is_behind_it() {
         let server = {
             let body = body.clone();
             Server::http(move |server, event| {
-                if let Event::Request { id, line } = event {
-                    match line.as_str() {
+                if let Event::Request { id, request, .. } = event {
+                    match target(request).as_str() {
                         "GET /" => server.respond(*id, &body),
                         "GET /next" => server.respond(*id, "next"),
                         _ => server.reactor.await_response(*id).expect("a request"),
@@ -235,7 +235,7 @@ fn what_becomes_of_those_that_leave_meanwhile_harms_nobody() {
     let mut clients = leaving(&server, 4);
     // Their slots are used again by others.
     let (_, closed) = clients.remove(2);
-    server.reactor.close_response(closed, &server).expect("a request");
+    server.causing(|reactor| reactor.close_response(closed)).expect("a request");
     clients.remove(1).0.reset();
     server.expect(&["aborted", "aborted"]);
     let (other, _) = (server.connect(), server.connect());

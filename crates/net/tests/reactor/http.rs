@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use milliways_net::{AppSettings, ConnectionId, ResponseError, Stale};
+use milliways_net::{AppSettings, ConnectionId, ResponseError, Slot, Stale};
 use milliways_proto::http::{DEFAULT_MAX_HEAD_SIZE, HeaderError, MAX_HEADERS};
 
-use crate::support::{Event, GET, Server, UPGRADE, ok};
+use crate::support::{Event, GET, Server, UPGRADE, ok, target};
 
 const NOT_FOUND: &str = "HTTP/1.1 404 File Not Found\r\nDate: *\r\nuWebSockets: 20\r\nContent-Length: 81\r\n\r\n\
     <html><body><h1>File Not Found</h1><hr><i>uWebSockets/20 Server</i></body></html>";
@@ -20,20 +20,20 @@ pub(crate) fn path_server() -> Server {
     Server::http(answer_with_path)
 }
 
-fn answer_with_path(server: &Server, event: &Event) {
-    if let Event::Request { id, line } = event {
-        server.respond(*id, line.split(' ').next_back().unwrap_or_default());
+fn answer_with_path(server: &Server, event: &Event<'_>) {
+    if let Event::Request { id, request, .. } = event {
+        server.respond(*id, target(request).split(' ').next_back().unwrap_or_default());
     }
 }
 
 /// Answers later what has `wait` in its path, and the rest with its path.
 pub(crate) fn waiting_server() -> Server {
     Server::http(|server, event| {
-        if let Event::Request { id, line } = event {
-            if line.contains("wait") {
+        if let Event::Request { id, request, .. } = event {
+            if target(request).contains("wait") {
                 server.reactor.await_response(*id).expect("a request");
             } else {
-                server.respond(*id, line.split(' ').next_back().unwrap_or_default());
+                server.respond(*id, target(request).split(' ').next_back().unwrap_or_default());
             }
         }
     })
@@ -96,8 +96,9 @@ fn a_header_without_a_status_implies_200() {
 #[test]
 fn responses_that_have_no_body_send_none() {
     let server = Server::http(|server, event| {
-        if let Event::Request { id, line } = event {
-            let status = line.rsplit('/').next().unwrap_or_default();
+        if let Event::Request { id, request, .. } = event {
+            let target = target(request);
+            let status = target.rsplit('/').next().unwrap_or_default();
             server.reactor.write_status(*id, status.as_bytes()).expect("good");
             server.respond(*id, "never sent");
         }
@@ -192,7 +193,7 @@ fn what_is_written_under_a_cork_goes_out_with_it() {
     let response = client.read_some().expect("sent").expect("a connection");
     assert!(response.ends_with(b"now"), "{}", response.escape_ascii());
     assert_eq!(server.reactor.cork(id), Err(Stale));
-    server.reactor.uncork(u32::MAX, None);
+    server.reactor.uncork(Slot(u32::MAX), None);
 }
 
 #[test]
@@ -341,13 +342,13 @@ fn a_request_forgotten_behind_a_header_is_answered_with_500() {
 #[test]
 fn a_handler_that_failed_can_have_its_request_answered_with_500() {
     let server = Server::http(|server, event| {
-        if let Event::Request { id, line } = event {
-            if line.contains("awaited") {
+        if let Event::Request { id, request, .. } = event {
+            if target(request).contains("awaited") {
                 server.reactor.await_response(*id).expect("a request");
-            } else if line.contains("answered") {
+            } else if target(request).contains("answered") {
                 server.respond(*id, "good");
             }
-            server.reactor.fail_response(*id, server);
+            server.causing(|reactor| reactor.fail_response(*id));
         }
     });
     let client = server.connect();
@@ -368,7 +369,7 @@ fn aborted_is_told_once_when_the_client_goes() {
     let server = Server::http(|server, event| match event {
         Event::Request { id, .. } => server.reactor.await_response(*id).expect("a request"),
         Event::Aborted { id } => {
-            assert_eq!(server.reactor.respond(*id, b"", false), Err(ResponseError::Stale));
+            assert_eq!(server.reactor.respond(*id, b"", false), Err(ResponseError::Complete));
         }
         _ => {}
     });
@@ -389,11 +390,11 @@ fn aborted_is_told_once_when_the_client_goes() {
         server.expect_empty();
         let reactor = &server.reactor;
         assert_eq!(reactor.await_response(id), Err(Stale));
-        assert_eq!(reactor.write_status(id, b"200 OK"), Err(ResponseError::Stale));
-        assert_eq!(reactor.write_header(id, b"A", b"b"), Err(ResponseError::Stale));
-        assert_eq!(reactor.respond(id, b"", false), Err(ResponseError::Stale));
-        assert_eq!(reactor.close_response(id, &server), Err(Stale));
-        reactor.fail_response(id, &server);
+        assert_eq!(reactor.write_status(id, b"200 OK"), Err(ResponseError::Complete));
+        assert_eq!(reactor.write_header(id, b"A", b"b"), Err(ResponseError::Complete));
+        assert_eq!(reactor.respond(id, b"", false), Err(ResponseError::Complete));
+        assert_eq!(reactor.close_response(id), Err(Stale));
+        reactor.fail_response(id);
         server.expect_nothing();
     }
 }
@@ -470,14 +471,14 @@ fn an_id_is_stale_once_its_request_is_answered() {
                 // The ones before belong to the same connection, and find nothing.
                 for old in ids.borrow().iter() {
                     assert_eq!((old.slot, old.generation == id.generation), (id.slot, false));
-                    assert_eq!(server.reactor.respond(*old, b"wrong", false), Err(ResponseError::Stale));
-                    assert_eq!(server.reactor.write_header(*old, b"a", b"b"), Err(ResponseError::Stale));
-                    assert_eq!(server.reactor.close_response(*old, server), Err(Stale));
+                    assert_eq!(server.reactor.respond(*old, b"wrong", false), Err(ResponseError::Complete));
+                    assert_eq!(server.reactor.write_header(*old, b"a", b"b"), Err(ResponseError::Complete));
+                    assert_eq!(server.causing(|reactor| reactor.close_response(*old)), Err(Stale));
                     assert_eq!(server.reactor.await_response(*old), Err(Stale));
                 }
                 ids.borrow_mut().push(*id);
                 server.respond(*id, "right");
-                assert_eq!(server.reactor.respond(*id, b"again", false), Err(ResponseError::Stale));
+                assert_eq!(server.reactor.respond(*id, b"again", false), Err(ResponseError::Complete));
             }
         }
     });
@@ -493,13 +494,13 @@ fn an_id_is_stale_once_its_request_is_answered() {
 #[test]
 fn closing_instead_of_responding_drops_the_connection() {
     let server = Server::http(|server, event| {
-        if let Event::Request { id, line } = event {
-            if line.contains("await") {
+        if let Event::Request { id, request, .. } = event {
+            if target(request).contains("await") {
                 server.reactor.await_response(*id).expect("a request");
             }
             server.reactor.write_status(*id, b"200 OK").expect("good");
-            server.reactor.close_response(*id, server).expect("a request");
-            assert_eq!(server.reactor.close_response(*id, server), Err(Stale));
+            server.causing(|reactor| reactor.close_response(*id)).expect("a request");
+            assert_eq!(server.causing(|reactor| reactor.close_response(*id)), Err(Stale));
         }
     });
     let client = server.connect();
@@ -516,10 +517,10 @@ fn closing_instead_of_responding_drops_the_connection() {
 #[test]
 fn a_handler_that_turns_the_reactor_does_no_harm() {
     let server = Server::http(|server, event| {
-        if let Event::Request { id, line } = event {
+        if let Event::Request { id, request, .. } = event {
             server.turn();
             server.pump();
-            server.respond(*id, line);
+            server.respond(*id, &target(request));
             server.pump();
             server.turn();
         }

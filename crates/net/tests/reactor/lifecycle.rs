@@ -12,14 +12,15 @@ use std::rc::Rc;
 use milliways_net::{ListenError, Reactor, Stats, WebSocketSettings};
 
 use crate::support::{
-    CLOSE, Client, Event, GET_WAIT, NOTHING, Server, TEXT, UPGRADE, UPGRADED, frame, masked, ok, opcode,
+    CLOSE, Client, Event, GET_WAIT, NOTHING, Server, TEXT, UPGRADE, UPGRADED, bytes_of, frame, masked, ok, opcode,
+    target,
 };
 
 /// A WebSocket route at `/`, where messages come back, and an HTTP one at `/http`.
 fn server() -> Server {
     let server = Server::websocket(WebSocketSettings::default(), |server, event| match event {
-        Event::Message { id, payload, binary } => _ = server.send(*id, opcode(*binary), payload),
-        Event::Request { id, line } if line.contains("wait") => {
+        Event::Message { id, payload, binary, .. } => _ = server.send(*id, opcode(*binary), bytes_of(payload)),
+        Event::Request { id, request, .. } if target(request).contains("wait") => {
             server.reactor.await_response(*id).expect("a request");
         }
         Event::Request { id, .. } => server.respond(*id, "x"),
@@ -53,7 +54,7 @@ fn nothing_is_left_of_connections_that_have_gone() {
     assert_eq!(server.stats(), Stats { connections: 7, websockets: 2, listeners: 1 });
     assert!(server.reactor.is_active());
 
-    server.reactor.close_app(server.app, &server);
+    server.causing(|reactor| reactor.close_app(server.app));
     assert_eq!(server.stats(), NOTHING);
     assert!(!server.reactor.is_active());
     assert_eq!(server.next_deadline(), None);
@@ -71,7 +72,7 @@ fn nothing_is_left_of_connections_that_have_gone() {
 #[test]
 fn listening_again_after_closing_the_app() {
     let mut server = server();
-    server.reactor.close_app(server.app, &server);
+    server.causing(|reactor| reactor.close_app(server.app));
     server.listener = server.reactor.listen(server.app, Some("127.0.0.1"), 0, true).expect("a free port");
     let client = server.open();
     client.send(masked(TEXT, b"hi"));
@@ -212,7 +213,7 @@ fn thousands_of_connections_come_and_go() {
     }
     // Slots are used again, so that the table does not grow with the connections that have been.
     let _client = server.open();
-    assert!((server.last_id().slot as usize) < COUNT);
+    assert!((server.last_id().slot.0 as usize) < COUNT);
 }
 
 #[test]
@@ -293,7 +294,7 @@ fn a_port_can_be_used_again_at_once() {
     let port = listen(0);
     let mut stream = connect(port);
     // The server's side closes first, so that its end of the connection stays in TIME-WAIT.
-    server.reactor.close_app(server.app, &server);
+    server.causing(|reactor| reactor.close_app(server.app));
     assert!(matches!(stream.read(&mut [0]), Ok(0)));
     drop(stream);
     assert_eq!(listen(port), port);

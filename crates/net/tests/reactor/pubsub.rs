@@ -116,7 +116,7 @@ fn subscriptions_end_with_their_websocket_whatever_ends_it() {
             0 => server.close(id),
             1 => client.reset(),
             2 => client.finish(),
-            _ => server.reactor.close_app(server.app, &server),
+            _ => server.causing(|reactor| reactor.close_app(server.app)),
         }
         server.until("the end", || server.log_lines().iter().any(|line| line.starts_with("close")));
         let log = server.take_log();

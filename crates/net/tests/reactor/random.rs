@@ -17,11 +17,11 @@ const STEPS: usize = 2000;
 type Key = (u32, u32);
 
 fn key(id: ConnectionId) -> Key {
-    (id.slot, id.generation)
+    (id.slot.0, id.generation.0)
 }
 
 fn id((slot, generation): Key) -> ConnectionId {
-    ConnectionId { slot, generation }
+    ConnectionId::new(slot, generation)
 }
 
 /// What the handler knows.
@@ -61,7 +61,7 @@ impl Known {
     }
 
     /// Takes note of an event, and checks that it may happen.
-    fn note(&mut self, event: &Event) {
+    fn note(&mut self, event: &Event<'_>) {
         let key = event.id().map(key);
         match event {
             Event::Request { .. } | Event::Open { .. } => {
@@ -79,31 +79,37 @@ impl Known {
             | Event::Pong { .. }
             | Event::Drain { .. }
             | Event::Dropped { .. } => {
-                assert!(self.websockets.contains(&key.expect("an id")), "{event} for one that is not open");
+                assert!(self.websockets.contains(&key.expect("an id")), "{event:?} for one that is not open");
             }
-            Event::Unsubscribed { topic, .. } => {
+            Event::Subscription { topic, .. } => {
                 let key = key.expect("an id");
-                assert!(self.subscriptions.remove(&(key, topic[0])), "{event} for one that has not");
-                assert!(self.websockets.remove(&key) || self.ending.contains(&key), "{event} for one that is not open");
+                assert!(self.subscriptions.remove(&(key, topic[0])), "{event:?} for one that has not");
+                assert!(
+                    self.websockets.remove(&key) || self.ending.contains(&key),
+                    "{event:?} for one that is not open"
+                );
                 self.ending.insert(key);
                 self.stale = Some(key);
             }
             Event::Close { .. } => {
                 let key = key.expect("an id");
                 let is_open = self.websockets.remove(&key) || self.ending.remove(&key);
-                assert!(is_open, "{event} for one that is not open");
+                assert!(is_open, "{event:?} for one that is not open");
                 assert!(self.subscriptions.iter().all(|(other, _)| *other != key), "a subscription is left");
                 self.stale = Some(key);
             }
             Event::Data { .. } | Event::Collected { .. } | Event::Writable { .. } => {
-                assert!(self.awaited.contains(&key.expect("an id")), "{event} for one that nobody waits for");
+                assert!(self.awaited.contains(&key.expect("an id")), "{event:?} for one that nobody waits for");
             }
             Event::Connected { .. } => {
                 assert!(self.seen.insert(key.expect("an id")), "an id is used again");
                 self.connections += 1;
             }
             Event::Disconnected { .. } => self.connections -= 1,
-            Event::Upgrade { .. } | Event::Unanswered { .. } => {}
+            Event::Upgrade { .. }
+            | Event::Unanswered { .. }
+            | Event::Answered { .. }
+            | Event::MissingServerName { .. } => {}
             Event::Panicked { message } => panic!("{message}"),
         }
     }
@@ -129,10 +135,11 @@ fn act(server: &Server, known: &RefCell<Known>) {
         (16..=20, Some(to), _) => {
             let outer = server.reactor.cork(id(to)).expect("an open WebSocket");
             for _ in 0..3 {
-                let status = server.send(id(to), Opcode::Text, b"corked");
+                let sent = server.reactor.send(id(to), Opcode::Text, true, b"corked");
+                let status = sent.expect("an open WebSocket");
                 assert!(status != SendStatus::Dropped || server.reactor.buffered_amount(id(to)) != Ok(0));
             }
-            server.reactor.uncork(to.0, outer);
+            server.reactor.uncork(milliways_net::Slot(to.0), outer);
         }
         (21..=26, _, Some(to)) => handle_body(server, known, id(to), what, length),
         (27..=32, _, Some(to)) => {
@@ -142,7 +149,7 @@ fn act(server: &Server, known: &RefCell<Known>) {
             assert!(matches!(written, Ok(()) | Err(ResponseError::HeadEnded)));
             server.reactor.respond(id(to), &vec![b'x'; length], length == 200).expect("a request");
         }
-        (33, _, Some(to)) if is_rare => server.reactor.close_response(id(to), server).expect("a request"),
+        (33, _, Some(to)) if is_rare => server.causing(|reactor| reactor.close_response(id(to))).expect("a request"),
         (40..=49, Some(to), _) if server.reactor.check_websocket(id(to)).is_ok() => {
             use_topics(server, known, to, what, length);
         }
@@ -151,8 +158,8 @@ fn act(server: &Server, known: &RefCell<Known>) {
         _ => {}
     }
     if let Some(stale) = known.borrow().stale.map(id) {
-        assert_eq!(server.reactor.send(stale, Opcode::Text, true, b""), Err(SendError::Stale));
-        assert_eq!(server.reactor.write_status(stale, b"200"), Err(ResponseError::Stale));
+        assert_eq!(server.reactor.send(stale, Opcode::Text, true, b""), Err(SendError::Closed));
+        assert_eq!(server.reactor.write_status(stale, b"200"), Err(ResponseError::Complete));
         assert_eq!(server.reactor.cork(stale), Err(Stale));
     }
 }
@@ -162,15 +169,20 @@ fn use_topics(server: &Server, known: &RefCell<Known>, to: Key, what: usize, len
     let topic = b'a' + known.borrow_mut().below(4) as u8;
     match what {
         40..=43 => {
-            let is_new = server.reactor.subscribe(id(to), &[topic]).expect("an open WebSocket").is_some();
+            let is_new =
+                server.causing(|reactor| reactor.subscribe(id(to), &[topic])).expect("an open WebSocket").is_some();
             assert_eq!(known.borrow_mut().subscriptions.insert((to, topic)), is_new);
         }
         44 => {
-            let was = server.reactor.unsubscribe(id(to), &[topic]).expect("an open WebSocket").is_some();
+            let was =
+                server.causing(|reactor| reactor.unsubscribe(id(to), &[topic])).expect("an open WebSocket").is_some();
             assert_eq!(known.borrow_mut().subscriptions.remove(&(to, topic)), was);
         }
-        45..=47 => _ = server.reactor.publish(server.app, &[topic], Opcode::Binary, &vec![b'p'; length], false),
-        _ => _ = server.reactor.publish_from(id(to), &[topic], Opcode::Text, b"published", false),
+        45..=47 => {
+            _ = server
+                .causing(|reactor| reactor.publish(server.app, &[topic], Opcode::Binary, &vec![b'p'; length], false));
+        }
+        _ => _ = server.causing(|reactor| reactor.publish_from(id(to), &[topic], Opcode::Text, b"published", false)),
     }
 }
 
@@ -202,7 +214,7 @@ fn handle_body(server: &Server, known: &RefCell<Known>, to: ConnectionId, what: 
     }
 }
 
-fn handle(server: &Server, known: &RefCell<Known>, event: &Event) {
+fn handle(server: &Server, known: &RefCell<Known>, event: &Event<'_>) {
     known.borrow_mut().note(event);
     if let Event::Request { id, .. } = event {
         let choice = known.borrow_mut().below(16);
@@ -320,7 +332,7 @@ fn nothing_is_lost_or_mixed_up_in_any_order_of_operations() {
             }
         }
         if run % 2 == 0 {
-            server.reactor.close_app(server.app, &server);
+            server.causing(|reactor| reactor.close_app(server.app));
             assert_eq!(server.stats().connections, 0);
         } else {
             for (client, _) in clients.drain(..) {

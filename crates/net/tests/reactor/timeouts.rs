@@ -6,7 +6,9 @@ use std::time::Duration;
 use milliways_net::{SendStatus, WebSocketSettings};
 use milliways_proto::ws::Opcode;
 
-use crate::support::{CLOSE, Client, Event, GET, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, frame, masked, ok};
+use crate::support::{
+    CLOSE, Client, Event, GET, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, frame, masked, ok, target,
+};
 
 const PING_FRAME: &[u8] = b"\x89\x00";
 const TIMED_OUT: &str = "close 1006 WebSocket timed out from inactivity";
@@ -262,8 +264,8 @@ fn a_body_must_keep_a_pace() {
     // Of 16 KiB a second, over ten seconds.
     const PIECE: usize = 16 * 1024 * 10;
     let server = Server::http(|server, event| {
-        if let Event::Request { id, line } = event {
-            if line.contains("wait") {
+        if let Event::Request { id, request, .. } = event {
+            if target(request).contains("wait") {
                 server.reactor.await_response(*id).expect("a request");
                 server.reactor.collect_body(*id, 10 * PIECE).expect("a request");
             } else {
@@ -452,8 +454,8 @@ fn there_is_no_deadline_when_nothing_is_there() {
     assert_eq!(server.next_deadline(), None);
     // Nor does a clock that stands before the beginning do harm.
     let before = server.now().checked_sub(Duration::from_secs(5)).expect("a machine that has been up for a while");
-    server.reactor.turn(before, &server).expect("a poll that works");
-    server.reactor.expire(before, &server).expect("a poll that works");
+    server.turn_at(before);
+    server.expire_at(before);
 }
 
 #[test]

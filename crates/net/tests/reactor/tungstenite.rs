@@ -9,7 +9,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Error, Message, WebSocket, client};
 
-use crate::support::{Event, Server};
+use crate::support::{Event, Server, bytes_of};
 
 /// Both sides of where the form of a frame's length changes, and what no single read takes.
 const SIZES: [usize; 8] = [0, 1, 125, 126, 65_535, 65_536, 1 << 20, 16 << 20];
@@ -43,7 +43,7 @@ fn every_message_comes_back_and_closing_is_told() {
 fn a_close_frame_of_the_server_is_told() {
     let server = Server::websocket(WebSocketSettings::default(), |server, event| {
         if let Event::Message { id, payload, .. } = event {
-            server.send(*id, milliways_proto::ws::Opcode::Text, payload);
+            server.send(*id, milliways_proto::ws::Opcode::Text, bytes_of(payload));
             server.end(*id, 4002, "h\u{e9} said so");
         }
     });

@@ -8,12 +8,12 @@ use milliways_net::{AppSettings, UpgradeError, WebSocketSettings};
 use milliways_proto::router::RouteKind;
 use milliways_proto::ws::{InvalidAcceptance, Opcode};
 
-use crate::support::{Event, GET, Server, TEXT, UPGRADE, UPGRADED, frame, masked, ok};
+use crate::support::{Event, GET, Server, TEXT, UPGRADE, UPGRADED, bytes_of, frame, masked, ok, target};
 
 const KEY: &[u8] = b"dGhlIHNhbXBsZSBub25jZQ==";
 
 /// With a route at `/` whose upgrades are decided by `act`.
-fn asking(act: impl Fn(&Server, &Event) + 'static) -> Server {
+fn asking(act: impl Fn(&Server, &Event<'_>) + 'static) -> Server {
     let server = Server::new(act);
     server.upgrade_route("/", WebSocketSettings::default(), true);
     server
@@ -27,7 +27,7 @@ fn an_upgrade_now() {
             assert_eq!(server.reactor.upgrade(*id, *behavior, KEY, b"", b""), Err(UpgradeError::Stale));
             server.send(websocket, Opcode::Text, b"welcome");
         }
-        Event::Message { id, payload, .. } => _ = server.send(*id, Opcode::Text, payload),
+        Event::Message { id, payload, .. } => _ = server.send(*id, Opcode::Text, bytes_of(payload)),
         _ => {}
     });
     let client = server.connect();
@@ -120,8 +120,8 @@ fn headers_without_a_status_wait_until_that_is_decided() {
 #[test]
 fn an_upgrade_refused_forgotten_and_aborted() {
     let server = asking(|server, event| {
-        if let Event::Upgrade { id, line, .. } = event {
-            match line.as_str() {
+        if let Event::Upgrade { id, request, .. } = event {
+            match target(request).as_str() {
                 "upgrade GET /?refuse" | "GET /?refuse" => {
                     server.reactor.write_status(*id, b"401 Unauthorized").expect("a request");
                     server.respond(*id, "no");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use milliways_net::{AppSettings, BodyError, Stale};
 
-use crate::support::{Client, Event, Server, ok};
+use crate::support::{Client, Event, Server, ok, target};
 
 /// Bytes that are read of a body before anybody has asked for it.
 const KEPT: usize = 64 * 1024;
@@ -14,13 +14,13 @@ const TOO_LARGE: &str = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n
     <h1>Content Too Large</h1><hr><i>uWebSockets/20 Server</i>";
 
 /// Awaits every response but that for `/next`, and does with the request what the test says.
-fn awaiting(act: impl Fn(&Server, &Event) + 'static) -> Server {
+fn awaiting(act: impl Fn(&Server, &Event<'_>) + 'static) -> Server {
     Server::http(move |server, event| awaits(server, event, &act))
 }
 
-fn awaits(server: &Server, event: &Event, act: &impl Fn(&Server, &Event)) {
+fn awaits(server: &Server, event: &Event<'_>, act: &impl Fn(&Server, &Event<'_>)) {
     match event {
-        Event::Request { id, line } if line.ends_with("/next") => server.respond(*id, "next"),
+        Event::Request { id, request, .. } if target(request).ends_with("/next") => server.respond(*id, "next"),
         Event::Request { id, .. } => {
             server.reactor.await_response(*id).expect("a request");
             act(server, event);
@@ -29,7 +29,7 @@ fn awaits(server: &Server, event: &Event, act: &impl Fn(&Server, &Event)) {
     }
 }
 
-fn receive(server: &Server, event: &Event) {
+fn receive(server: &Server, event: &Event<'_>) {
     if let Event::Request { id, .. } = event {
         server.reactor.receive_body(*id).expect("a request");
     }
@@ -98,8 +98,8 @@ fn a_body_is_the_same_however_it_is_split() {
 #[test]
 fn the_end_of_no_body_is_told_once() {
     let server = awaiting(|server, event| {
-        if let Event::Request { id, line } = event {
-            if line.ends_with("/whole") {
+        if let Event::Request { id, request, .. } = event {
+            if target(request).ends_with("/whole") {
                 server.reactor.collect_body(*id, 0).expect("a request");
             } else {
                 server.reactor.receive_body(*id).expect("a request");

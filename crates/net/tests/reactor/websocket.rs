@@ -10,7 +10,7 @@ use milliways_net::{AppSettings, ConnectionId, SendStatus, WebSocketSettings};
 use milliways_proto::ws::Opcode;
 
 use crate::support::{
-    BINARY, CLOSE, Event, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, frame, masked, noise, ok, opcode,
+    BINARY, CLOSE, Event, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, bytes_of, frame, masked, noise, ok, opcode,
 };
 
 fn large() -> WebSocketSettings {
@@ -187,7 +187,7 @@ fn what_a_batch_of_frames_is_answered_with_goes_out_at_its_end() {
         let probe = Rc::clone(&probe);
         move |server, event| {
             if let Event::Message { id, payload, .. } = event {
-                assert_eq!(server.send(*id, Opcode::Text, payload), SendStatus::Sent);
+                assert_eq!(server.send(*id, Opcode::Text, bytes_of(payload)), SendStatus::Sent);
                 let mut probe = probe.borrow_mut();
                 let stream = probe.as_mut().expect("a client");
                 let outcome = stream.read(&mut [0]).map_err(|error| error.kind());
@@ -212,13 +212,13 @@ fn what_is_sent_to_many_inside_one_handler_arrives_in_order() {
         let everyone = Rc::clone(&everyone);
         move |server, event| match event {
             Event::Open { id, .. } => {
-                everyone.borrow_mut().insert((id.slot, id.generation));
+                everyone.borrow_mut().insert((id.slot.0, id.generation.0));
             }
             Event::Message { id, payload, .. } => {
                 for number in 0..3 {
                     for (slot, generation) in everyone.borrow().iter() {
-                        let to = ConnectionId { slot: *slot, generation: *generation };
-                        server.send(to, Opcode::Text, &[payload.as_slice(), &[b'0' + number]].concat());
+                        let to = ConnectionId::new(*slot, *generation);
+                        server.send(to, Opcode::Text, &[bytes_of(payload), &[b'0' + number]].concat());
                     }
                     server.send(*id, Opcode::Text, b"you");
                 }
@@ -344,8 +344,8 @@ fn a_handler_that_turns_the_reactor_does_no_harm() {
         move |server, event| {
             depth.set(depth.get() + 1);
             assert_eq!(depth.get(), 1, "an event inside an event");
-            if let Event::Message { id, payload, binary } = event {
-                server.send(*id, opcode(*binary), payload);
+            if let Event::Message { id, payload, binary, .. } = event {
+                server.send(*id, opcode(*binary), bytes_of(payload));
                 server.turn();
                 server.pump();
             }
@@ -363,7 +363,7 @@ fn a_paused_websocket_is_not_read_and_does_not_time_out() {
     let settings = WebSocketSettings { idle_timeout: 16, ..WebSocketSettings::default() };
     let server = Server::websocket(settings, |server, event| {
         if let Event::Message { id, payload, .. } = event
-            && payload == b"pause"
+            && bytes_of(payload) == b"pause"
         {
             server.reactor.pause_websocket(*id).expect("an open WebSocket");
         }

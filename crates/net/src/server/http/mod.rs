@@ -1,4 +1,4 @@
-//! HTTP/1.1 and HTTP/1.0: requests to their handlers.
+//! HTTP/1.1 and HTTP/1.0: requests on their way to their handlers.
 //!
 //! What a handler answers is in `response`, what becomes of a request's body in `upload`, WebSockets begin in `upgrade`.
 
@@ -7,244 +7,358 @@ mod routed;
 mod upgrade;
 mod upload;
 
-use milliways_proto::http::{HttpError, Request, header_slots, lower_minor_version};
-use milliways_proto::proxy::{InvalidProxyHeader, ProxyPrefix};
+use milliways_proto::http::{self, HeaderSlots, HttpError, Request, Responder, Step, header_slots};
+use milliways_proto::router::Parameters;
 use milliways_proto::ws::Handshake;
 
 pub use response::{ResponseError, TryEnd};
 pub use routed::RoutedRequest;
 pub use upgrade::UpgradeError;
 pub use upload::BodyError;
-pub(crate) use upload::{Upload, is_clients_turn};
+pub(crate) use upload::Upload;
 
-use crate::server::conversation::{Connection, Flags, Phase, SidePool};
-use crate::server::state::State;
-use crate::server::timeouts::is_armed_soon;
-use crate::{ConnectionId, Handler, Reactor, Route, Stale};
+use super::Server;
+use super::closing::End;
+use super::conversation::{HttpFlag, Talk};
+use super::settings::Route;
+use super::timeouts::is_armed_soon;
+use crate::event::Event;
+use crate::ids::{BehaviorId, ConnectionId, RouteId, Slot, Stale};
 
-impl Reactor {
-    /// Answers with 500 and closes, unless the response is complete or awaited: for a handler that failed. Tells whether
-    /// it did.
-    pub fn fail_response(&self, id: ConnectionId, handler: &impl Handler) -> bool {
-        let is_unanswered = self.state().response(id).is_ok_and(|connection| !connection.flags.has(Flags::AWAITED));
+/// Room for a request, on the stack of whoever polls: an event borrows it, and is the smaller for that.
+pub struct RequestRoom<'b> {
+    slots: HeaderSlots<'b>,
+    request: Option<Request<'b>>,
+}
+
+impl Default for RequestRoom<'_> {
+    fn default() -> Self {
+        Self { slots: header_slots(), request: None }
+    }
+}
+
+impl<'b> RequestRoom<'b> {
+    /// Parses a head again that has been parsed before.
+    pub(crate) fn reparse(&'b mut self, head: &'b [u8]) -> &'b Request<'b> {
+        let parsed = Request::parse(head, &mut self.slots, usize::MAX);
+        let (request, _) = parsed.expect("it has been parsed before").expect("it was complete");
+        self.request.insert(request)
+    }
+}
+
+/// What has come of bytes of an HTTP client.
+pub(crate) struct Handled<'b> {
+    /// How many of them were used.
+    pub(crate) consumed: usize,
+    pub(crate) received: Received<'b>,
+}
+
+/// What an HTTP client has sent.
+pub(crate) enum Received<'b> {
+    Nothing,
+    /// The head of a request, which is to be routed.
+    Request(&'b Request<'b>),
+    Event(Event<'b>),
+}
+
+/// Where a request goes.
+pub(crate) enum Found {
+    /// To a handler.
+    Http(RouteId, Parameters),
+    /// To a handler that decides whether it becomes a WebSocket.
+    Upgrade(BehaviorId, Parameters),
+    /// To a handler, as a WebSocket that is open already.
+    Open(BehaviorId, ConnectionId, Parameters),
+    /// It has been answered, or refused.
+    Done,
+}
+
+/// What the reactor's owner asks for; [`crate::Reactor`] documents each.
+impl Server {
+    pub(crate) fn fail_response(&mut self, id: ConnectionId) -> bool {
+        let is_unanswered = self.is_unanswered(id);
         if is_unanswered {
-            self.refuse(id.slot, HttpError::NoResponse, handler);
+            self.end(id.slot, End::Refused(HttpError::NoResponse));
         }
         is_unanswered
     }
 
-    /// Answers with 500 and closes, also when the response is awaited, or closes in the middle of a response: for a handler
-    /// that nothing more is to be expected of. Nothing happens when the response is complete.
-    pub fn abandon_response(&self, id: ConnectionId, handler: &impl Handler) {
-        if self.state().response(id).is_ok() {
-            self.refuse(id.slot, HttpError::NoResponse, handler);
+    pub(crate) fn abandon_response(&mut self, id: ConnectionId) {
+        if self.check_response(id).is_ok() {
+            self.end(id.slot, End::Refused(HttpError::NoResponse));
         }
     }
 
-    /// Declares that a request will be answered after its handler has returned; [`Handler::aborted`] tells when that
-    /// has become impossible.
-    pub fn await_response(&self, id: ConnectionId) -> Result<(), Stale> {
-        let mut state = self.state();
-        let connection = state.response(id)?;
-        connection.flags.add(Flags::AWAITED);
-        let app = connection.app();
-        if !is_armed_soon(&state.apps.of(app).settings) {
-            state.arm(id.slot);
+    pub(crate) fn await_response(&mut self, id: ConnectionId) -> Result<(), Stale> {
+        self.check_response(id)?;
+        let conversation = &mut self.table[id.slot];
+        conversation.http().add(HttpFlag::Awaited);
+        let app = conversation.app();
+        if !is_armed_soon(&self.apps.of(app).settings) {
+            self.arm(id.slot);
         }
         Ok(())
     }
 
-    /// Closes the connection without completing the response, or before there is a request.
-    pub fn close_response(&self, id: ConnectionId, handler: &impl Handler) -> Result<(), Stale> {
-        let phase = self.state().table.get(id)?.phase;
-        match phase {
-            Phase::Request | Phase::Response => self.drop_connection(id.slot, handler),
-            Phase::WebSocket | Phase::Closing => return Err(Stale),
+    pub(crate) fn close_response(&mut self, id: ConnectionId) -> Result<(), Stale> {
+        match self.table.get(id)?.talk {
+            Talk::Http { .. } => self.end(id.slot, End::Cut),
+            _ => return Err(Stale),
         }
         Ok(())
     }
+}
 
-    /// Handles the next part of what an HTTP client sent: of a body, of a head. Gives the number of bytes used.
-    pub(crate) fn handle_http(&self, slot: u32, bytes: &mut [u8], handler: &impl Handler) -> usize {
-        let mut state = self.state();
-        let State { table, pool, apps, .. } = &mut *state;
-        let Some(connection) = table.at(slot) else { return bytes.len() };
-        if connection.is_held_up() {
-            connection.flags.add(Flags::UNREAD);
-            pool.side_of(connection).input.extend_from_slice(bytes);
-            return bytes.len();
+impl Server {
+    /// Handles the next part of what an HTTP client has sent: of a body, of a head.
+    pub(crate) fn handle_http<'b>(
+        &mut self,
+        slot: Slot,
+        bytes: &'b mut [u8],
+        room: &'b mut RequestRoom<'b>,
+    ) -> Handled<'b> {
+        let length = bytes.len();
+        if self.is_held_up(slot) {
+            self.keep_unread(slot, bytes);
+            return Handled { consumed: length, received: Received::Nothing };
         }
-        if connection.has_body() {
-            drop(state);
-            return self.handle_upload(slot, bytes, handler);
+        if self.deliver_owed(slot) {
+            return Handled { consumed: 0, received: Received::Nothing };
         }
-        match take_proxy_header(connection, pool, bytes) {
-            Some(Ok(0)) => {}
-            Some(Ok(length)) => return length,
-            Some(Err(_)) => {
-                drop(state);
-                self.refuse(slot, HttpError::Syntax, handler);
-                return bytes.len();
+        let app = self.table[slot].app();
+        let max_head_size = self.apps.of(app).settings.max_head_size;
+        let mut requests = self.take_requests(slot);
+        let RequestRoom { slots, request: place } = room;
+        let step = requests.handle(bytes, slots, max_head_size);
+        self.keep_requests(slot, requests);
+        let received = match step {
+            Ok(Step { consumed, event }) => match event {
+                None => Ok((consumed, Received::Nothing)),
+                Some(http::Event::Request(request)) => {
+                    let request = place.insert(request);
+                    self.begin_request(slot, request).map(|()| (consumed, Received::Request(request)))
+                }
+                Some(http::Event::Data { data, is_last, remaining }) => self
+                    .take_data(slot, data, is_last, remaining, consumed)
+                    .map(|event| (consumed, event.map_or(Received::Nothing, Received::Event))),
+            },
+            Err(error) => Err(error),
+        };
+        let (consumed, received) = received.unwrap_or_else(|error| {
+            self.end(slot, End::Refused(error));
+            (length, Received::Nothing)
+        });
+        Handled { consumed, received }
+    }
+
+    /// A request has come.
+    fn begin_request(&mut self, slot: Slot, request: &Request<'_>) -> Result<(), HttpError> {
+        let now = self.clock.active();
+        let conversation = &mut self.table[slot];
+        conversation.last_active = now;
+        if let Talk::Http { responder, .. } = &mut conversation.talk {
+            *responder = Some(Responder::new(request));
+        }
+        if let Some(body) = request.body() {
+            let max_body_size = self.apps.of(conversation.app()).settings.max_body_size;
+            if body.remaining().is_some_and(|length| length > max_body_size) {
+                return Err(HttpError::BodyTooLarge);
+            }
+            self.sides.of(&mut conversation.side).upload = Some(Upload::default());
+        }
+        self.table.renew(slot);
+        Ok(())
+    }
+
+    /// Takes a request to the route number `skip` of those that match it.
+    pub(crate) fn route(&mut self, id: ConnectionId, request: &Request<'_>, skip: usize) -> Found {
+        let slot = id.slot;
+        let app = self.table[slot].app();
+        let domain = self.transport.domain(slot);
+        // RFC 9110 section 7.8: in a request of HTTP/1.0 Upgrade doesn't count.
+        let is_upgrade = !request.is_http_1_0() && Handshake::is_offered_by(request);
+        let router = self.apps.of(app).router(domain);
+        let found = router.and_then(|router| router.find(is_upgrade, request.known_method(), request.path(), skip));
+        let found = found.map(|found| (found.value.clone(), found.parameters.clone()));
+        // Whatever the handler makes of it, the body will be read.
+        if found.is_some() && skip == 0 && request.expects_continue() {
+            self.write_continue(slot);
+        }
+        match found {
+            Some((Route::Http(route), parameters)) => Found::Http(route, parameters),
+            Some((Route::WebSocket(behavior), parameters)) => self.open_or_ask(id, behavior, request, parameters),
+            Some((Route::Declared(declared), parameters)) => {
+                let is_heard = self.is_heard(id);
+                self.declare(id, &declared, request, &parameters);
+                self.conclude(id, is_heard, request);
+                Found::Done
             }
             None => {
-                pool.side_of(connection).input.extend_from_slice(bytes);
-                return bytes.len();
-            }
-        }
-        let max_head_size = apps.of(connection.app()).settings.max_head_size;
-        let mut slots = header_slots();
-        match Request::parse(bytes, &mut slots, max_head_size) {
-            Ok(Some((request, length))) => {
-                drop(state);
-                self.handle_request(slot, &request, handler);
-                length
-            }
-            Ok(None) => {
-                pool.side_of(connection).input.extend_from_slice(bytes);
-                bytes.len()
-            }
-            Err(error) => {
-                // It is handled as a request of HTTP/1.1 in the next call.
-                if error == HttpError::Version && lower_minor_version(bytes) {
-                    return 0;
-                }
-                drop(state);
-                self.refuse(slot, error, handler);
-                bytes.len()
+                let is_heard = self.is_heard(id);
+                self.respond_not_found(id);
+                self.conclude(id, is_heard, request);
+                Found::Done
             }
         }
     }
 
-    fn handle_request(&self, slot: u32, request: &Request<'_>, handler: &impl Handler) {
-        let mut state = self.state();
-        let now = state.active_now();
-        let State { table, pool, apps, .. } = &mut *state;
-        let Some(connection) = table.at(slot) else { return };
-        connection.last_active = now;
-        connection.phase = Phase::Response;
-        if request.method() == "HEAD" {
-            connection.flags.add(Flags::HEAD);
+    /// Whether a request whose handler has returned is still with it, and not to be answered later.
+    pub(crate) fn is_unanswered(&mut self, id: ConnectionId) -> bool {
+        self.check_response(id).is_ok() && !self.table[id.slot].http().has(HttpFlag::Awaited)
+    }
+
+    /// After the last handler of a request: one that is neither answered nor awaited gets an error.
+    pub(crate) fn end_request(&mut self, id: ConnectionId, request: &Request<'_>) {
+        if self.fail_response(id) {
+            self.note_unanswered(request);
         }
-        if request.is_http_1_0() {
-            connection.flags.add(Flags::HTTP_1_0);
-        }
-        if request.asks_to_close() {
-            connection.flags.add(Flags::CLOSE_AFTER);
-        }
-        let app = connection.app();
-        if let Some(body) = request.body() {
-            let max_body_size = apps.of(app).settings.max_body_size;
-            if body.remaining().is_some_and(|length| length > max_body_size) {
-                drop(state);
-                return self.refuse(slot, HttpError::BodyTooLarge, handler);
-            }
-            pool.side_of(connection).upload = Some(Upload::new(body));
-        }
-        let id = table.renew(slot);
-        // RFC 9110 sections 7.8 and 10.1.1: in a request of HTTP/1.0 neither Upgrade nor Expect counts.
-        let is_upgrade = !request.is_http_1_0() && Handshake::is_offered_by(request);
-        // Whatever the handler makes of it, the body will be read.
-        let expects_continue =
-            request.body().is_some() && !request.is_http_1_0() && request.header_has_token(b"expect", b"100-continue");
-        drop(state);
-        // One that yields passes the request on to the next.
-        for skip in 0.. {
-            let mut state = self.state();
-            let found = state
-                .router_of(app, slot)
-                .and_then(|router| router.find(is_upgrade, request.known_method(), request.path(), skip));
-            let Some((route, parameters)) = found.map(|found| (found.value.clone(), found.parameters.clone())) else {
-                let hears = state.is_heard(id);
-                state.respond_not_found(slot);
-                drop(state);
-                return self.conclude(id, hears, request, handler);
-            };
-            if skip == 0 && expects_continue {
-                state.write(slot, |output| output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
-            }
-            drop(state);
-            let passed = RoutedRequest::new(request, parameters);
-            match route {
-                Route::Http(route) => handler.request(self, route, id, &passed),
-                Route::Declared(response) => {
-                    let hears = self.state().is_heard(id);
-                    self.declare(id, &response, &passed);
-                    self.conclude(id, hears, request, handler);
-                }
-                Route::WebSocket(behavior) => self.handle_upgrade(behavior, id, &passed, handler),
-            }
-            if !passed.yields() || self.state().response(id).is_err() {
-                break;
-            }
-        }
-        if self.fail_response(id, handler) {
-            handler.unanswered(self, request);
-        }
-        self.deliver_owed(id, handler);
+    }
+
+    /// Whether a handler that has attached something waits for the end of a response.
+    fn is_heard(&mut self, id: ConnectionId) -> bool {
+        self.check_response(id).is_ok() && self.table[id.slot].http().is_heard()
     }
 
     /// Tells a handler that has yielded, and that `hears` of the end, of an answer which is no handler's. It could not be given if
     /// what was written before does not allow it; then nobody else will give one, whatever was said of later.
-    fn conclude(&self, id: ConnectionId, hears: bool, request: &Request<'_>, handler: &impl Handler) {
-        if self.state().response(id).is_ok() {
-            self.abandon_response(id, handler);
-            handler.unanswered(self, request);
+    fn conclude(&mut self, id: ConnectionId, hears: bool, request: &Request<'_>) {
+        if self.check_response(id).is_ok() {
+            self.abandon_response(id);
+            self.note_unanswered(request);
         } else if hears {
-            handler.answered(self, id);
+            self.events.push(Event::Answered { id });
         }
     }
 
-    /// Answers with an error, unless something of an answer is on its way already, and closes.
-    pub(crate) fn refuse(&self, slot: u32, error: HttpError, handler: &impl Handler) {
-        let mut state = self.state();
-        let id = state.table.id(slot);
-        let Some(connection) = state.table.at(slot) else { return };
-        let hears = connection.flags.has(Flags::AWAITED | Flags::ATTACHED);
-        if !connection.flags.has(Flags::HEAD_ENDED) {
-            let response = if connection.flags.has(Flags::HEAD) { error.head() } else { error.response() };
-            state.write(slot, |output| output.extend_from_slice(response.as_bytes()));
-        }
-        state.begin_closing(slot);
-        drop(state);
-        if hears {
-            handler.aborted(self, id);
+    fn note_unanswered(&mut self, request: &Request<'_>) {
+        self.events.push(Event::Unanswered {
+            method: request.method().into(),
+            path: request.path().into(),
+            query: request.query().map(Into::into),
+        });
+    }
+
+    /// Where a client is in its requests, to be given back with [`Server::keep_requests`].
+    fn take_requests(&mut self, slot: Slot) -> http::Receiver {
+        let side = self.sides.get_mut(self.table[slot].side);
+        side.map(|side| std::mem::take(&mut side.requests)).unwrap_or_default()
+    }
+
+    /// Keeps where a client is; between two requests that is nowhere.
+    fn keep_requests(&mut self, slot: Slot, requests: http::Receiver) {
+        if !requests.is_idle() {
+            self.sides.of(&mut self.table[slot].side).requests = requests;
         }
     }
 
-    /// Drops a connection whose response is not complete.
-    pub(crate) fn lose_response(&self, slot: u32, handler: &impl Handler) {
-        let mut state = self.state();
-        let id = state.table.id(slot);
-        let Some(connection) = state.table.at(slot) else { return };
-        let hears = connection.flags.has(Flags::AWAITED | Flags::ATTACHED);
-        state.remove(slot);
-        drop(state);
-        if hears {
-            handler.aborted(self, id);
+    /// The bytes that have been kept of a connection, with `bytes` behind them; `None` if none have.
+    pub(crate) fn join(&mut self, slot: Slot, bytes: &[u8]) -> Option<Vec<u8>> {
+        let side = self.sides.get_mut(self.table[slot].side)?;
+        if side.input.is_empty() {
+            return side.requests.join(bytes);
         }
+        let mut all = std::mem::take(&mut side.input);
+        all.extend_from_slice(bytes);
+        Some(side.requests.join(&all).unwrap_or(all))
     }
-}
 
-/// If a proxy may put a header before a connection: the length of that, 0 without one; `None` until all of it is there.
-pub(crate) fn take_proxy_header(
-    connection: &mut Connection,
-    pool: &mut SidePool,
-    bytes: &[u8],
-) -> Option<Result<usize, InvalidProxyHeader>> {
-    if !connection.flags.has(Flags::MAY_HAVE_PROXY_HEADER) {
-        return Some(Ok(0));
+    /// Keeps what has been received while nothing was to be read.
+    pub(super) fn keep_unread(&mut self, slot: Slot, bytes: &[u8]) {
+        let conversation = &mut self.table[slot];
+        conversation.set_unread(true);
+        self.sides.of(&mut conversation.side).input.extend_from_slice(bytes);
     }
-    let length = match ProxyPrefix::parse(bytes) {
-        Ok(ProxyPrefix::Complete(header)) => {
-            if let Some(source) = header.source {
-                pool.side_of(connection).proxied = Some(Box::new(source));
+
+    /// Whether bytes of a connection have been kept that are to be handled before any other.
+    pub(crate) fn has_kept(&self, slot: Slot) -> bool {
+        self.sides.get(self.table[slot].side).is_some_and(|side| !side.input.is_empty())
+    }
+
+    /// The socket takes more.
+    pub(crate) fn handle_writable(&mut self, slot: Slot) {
+        let is_stalled = match self.table[slot].talk {
+            Talk::WebSocket { .. } => {
+                self.offer_waiting(slot, true);
+                return;
             }
-            header.length
+            Talk::Http { flags, .. } => flags.has(HttpFlag::Stalled),
+            Talk::Closing { .. } => false,
+            Talk::Vacant | Talk::Gone => return,
+        };
+        let before = self.transport.backpressure(slot);
+        if before > 0 {
+            self.transport.flush_writable(slot);
         }
-        Ok(ProxyPrefix::Incomplete) => return None,
-        Ok(ProxyPrefix::Absent) => 0,
-        Err(error) => return Some(Err(error)),
-    };
-    connection.flags.take(Flags::MAY_HAVE_PROXY_HEADER);
-    Some(Ok(length))
+        if (before == 0 && is_stalled) || self.transport.backpressure(slot) < before {
+            self.handle_taken(slot);
+        }
+    }
+
+    /// Goes on where a connection waited for the client to take what was written, of which it has just taken some.
+    pub(super) fn handle_taken(&mut self, slot: Slot) {
+        let now = self.clock.active();
+        if self.transport.is_broken(slot) {
+            return;
+        }
+        let conversation = &mut self.table[slot];
+        conversation.note_progress(now);
+        if self.transport.backpressure(slot) > 0 {
+            return;
+        }
+        if conversation.is_answering() {
+            return self.go_on_writing(slot);
+        }
+        if conversation.awaits_request() {
+            // Its time for the next request begins.
+            conversation.last_active = now;
+        }
+        if conversation.is_unread() {
+            self.resumed.push(slot);
+        }
+        self.arm(slot);
+    }
+
+    /// Lets the handler of a response go on writing, if it wants to.
+    pub(super) fn go_on_writing(&mut self, slot: Slot) {
+        let id = self.table.id(slot);
+        let conversation = &mut self.table[slot];
+        if !conversation.is_answering() {
+            return;
+        }
+        let flags = conversation.http();
+        flags.take(HttpFlag::Stalled);
+        let (is_half_closed, is_wanted) = (flags.has(HttpFlag::HalfClosed), flags.has(HttpFlag::WantsWritable));
+        if is_half_closed {
+            // The client has taken all that was there for it, so that it may wait for more, or have gone.
+            self.arm(slot);
+        }
+        if is_wanted {
+            let offset = self.offset(slot);
+            self.events.push(Event::Writable { id, offset });
+        }
+    }
+
+    /// A FIN has come while nothing was to be read. `waits`: more is there to be read than what a peer says last;
+    /// `has_read`: something has been read since the kernel told of the FIN.
+    pub(crate) fn note_half_closed(&mut self, slot: Slot, has_read: bool) {
+        let now = self.clock.active();
+        if self.table[slot].awaits_request() {
+            // Noted for the request that waits behind a response which the client has yet to take.
+            return self.table[slot].http().add(HttpFlag::HalfClosed);
+        }
+        if !self.table[slot].is_answering() || self.table[slot].http().has(HttpFlag::HalfClosed) {
+            return;
+        }
+        // A FIN says that the peer sends nothing more, not that it has gone (RFC 9293 section 3.6). Its request is answered,
+        // unless it turns out that nobody is there. What has come with the FIN, or waits before it, is a request of somebody
+        // who only finishes.
+        let is_leaving =
+            !has_read && (!self.has_body(slot) || self.is_unclaimed(slot)) && !self.transport.has_unread(slot);
+        self.table[slot].http().add(HttpFlag::HalfClosed);
+        self.table[slot].last_active = now;
+        if is_leaving {
+            self.note_leaving(slot);
+        }
+        self.arm(slot);
+    }
 }

@@ -1,6 +1,7 @@
 //! A request on its way through the routes that match it.
 
-use std::cell::Cell;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use milliways_proto::http::Request;
 use milliways_proto::router::Parameters;
@@ -10,12 +11,13 @@ pub struct RoutedRequest<'b> {
     /// As it was received.
     pub request: &'b Request<'b>,
     parameters: Parameters,
-    yields: Cell<bool>,
+    yields: &'b AtomicBool,
 }
 
 impl<'b> RoutedRequest<'b> {
-    pub(super) fn new(request: &'b Request<'b>, parameters: Parameters) -> Self {
-        Self { request, parameters, yields: Cell::new(false) }
+    pub(crate) fn new(request: &'b Request<'b>, parameters: Parameters, yields: &'b AtomicBool) -> Self {
+        yields.store(false, Ordering::Relaxed);
+        Self { request, parameters, yields }
     }
 
     /// The value of the route's parameter number `index`, counted from 0; not decoded.
@@ -30,10 +32,12 @@ impl<'b> RoutedRequest<'b> {
 
     /// Whether the next route that matches gets the request, if this one leaves it unanswered.
     pub fn set_yield(&self, yields: bool) {
-        self.yields.set(yields);
+        self.yields.store(yields, Ordering::Relaxed);
     }
+}
 
-    pub(super) fn yields(&self) -> bool {
-        self.yields.get()
+impl fmt::Debug for RoutedRequest<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("RoutedRequest").field("request", &self.request).finish_non_exhaustive()
     }
 }

@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use milliways_proto::http::{HttpError, ResponseHead, Status};
-use milliways_proto::ws::{Acceptance, Agreement, Handshake, InvalidAcceptance, breaks_on_deflate};
+use milliways_proto::http::{Draft, HttpError, InvalidUpgrade, Request};
+use milliways_proto::router::Parameters;
+use milliways_proto::ws::{Acceptance, Agreement, Handshake, InvalidAcceptance, Sender, breaks_on_deflate};
 
-use super::RoutedRequest;
-use crate::server::conversation::Flags;
-use crate::server::state::State;
-use crate::transport::sys;
-use crate::{BehaviorId, ConnectionId, Handler, Reactor, Stale};
+use super::Found;
+use crate::ids::{BehaviorId, ConnectionId, Stale};
+use crate::server::Server;
+use crate::server::closing::End;
+use crate::server::conversation::{HttpFlag, Talk};
 
 /// Why a request did not become a WebSocket. The API's user is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,92 +51,87 @@ impl From<InvalidAcceptance> for UpgradeError {
     }
 }
 
-impl Reactor {
-    /// Makes a request a WebSocket, whose id this gives; [`Handler::open`] is not called. `key` is the client's, and so are
-    /// `protocol`, of which the first is chosen, and `extensions`.
-    ///
-    /// Headers that have been written go before those of the handshake. Of those that the handshake has itself a subprotocol
-    /// stays as it was written.
-    pub fn upgrade(
-        &self,
+impl From<InvalidUpgrade> for UpgradeError {
+    fn from(invalid: InvalidUpgrade) -> Self {
+        match invalid {
+            InvalidUpgrade::Complete => Self::Stale,
+            InvalidUpgrade::HasBegun => Self::HasBegun,
+            InvalidUpgrade::OtherStatus => Self::OtherStatus,
+        }
+    }
+}
+
+impl Server {
+    /// [`crate::Reactor::upgrade`].
+    pub(crate) fn upgrade(
+        &mut self,
         id: ConnectionId,
         behavior: BehaviorId,
         key: &[u8],
         protocol: &[u8],
         extensions: &[u8],
     ) -> Result<ConnectionId, UpgradeError> {
-        let mut state = self.state();
-        let connection = state.response(id)?;
-        if connection.flags.has(Flags::HEAD_ENDED) {
-            return Err(UpgradeError::HasBegun);
-        }
-        let own_status = connection.head().and_then(ResponseHead::own_status);
-        if own_status.is_some_and(|status| status != Status::SWITCHING_PROTOCOLS) {
-            return Err(UpgradeError::OtherStatus);
-        }
-        let is_broken = connection.flags.has(Flags::BREAKS_ON_DEFLATE);
-        let deflate = state.behaviors.get(behavior).settings.deflate.filter(|_| !is_broken);
+        let (slot, now) = (id.slot, self.clock.active());
+        let marks = self.marks();
+        let Self { table, sides, transport, behaviors, codecs, .. } = self;
+        let conversation = table.get(id)?;
+        let Talk::Http { responder: Some(responder), flags } = &mut conversation.talk else { return Err(Stale.into()) };
+        let mut none = Draft::default();
+        let draft = sides.get_mut(conversation.side).map_or(&mut none, |side| &mut side.draft);
+        responder.check_upgrade(draft)?;
+        let deflate = behaviors.get(behavior).settings.deflate.filter(|_| !flags.has(HttpFlag::BreaksOnDeflate));
         let agreed = deflate.and_then(|deflate| Agreement::new(extensions, deflate));
         let acceptance = Acceptance::new(key, protocol)?.with_deflate(agreed);
-        let marks = *state.marks();
-        let head = state.take_head(id.slot);
-        state.write(id.slot, |output| acceptance.write(output, &head, &marks));
-        let now = state.active_now();
-        let State { table, pool, codecs, .. } = &mut *state;
-        let connection = table.get(id)?;
-        connection.become_websocket(behavior, now);
-        if connection.flags.take(Flags::LOOKED_AFTER) {
-            // It has pings of its own.
-            sys::leave_alone(&connection.stream);
+        let head = responder.upgrade(draft)?;
+        transport.write(slot, |output| acceptance.write(output, &head, &marks));
+        transport.begin_units(slot);
+        if flags.has(HttpFlag::LookedAfter) {
+            // A WebSocket has pings of its own.
+            transport.leave_alone(slot);
         }
-        if let Some(side) = &mut connection.side {
-            side.output.begin_frames();
-        }
-        if let Some(agreement) = agreed {
-            connection.flags.add(Flags::DEFLATE);
-            if let Some(contexts) = codecs.contexts(agreement) {
-                pool.side_of(connection).contexts = Some(Box::new(contexts));
-            }
+        conversation.become_websocket(behavior, Sender::new(agreed.is_some()), now);
+        if let Some(contexts) = agreed.and_then(|agreement| codecs.contexts(agreement)) {
+            sides.of(&mut conversation.side).contexts = Some(Box::new(contexts));
         }
         // What the client has sent meanwhile is frames.
-        if connection.flags.has(Flags::UNREAD) {
-            state.resumed.push(id.slot);
+        if conversation.is_unread() {
+            self.resumed.push(slot);
         }
-        state.websockets += 1;
-        state.behaviors.get_mut(behavior).uses += 1;
-        state.arm(id.slot);
-        Ok(state.table.renew(id.slot))
+        self.websockets += 1;
+        self.behaviors.hold(behavior);
+        self.arm(slot);
+        Ok(self.table.renew(slot))
     }
 
-    pub(super) fn handle_upgrade(
-        &self,
-        behavior: BehaviorId,
+    /// A request for a WebSocket: it becomes one, or its handler is asked.
+    pub(super) fn open_or_ask(
+        &mut self,
         id: ConnectionId,
-        routed: &RoutedRequest<'_>,
-        handler: &impl Handler,
-    ) {
-        // A request to upgrade that has a body could be read as frames by one of us and as a body by the other.
-        let handshake = match Handshake::parse(routed.request) {
-            Ok(handshake) if routed.request.body().is_none() => handshake,
-            Ok(_) => return self.refuse(id.slot, HttpError::Syntax, handler),
-            Err(error) => return self.refuse(id.slot, error, handler),
+        behavior: BehaviorId,
+        request: &Request<'_>,
+        parameters: Parameters,
+    ) -> Found {
+        let refuse = |server: &mut Self, error| {
+            server.end(id.slot, End::Refused(error));
+            Found::Done
         };
-        let mut state = self.state();
-        let asks = state.behaviors.get(behavior).asks;
+        // A request to upgrade that has a body could be read as frames by one of us and as a body by the other.
+        let handshake = match Handshake::parse(request) {
+            Ok(handshake) if request.body().is_none() => handshake,
+            Ok(_) => return refuse(self, HttpError::Syntax),
+            Err(error) => return refuse(self, error),
+        };
         // Remembered, since a handler may upgrade when the request is gone.
-        if let Some(connection) = state.table.at(id.slot)
-            && breaks_on_deflate(routed.request.header(b"user-agent").unwrap_or_default())
-        {
-            connection.flags.add(Flags::BREAKS_ON_DEFLATE);
+        if breaks_on_deflate(request.header(b"user-agent").unwrap_or_default()) {
+            self.table[id.slot].http().add(HttpFlag::BreaksOnDeflate);
         }
-        drop(state);
-        if asks {
-            return handler.upgrade(self, behavior, id, routed);
+        if self.behaviors.get(behavior).asks {
+            return Found::Upgrade(behavior, parameters);
         }
         match self.upgrade(id, behavior, handshake.key(), handshake.protocols(), handshake.extensions()) {
-            Ok(id) => handler.open(self, behavior, id, routed),
+            Ok(id) => Found::Open(behavior, id, parameters),
             // A subprotocol with a control character gets no further than the parser; the rest is as it was a moment ago.
-            Err(_) => self.refuse(id.slot, HttpError::Syntax, handler),
+            Err(_) => refuse(self, HttpError::Syntax),
         }
     }
 }

@@ -1,16 +1,18 @@
 //! The body of a request: who gets it, and when it is read at all.
 //!
-//! Of a body that nobody has asked for a beginning is read and kept; the rest stays in the kernel's buffer and slows its
+//! The beginning of a body that nobody has asked for is read and kept; the rest stays in the kernel's buffer and slows its
 //! sender down, until somebody asks or the response is complete. Then what is left of it is thrown away, for the next
 //! request stands behind it; so is all of it when nobody has asked for as long as a connection may stand still.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use milliways_proto::http::{Body, HttpError};
+use milliways_proto::http::HttpError;
 
-use crate::server::conversation::{Connection, Flags, Phase};
-use crate::server::state::State;
-use crate::{ConnectionId, Handler, Reactor, Stale};
+use crate::event::Event;
+use crate::ids::{ConnectionId, Slot, Stale};
+use crate::server::Server;
+use crate::server::conversation::{HttpFlag, Talk, WebSocketFlag};
 
 /// Bytes a second, on average over an idle timeout, below which a client that sends a body is taken for one that only
 /// wants to hold a connection.
@@ -20,9 +22,9 @@ const MIN_RATE: u64 = 16 * 1024;
 /// does not hide the end of its connection.
 const KEEP: usize = 64 * 1024;
 
-/// The rest of a request's body, and what of it has not been told yet.
+/// The body of a request, on its way to whoever gets it.
+#[derive(Default)]
 pub(crate) struct Upload {
-    body: Body,
     taker: Taker,
     /// Bytes that came before anybody asked for them.
     kept: Vec<u8>,
@@ -35,8 +37,10 @@ pub(crate) struct Upload {
 }
 
 /// Who gets a body.
-pub(crate) enum Taker {
+#[derive(Default)]
+enum Taker {
     /// Nobody has asked so far.
+    #[default]
     Nobody,
     /// The handler, as it comes.
     Chunks {
@@ -54,22 +58,13 @@ pub(crate) enum Taker {
 }
 
 impl Upload {
-    pub(crate) fn new(body: Body) -> Self {
-        Self { body, taker: Taker::Nobody, kept: Vec::new(), is_complete: false, received: 0, paced: 0 }
-    }
-
-    /// Of a request without a body.
+    /// That of a request without a body.
     fn empty() -> Self {
-        Self { is_complete: true, ..Self::new(Body::chunked()) }
-    }
-
-    /// Whether all of it has been read.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.is_complete
+        Self { is_complete: true, ..Self::default() }
     }
 
     /// Whether more of it may be read now.
-    pub(crate) fn has_room(&self) -> bool {
+    fn has_room(&self) -> bool {
         !self.is_complete && (!matches!(self.taker, Taker::Nobody) || self.kept.len() < KEEP)
     }
 
@@ -78,10 +73,6 @@ impl Upload {
         self.taker = Taker::Bin;
         self.kept = Vec::new();
         self.is_complete
-    }
-
-    fn remaining(&self) -> Option<u64> {
-        if self.is_complete { Some(0) } else { self.body.remaining() }
     }
 }
 
@@ -114,96 +105,58 @@ impl From<Stale> for BodyError {
 /// A part of a body, for its taker.
 enum Part<'b> {
     Nothing,
-    Chunk(&'b [u8]),
+    Chunk(Cow<'b, [u8]>),
     Whole(Option<Vec<u8>>),
 }
 
-impl Reactor {
-    /// Has the request's body told by [`Handler::data`]; also the end of one that is empty. Too late for one that has
-    /// waited for as long as a connection may stand still, and for one that is told already or is asked for as a whole.
-    pub fn receive_body(&self, id: ConnectionId) -> Result<(), BodyError> {
-        self.state().take_body(id, Taker::Chunks { is_told: false })
-    }
-
-    /// Has the request's body told by [`Handler::collected`] when it is complete, unless it is longer than `max` bytes.
-    pub fn collect_body(&self, id: ConnectionId, max: usize) -> Result<(), BodyError> {
-        self.state().take_body(id, Taker::Whole { bytes: Vec::new(), max })
-    }
-
-    /// Stops reading the request's body: its sender is slowed down when the buffers between him and us are full. No
-    /// timeout runs, but for that of a sender who has finished.
-    pub fn pause_body(&self, id: ConnectionId) -> Result<(), Stale> {
-        self.state().response(id)?.flags.add(Flags::PAUSED);
-        Ok(())
-    }
-
-    /// Goes on reading.
-    pub fn resume_body(&self, id: ConnectionId) -> Result<(), Stale> {
-        let mut state = self.state();
-        if state.response(id)?.flags.take(Flags::PAUSED) {
-            state.go_on_reading(id.slot);
-        }
-        Ok(())
-    }
-
-    /// Handles the next bytes of a body; gives the number used.
-    pub(super) fn handle_upload(&self, slot: u32, bytes: &[u8], handler: &impl Handler) -> usize {
-        let id = self.state().table.id(slot);
-        self.deliver_owed(id, handler);
-        let mut state = self.state();
-        match state.read_upload(slot, bytes) {
-            Ok((consumed, part, remaining)) => {
-                drop(state);
-                self.deliver(id, part, remaining, handler);
-                consumed
-            }
-            Err(error) => {
-                drop(state);
-                self.refuse(slot, error, handler);
-                bytes.len()
-            }
-        }
-    }
-
-    /// Tells what of a body came before somebody asked for it, or that there is none.
-    pub(crate) fn deliver_owed(&self, id: ConnectionId, handler: &impl Handler) {
-        let mut state = self.state();
-        let Ok(connection) = state.response(id) else { return };
-        // A paused one waits.
-        if connection.flags.has(Flags::PAUSED) || !connection.flags.take(Flags::OWES_BODY) {
-            return;
-        }
-        let Some(upload) = connection.side.as_mut().and_then(|side| side.upload.as_mut()) else { return };
-        let kept = std::mem::take(&mut upload.kept);
-        let part = upload.taker.take(&kept, upload.is_complete);
-        let remaining = upload.remaining();
-        state.forget_told(id.slot);
-        drop(state);
-        self.deliver(id, part, remaining, handler);
-    }
-
-    fn deliver(&self, id: ConnectionId, part: Part<'_>, remaining: Option<u64>, handler: &impl Handler) {
-        match part {
-            Part::Nothing => {}
-            Part::Chunk(data) => handler.data(self, id, data, remaining),
-            Part::Whole(body) => handler.collected(self, id, body),
+impl<'b> Part<'b> {
+    fn into_event(self, id: ConnectionId, remaining: Option<u64>) -> Option<Event<'b>> {
+        match self {
+            Self::Nothing => None,
+            Self::Chunk(data) => Some(Event::Data { id, data, remaining }),
+            Self::Whole(body) => Some(Event::Collected { id, body }),
         }
     }
 }
 
-impl State {
+/// What the reactor's owner asks for; [`crate::Reactor`] documents each.
+impl Server {
+    pub(crate) fn receive_body(&mut self, id: ConnectionId) -> Result<(), BodyError> {
+        self.take_body(id, Taker::Chunks { is_told: false })
+    }
+
+    pub(crate) fn collect_body(&mut self, id: ConnectionId, max: usize) -> Result<(), BodyError> {
+        self.take_body(id, Taker::Whole { bytes: Vec::new(), max })
+    }
+
+    pub(crate) fn pause_body(&mut self, id: ConnectionId) -> Result<(), Stale> {
+        self.check_response(id)?;
+        self.table[id.slot].http().add(HttpFlag::Paused);
+        Ok(())
+    }
+
+    pub(crate) fn resume_body(&mut self, id: ConnectionId) -> Result<(), Stale> {
+        self.check_response(id)?;
+        if self.table[id.slot].http().take(HttpFlag::Paused) {
+            self.go_on_reading(id.slot);
+        }
+        Ok(())
+    }
+}
+
+impl Server {
     fn take_body(&mut self, id: ConnectionId, taker: Taker) -> Result<(), BodyError> {
-        let flags = self.response(id)?.flags;
-        if flags.has(Flags::BODY_ABANDONED) {
+        self.check_response(id)?;
+        let conversation = &mut self.table[id.slot];
+        let flags = conversation.http();
+        if flags.has(HttpFlag::BodyAbandoned) {
             return Err(BodyError::Stale);
         }
-        self.response(id)?.flags.add(Flags::ATTACHED);
-        if flags.has(Flags::BODY_TOLD) {
+        flags.add(HttpFlag::Attached);
+        if flags.has(HttpFlag::BodyTold) {
             return Err(BodyError::Taken);
         }
-        let Self { table, pool, .. } = self;
-        let connection = table.get(id)?;
-        let upload = pool.side_of(connection).upload.get_or_insert_with(Upload::empty);
+        let upload = self.sides.of(&mut conversation.side).upload.get_or_insert_with(Upload::empty);
         match (&upload.taker, &taker) {
             // What has heard nothing so far may give way to another of its kind: ultimate-express does that.
             (Taker::Nobody, _) | (Taker::Chunks { is_told: false }, Taker::Chunks { .. }) => {}
@@ -211,81 +164,149 @@ impl State {
         }
         upload.taker = taker;
         if upload.is_complete || !upload.kept.is_empty() {
-            connection.flags.add(Flags::OWES_BODY);
+            conversation.http().add(HttpFlag::OwesBody);
         }
         self.go_on_reading(id.slot);
         Ok(())
     }
 
     /// Throws away a body for which nobody has asked in time: its sender may have gone long since, which shows behind it.
-    pub(crate) fn abandon_body(&mut self, slot: u32) {
-        let Some(connection) = self.table.at(slot) else { return };
-        connection.flags.add(Flags::BODY_ABANDONED);
-        if let Some(side) = &mut connection.side
-            && let Some(upload) = &mut side.upload
-        {
+    pub(in crate::server) fn abandon_body(&mut self, slot: Slot) {
+        let conversation = &mut self.table[slot];
+        conversation.http().add(HttpFlag::BodyAbandoned);
+        if let Some(upload) = self.sides.get_mut(conversation.side).and_then(|side| side.upload.as_mut()) {
             upload.discard();
         }
         self.go_on_reading(slot);
     }
 
     /// After a body, or a WebSocket, was held back.
-    pub(crate) fn go_on_reading(&mut self, slot: u32) {
-        let now = self.active_now();
-        let Some(connection) = self.table.at(slot) else { return };
-        connection.last_active = now;
-        if connection.flags.has(Flags::UNREAD | Flags::OWES_BODY) {
+    pub(in crate::server) fn go_on_reading(&mut self, slot: Slot) {
+        let now = self.clock.active();
+        let conversation = &mut self.table[slot];
+        conversation.last_active = now;
+        let owes_body = matches!(conversation.talk, Talk::Http { flags, .. } if flags.has(HttpFlag::OwesBody));
+        if owes_body || conversation.is_unread() {
             self.resumed.push(slot);
         }
         self.arm(slot);
     }
 
-    fn read_upload<'b>(&mut self, slot: u32, bytes: &'b [u8]) -> Result<(usize, Part<'b>, Option<u64>), HttpError> {
-        let now = self.active_now();
-        let Self { table, apps, .. } = self;
-        let nothing = Ok((bytes.len(), Part::Nothing, None));
-        let Some(connection) = table.at(slot) else { return nothing };
-        // What has become of it while something was told.
-        if !matches!(connection.phase, Phase::Request | Phase::Response) || !connection.has_body() {
-            return Ok((0, Part::Nothing, None));
-        }
-        let settings = &apps.of(connection.app()).settings;
-        let Connection { side, last_active, .. } = connection;
-        let Some(upload) = side.as_mut().and_then(|side| side.upload.as_mut()) else { return nothing };
-        let chunk = upload.body.handle(bytes)?;
-        upload.received += chunk.data.len() as u64;
-        // Of what is thrown away anyway a client may send as much as he wants to, at the pace that is asked for.
+    /// Takes a piece of a body to whoever gets it; `consumed` bytes have brought it.
+    pub(super) fn take_data<'b>(
+        &mut self,
+        slot: Slot,
+        data: &'b [u8],
+        is_last: bool,
+        remaining: Option<u64>,
+        consumed: usize,
+    ) -> Result<Option<Event<'b>>, HttpError> {
+        let (id, now) = (self.table.id(slot), self.clock.active());
+        let conversation = &mut self.table[slot];
+        let settings = &self.apps.of(conversation.app()).settings;
+        let Some(upload) = self.sides.get_mut(conversation.side).and_then(|side| side.upload.as_mut()) else {
+            return Ok(None);
+        };
+        upload.received += data.len() as u64;
+        // What is thrown away anyway may be as long as the client likes, at the pace that is asked for.
         if upload.received > settings.max_body_size && !matches!(upload.taker, Taker::Bin) {
             return Err(HttpError::BodyTooLarge);
         }
-        upload.is_complete = chunk.is_last;
-        upload.paced += chunk.consumed as u64;
-        if upload.paced >= MIN_RATE * u64::from(settings.idle_timeout) || chunk.is_last {
+        upload.is_complete = is_last;
+        upload.paced += consumed as u64;
+        if upload.paced >= MIN_RATE * u64::from(settings.idle_timeout) || is_last {
             upload.paced = 0;
-            *last_active = now;
+            conversation.last_active = now;
         }
         if let Taker::Nobody = upload.taker {
-            upload.kept.extend_from_slice(chunk.data);
-            return Ok((chunk.consumed, Part::Nothing, None));
+            upload.kept.extend_from_slice(data);
+            return Ok(None);
         }
-        let part = upload.taker.take(chunk.data, chunk.is_last);
-        let remaining = upload.remaining();
+        let part = upload.taker.take(data, is_last);
         self.forget_told(slot);
-        Ok((chunk.consumed, part, remaining))
+        Ok(part.into_event(id, remaining))
+    }
+
+    /// Tells what of a body came before somebody asked for it, or that there is none; returns whether it did.
+    pub(crate) fn deliver_owed(&mut self, slot: Slot) -> bool {
+        let id = self.table.id(slot);
+        let conversation = &mut self.table[slot];
+        let Talk::Http { responder: Some(_), flags } = &mut conversation.talk else { return false };
+        // A paused one waits.
+        if flags.has(HttpFlag::Paused) || !flags.take(HttpFlag::OwesBody) {
+            return false;
+        }
+        let Some(side) = self.sides.get_mut(conversation.side) else { return false };
+        let rest = side.requests.remaining();
+        let Some(upload) = &mut side.upload else { return false };
+        let kept = std::mem::take(&mut upload.kept);
+        let remaining = if upload.is_complete { Some(0) } else { rest };
+        let part = match upload.taker.take(&kept, upload.is_complete) {
+            Part::Nothing => Part::Nothing,
+            Part::Chunk(_) => Part::Chunk(Cow::Owned(kept)),
+            Part::Whole(body) => Part::Whole(body),
+        };
+        self.forget_told(slot);
+        let Some(event) = part.into_event(id, remaining) else { return false };
+        self.events.push(event);
+        true
     }
 
     /// Lets go of a body that has been told, or thrown away, to its end.
-    fn forget_told(&mut self, slot: u32) {
-        let Self { table, pool, .. } = self;
-        let Some(connection) = table.at(slot) else { return };
-        if let Some(side) = &mut connection.side
-            && side.upload.take_if(|upload| upload.is_complete).is_some()
-        {
-            // Of a response that is complete already nothing must stay.
-            if connection.phase == Phase::Response {
-                connection.flags.add(Flags::BODY_TOLD);
+    fn forget_told(&mut self, slot: Slot) {
+        let conversation = &mut self.table[slot];
+        let Some(side) = self.sides.get_mut(conversation.side) else { return };
+        if side.upload.take_if(|upload| upload.is_complete).is_none() {
+            return;
+        }
+        // Nothing must stay of a response that is complete already.
+        if conversation.is_answering() {
+            conversation.http().add(HttpFlag::BodyTold);
+        }
+        self.sides.reclaim(&mut conversation.side);
+    }
+
+    fn upload(&self, slot: Slot) -> Option<&Upload> {
+        self.sides.get(self.table[slot].side)?.upload.as_ref()
+    }
+
+    /// Whether a part of a request's body is still to be read.
+    pub(in crate::server) fn has_body(&self, slot: Slot) -> bool {
+        self.upload(slot).is_some_and(|upload| !upload.is_complete)
+    }
+
+    /// Whether a body waits with its sender for somebody to ask for it.
+    pub(in crate::server) fn is_unclaimed(&self, slot: Slot) -> bool {
+        matches!(self.table[slot].talk, Talk::Http { responder: Some(_), flags } if !flags.has(HttpFlag::Paused))
+            && self.upload(slot).is_some_and(|upload| !upload.is_complete && !upload.has_room())
+    }
+
+    /// Whether nothing is to be read. HTTP: the next request has to wait, because the last one's response is not complete
+    /// or the peer does not take it; what the peer sends meanwhile is its own affair, but for the rest of a body that
+    /// somebody wants.
+    pub(crate) fn is_held_up(&self, slot: Slot) -> bool {
+        match self.table[slot].talk {
+            Talk::Http { responder: Some(_), flags } => {
+                flags.has(HttpFlag::Paused) || !self.upload(slot).is_some_and(Upload::has_room)
             }
-            pool.reclaim(connection);
+            Talk::Http { responder: None, .. } => self.transport.backpressure(slot) > 0 && !self.has_body(slot),
+            Talk::WebSocket { flags, .. } => flags.has(WebSocketFlag::Paused),
+            Talk::Closing { .. } | Talk::Vacant | Talk::Gone => false,
+        }
+    }
+
+    /// Whether the client must have moved on when a while has passed.
+    pub(in crate::server) fn is_clients_turn(&self, slot: Slot) -> bool {
+        match self.table[slot].talk {
+            Talk::Http { responder: None, .. } => true,
+            // The handler may take its time; the client may not.
+            Talk::Http { responder: Some(_), flags } => {
+                (self.has_body(slot) && !self.is_held_up(slot))
+                    || self.is_unclaimed(slot)
+                    || flags.has(HttpFlag::Stalled)
+                    || self.transport.backpressure(slot) > 0
+            }
+            _ => false,
         }
     }
 }
@@ -295,7 +316,7 @@ impl Taker {
         match self {
             Self::Chunks { is_told } if is_last || !data.is_empty() => {
                 *is_told = true;
-                Part::Chunk(data)
+                Part::Chunk(Cow::Borrowed(data))
             }
             Self::Whole { bytes, max } => {
                 if data.len() > *max - bytes.len() {
@@ -307,20 +328,5 @@ impl Taker {
             }
             Self::Chunks { .. } | Self::Bin | Self::Nobody => Part::Nothing,
         }
-    }
-}
-
-/// When the client must have moved on, if it is its turn.
-pub(crate) fn is_clients_turn(connection: &Connection) -> bool {
-    match connection.phase {
-        Phase::Request => true,
-        // The handler may take its time; the client may not.
-        Phase::Response => {
-            (connection.has_body() && !connection.is_held_up())
-                || connection.is_unclaimed()
-                || connection.backpressure() > 0
-                || connection.flags.has(Flags::STALLED)
-        }
-        Phase::WebSocket | Phase::Closing => false,
     }
 }

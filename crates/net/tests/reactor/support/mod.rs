@@ -8,7 +8,8 @@ use std::time::Duration;
 use milliways_proto::ws::Opcode;
 
 pub(crate) use client::Client;
-pub(crate) use server::{Event, Server};
+pub(crate) use milliways_net::Event;
+pub(crate) use server::{Server, bytes_of, target};
 
 /// There to end what hangs; nothing takes nearly as long.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,16 +1,14 @@
-//! A server that writes down what its handler is told.
+//! A server that writes down the events that it takes.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use milliways_net::{
-    AppId, AppSettings, BehaviorId, ConnectionId, DomainId, Handler, ListenerId, Reactor, Route, RouteId,
-    RoutedRequest, SendStatus, Stats, WebSocketSettings,
+    AppId, AppSettings, ConnectionId, DomainId, Event, ListenerId, Reactor, Route, RouteId, RoutedRequest, SendStatus,
+    Stats, Turn, WebSocketSettings,
 };
-use milliways_proto::http::Request;
 use milliways_proto::router::RouteKind;
 use milliways_proto::topics::Change;
 use milliways_proto::ws::{Opcode, Payload};
@@ -25,90 +23,71 @@ const SETTLING_TURNS: usize = 4;
 /// How often the server turns before it lets others have the processor.
 const TURNS_BETWEEN_YIELDS: u64 = 32;
 
-/// What the handler was told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    Request { id: ConnectionId, line: String },
-    Aborted { id: ConnectionId },
-    Unanswered { line: String },
-    Upgrade { id: ConnectionId, behavior: BehaviorId, line: String },
-    Data { id: ConnectionId, data: Vec<u8>, remaining: Option<u64> },
-    Collected { id: ConnectionId, body: Option<Vec<u8>> },
-    Writable { id: ConnectionId, offset: u64 },
-    Connected { id: ConnectionId },
-    Disconnected { id: ConnectionId },
-    Open { id: ConnectionId, line: String },
-    Message { id: ConnectionId, payload: Vec<u8>, binary: bool },
-    Ping { id: ConnectionId, payload: Vec<u8> },
-    Pong { id: ConnectionId, payload: Vec<u8> },
-    Drain { id: ConnectionId },
-    Dropped { id: ConnectionId, message: Vec<u8>, binary: bool },
-    Unsubscribed { id: ConnectionId, topic: Vec<u8>, change: Change },
-    Close { id: ConnectionId, code: u16, reason: Vec<u8> },
-    Panicked { message: String },
-}
-
-impl Event {
-    pub(crate) fn id(&self) -> Option<ConnectionId> {
-        match self {
-            Self::Request { id, .. }
-            | Self::Aborted { id }
-            | Self::Upgrade { id, .. }
-            | Self::Data { id, .. }
-            | Self::Collected { id, .. }
-            | Self::Writable { id, .. }
-            | Self::Connected { id }
-            | Self::Disconnected { id }
-            | Self::Open { id, .. }
-            | Self::Message { id, .. }
-            | Self::Ping { id, .. }
-            | Self::Pong { id, .. }
-            | Self::Drain { id }
-            | Self::Dropped { id, .. }
-            | Self::Unsubscribed { id, .. }
-            | Self::Close { id, .. } => Some(*id),
-            Self::Unanswered { .. } | Self::Panicked { .. } => None,
+/// An event as a line of the log.
+fn line_of(event: &Event<'_>) -> String {
+    match event {
+        Event::Request { request, .. } => format!("request {}", target(request)),
+        Event::Upgrade { request, .. } => format!("upgrade {}", target(request)),
+        Event::Open { request, .. } => format!("open {}", target(request)),
+        Event::Aborted { .. } => "aborted".to_owned(),
+        Event::Answered { .. } => "answered".to_owned(),
+        Event::Unanswered { method, path, query } => {
+            let query = query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+            format!("unanswered {method} {path}{query}")
         }
+        Event::Data { data, remaining, .. } => {
+            let remaining = remaining.map_or("?".to_owned(), |remaining| remaining.to_string());
+            format!("data {} {remaining}", shown(data))
+        }
+        Event::Collected { body: Some(body), .. } => format!("collected {}", shown(body)),
+        Event::Collected { body: None, .. } => "collected nothing".to_owned(),
+        Event::Writable { offset, .. } => format!("writable {offset}"),
+        Event::Connected { .. } => "connected".to_owned(),
+        Event::Disconnected { .. } => "disconnected".to_owned(),
+        Event::Message { payload, binary, .. } => {
+            format!("{} {}", if *binary { "binary" } else { "text" }, shown(bytes_of(payload)))
+        }
+        Event::Ping { payload, .. } => format!("ping {}", shown(bytes_of(payload))),
+        Event::Pong { payload, .. } => format!("pong {}", shown(bytes_of(payload))),
+        Event::Drain { .. } => "drain".to_owned(),
+        Event::Dropped { message, binary, .. } => {
+            format!("dropped {} {}", if *binary { "binary" } else { "text" }, shown(message))
+        }
+        Event::Subscription { topic, change, .. } => {
+            let verb = if change.new > change.old { "subscribed" } else { "unsubscribed" };
+            format!("{verb} {} {} {}", shown(topic), change.new, change.old)
+        }
+        Event::Close { code, reason, .. } => format!("close {code} {}", reason.escape_ascii()),
+        Event::MissingServerName { name, .. } => format!("missing {name}"),
+        Event::Panicked { message } => format!("panicked {message}"),
     }
 }
 
-impl fmt::Display for Event {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Request { line, .. } => write!(formatter, "request {line}"),
-            Self::Aborted { .. } => write!(formatter, "aborted"),
-            Self::Unanswered { line } => write!(formatter, "unanswered {line}"),
-            Self::Upgrade { line, .. } => write!(formatter, "upgrade {line}"),
-            Self::Data { data, remaining, .. } => {
-                let remaining = remaining.map_or("?".to_owned(), |remaining| remaining.to_string());
-                write!(formatter, "data {} {remaining}", shown(data))
-            }
-            Self::Collected { body: Some(body), .. } => write!(formatter, "collected {}", shown(body)),
-            Self::Collected { body: None, .. } => write!(formatter, "collected nothing"),
-            Self::Writable { offset, .. } => write!(formatter, "writable {offset}"),
-            Self::Connected { .. } => write!(formatter, "connected"),
-            Self::Disconnected { .. } => write!(formatter, "disconnected"),
-            Self::Open { line, .. } => write!(formatter, "open {line}"),
-            Self::Message { payload, binary, .. } => {
-                write!(formatter, "{} {}", if *binary { "binary" } else { "text" }, shown(payload))
-            }
-            Self::Ping { payload, .. } => write!(formatter, "ping {}", shown(payload)),
-            Self::Pong { payload, .. } => write!(formatter, "pong {}", shown(payload)),
-            Self::Drain { .. } => write!(formatter, "drain"),
-            Self::Dropped { message, binary, .. } => {
-                write!(formatter, "dropped {} {}", if *binary { "binary" } else { "text" }, shown(message))
-            }
-            Self::Unsubscribed { topic, change, .. } => {
-                write!(formatter, "unsubscribed {} {} {}", shown(topic), change.new, change.old)
-            }
-            Self::Close { code, reason, .. } => write!(formatter, "close {code} {}", reason.escape_ascii()),
-            Self::Panicked { message } => write!(formatter, "panicked {message}"),
-        }
+/// Method, path and query of a request.
+pub(crate) fn target(request: &RoutedRequest<'_>) -> String {
+    let request = &request.request;
+    let query = request.query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{} {}{query}", request.method(), request.path())
+}
+
+/// The bytes of a payload, which the server has put together for the tests.
+pub(crate) fn bytes_of<'p>(payload: &'p Payload<'_>) -> &'p [u8] {
+    match payload {
+        Payload::Owned(bytes) => bytes,
+        Payload::Borrowed { .. } => unreachable!("the server has copied it"),
     }
+}
+
+/// A payload whose bytes are owned. Both ways to get at them return the same.
+fn copied(mut payload: Payload<'_>) -> Payload<'static> {
+    let mut copy = vec![0; payload.len()];
+    payload.copy_into(&mut copy);
+    assert!(copy == payload.bytes(), "copied and unmasked in place are the same");
+    Payload::Owned(copy)
 }
 
 /// What a test has done inside an event.
-type Act = Box<dyn Fn(&Server, &Event)>;
+type Act = Box<dyn Fn(&Server, &Event<'_>)>;
 
 /// The same, where a request is more than its line.
 type Pass = Box<dyn Fn(&Server, ConnectionId, &RoutedRequest<'_>)>;
@@ -120,7 +99,7 @@ pub(crate) struct Server {
     pub(crate) listener: ListenerId,
     act: Act,
     pass: Option<Pass>,
-    log: RefCell<Vec<Event>>,
+    log: RefCell<Vec<String>>,
     /// The id that the last event had; stays when the log is taken.
     last_id: Cell<Option<ConnectionId>>,
     start: Instant,
@@ -129,11 +108,11 @@ pub(crate) struct Server {
 
 impl Server {
     /// `act` does what the test wants done inside an event, after it has been written down.
-    pub(crate) fn new(act: impl Fn(&Self, &Event) + 'static) -> Self {
+    pub(crate) fn new(act: impl Fn(&Self, &Event<'_>) + 'static) -> Self {
         Self::with(AppSettings::default(), act)
     }
 
-    pub(crate) fn with(settings: AppSettings, act: impl Fn(&Self, &Event) + 'static) -> Self {
+    pub(crate) fn with(settings: AppSettings, act: impl Fn(&Self, &Event<'_>) + 'static) -> Self {
         let start = Instant::now();
         let reactor = Reactor::new(start).expect("a poll");
         let app = reactor.add_app(settings);
@@ -157,14 +136,14 @@ impl Server {
     }
 
     /// With a route for every path, of any method.
-    pub(crate) fn http(act: impl Fn(&Self, &Event) + 'static) -> Self {
+    pub(crate) fn http(act: impl Fn(&Self, &Event<'_>) + 'static) -> Self {
         let server = Self::new(act);
         server.route("/*");
         server
     }
 
     /// With a WebSocket route at `/`.
-    pub(crate) fn websocket(settings: WebSocketSettings, act: impl Fn(&Self, &Event) + 'static) -> Self {
+    pub(crate) fn websocket(settings: WebSocketSettings, act: impl Fn(&Self, &Event<'_>) + 'static) -> Self {
         let server = Self::new(act);
         server.websocket_route("/", settings);
         server
@@ -173,8 +152,8 @@ impl Server {
     /// With a WebSocket route at `/` that sends every message back.
     pub(crate) fn echo(settings: WebSocketSettings) -> Self {
         Self::websocket(settings, |server, event| {
-            if let Event::Message { id, payload, binary } = event {
-                server.send(*id, opcode(*binary), payload);
+            if let Event::Message { id, payload, binary, .. } = event {
+                server.send(*id, opcode(*binary), bytes_of(payload));
             }
         })
     }
@@ -203,20 +182,21 @@ impl Server {
     }
 
     pub(crate) fn send(&self, id: ConnectionId, opcode: Opcode, payload: &[u8]) -> SendStatus {
-        self.reactor.send(id, opcode, true, payload).expect("an open WebSocket")
+        self.causing(|reactor| reactor.send(id, opcode, true, payload)).expect("an open WebSocket")
     }
 
     pub(crate) fn subscribe(&self, id: ConnectionId, topic: &str) -> Option<Change> {
-        self.reactor.subscribe(id, topic.as_bytes()).expect("an open WebSocket")
+        self.causing(|reactor| reactor.subscribe(id, topic.as_bytes())).expect("an open WebSocket")
     }
 
     /// To the app's subscribers.
     pub(crate) fn publish(&self, topic: &str, message: &[u8]) -> bool {
-        self.reactor.publish(self.app, topic.as_bytes(), Opcode::Binary, message, false)
+        self.causing(|reactor| reactor.publish(self.app, topic.as_bytes(), Opcode::Binary, message, false))
     }
 
     pub(crate) fn publish_from(&self, id: ConnectionId, topic: &str, message: &[u8]) -> bool {
-        self.reactor.publish_from(id, topic.as_bytes(), Opcode::Text, message, false).expect("an open WebSocket")
+        self.causing(|reactor| reactor.publish_from(id, topic.as_bytes(), Opcode::Text, message, false))
+            .expect("an open WebSocket")
     }
 
     /// Answers 200 with a body.
@@ -225,11 +205,12 @@ impl Server {
     }
 
     pub(crate) fn end(&self, id: ConnectionId, code: u16, reason: &str) {
-        self.reactor.end(id, (code > 0).then_some(code), reason.as_bytes(), self).expect("an open WebSocket");
+        self.causing(|reactor| reactor.end(id, (code > 0).then_some(code), reason.as_bytes()))
+            .expect("an open WebSocket");
     }
 
     pub(crate) fn close(&self, id: ConnectionId) {
-        self.reactor.close(id, self).expect("an open WebSocket");
+        self.causing(|reactor| reactor.close(id)).expect("an open WebSocket");
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -237,15 +218,23 @@ impl Server {
     }
 
     pub(crate) fn turn(&self) {
-        self.reactor.turn(self.now(), self).expect("a poll that works");
+        self.turn_at(self.now());
     }
 
     fn expire(&self) {
-        self.reactor.expire(self.now(), self).expect("a poll that works");
+        self.expire_at(self.now());
+    }
+
+    pub(crate) fn turn_at(&self, now: Instant) {
+        self.run(self.reactor.turn(now).expect("a poll that works"));
+    }
+
+    pub(crate) fn expire_at(&self, now: Instant) {
+        self.run(self.reactor.expire(now).expect("a poll that works"));
     }
 
     pub(crate) fn pump(&self) {
-        self.reactor.pump(self.now(), self);
+        self.run(self.reactor.pump(self.now()));
     }
 
     /// Turns until `condition` holds.
@@ -286,11 +275,11 @@ impl Server {
     }
 
     pub(crate) fn take_log(&self) -> Vec<String> {
-        self.log.take().iter().map(Event::to_string).collect()
+        self.log.take()
     }
 
     pub(crate) fn log_lines(&self) -> Vec<String> {
-        self.log.borrow().iter().map(Event::to_string).collect()
+        self.log.borrow().clone()
     }
 
     /// The id of the last event that had one.
@@ -382,97 +371,44 @@ impl Server {
         client
     }
 
-    fn tell(&self, event: &Event) {
+    fn run(&self, turn: Box<Turn>) {
+        self.reactor.run(turn, |event| self.handle(event));
+    }
+
+    /// Makes a call, and handles what it causes before it returns.
+    pub(crate) fn causing<R>(&self, call: impl FnOnce(&Reactor) -> R) -> R {
+        let mark = self.reactor.mark();
+        let result = call(&self.reactor);
+        self.reactor.run_caused(mark, |event| self.handle(event));
+        result
+    }
+
+    fn handle(&self, event: Event<'_>) {
+        let event = match event {
+            Event::Message { behavior, id, payload, binary } => {
+                Event::Message { behavior, id, payload: copied(payload), binary }
+            }
+            Event::Ping { behavior, id, payload } => Event::Ping { behavior, id, payload: copied(payload) },
+            Event::Pong { behavior, id, payload } => Event::Pong { behavior, id, payload: copied(payload) },
+            other => other,
+        };
         if let Some(id) = event.id() {
             self.last_id.set(Some(id));
         }
-        self.log.borrow_mut().push(event.clone());
-        (self.act)(self, event);
-    }
-}
-
-impl Handler for Server {
-    fn request(&self, _: &Reactor, _: RouteId, id: ConnectionId, request: &RoutedRequest<'_>) {
-        self.tell(&Event::Request { id, line: line(request.request) });
-        if let Some(pass) = &self.pass {
-            pass(self, id, request);
+        // What a call has changed about subscriptions is what the call returns.
+        let is_returned = matches!(&event, Event::Subscription { id, .. } if self.reactor.check_websocket(*id).is_ok());
+        if is_returned {
+            return;
+        }
+        self.log.borrow_mut().push(line_of(&event));
+        let act = || (self.act)(self, &event);
+        if matches!(event, Event::Dropped { .. }) {
+            self.reactor.telling_dropped(act);
+        } else {
+            act();
+        }
+        if let (Event::Request { id, request, .. }, Some(pass)) = (&event, &self.pass) {
+            pass(self, *id, request);
         }
     }
-
-    fn upgrade(&self, _: &Reactor, behavior: BehaviorId, id: ConnectionId, request: &RoutedRequest<'_>) {
-        self.tell(&Event::Upgrade { id, behavior, line: line(request.request) });
-    }
-
-    fn data(&self, _: &Reactor, id: ConnectionId, data: &[u8], remaining: Option<u64>) {
-        self.tell(&Event::Data { id, data: data.to_vec(), remaining });
-    }
-
-    fn collected(&self, _: &Reactor, id: ConnectionId, body: Option<Vec<u8>>) {
-        self.tell(&Event::Collected { id, body });
-    }
-
-    fn writable(&self, _: &Reactor, id: ConnectionId, offset: u64) {
-        self.tell(&Event::Writable { id, offset });
-    }
-
-    fn connected(&self, _: &Reactor, _: AppId, id: ConnectionId) {
-        self.tell(&Event::Connected { id });
-    }
-
-    fn disconnected(&self, _: &Reactor, _: AppId, id: ConnectionId) {
-        self.tell(&Event::Disconnected { id });
-    }
-
-    fn aborted(&self, _: &Reactor, id: ConnectionId) {
-        self.tell(&Event::Aborted { id });
-    }
-
-    fn unanswered(&self, _: &Reactor, request: &Request<'_>) {
-        self.tell(&Event::Unanswered { line: line(request) });
-    }
-
-    fn open(&self, _: &Reactor, _: BehaviorId, id: ConnectionId, request: &RoutedRequest<'_>) {
-        self.tell(&Event::Open { id, line: line(request.request) });
-    }
-
-    fn message(&self, _: &Reactor, _: BehaviorId, id: ConnectionId, mut payload: Payload<'_>, binary: bool) {
-        // Both ways to get at the bytes.
-        let mut copy = vec![0; payload.len()];
-        payload.copy_into(&mut copy);
-        assert!(copy == payload.bytes(), "copied and unmasked in place are the same");
-        self.tell(&Event::Message { id, payload: copy, binary });
-    }
-
-    fn dropped(&self, _: &Reactor, _: BehaviorId, id: ConnectionId, message: &[u8], binary: bool) {
-        self.tell(&Event::Dropped { id, message: message.to_vec(), binary });
-    }
-
-    fn unsubscribed(&self, _: &Reactor, _: BehaviorId, id: ConnectionId, topic: &[u8], change: Change) {
-        self.tell(&Event::Unsubscribed { id, topic: topic.to_vec(), change });
-    }
-
-    fn ping(&self, _: &Reactor, _: BehaviorId, id: ConnectionId, mut payload: Payload<'_>) {
-        self.tell(&Event::Ping { id, payload: payload.bytes().to_vec() });
-    }
-
-    fn pong(&self, _: &Reactor, _: BehaviorId, id: ConnectionId, mut payload: Payload<'_>) {
-        self.tell(&Event::Pong { id, payload: payload.bytes().to_vec() });
-    }
-
-    fn drain(&self, _: &Reactor, _: BehaviorId, id: ConnectionId) {
-        self.tell(&Event::Drain { id });
-    }
-
-    fn close(&self, _: &Reactor, _: BehaviorId, id: ConnectionId, code: u16, reason: &[u8]) {
-        self.tell(&Event::Close { id, code, reason: reason.to_vec() });
-    }
-
-    fn panicked(&self, _: &Reactor, message: &str) {
-        self.tell(&Event::Panicked { message: message.to_owned() });
-    }
-}
-
-fn line(request: &Request<'_>) -> String {
-    let query = request.query().map(|query| format!("?{query}")).unwrap_or_default();
-    format!("{} {}{query}", request.method(), request.path())
 }
