@@ -199,6 +199,22 @@ describe('setYield', () => {
     );
   });
 
+  it('leaves nothing of a response that no route completes to the next one', ours, async (t) => {
+    const { port } = serve(t, (app) => {
+      app.get('/begun', (res, req) => {
+        res.onAborted(() => {});
+        res.write('begun');
+        req.setYield(true);
+      });
+      app.get('/next', (res) => res.end('next'));
+    });
+    const client = await RawSocket.connect(port);
+    client.write(request('/begun') + request('/next', { headers: ['Connection: close'] }));
+    const answers = (await client.readToEnd()).toString('latin1');
+    assert.deepEqual(answers.match(/^HTTP\/1\.1 .*(?=\r)/gm), ['HTTP/1.1 200 OK', 'HTTP/1.1 200 OK']);
+    assert.match(answers, /\r\n\r\nnext$/);
+  });
+
   it('can be taken back, and counts for nothing where there is an answer', async (t) => {
     const { port } = serve(t, (app) => {
       app.get('/kept', (res, req) => {
