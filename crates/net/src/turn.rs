@@ -3,28 +3,18 @@
 //! Whoever handles an event does so between two steps, when nothing of the reactor is borrowed. An event may borrow the
 //! buffers of its [`Turn`], which belongs to the caller. A handler that runs the loop makes turns of its own.
 
-use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod activity;
 
-use milliways_proto::http::Request;
-use milliways_tls::TlsConfig;
+use std::sync::atomic::AtomicBool;
+
 use mio::Events;
 
+use self::activity::{Activity, Step};
 use crate::event::Event;
-use crate::ids::{ConnectionId, DomainId, ListenerId, Slot};
+use crate::ids::{ListenerId, Slot};
 use crate::reactor::Core;
 use crate::server::Server;
-use crate::server::closing::End;
-use crate::server::conversation::Talk;
-use crate::server::http::{self, Found, RequestRoom, RoutedRequest};
-use crate::server::timeouts::Offered;
-use crate::transport::Read;
-
-/// Bytes read with one system call. Only as much of the buffer is touched as is read.
-const RECEIVE_BUFFER: usize = 256 * 1024;
-
-/// How often a connection that has more is read before the others have their turn.
-const READ_BUDGET: u8 = 4;
+use crate::server::http::RequestRoom;
 
 /// Events taken from the kernel at once. What is left is taken in the next turn, after whatever else the thread does.
 pub(crate) const EVENTS: usize = 1024;
@@ -125,79 +115,6 @@ impl Told {
     }
 }
 
-/// The event of one connection: all that is done for it before another's turn.
-struct Activity {
-    slot: Slot,
-    /// What was corked before.
-    outer: Option<Slot>,
-    step: Step,
-    /// Bytes that are being handled.
-    input: Input,
-    /// A request whose handler has been called.
-    routing: Option<Routing>,
-}
-
-/// What is next in an activity, when its input has been handled.
-enum Step {
-    Writable {
-        peer: Option<Peer>,
-    },
-    Read(Reading),
-    /// What was read has been handled.
-    Handled {
-        reading: Reading,
-        is_drained: bool,
-        is_last: bool,
-        is_garbled: bool,
-    },
-    /// A peer asks for a server name.
-    Hello {
-        reading: Reading,
-        name: Option<String>,
-        is_drained: bool,
-    },
-    /// The same, when the app has been told of a name that it does not have.
-    Choose {
-        reading: Reading,
-        name: Option<String>,
-        is_drained: bool,
-    },
-    Expired,
-    Offered(Offered),
-    Left,
-    Doomed(ConnectionId),
-    Resume,
-    /// What was kept while nothing was to be read is to be handled.
-    Kept,
-    /// It has been handled.
-    Resumed,
-    Over,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Reading {
-    peer: Peer,
-    /// How often the socket may still be read.
-    left: u8,
-    /// Something has been read since the kernel told of what has become of the peer.
-    has_read: bool,
-}
-
-/// Bytes of the turn's buffers that are to be handled.
-#[derive(Clone, Debug, Default)]
-struct Input {
-    is_joined: bool,
-    range: Range<usize>,
-}
-
-struct Routing {
-    id: ConnectionId,
-    /// Where the request's head is.
-    head: Input,
-    /// How many routes have had it.
-    skip: usize,
-}
-
 /// What polling a turn returns.
 #[derive(Debug)]
 pub enum Polled<'t> {
@@ -294,8 +211,8 @@ impl Turn {
     }
 
     fn advance(&mut self, core: &mut Core) -> Advance {
-        if let Some(activity) = &mut self.activity {
-            if activity.routing.is_some() || !activity.input.range.is_empty() {
+        if let Some(activity) = &self.activity {
+            if activity.has_input() {
                 return Advance::Input;
             }
             self.take_step(core);
@@ -377,28 +294,6 @@ impl Turn {
         Advance::Again
     }
 
-    fn begin_activity(&mut self, core: &mut Core, slot: Slot, step: Step) {
-        if !core.server.table.is_live(slot) {
-            return;
-        }
-        core.busy.begin(slot);
-        let outer = core.server.transport.cork(slot);
-        self.activity = Some(Activity { slot, outer, step, input: Input::default(), routing: None });
-    }
-
-    fn end_activity(&mut self, core: &mut Core) {
-        let Some(Activity { slot, outer, .. }) = self.activity.take() else { return };
-        let server = &mut core.server;
-        server.transport.uncork(slot, outer);
-        if server.transport.has(slot) {
-            server.settle(slot);
-        }
-        core.busy.end();
-        if core.busy.take_put_off(slot) && server.transport.has(slot) {
-            server.transport.rearm(slot);
-        }
-    }
-
     /// A bug of ours: ends the connection in whose event it has shown, and that event, and has it told.
     pub(crate) fn give_up(&mut self, core: &mut Core, message: String) {
         let slot = self.activity.as_ref().map(|activity| activity.slot).or(self.last);
@@ -414,260 +309,4 @@ impl Turn {
             core.server.events.push(Event::Panicked { message });
         }
     }
-
-    /// Takes the next step for a connection.
-    fn take_step(&mut self, core: &mut Core) {
-        let Some(activity) = &mut self.activity else { return };
-        let (slot, server) = (activity.slot, &mut core.server);
-        let step = std::mem::replace(&mut activity.step, Step::Over);
-        if !server.table.is_live(slot) {
-            return self.end_activity(core);
-        }
-        let next = match step {
-            Step::Writable { peer } => {
-                server.handle_writable(slot);
-                Step::after_writable(peer)
-            }
-            Step::Read(reading) => return self.read(server, reading),
-            Step::Handled { is_garbled: true, .. } => {
-                server.end(slot, End::Garbled);
-                Step::Over
-            }
-            Step::Handled { reading, is_drained, is_last, .. } => {
-                // A short read has drained the socket; the kernel tells when there is more. When the peer has finished or
-                // failed, that is only seen by reading on.
-                let is_over = is_drained && !is_last && reading.peer == Peer::Talking;
-                let reading = Reading { left: reading.left - 1, has_read: true, ..reading };
-                if is_over {
-                    Step::Over
-                } else if reading.left > 0 {
-                    Step::Read(reading)
-                } else {
-                    server.read_later(slot);
-                    Step::Over
-                }
-            }
-            Step::Hello { reading, name, is_drained } => {
-                server.ask_for_name(slot, name.as_deref());
-                Step::Choose { reading, name, is_drained }
-            }
-            Step::Choose { reading, name, is_drained } => {
-                return match server.choose_name(slot, name.as_deref()) {
-                    Some((config, domain)) => self.choose(server, reading, is_drained, &config, domain),
-                    None => self.set_step(Step::Over),
-                };
-            }
-            Step::Expired => server.handle_expired(slot).map_or(Step::Over, Step::Offered),
-            Step::Offered(offered) => {
-                server.end_if_stuck(offered);
-                Step::Over
-            }
-            Step::Left => {
-                server.end(slot, End::Silent);
-                Step::Over
-            }
-            Step::Doomed(id) => {
-                let _ = server.close(id);
-                Step::Over
-            }
-            Step::Resume => {
-                server.deliver_owed(slot);
-                Step::Kept
-            }
-            Step::Kept => {
-                if let Some(kept) = server.join(slot, &[]) {
-                    activity.input = Input { is_joined: true, range: 0..kept.len() };
-                    self.joined = kept;
-                }
-                Step::Resumed
-            }
-            Step::Resumed => {
-                if !server.is_held_up(slot) && server.table[slot].is_unread() {
-                    server.table[slot].set_unread(false);
-                    server.read_later(slot);
-                }
-                Step::Over
-            }
-            Step::Over => return self.end_activity(core),
-        };
-        self.set_step(next);
-    }
-
-    fn set_step(&mut self, step: Step) {
-        if let Some(activity) = &mut self.activity {
-            activity.step = step;
-        }
-    }
-
-    /// Reads once, unless the connection is held up.
-    fn read(&mut self, server: &mut Server, reading: Reading) {
-        let Some(activity) = &mut self.activity else { return };
-        let slot = activity.slot;
-        let has_closed = server.transport.peer_has_closed(slot);
-        let peer = if has_closed && reading.peer == Peer::Talking { Peer::Finished } else { reading.peer };
-        if server.is_held_up(slot) {
-            // The next request waits for its turn, in the kernel's buffer.
-            server.table[slot].set_unread(true);
-            match (server.table[slot].talk, peer) {
-                (Talk::Http { responder: Some(_), .. } | Talk::WebSocket { .. }, Peer::Failed) => {
-                    server.end(slot, End::Finished);
-                }
-                (Talk::Http { .. }, Peer::Finished) => server.note_half_closed(slot, reading.has_read),
-                _ => {}
-            }
-            return;
-        }
-        let conversation = &mut server.table[slot];
-        let waits = conversation.awaits_request() && conversation.is_unread() && peer != Peer::Failed;
-        if waits && server.has_kept(slot) {
-            // Requests that were put off come before whatever the socket has, its end included.
-            server.resumed.push(slot);
-            return;
-        }
-        server.table[slot].set_unread(false);
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; RECEIVE_BUFFER];
-        }
-        let read = server.read(slot, &mut self.buffer);
-        self.take_read(server, reading, read);
-    }
-
-    fn choose(
-        &mut self,
-        server: &mut Server,
-        reading: Reading,
-        is_drained: bool,
-        config: &TlsConfig,
-        domain: DomainId,
-    ) {
-        let Some(activity) = &self.activity else { return };
-        let read = server.choose(activity.slot, config, domain, &mut self.buffer, is_drained);
-        self.take_read(server, reading, read);
-    }
-
-    fn take_read(&mut self, server: &mut Server, reading: Reading, read: Read) {
-        let Some(activity) = &mut self.activity else { return };
-        let slot = activity.slot;
-        let (length, step) = match read {
-            Read::Data { length, is_drained, is_last } => {
-                (length, Step::Handled { reading, is_drained, is_last, is_garbled: false })
-            }
-            Read::Garbled(length) => {
-                (length, Step::Handled { reading, is_drained: true, is_last: false, is_garbled: true })
-            }
-            Read::Hello { name, is_drained } => (0, Step::Hello { reading, name, is_drained }),
-            Read::Nothing => return,
-            Read::Finished => return server.end(slot, End::Finished),
-            Read::Failed => return server.end(slot, End::Failed),
-            Read::InvalidPreface => return server.refuse_preface(slot),
-        };
-        activity.step = step;
-        activity.input = Input { is_joined: false, range: 0..length };
-        if length > 0
-            && let Some(joined) = server.join(slot, &self.buffer[..length])
-        {
-            activity.input = Input { is_joined: true, range: 0..joined.len() };
-            self.joined = joined;
-        }
-    }
-
-    /// Takes bytes to the protocol that the connection speaks at this point of them.
-    fn handle_input<'t>(&'t mut self, server: &mut Server, room: &'t mut RequestRoom<'t>) -> Polled<'t> {
-        let Self { activity: Some(activity), buffer, joined, inflated, yields, last, .. } = self else {
-            return Polled::Pending;
-        };
-        let slot = activity.slot;
-        *last = Some(slot);
-        if let Some(routing) = activity.routing.take() {
-            let Routing { id, head: Input { is_joined, range }, skip } = routing;
-            let bytes: &'t [u8] = if is_joined { &joined[range.clone()] } else { &buffer[range.clone()] };
-            let head = Input { is_joined, range };
-            let polled = route_on(server, activity, Routing { id, head, skip }, bytes, room, yields);
-            return polled;
-        }
-        let Input { is_joined, range } = &mut activity.input;
-        let bytes = if *is_joined { &mut joined[range.clone()] } else { &mut buffer[range.clone()] };
-        match server.table[slot].talk {
-            Talk::Http { .. } => {
-                let http::Handled { consumed, received } = server.handle_http(slot, bytes, room);
-                let start = range.start;
-                range.start += consumed;
-                match received {
-                    http::Received::Nothing => Polled::Pending,
-                    http::Received::Event(event) => Polled::Event(event),
-                    http::Received::Request(request) => {
-                        let head = Input { is_joined: *is_joined, range: start..start + consumed };
-                        let routing = Routing { id: server.table.id(slot), head, skip: 0 };
-                        route(server, activity, routing, request, yields)
-                    }
-                }
-            }
-            Talk::WebSocket { .. } => {
-                let (consumed, event) = server.handle_frames(slot, bytes, inflated);
-                range.start += consumed;
-                event.map_or(Polled::Pending, Polled::Event)
-            }
-            Talk::Closing { .. } => {
-                range.start += server.handle_last_frames(slot, bytes);
-                Polled::Pending
-            }
-            Talk::Vacant | Talk::Gone => {
-                range.start = range.end;
-                Polled::Pending
-            }
-        }
-    }
-}
-
-impl Step {
-    fn after_writable(peer: Option<Peer>) -> Self {
-        peer.map_or(Self::Over, |peer| Self::Read(Reading { peer, left: READ_BUDGET, has_read: false }))
-    }
-}
-
-/// Takes a request to the next route that matches it.
-fn route<'t>(
-    server: &mut Server,
-    activity: &mut Activity,
-    routing: Routing,
-    request: &'t Request<'t>,
-    yields: &'t AtomicBool,
-) -> Polled<'t> {
-    let id = routing.id;
-    match server.route(id, request, routing.skip) {
-        Found::Http(route, parameters) => {
-            activity.routing = Some(routing);
-            Polled::Event(Event::Request { route, id, request: RoutedRequest::new(request, parameters, yields) })
-        }
-        Found::Upgrade(behavior, parameters) => {
-            activity.routing = Some(routing);
-            Polled::Event(Event::Upgrade { behavior, id, request: RoutedRequest::new(request, parameters, yields) })
-        }
-        Found::Open(behavior, id, parameters) => {
-            Polled::Event(Event::Open { behavior, id, request: RoutedRequest::new(request, parameters, yields) })
-        }
-        Found::Done => Polled::Pending,
-    }
-}
-
-/// Goes on with a request whose handler has been called: it may have passed the request on, or left it without an answer.
-fn route_on<'t>(
-    server: &mut Server,
-    activity: &mut Activity,
-    routing: Routing,
-    head: &'t [u8],
-    room: &'t mut RequestRoom<'t>,
-    yields: &'t AtomicBool,
-) -> Polled<'t> {
-    let Routing { id, skip, .. } = routing;
-    let passes_on = yields.load(Ordering::Relaxed) && server.check_response(id).is_ok();
-    if passes_on || server.is_unanswered(id) {
-        let request = room.reparse(head);
-        if passes_on {
-            return route(server, activity, Routing { skip: skip + 1, ..routing }, request, yields);
-        }
-        server.end_request(id, request);
-    }
-    server.deliver_owed(id.slot);
-    Polled::Pending
 }

@@ -1,0 +1,120 @@
+//! Reading from sockets, through the layers below the protocol.
+
+use std::io::{self, Read as _};
+
+use milliways_tls::TlsConfig;
+use mio::{Interest, Token};
+
+use super::origin::Preface;
+use super::tls::{Input, Then};
+use super::{CLOSE_NOTIFY, LINKED, Read, Transport, sys};
+use crate::ids::{DomainId, Slot};
+
+impl Transport {
+    /// Reads once.
+    pub(crate) fn read(&mut self, slot: Slot, buffer: &mut [u8]) -> Read {
+        let link = self.links[slot.index()].as_mut().expect(LINKED);
+        let session = if link.layer.is_secure() { self.sessions.at(slot) } else { None };
+        // What is behind the peer's last word is nothing to us.
+        if session.as_ref().is_some_and(|session| session.peer_has_closed()) {
+            return Read::Finished;
+        }
+        let known = match &session {
+            _ if link.layer.has_preface() => self.origins.take_partial(slot, buffer),
+            Some(session) => session.copy_partial(buffer),
+            None => 0,
+        };
+        match sys::retry(|| link.stream.read(&mut buffer[known..])) {
+            Ok(0) => Read::Finished,
+            Ok(length) => {
+                let is_drained = known + length < buffer.len();
+                self.receive(slot, buffer, known + length, is_drained)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if link.layer.has_preface() {
+                    self.origins.keep(slot, &buffer[..known]);
+                }
+                Read::Nothing
+            }
+            Err(_) => Read::Failed,
+        }
+    }
+
+    /// Takes `length` bytes through the layers below the protocol.
+    fn receive(&mut self, slot: Slot, buffer: &mut [u8], mut length: usize, is_drained: bool) -> Read {
+        let link = self.links[slot.index()].as_mut().expect(LINKED);
+        if link.layer.has_preface() {
+            match self.origins.receive(slot, &buffer[..length]) {
+                Preface::Incomplete => return Read::Data { length: 0, is_drained, is_last: false },
+                Preface::Invalid => {
+                    return if link.layer.is_secure() { Read::Garbled(0) } else { Read::InvalidPreface };
+                }
+                Preface::Complete(header) => {
+                    buffer.copy_within(header..length, 0);
+                    length -= header;
+                    link.layer.end_preface();
+                }
+            }
+        }
+        if !link.layer.is_secure() {
+            return Read::Data { length, is_drained, is_last: false };
+        }
+        let Some(session) = self.sessions.used(slot, self.now) else { return Read::Failed };
+        let output = link.output.get_or_insert_with(|| self.spare.pop().unwrap_or_default());
+        let input = session.receive(&mut buffer[..length], output.sealed());
+        self.after_records(slot, input, is_drained)
+    }
+
+    /// Goes on with a handshake by what the owner has for the name that the peer asks for.
+    pub(crate) fn choose(
+        &mut self,
+        slot: Slot,
+        config: &TlsConfig,
+        domain: DomainId,
+        buffer: &mut [u8],
+        is_drained: bool,
+    ) -> Read {
+        let link = self.links[slot.index()].as_mut().expect(LINKED);
+        let Some(session) = self.sessions.used(slot, self.now) else { return Read::Failed };
+        let output = link.output.get_or_insert_with(|| self.spare.pop().unwrap_or_default());
+        let input = session.choose(config, buffer, output.sealed());
+        self.sessions.set_domain(slot, domain);
+        self.after_records(slot, input, is_drained)
+    }
+
+    fn after_records(&mut self, slot: Slot, Input { data: length, then }: Input, is_drained: bool) -> Read {
+        let link = self.links[slot.index()].as_mut().expect(LINKED);
+        if link.layer.is_handshaking() && self.sessions.at(slot).is_some_and(|session| session.is_open()) {
+            link.layer.end_handshake();
+        }
+        self.touch(slot);
+        match then {
+            Then::More => Read::Data { length, is_drained, is_last: false },
+            Then::Closed => Read::Data { length, is_drained, is_last: true },
+            Then::Failed => Read::Garbled(length),
+            Then::Hello(name) => Read::Hello { name, is_drained },
+        }
+    }
+
+    /// Whether a TLS peer has said that nothing more comes. The kernel has nothing to tell about it then.
+    pub(crate) fn peer_has_closed(&mut self, slot: Slot) -> bool {
+        self.link(slot).layer.is_secure() && self.sessions.at(slot).is_some_and(|session| session.peer_has_closed())
+    }
+
+    /// Whether more is there to be read than what a peer says last.
+    pub(crate) fn has_unread(&self, slot: Slot) -> bool {
+        let link = self.link(slot);
+        let most = if link.layer.is_secure() { CLOSE_NOTIFY } else { 0 };
+        sys::retry(|| link.stream.peek(&mut [0; CLOSE_NOTIFY + 1])).is_ok_and(|length| length > most)
+    }
+
+    /// Has the kernel tell again what it has to tell about a connection.
+    pub(crate) fn rearm(&mut self, slot: Slot) {
+        let link = self.links[slot.index()].as_mut().expect(LINKED);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if self.registry.reregister(&mut link.stream, Token(slot.index()), interest).is_err() {
+            // For want of kernel memory; the deadline of the connection will end it.
+            link.is_broken = true;
+        }
+    }
+}
