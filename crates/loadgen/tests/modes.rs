@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use milliways_net::{
-    AppSettings, BehaviorId, ConnectionId, DomainId, Handler, Reactor, Route, RouteId, RoutedRequest, WebSocketSettings,
-};
+use milliways_net::{AppSettings, ConnectionId, DomainId, Event, Reactor, Route, RouteId, WebSocketSettings};
 use milliways_proto::http::Method;
 use milliways_proto::router::RouteKind;
 use milliways_proto::ws::{DeflateSettings, Opcode, Payload};
@@ -32,27 +30,20 @@ struct Service {
     members: std::cell::RefCell<Vec<ConnectionId>>,
 }
 
-impl Handler for Service {
-    fn request(&self, reactor: &Reactor, _route: RouteId, id: ConnectionId, _request: &RoutedRequest<'_>) {
-        reactor.respond(id, b"Hello World!", false).expect("a request of this moment");
+impl Service {
+    fn handle(&self, reactor: &Reactor, event: Event<'_>) {
+        match event {
+            Event::Request { id, .. } => {
+                reactor.respond(id, b"Hello World!", false).expect("a request of this moment");
+            }
+            Event::Open { id, .. } => self.members.borrow_mut().push(id),
+            Event::Close { id, .. } => self.members.borrow_mut().retain(|member| *member != id),
+            Event::Message { id, payload, binary, .. } => self.answer(reactor, id, payload, binary),
+            _ => {}
+        }
     }
 
-    fn open(&self, _reactor: &Reactor, _behavior: BehaviorId, id: ConnectionId, _request: &RoutedRequest<'_>) {
-        self.members.borrow_mut().push(id);
-    }
-
-    fn close(&self, _reactor: &Reactor, _behavior: BehaviorId, id: ConnectionId, _code: u16, _reason: &[u8]) {
-        self.members.borrow_mut().retain(|member| *member != id);
-    }
-
-    fn message(
-        &self,
-        reactor: &Reactor,
-        _behavior: BehaviorId,
-        id: ConnectionId,
-        mut payload: Payload<'_>,
-        binary: bool,
-    ) {
+    fn answer(&self, reactor: &Reactor, id: ConnectionId, mut payload: Payload<'_>, binary: bool) {
         let opcode = if binary { Opcode::Binary } else { Opcode::Text };
         if self.answer == Answer::Wrong {
             payload.bytes().fill(b'#');
@@ -96,7 +87,8 @@ impl Server {
             tell_port.send(reactor.local_port(listener).expect("it listens")).expect("someone waits");
             let service = Service { answer, members: std::cell::RefCell::default() };
             while !sees_over.load(Ordering::Acquire) {
-                reactor.turn(Instant::now(), &service).expect("a poll");
+                let turn = reactor.turn(Instant::now()).expect("a poll");
+                reactor.run(turn, |event| service.handle(&reactor, event));
                 std::thread::yield_now();
             }
         });
