@@ -6,9 +6,10 @@ const { after, describe, it } = require('node:test');
 const { WebSocket } = require('ws');
 const { RawSocket } = require('./support/RawSocket.js');
 const frames = require('./support/frames.js');
+const { serve } = require('./support/server.js');
 const { clientOptions, oursOverTLS, webSocketUrl } = require('./support/tls.js');
 const { ours } = require('./support/uws.js');
-const { noConnectionLeft, turn } = require('./support/wait.js');
+const { noConnectionLeft, turn, until } = require('./support/wait.js');
 const { CLOSED, CALLS, serveLogged, connectLogged } = require('./support/websocket.js');
 
 describe('close', () => {
@@ -226,6 +227,28 @@ describe('close', () => {
       await log.next('close');
       assert.deepEqual(order, ['before', 'close', 'after']);
     }
+  });
+
+  it('finds the other WebSockets of an app that closes as they are, until they are closed too', ours, async (t) => {
+    const open = new Set();
+    const sent = [];
+    let closing;
+    const { port } = serve(t, (app) => {
+      closing = app;
+      app.ws('/*', {
+        open: (ws) => open.add(ws),
+        close: (ws) => {
+          open.delete(ws);
+          for (const other of open) sent.push(other.send('left'));
+        },
+      });
+    });
+    const clients = await Promise.all([1, 2, 3].map(() => RawSocket.upgrade(port, '/')));
+    await until(() => open.size === 3, 'three WebSockets');
+    closing.close();
+    assert.deepEqual(sent, [1, 1, 1]);
+    for (const client of clients) client.destroy();
+    await noConnectionLeft();
   });
 
   it('is not caused by a code that must not be sent', ours, async (t) => {

@@ -269,6 +269,26 @@ describe('subscriptions', () => {
     }
   });
 
+  it('end one after the other with unsubscribeAll, and with the WebSocket that a handler closes', ours, async (t) => {
+    const seen = [];
+    const { sockets } = await subscribers(t, ['/'], {
+      subscription: (ws, topic, newCount, oldCount) => {
+        seen.push([ws.constructor.name, Buffer.from(topic).toString(), newCount]);
+        if (seen.length === 1 && newCount < oldCount) ws.close();
+      },
+      close: (ws) => seen.push([ws.constructor.name, 'close']),
+    });
+    const ws = sockets.get('/');
+    for (const topic of ['a', 'b']) ws.subscribe(topic);
+    seen.length = 0;
+    assert.throws(() => ws.unsubscribeAll(), { code: 'ERR_MILLIWAYS_WEBSOCKET_CLOSED' });
+    assert.deepEqual(
+      seen.map((event) => event.slice(1)),
+      [['b', 0], ['a', 0], ['close']],
+    );
+    assert.equal(new Set(seen.map(([name]) => name)).size, 1);
+  });
+
   it('are counted for the subscription handler, whatever begins or ends them', async (t) => {
     const seen = [];
     const subscription = (ws, topic, newCount, oldCount) => {

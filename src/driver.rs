@@ -44,7 +44,7 @@ impl Environment {
     /// Sets the timer to the reactor's next deadline.
     fn update_timer(&self) {
         // Work that is left is done in the next turn of the loop.
-        let deadline = if self.reactor.has_work() { Some(Instant::now()) } else { self.reactor.next_deadline() };
+        let deadline = if self.has_work() { Some(Instant::now()) } else { self.reactor.next_deadline() };
         if self.armed.replace(deadline) == deadline {
             return;
         }
@@ -60,6 +60,12 @@ impl Environment {
         if let Err(error) = polled {
             self.report(&Error::Internal(format!("polling failed: {error}")));
         }
+    }
+
+    /// Whether the reactor has something to do, apart from what waits for whoever runs the loop inside of a handler.
+    fn has_work(&self) -> bool {
+        let has_work = || self.reactor.has_work();
+        if self.scopes.is_busy() { self.reactor.nested(has_work) } else { has_work() }
     }
 
     /// Handles the events of a turn.
@@ -88,7 +94,7 @@ impl Watcher for Environment {
     fn on_prepare(&self) {
         // JavaScript that runs at the end of a batch, and handlers of dropped messages, may write again, usually less.
         for _ in 0..MAX_PUMPS {
-            if !self.reactor.has_work() && !self.scopes.has_thrown() {
+            if !self.has_work() && !self.scopes.has_thrown() {
                 break;
             }
             self.serve(|| {

@@ -61,15 +61,22 @@ impl Environment {
         }
     }
 
-    /// Calls the handlers of what a call has caused since `mark`, before it returns. Deep inside of other calls that is left
-    /// to one of them.
+    /// Calls the handlers of what a call has caused since `mark`, before it returns. Deep inside of other calls, ends wait
+    /// until the outermost call is about to return.
     pub(crate) fn handle_caused(&self, mark: usize) {
-        if self.scopes.is_deep() || self.reactor.mark() <= mark {
+        let reactor = &self.reactor;
+        if self.scopes.is_deep() {
+            reactor.defer_ends(mark);
+        }
+        if !reactor.has_caused(mark) {
             return;
         }
         // It may hold the result of the call.
         let returned = self.registers.get(Register::Value);
-        self.reactor.run_caused(mark, |event| self.handle(event));
+        reactor.run_caused(mark, |event| self.handle(event));
+        if self.scopes.is_in_outermost_call() {
+            reactor.run_deferred(|event| self.handle(event));
+        }
         self.registers.set(Register::Value, returned);
     }
 

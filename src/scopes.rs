@@ -165,6 +165,11 @@ impl Scopes {
         body()
     }
 
+    /// Whether one call is under way, in no other.
+    pub(crate) fn is_in_outermost_call(&self) -> bool {
+        self.calls.get() == 1
+    }
+
     /// Whether calls are nested so deeply that no further handler is to be called.
     pub(crate) fn is_deep(&self) -> bool {
         self.calls.get() >= MAX_CALLS

@@ -61,7 +61,8 @@ pub(crate) fn release_contexts<'s>(call: &Call<'s, 1>) -> Returned<'s> {
 /// `closeApp(app)`
 pub(crate) fn close<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let environment = call.environment;
-    environment.reactor.close_app(AppId(call.u32(0)?));
+    let mark = environment.reactor.mark();
+    environment.reactor.close_app(AppId(call.u32(0)?), || environment.handle_caused(mark));
     environment.update_liveness();
     Ok(None)
 }

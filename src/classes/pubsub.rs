@@ -94,7 +94,10 @@ pub(crate) fn unsubscribe_all<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     call.check_depth()?;
     // The last one is found first.
     for topic in reactor.topics(id)?.iter().rev() {
+        // Its handler may end the others.
+        let mark = reactor.mark();
         reactor.unsubscribe(id, topic)?;
+        call.environment.handle_caused(mark);
     }
     Ok(None)
 }

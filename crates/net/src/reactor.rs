@@ -7,7 +7,7 @@ pub(crate) mod calls;
 use std::any::Any;
 use std::cell::{Cell, RefCell, RefMut};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 use milliways_proto::timer::Tick;
@@ -278,15 +278,35 @@ impl Reactor {
 
     /// Takes the next event that has been caused since [`Reactor::mark`].
     pub fn take_caused(&self, mark: usize) -> Option<Event<'static>> {
-        self.core().server.events.take_behind(mark)
+        self.server().take_event(Some(mark))
+    }
+
+    /// Whether events have been caused since [`Reactor::mark`], or have been deferred.
+    pub fn has_caused(&self, mark: usize) -> bool {
+        self.server().events.has_caused(mark)
+    }
+
+    /// Has the ends among the events that have been caused since [`Reactor::mark`] wait for [`Reactor::run_deferred`]: for
+    /// calls that are too deep in others.
+    pub fn defer_ends(&self, mark: usize) {
+        self.server().events.defer_ends(mark);
     }
 
     /// Calls `handle` with each event that has been caused since [`Reactor::mark`]. What calls cause is to be handled before
     /// they return, or else it is by the next turn.
     ///
     /// A panic is kept from everybody but the connection in whose event it happened.
-    pub fn run_caused(&self, mark: usize, mut handle: impl FnMut(Event<'_>)) {
-        while let Some(event) = self.take_caused(mark) {
+    pub fn run_caused(&self, mark: usize, handle: impl FnMut(Event<'_>)) {
+        self.run_each(|| self.take_caused(mark), handle);
+    }
+
+    /// The same with the events that have been deferred: for the outermost call.
+    pub fn run_deferred(&self, handle: impl FnMut(Event<'_>)) {
+        self.run_each(|| self.server().events.take_deferred(), handle);
+    }
+
+    fn run_each(&self, next: impl Fn() -> Option<Event<'static>>, mut handle: impl FnMut(Event<'_>)) {
+        while let Some(event) = next() {
             let slot = event.id().map(|id| id.slot);
             let Err(panic) = catch_unwind(AssertUnwindSafe(|| handle(event))) else { continue };
             let mut core = self.core();
@@ -301,9 +321,9 @@ impl Reactor {
     /// it publishes makes one in the next turn: it would do the same again, without end.
     pub fn telling_dropped<R>(&self, run: impl FnOnce() -> R) -> R {
         let outer = self.core().server.events.set_telling_dropped(true);
-        let result = run();
+        let result = catch_unwind(AssertUnwindSafe(run));
         self.core().server.events.set_telling_dropped(outer);
-        result
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     fn core(&self) -> RefMut<'_, Core> {

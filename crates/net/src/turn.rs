@@ -13,7 +13,6 @@ use self::activity::{Activity, Step};
 use crate::event::Event;
 use crate::ids::{ListenerId, Slot};
 use crate::reactor::Core;
-use crate::server::Server;
 use crate::server::http::RequestRoom;
 
 /// Events taken from the kernel at once. What is left is taken in the next turn, after whatever else the thread does.
@@ -191,19 +190,14 @@ impl Turn {
     }
 
     fn next_queued(&mut self, core: &mut Core) -> Option<Event<'static>> {
-        let Server { events, table, .. } = &mut core.server;
-        while let Some(event) = events.take() {
-            // Nobody is told what a WebSocket that has closed meanwhile did not get.
-            if matches!(event, Event::Dropped { id, .. } if table.get(id).is_err()) {
-                continue;
-            }
+        if let Some(event) = core.server.take_event(None) {
             if matches!(event, Event::Panicked { .. }) {
                 self.bug = Bug::Told;
             }
             return Some(event);
         }
         if self.tells_counted {
-            let event = events.take_counted();
+            let event = core.server.events.take_counted();
             self.tells_counted = event.is_some();
             return event;
         }
@@ -296,12 +290,9 @@ impl Turn {
 
     /// A bug of ours: ends the connection in whose event it has shown, and that event, and has it told.
     pub(crate) fn give_up(&mut self, core: &mut Core, message: String) {
-        let slot = self.activity.as_ref().map(|activity| activity.slot).or(self.last);
+        let slot = self.activity.as_mut().map(Activity::abandon).or(self.last);
         if let Some(slot) = slot {
             core.server.give_up(slot);
-        }
-        if let Some(activity) = &mut self.activity {
-            activity.outer = None;
         }
         self.end_activity(core);
         if self.bug == Bug::None {

@@ -128,15 +128,20 @@ impl Reactor {
         self.core().listeners.address(id)
     }
 
-    /// Closes the app's listening sockets and all its connections, at once.
-    pub fn close_app(&self, app: AppId) {
+    /// Closes the app's listening sockets and all its connections, one after the other. `between` is called after each, to
+    /// handle what that has caused before the next one ends.
+    pub fn close_app(&self, app: AppId, mut between: impl FnMut()) {
         let listeners = self.core().listeners.of(app);
         for listener in listeners {
             self.close_listener(listener);
         }
-        let mut core = self.core();
-        for slot in core.server.end_app(app) {
+        let slots = self.server().connections_of(app);
+        for slot in slots {
+            let mut core = self.core();
+            core.server.cut_if_of(slot, app);
             core.settle_idle(slot);
+            drop(core);
+            between();
         }
     }
 }

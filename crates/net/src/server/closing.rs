@@ -207,7 +207,8 @@ impl Server {
             End::Garbled => closing.handle_close_frame(),
             End::Silent => closing.handle_timeout(),
             End::Failed => closing.handle_failure(),
-            _ => return self.cut(slot),
+            End::Cut => return self.cut(slot),
+            _ => {}
         }
         self.transport.touch(slot);
     }
@@ -270,7 +271,10 @@ impl Server {
                 }
                 match closing.poll(facts.has_output) {
                     Some(Action::Remove) => {
-                        self.transport.say_goodbye(slot);
+                        // What waits has gone out in part, perhaps, and a record in its middle would say nothing.
+                        if !facts.has_output {
+                            self.transport.say_goodbye(slot);
+                        }
                         return self.remove(slot);
                     }
                     Some(Action::SendFin) => self.transport.finish(slot),

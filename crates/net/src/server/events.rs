@@ -19,6 +19,8 @@ pub(crate) struct EventQueue {
     waiting: VecDeque<Event<'static>>,
     /// How many of these belong to somebody further out, who has run the loop inside of a handler.
     outer: usize,
+    /// Ends that calls have caused which were too deep in others for another handler.
+    deferred: VecDeque<Event<'static>>,
     /// Connections that have come or gone. They are told between other events, never inside of a call.
     counted: VecDeque<Event<'static>>,
     /// Published messages that were dropped while a handler of [`Event::Dropped`] was running, for the next turn.
@@ -66,6 +68,25 @@ impl EventQueue {
         self.waiting.extend(mem::take(&mut self.dropped));
     }
 
+    /// Has the ends among the events behind so many wait until the outermost call is about to return.
+    pub(crate) fn defer_ends(&mut self, mark: usize) {
+        let behind = self.waiting.split_off(mark.min(self.waiting.len()));
+        for event in behind {
+            let is_end = matches!(event, Event::Aborted { .. } | Event::Subscription { .. } | Event::Close { .. });
+            if is_end { &mut self.deferred } else { &mut self.waiting }.push_back(event);
+        }
+    }
+
+    /// Whether events wait behind so many, or have been deferred.
+    pub(crate) fn has_caused(&self, mark: usize) -> bool {
+        self.waiting.len() > mark || !self.deferred.is_empty()
+    }
+
+    /// Takes the next event that has been deferred.
+    pub(crate) fn take_deferred(&mut self) -> Option<Event<'static>> {
+        self.deferred.pop_front()
+    }
+
     /// How many events wait: those that follow are the caller's.
     pub(crate) fn mark(&self) -> usize {
         self.waiting.len()
@@ -87,7 +108,10 @@ impl EventQueue {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.len() <= self.outer && self.counted.is_empty() && self.dropped.is_empty()
+        self.waiting.len() <= self.outer
+            && self.deferred.is_empty()
+            && self.counted.is_empty()
+            && self.dropped.is_empty()
     }
 
     /// Forgets what would be told to an app that is removed.

@@ -34,6 +34,7 @@ use self::closing::End;
 use self::events::{Count, EventQueue};
 use self::sides::Sides;
 use self::table::Table;
+use crate::event::Event;
 use crate::ids::{AppId, ConnectionId, Slot, Stale};
 use crate::transport::Transport;
 
@@ -195,15 +196,34 @@ impl Server {
         self.table.len() - self.gone
     }
 
-    /// Cuts all connections of an app; returns where they were.
-    pub(crate) fn end_app(&mut self, app: AppId) -> Vec<Slot> {
-        let is_ours =
-            |server: &Self, slot| server.table.is_live(slot) && server.behaviors.app_of(&server.table[slot]) == app;
-        let slots: Vec<_> = self.table.slots().filter(|slot| is_ours(self, *slot)).collect();
-        for slot in &slots {
-            self.end(*slot, End::Cut);
+    /// Where an app's connections are.
+    pub(crate) fn connections_of(&self, app: AppId) -> Vec<Slot> {
+        self.table.slots().filter(|slot| self.is_of(*slot, app)).collect()
+    }
+
+    /// Cuts a connection, if it is still one of the app's.
+    pub(crate) fn cut_if_of(&mut self, slot: Slot, app: AppId) {
+        if self.is_of(slot, app) {
+            self.end(slot, End::Cut);
         }
-        slots
+    }
+
+    fn is_of(&self, slot: Slot, app: AppId) -> bool {
+        self.table.is_live(slot) && self.behaviors.app_of(&self.table[slot]) == app
+    }
+
+    /// Takes the next event: behind so many, if they belong to somebody further out. Nobody is told what a WebSocket that has
+    /// closed meanwhile did not get.
+    pub(crate) fn take_event(&mut self, mark: Option<usize>) -> Option<Event<'static>> {
+        loop {
+            let event = match mark {
+                None => self.events.take(),
+                Some(mark) => self.events.take_behind(mark),
+            }?;
+            if !matches!(event, Event::Dropped { id, .. } if self.table.get(id).is_err()) {
+                return Some(event);
+            }
+        }
     }
 
     /// Whether something is to be done at the end of the turn.

@@ -40,7 +40,7 @@ impl Server {
             conversation.last_active = now;
             self.arm(slot);
         } else if let Talk::WebSocket { flags, .. } = &mut conversation.talk
-            && matches!(read, Read::Data { .. } | Read::Garbled(_))
+            && matches!(read, Read::Data { .. } | Read::Garbled { .. })
         {
             // (A head has to be complete in time however many pieces it comes in, a body keeps a pace, and a closing
             // connection has no claim to anything.)

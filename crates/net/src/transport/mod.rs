@@ -85,9 +85,16 @@ pub(crate) enum Read {
     Failed,
     /// So many bytes of data are at the beginning of the buffer, and then comes what cannot be understood. The peer is
     /// told by what [`Transport::flush`] sends.
-    Garbled(usize),
+    Garbled {
+        length: usize,
+        /// The socket had no more.
+        is_drained: bool,
+    },
     /// What stands where a proxy may say who the peer is cannot be understood.
-    InvalidPreface,
+    InvalidPreface {
+        /// The socket had no more.
+        is_drained: bool,
+    },
 }
 
 impl Transport {

@@ -46,8 +46,10 @@ impl Transport {
         if link.layer.has_preface() {
             match self.origins.receive(slot, &buffer[..length]) {
                 Preface::Incomplete => return Read::Data { length: 0, is_drained, is_last: false },
+                Preface::Invalid if link.layer.is_secure() => return Read::Garbled { length: 0, is_drained },
                 Preface::Invalid => {
-                    return if link.layer.is_secure() { Read::Garbled(0) } else { Read::InvalidPreface };
+                    link.layer.end_preface();
+                    return Read::InvalidPreface { is_drained };
                 }
                 Preface::Complete(header) => {
                     buffer.copy_within(header..length, 0);
@@ -91,7 +93,7 @@ impl Transport {
         match then {
             Then::More => Read::Data { length, is_drained, is_last: false },
             Then::Closed => Read::Data { length, is_drained, is_last: true },
-            Then::Failed => Read::Garbled(length),
+            Then::Failed => Read::Garbled { length, is_drained },
             Then::Hello(name) => Read::Hello { name, is_drained },
         }
     }

@@ -97,6 +97,12 @@ struct Routing {
 }
 
 impl Activity {
+    /// Does nothing more, whatever was next; returns whose it is.
+    pub(super) fn abandon(&mut self) -> Slot {
+        *self = Self { slot: self.slot, outer: None, step: Step::Over, input: Input::default(), routing: None };
+        self.slot
+    }
+
     /// Whether bytes are to be handled, or a request to be routed.
     pub(super) fn has_input(&self) -> bool {
         self.routing.is_some() || !self.input.range.is_empty()
@@ -115,6 +121,7 @@ impl Turn {
 
     pub(super) fn end_activity(&mut self, core: &mut Core) {
         let Some(Activity { slot, outer, .. }) = self.activity.take() else { return };
+        self.last = None;
         // It may be large, and the next one seldom is.
         self.joined = Vec::new();
         let server = &mut core.server;
@@ -142,11 +149,10 @@ impl Turn {
                 Step::after_writable(peer)
             }
             Step::Read(reading) => return self.read(server, reading),
-            Step::Handled { is_garbled: true, .. } => {
-                server.end(slot, End::Garbled);
-                Step::Over
-            }
-            Step::Handled { reading, is_drained, is_last, .. } => {
+            Step::Handled { reading, is_drained, is_last, is_garbled } => {
+                if is_garbled {
+                    server.end(slot, End::Garbled);
+                }
                 // A short read has drained the socket; the kernel tells when there is more. When the peer has finished or
                 // failed, that is only seen by reading on.
                 let is_over = is_drained && !is_last && reading.peer == Peer::Talking;
@@ -170,7 +176,14 @@ impl Turn {
                     None => self.set_step(Step::Over),
                 };
             }
-            Step::Expired => server.handle_expired(slot).map_or(Step::Over, Step::Offered),
+            Step::Expired => {
+                // What has been written to it in this turn may have moved its deadline.
+                server.settle(slot);
+                if !server.table.is_live(slot) {
+                    return self.end_activity(core);
+                }
+                server.handle_expired(slot).map_or(Step::Over, Step::Offered)
+            }
             Step::Offered(offered) => {
                 server.end_if_stuck(offered);
                 Step::Over
@@ -265,14 +278,17 @@ impl Turn {
             Read::Data { length, is_drained, is_last } => {
                 (length, Step::Handled { reading, is_drained, is_last, is_garbled: false })
             }
-            Read::Garbled(length) => {
-                (length, Step::Handled { reading, is_drained: true, is_last: false, is_garbled: true })
+            Read::Garbled { length, is_drained } => {
+                (length, Step::Handled { reading, is_drained, is_last: false, is_garbled: true })
             }
             Read::Hello { name, is_drained } => (0, Step::Hello { reading, name, is_drained }),
             Read::Nothing => return,
             Read::Finished => return server.end(slot, End::Finished),
             Read::Failed => return server.end(slot, End::Failed),
-            Read::InvalidPreface => return server.refuse_preface(slot),
+            Read::InvalidPreface { is_drained } => {
+                server.refuse_preface(slot);
+                (0, Step::Handled { reading, is_drained, is_last: false, is_garbled: false })
+            }
         };
         activity.step = step;
         activity.input = Input { is_joined: false, range: 0..length };

@@ -20,7 +20,7 @@ fn commanded() -> Server {
             match bytes_of(payload) {
                 b"end" => server.end(*id, 4001, "bye"),
                 b"close" => server.close(*id),
-                b"close app" => server.causing(|reactor| reactor.close_app(server.app)),
+                b"close app" => server.close_app(server.app),
                 other => _ = server.send(*id, Opcode::Text, other),
             }
         }
@@ -416,7 +416,7 @@ fn closing_the_app_inside_a_handler() {
     // The other app is as it was.
     stranger.set_nonblocking(true).expect("a socket");
     assert_eq!((&stranger).read(&mut [0]).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
-    server.causing(|reactor| reactor.close_app(other));
+    server.close_app(other);
     assert!(!server.reactor.is_active());
 }
 

@@ -54,7 +54,7 @@ fn nothing_is_left_of_connections_that_have_gone() {
     assert_eq!(server.stats(), Stats { connections: 7, websockets: 2, listeners: 1 });
     assert!(server.reactor.is_active());
 
-    server.causing(|reactor| reactor.close_app(server.app));
+    server.close_app(server.app);
     assert_eq!(server.stats(), NOTHING);
     assert!(!server.reactor.is_active());
     assert_eq!(server.next_deadline(), None);
@@ -72,7 +72,7 @@ fn nothing_is_left_of_connections_that_have_gone() {
 #[test]
 fn listening_again_after_closing_the_app() {
     let mut server = server();
-    server.causing(|reactor| reactor.close_app(server.app));
+    server.close_app(server.app);
     server.listener = server.reactor.listen(server.app, Some("127.0.0.1"), 0, true).expect("a free port");
     let client = server.open();
     client.send(masked(TEXT, b"hi"));
@@ -294,7 +294,7 @@ fn a_port_can_be_used_again_at_once() {
     let port = listen(0);
     let mut stream = connect(port);
     // The server's side closes first, so that its end of the connection stays in TIME-WAIT.
-    server.causing(|reactor| reactor.close_app(server.app));
+    server.close_app(server.app);
     assert!(matches!(stream.read(&mut [0]), Ok(0)));
     drop(stream);
     assert_eq!(listen(port), port);

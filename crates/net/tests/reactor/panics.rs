@@ -177,7 +177,7 @@ fn a_handler_that_panics_at_a_deadline() {
 fn a_handler_that_panics_while_the_app_closes() {
     let server = fragile_when_closing_first();
     let clients: Vec<_> = (0..5).map(|_| server.open()).collect();
-    server.causing(|reactor| reactor.close_app(server.app));
+    server.close_app(server.app);
     assert_eq!(server.stats(), NOTHING);
     let mut log = server.take_log();
     log.sort_unstable();

@@ -116,7 +116,7 @@ fn subscriptions_end_with_their_websocket_whatever_ends_it() {
             0 => server.close(id),
             1 => client.reset(),
             2 => client.finish(),
-            _ => server.causing(|reactor| reactor.close_app(server.app)),
+            _ => server.close_app(server.app),
         }
         server.until("the end", || server.log_lines().iter().any(|line| line.starts_with("close")));
         let log = server.take_log();
@@ -302,6 +302,44 @@ fn a_handler_of_dropped_messages_may_publish_and_close() {
     assert!(log[0].starts_with("dropped binary"), "{log:?}");
     assert_eq!(log[1..], ["unsubscribed x 0 1", "close 1006 "]);
     watcher.expect(frame(BINARY, b"slow"));
+}
+
+#[test]
+fn nobody_is_told_what_a_websocket_did_not_get_that_has_closed_meanwhile() {
+    for closes_at_first in [false, true] {
+        let settings = WebSocketSettings { max_backpressure: 1, ..WebSocketSettings::default() };
+        let server = Server::websocket(settings, move |server, event| {
+            if let Event::Dropped { id, message, .. } = event
+                && message[..] == *b"1"
+                && closes_at_first
+            {
+                server.close(*id);
+            }
+        });
+        let slow = server.connect_with_small_buffer();
+        slow.upgrade();
+        let id = server.last_id();
+        server.subscribe(id, "x");
+        server.until("a message that is dropped", || {
+            server.publish("x", &vec![0; 100_000]);
+            server.pump();
+            !server.log_lines().is_empty()
+        });
+        server.take_log();
+        for message in [b"1", b"2"] {
+            server.publish("x", message);
+        }
+        if closes_at_first {
+            // What has been published goes out before, inside of the call.
+            server.causing(|reactor| reactor.ping(id, b"")).expect("an open WebSocket");
+            server.pump();
+            assert_eq!(server.take_log(), ["dropped binary 1", "unsubscribed x 0 1", "close 1006 "]);
+        } else {
+            server.end(id, 4000, "");
+            server.pump();
+            assert_eq!(server.take_log(), ["unsubscribed x 0 1", "close 4000 "]);
+        }
+    }
 }
 
 #[test]

@@ -332,7 +332,7 @@ fn nothing_is_lost_or_mixed_up_in_any_order_of_operations() {
             }
         }
         if run % 2 == 0 {
-            server.causing(|reactor| reactor.close_app(server.app));
+            server.close_app(server.app);
             assert_eq!(server.stats().connections, 0);
         } else {
             for (client, _) in clients.drain(..) {

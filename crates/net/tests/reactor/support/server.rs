@@ -383,6 +383,11 @@ impl Server {
         result
     }
 
+    pub(crate) fn close_app(&self, app: AppId) {
+        let mark = self.reactor.mark();
+        self.reactor.close_app(app, || self.reactor.run_caused(mark, |event| self.handle(event)));
+    }
+
     fn handle(&self, event: Event<'_>) {
         let event = match event {
             Event::Message { behavior, id, payload, binary } => {
