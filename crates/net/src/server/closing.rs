@@ -1,7 +1,8 @@
 //! How connections end: the one table of reasons, and the one place where a connection is removed.
 //!
 //! [`Server::end`] is called with the reason, an [`End`]. What comes of it depends on what the connection is in the middle
-//! of. *Cut* means that the socket closes at the end of the event or turn, and that what waits to be written is lost.
+//! of. *Cut* means that the socket closes at the end of the event or turn, or, outside of its events, with the call that has
+//! cut it, and that what waits to be written is lost.
 //!
 //! | reason | WebSocket: Close frame, our FIN | handler is told | request with its handler | between requests |
 //! | --- | --- | --- | --- | --- |
@@ -246,8 +247,9 @@ impl Server {
         self.transport.abandon(slot);
     }
 
-    /// At the end of a connection's event, or of the turn: does what has come of what was written to it, and removes it if
-    /// it is over. No other place does.
+    /// Does what has come of what was written to a connection, and removes it if it is over. No other place does. It is
+    /// called at the end of the connection's event, at the end of the turn, and behind a call that has cut a connection which
+    /// is in no event.
     pub(crate) fn settle(&mut self, slot: Slot) {
         let facts = self.transport.settle(slot);
         let now = self.clock.active();

@@ -2,7 +2,7 @@
 //!
 //! Nothing here calls anybody. What has happened is returned as an [`Event`](crate::Event), or put in a queue of them
 //! ([`events`]). What is to be sent goes through the [`Transport`], which removes nobody: a connection is removed by
-//! [`Server::settle`] alone, at the end of its event or of the turn.
+//! [`Server::settle`] alone, never in the middle of its event.
 
 pub(crate) mod app;
 pub(crate) mod closing;

@@ -1,4 +1,4 @@
-//! Server names and certificates (RFC 6066 section 3): the only things about TLS that the server knows.
+//! Server names (RFC 6066 section 3) and certificates: what apps have for peers that speak TLS.
 
 use milliways_tls::{InvalidServerName, NamePattern, TlsConfig, TlsError};
 

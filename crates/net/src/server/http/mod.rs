@@ -338,8 +338,7 @@ impl Server {
         }
     }
 
-    /// A FIN has come while nothing was to be read. `waits`: more is there to be read than what a peer says last;
-    /// `has_read`: something has been read since the kernel told of the FIN.
+    /// A FIN has come while nothing was to be read. `has_read`: something has been read since the kernel told of the FIN.
     pub(crate) fn note_half_closed(&mut self, slot: Slot, has_read: bool) {
         let now = self.clock.active();
         if self.table[slot].awaits_request() {
