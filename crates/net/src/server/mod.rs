@@ -1,6 +1,6 @@
 //! What connections say: HTTP, WebSockets, publish and subscribe, their timeouts, and how they end.
 //!
-//! Nothing here calls anybody. What has happened is returned as an [`Event`](crate::Event), or put in a queue of them
+//! Nothing here calls anybody. What has happened is returned as an [`Event`], or put in a queue of them
 //! ([`events`]). What is to be sent goes through the [`Transport`], which removes nobody: a connection is removed by
 //! [`Server::settle`] alone, never in the middle of its event.
 
