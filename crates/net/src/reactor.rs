@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 use milliways_proto::timer::Tick;
-use mio::{Events, Poll, Registry};
+use mio::{Events, Poll};
 
 use crate::event::Event;
 use crate::ids::{ListenerId, Slot};
@@ -54,7 +54,6 @@ pub(crate) struct Core {
     pub(crate) busy: Busy,
     listeners: Listeners,
     poll: Poll,
-    registry: Registry,
 }
 
 /// Connections whose events are being handled. There is more than one while a handler runs the event loop.
@@ -106,11 +105,11 @@ impl Core {
             }
         }
         // There may be more, of which the kernel would not tell again.
-        self.listeners.rearm(&self.registry, id);
+        self.listeners.rearm(self.poll.registry(), id);
     }
 
     pub(crate) fn wake_starved(&mut self) {
-        self.listeners.wake_starved(&self.registry);
+        self.listeners.wake_starved(self.poll.registry());
     }
 
     /// The next connection that is to be read again, and is not in the middle of an event.
@@ -151,8 +150,7 @@ impl Reactor {
     pub fn new(now: Instant) -> io::Result<Self> {
         let poll = Poll::new()?;
         let server = Server::new(poll.registry().try_clone()?, now);
-        let registry = poll.registry().try_clone()?;
-        let core = Core { server, busy: Busy::default(), listeners: Listeners::default(), poll, registry };
+        let core = Core { server, busy: Busy::default(), listeners: Listeners::default(), poll };
         Ok(Self { core: RefCell::new(core), epoch: now, spare: Cell::default(), is_nested: Cell::new(false) })
     }
 
@@ -258,7 +256,7 @@ impl Reactor {
     /// Whether there is anything for the sake of which a process should go on.
     pub fn is_active(&self) -> bool {
         let core = self.core();
-        core.server.transport.count() > 0 || core.listeners.count() > 0
+        core.server.table.len() > 0 || core.listeners.count() > 0
     }
 
     /// How much there is.

@@ -105,7 +105,7 @@ impl Reactor {
     fn add_listener(&self, app: AppId, socket: Listening) -> Result<ListenerId, ListenError> {
         let mut core = self.core();
         let core = &mut *core;
-        let id = core.listeners.insert(&core.registry, app, socket)?;
+        let id = core.listeners.insert(core.poll.registry(), app, socket)?;
         core.server.apps.note_listener(app);
         Ok(id)
     }

@@ -44,8 +44,6 @@ const CLOSE_NOTIFY: usize = 31;
 
 pub(crate) struct Transport {
     links: Chunks<Option<Link>>,
-    /// How many links there are.
-    count: usize,
     sessions: Sessions,
     origins: Origins,
     #[expect(clippy::vec_box, reason = "a connection holds the box, so that the box is what is worth keeping")]
@@ -102,7 +100,6 @@ impl Transport {
     pub(crate) fn new(registry: Registry, unit_length: UnitLength) -> Self {
         Self {
             links: Chunks::default(),
-            count: 0,
             sessions: Sessions::default(),
             origins: Origins::default(),
             spare: Vec::new(),
@@ -116,11 +113,6 @@ impl Transport {
 
     pub(crate) fn set_now(&mut self, now: Tick) {
         self.now = now;
-    }
-
-    /// How many sockets there are.
-    pub(crate) fn count(&self) -> usize {
-        self.count
     }
 
     /// Takes a connection's socket. `has_preface`: a proxy may say who the peer is before anything else.
@@ -140,14 +132,12 @@ impl Transport {
             self.sessions.insert(slot);
         }
         self.links[slot.index()] = Some(Link::new(stream, Layer::new(has_preface, is_secure)));
-        self.count += 1;
         Ok(())
     }
 
     /// Closes a connection's socket and forgets what was to be written to it.
     pub(crate) fn remove(&mut self, slot: Slot) {
         let Some(link) = self.links[slot.index()].take() else { return };
-        self.count -= 1;
         if let Some(mut output) = link.output {
             output.reset();
             self.recycle(output);
