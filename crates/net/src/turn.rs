@@ -73,9 +73,7 @@ enum Stage {
     Resumed,
     /// WebSockets that are to be closed for their back pressure.
     Doomed,
-    /// Connections that have come or gone.
-    Counted,
-    /// What has been published.
+    /// What has been published, when those that have come or gone have been told.
     Published,
     /// What has been written.
     Touched,
@@ -253,11 +251,10 @@ impl Turn {
             Stage::Doomed => {
                 let Some(id) = server.doomed.pop() else {
                     self.tells_counted = true;
-                    return self.end_stage(Stage::Counted);
+                    return self.end_stage(Stage::Published);
                 };
                 (id.slot, Step::Doomed(id))
             }
-            Stage::Counted => return self.end_stage(Stage::Published),
             Stage::Published => {
                 server.deliver_published();
                 server.events.release_dropped();
