@@ -170,29 +170,28 @@ impl Reactor {
     /// be called before the thread goes to sleep.
     pub fn pump(&self, now: Instant) -> Box<Turn> {
         self.tell_time(now);
-        let mut turn = self.spare.take().unwrap_or_else(|| Box::new(Turn::new()));
+        let mut turn = self.take_spare();
         turn.begin_pump();
         turn
     }
 
+    fn take_spare(&self) -> Box<Turn> {
+        self.spare.take().unwrap_or_else(|| Box::new(Turn::new()))
+    }
+
     fn begin(&self, now: Instant, expires: bool) -> io::Result<Box<Turn>> {
         self.tell_time(now);
-        let mut turn = self.spare.take().unwrap_or_else(|| Box::new(Turn::new()));
+        let mut turn = self.take_spare();
         let mut core = self.core();
         if !self.is_nested.get() {
             core.server.table.recycle();
         }
-        let asked = core.ask_kernel(&mut turn.events);
-        match asked {
-            Ok(()) => {
-                turn.begin(expires);
-                Ok(turn)
-            }
-            Err(error) => {
-                self.spare.set(Some(turn));
-                Err(error)
-            }
+        if let Err(error) = core.ask_kernel(&mut turn.events) {
+            self.spare.set(Some(turn));
+            return Err(error);
         }
+        turn.begin(expires);
+        Ok(turn)
     }
 
     /// Takes the next event of a turn. A turn that has begun has to be polled until it returns [`Polled::Done`].
