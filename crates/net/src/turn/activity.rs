@@ -88,6 +88,13 @@ struct Input {
     range: Range<usize>,
 }
 
+impl Input {
+    fn bytes<'t>(&self, buffer: &'t mut [u8], joined: &'t mut [u8]) -> &'t mut [u8] {
+        let bytes = if self.is_joined { joined } else { buffer };
+        &mut bytes[self.range.clone()]
+    }
+}
+
 struct Routing {
     id: ConnectionId,
     /// Where the request's head is.
@@ -308,14 +315,11 @@ impl Turn {
         let slot = activity.slot;
         *last = Some(slot);
         if let Some(routing) = activity.routing.take() {
-            let Routing { id, head: Input { is_joined, range }, skip } = routing;
-            let bytes: &'t [u8] = if is_joined { &joined[range.clone()] } else { &buffer[range.clone()] };
-            let head = Input { is_joined, range };
-            let polled = route_on(server, activity, Routing { id, head, skip }, bytes, room, yields);
-            return polled;
+            let head = routing.head.bytes(buffer, joined);
+            return route_on(server, activity, routing, head, room, yields);
         }
+        let bytes = activity.input.bytes(buffer, joined);
         let Input { is_joined, range } = &mut activity.input;
-        let bytes = if *is_joined { &mut joined[range.clone()] } else { &mut buffer[range.clone()] };
         match server.table[slot].talk {
             Talk::Http { .. } => {
                 let http::Handled { consumed, received } = server.handle_http(slot, bytes, room);
