@@ -3,9 +3,13 @@
 
 #![no_main]
 
+mod pieces;
+
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use milliways_proto::ws::{CloseFrame, Event, InvalidClose, InvalidFrame, Limits, Receiver, Violation};
+
+use self::pieces::pieces;
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
@@ -80,15 +84,7 @@ fuzz_target!(|input: Input<'_>| {
     let expected = plain_reading(&bytes, limits);
     assert_eq!(feed([&bytes[..]].into_iter(), limits), expected);
     assert_eq!(feed(bytes.chunks(1), limits), expected);
-    let mut rest = &bytes[..];
-    let mut lengths = input.pieces.iter().cycle();
-    let pieces = std::iter::from_fn(|| {
-        let length = usize::from(*lengths.next()?).max(1).min(rest.len());
-        let piece;
-        (piece, rest) = rest.split_at(length);
-        (!piece.is_empty()).then_some(piece)
-    });
-    assert_eq!(feed(pieces, limits), expected);
+    assert_eq!(feed(pieces(&bytes, &input.pieces), limits), expected);
 });
 
 fn bytes_of(part: &Part<'_>) -> Vec<u8> {

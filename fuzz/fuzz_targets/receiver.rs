@@ -3,6 +3,8 @@
 
 #![no_main]
 
+mod pieces;
+
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use std::time::SystemTime;
@@ -11,6 +13,8 @@ use milliways_proto::http::{
     Body, Event, HttpError, MAX_HEADERS, Marks, Receiver, Request, ResponseHead, header_slots,
 };
 use milliways_proto::ws::{Acceptance, Handshake};
+
+use self::pieces::pieces;
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
@@ -148,15 +152,7 @@ fuzz_target!(|input: Input<'_>| {
     let bytes = bytes_of(&input.parts);
     let (whole, whole_outcome) = read(max_head_size, [&bytes[..]]);
 
-    let mut rest = &bytes[..];
-    let mut lengths = input.pieces.iter().cycle();
-    let pieces = std::iter::from_fn(|| {
-        let length = usize::from(*lengths.next()?).max(1).min(rest.len());
-        let piece;
-        (piece, rest) = rest.split_at(length);
-        (!piece.is_empty()).then_some(piece)
-    });
-    compare(read(max_head_size, pieces), &whole, whole_outcome);
+    compare(read(max_head_size, pieces(&bytes, &input.pieces)), &whole, whole_outcome);
     // Longer heads would be parsed too often.
     if bytes.len() <= 300 {
         compare(read(max_head_size, bytes.chunks(1)), &whole, whole_outcome);
