@@ -1,7 +1,8 @@
-//! Apps and the settings of WebSocket routes: what is in them, and how long they stay.
+//! Apps and the settings of WebSocket routes, and how long they are kept.
 //!
-//! Their owner knows who may still name them. The server knows when nothing of its own does: an app is quiet when nothing
-//! listens for it and nobody is connected, and a behavior is unused when no route and no WebSocket has it.
+//! The owner of the reactor knows which of them it still refers to. The server knows which of them are still in use: an
+//! app is quiet when it has no listening socket and no connection, and a behavior is unused when no route and no
+//! WebSocket has it.
 
 use std::collections::HashMap;
 
@@ -15,22 +16,23 @@ use super::pubsub::About;
 use super::settings::{AppSettings, Behavior, Route, WebSocketSettings};
 use crate::ids::{AppId, BehaviorId, DomainId};
 
-/// Routers with what else belongs to an app.
+/// An app: its routers, settings and topics.
 pub(crate) struct App {
-    /// Its own, of [`DomainId`] 0.
+    /// The app's own router, which has the default [`DomainId`], 0.
     pub(crate) router: Router<Route>,
-    /// Those of server names. A connection may have the number of one that has gone, so that none is used again.
+    /// The routers of server names. Numbers are not reused, because a connection may have the number of a removed one.
     pub(crate) domains: HashMap<DomainId, Router<Route>>,
     pub(crate) last_domain: DomainId,
-    /// What it has for its peers if it speaks TLS.
+    /// The certificates and server names; `None` if the app does not use TLS.
     pub(crate) names: Option<Names>,
     pub(crate) settings: AppSettings,
     pub(crate) topics: Topics<About>,
-    /// Whether connections that come and go are told.
+    /// Whether [`Event::Connected`](crate::Event::Connected) and [`Event::Disconnected`](crate::Event::Disconnected)
+    /// are wanted.
     pub(crate) counts: bool,
-    /// How many sockets it has, those that are closing included.
+    /// The number of connections, including those that are closing.
     pub(crate) connections: u32,
-    /// How many listening sockets it has.
+    /// The number of listening sockets.
     pub(crate) listeners: u32,
 }
 
@@ -49,12 +51,12 @@ impl App {
         }
     }
 
-    /// `None` for that of a server name that has been removed.
+    /// Returns a router; `None` if it belonged to a server name that has been removed.
     pub(crate) fn router(&self, domain: DomainId) -> Option<&Router<Route>> {
         if domain == DomainId::default() { Some(&self.router) } else { self.domains.get(&domain) }
     }
 
-    /// `None` for that of a server name that has been removed.
+    /// Returns a router; `None` if it belonged to a server name that has been removed.
     pub(crate) fn router_mut(&mut self, domain: DomainId) -> Option<&mut Router<Route>> {
         if domain == DomainId::default() { Some(&mut self.router) } else { self.domains.get_mut(&domain) }
     }
@@ -75,28 +77,28 @@ impl App {
     }
 }
 
-/// All routes of a router.
+/// Returns all routes of a router.
 pub(crate) fn routes_of(router: &Router<Route>) -> Vec<Route> {
     let mut all = Vec::new();
     router.for_each(|route| all.push(route.clone()));
     all
 }
 
-/// What there is until its owner removes it.
+/// The number of items that are kept until the owner removes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// Apps.
+    /// The number of apps.
     pub apps: usize,
-    /// Their server names.
+    /// The number of server names of all apps.
     pub domains: usize,
-    /// Settings of WebSocket routes.
+    /// The number of behaviors, which are the settings of WebSocket routes.
     pub behaviors: usize,
 }
 
 #[derive(Default)]
 pub(crate) struct Apps {
     all: Numbered<App>,
-    /// Those that may be removed.
+    /// Apps that may have become quiet.
     quiet: Vec<AppId>,
 }
 
@@ -117,12 +119,12 @@ impl Apps {
         self.all.get_mut(id.0).expect("removed when nobody names it any more")
     }
 
-    /// A connection of an app has come.
+    /// Counts a new connection.
     pub(crate) fn note_connection(&mut self, app: AppId) {
         self.of_mut(app).connections += 1;
     }
 
-    /// A connection of an app has gone.
+    /// Counts a connection that has been removed.
     pub(crate) fn forget_connection(&mut self, app: AppId) {
         let it = self.of_mut(app);
         it.connections -= 1;
@@ -131,18 +133,18 @@ impl Apps {
         }
     }
 
-    /// An app listens on one socket more.
+    /// Counts a new listening socket.
     pub(crate) fn note_listener(&mut self, app: AppId) {
         self.of_mut(app).listeners += 1;
     }
 
-    /// An app listens on one socket less.
+    /// Counts a listening socket that has been closed.
     pub(crate) fn forget_listener(&mut self, app: AppId) {
         self.of_mut(app).listeners -= 1;
         self.quiet.push(app);
     }
 
-    /// Has an app be among the next of [`Apps::take_quiet`], if it is quiet then.
+    /// Has the next call of [`Apps::take_quiet`] return an app, if it is quiet by then.
     pub(crate) fn note_quiet(&mut self, app: AppId) {
         self.quiet.push(app);
     }
@@ -151,7 +153,7 @@ impl Apps {
         self.of(app).is_quiet()
     }
 
-    /// The apps that have become quiet since the last call, or have been noted as such.
+    /// Returns the quiet apps among those that have been noted or have lost a socket since the last call.
     fn take_quiet(&mut self) -> Vec<AppId> {
         let mut quiet = std::mem::take(&mut self.quiet);
         quiet.sort_unstable_by_key(|app| app.0);
@@ -164,7 +166,7 @@ impl Apps {
 #[derive(Default)]
 pub(crate) struct Behaviors {
     all: Numbered<Behavior>,
-    /// Those that may be removed.
+    /// Behaviors that may have become unused.
     unused: Vec<BehaviorId>,
 }
 
@@ -177,12 +179,12 @@ impl Behaviors {
         self.all.get_mut(id.0).expect("removed when nobody names it any more")
     }
 
-    /// A WebSocket has this behavior.
+    /// Counts a WebSocket that has this behavior.
     pub(crate) fn hold(&mut self, id: BehaviorId) {
         self.get_mut(id).uses += 1;
     }
 
-    /// A route or a WebSocket does not have this behavior any more.
+    /// Counts a route or WebSocket that no longer has this behavior.
     pub(crate) fn release(&mut self, id: BehaviorId) {
         let uses = &mut self.get_mut(id).uses;
         *uses -= 1;
@@ -191,7 +193,7 @@ impl Behaviors {
         }
     }
 
-    /// The settings of a WebSocket; `None` for any other connection.
+    /// Returns the settings of a WebSocket; `None` for any other connection.
     pub(crate) fn settings_of(&self, conversation: &Conversation) -> Option<&WebSocketSettings> {
         conversation.open_behavior().map(|behavior| &self.get(behavior).settings)
     }
@@ -207,7 +209,7 @@ impl Behaviors {
         self.all.get(id.0).is_some_and(|behavior| behavior.uses == 0)
     }
 
-    /// The behaviors that have become unused since the last call, or have been noted as such.
+    /// Returns the behaviors that have become unused or been noted since the last call, and are unused now.
     fn take_unused(&mut self) -> Vec<BehaviorId> {
         let mut unused = std::mem::take(&mut self.unused);
         unused.sort_unstable_by_key(|behavior| behavior.0);
@@ -217,7 +219,7 @@ impl Behaviors {
     }
 }
 
-/// Lifetimes, as the reactor's owner sees them; [`crate::Reactor`] documents each.
+/// How long apps and behaviors are kept: the methods behind those of [`crate::Reactor`], which documents them.
 impl Server {
     pub(crate) fn kept(&self) -> Kept {
         let domains = self.apps.all.iter().map(|app| app.domains.len()).sum();
@@ -265,7 +267,7 @@ impl Server {
     }
 }
 
-/// Things by numbers, which are used again when something has been removed.
+/// A table whose numbers are reused after removal.
 struct Numbered<T> {
     at: Vec<Option<T>>,
     free: Vec<u32>,

@@ -1,25 +1,25 @@
-//! How connections end: the one table of reasons, and the one place where a connection is removed.
+//! How connections end: the table of reasons, and the only place where a connection is removed.
 //!
-//! [`Server::end`] is called with the reason, an [`End`]. What comes of it depends on what the connection is in the middle
-//! of. *Cut* means that the socket closes at the end of the event or turn, or, outside of its events, with the call that has
-//! cut it, and that what waits to be written is lost.
+//! [`Server::end`] is called with the reason, an [`End`]. Its effect depends on the state of the connection. *Cut*
+//! means that pending output is lost, and that the socket is closed at the end of the activity or turn, or, if the
+//! connection is not in an activity, by the call that has cut it.
 //!
-//! | reason | WebSocket: Close frame, our FIN | handler is told | request with its handler | between requests |
+//! | reason | WebSocket: Close frame; our FIN | close handler is called with | request pending | between requests |
 //! | --- | --- | --- | --- | --- |
-//! | `Asked` | code and reason of the program, after the peer's Close frame | the same | | |
-//! | `PeerClosed` | code and reason of the peer, behind what waits | the same, 1005 for none | | |
-//! | `Violation` | 1002, 1007 or 1009 and what is wrong, ahead of what waits | 1006 and what is wrong | | |
-//! | `Silent` | 1001; none, and cut, if the peer takes nothing | 1006, timed out | cut | cut |
-//! | `Lifetime` | 1000, after the peer's Close frame | 1000 | | |
-//! | `Cut` | none, cut | 1006 | cut | cut |
-//! | `Finished` | none, cut | 1006, FIN before Close frame | cut | FIN behind what waits |
-//! | `Failed` | none, cut | 1006 | cut | cut |
-//! | `Garbled` | none, cut behind the TLS alert | 1006 | cut behind the TLS alert | FIN behind the TLS alert |
-//! | `Refused` | | | the error, unless a response has begun; then our FIN | the error, then our FIN |
-//! | `Answered` | | | our FIN behind what waits | our FIN behind what waits |
+//! | `Asked` | the program's code and reason; FIN after the peer's Close frame | the same | | |
+//! | `PeerClosed` | the peer's code and reason; FIN after pending output | the same, 1005 if there is no code | | |
+//! | `Violation` | 1002, 1007 or 1009 and an explanation, in place of blocked frames; FIN | 1006 and a reason | | |
+//! | `Silent` | 1001; FIN. If output is blocked: no frame, cut | 1006, timed out | cut | cut |
+//! | `Lifetime` | 1000; FIN after the peer's Close frame | 1000 | | |
+//! | `Cut` | no frame, cut | 1006 | cut | cut |
+//! | `Finished` | no frame, cut | 1006, FIN before Close frame | cut | FIN after pending output |
+//! | `Failed` | no frame, cut | 1006 | cut | cut |
+//! | `Garbled` | no frame, cut after the TLS alert | 1006 | cut after the TLS alert | FIN after the TLS alert |
+//! | `Refused` | | | the error, unless a response has begun; then FIN | the error, then FIN |
+//! | `Answered` | | | FIN after pending output | FIN after pending output |
 //!
-//! A handler that waits for the end of a request is told that it was aborted, except by `Answered`. Close codes are those
-//! of RFC 6455 section 7.4.1. What follows our FIN is the state machine of [`milliways_proto::closing`].
+//! A handler that waits for the end of a request gets [`Event::Aborted`], except after `Answered`. Close codes are
+//! those of RFC 6455 section 7.4.1. [`milliways_proto::closing`] has the state machine for what follows.
 
 use std::fmt::Write as _;
 
@@ -37,39 +37,40 @@ use crate::ids::Slot;
 /// Why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End<'r> {
-    /// The program ends a WebSocket in order.
+    /// The program closes a WebSocket with a Close frame.
     Asked {
-        /// The close code; `None` for a Close frame without one.
+        /// The close code; `None` for an empty Close frame.
         code: Option<u16>,
         reason: &'r [u8],
     },
     /// The peer has sent a Close frame.
     PeerClosed(CloseFrame<'r>),
-    /// The peer has broken the protocol, or a limit.
+    /// The peer has violated the protocol or exceeded a limit.
     Violation(Violation),
-    /// Nothing has been received for as long as the idle timeout, or nothing has moved.
+    /// A timeout has expired: the peer has been silent, or has made no progress, for too long.
     Silent,
-    /// A WebSocket has been open for as long as it may.
+    /// A WebSocket has reached its maximum lifetime.
     Lifetime,
-    /// The program closes the connection without a word, or must not go on with it.
+    /// The program closes the connection immediately, or a bug of ours makes it unusable.
     Cut,
-    /// The peer's FIN has come.
+    /// The peer's FIN has arrived, or its `close_notify` over TLS.
     Finished,
     /// The socket has failed.
     Failed,
-    /// What the peer sends cannot be understood, and the transport has told it so.
+    /// The TLS session has failed, or the PROXY header before it is invalid. The transport has written the alert, if
+    /// there is one.
     Garbled,
-    /// A request cannot be answered as it should be.
+    /// The connection closes after an error response, because a request is invalid or has gone unanswered.
     Refused(HttpError),
-    /// A response is complete, and the connection closes after it.
+    /// A response is complete after which the connection closes.
     Answered,
 }
 
 /// How a WebSocket ends.
 struct Farewell {
-    /// The Close frame, and when our FIN follows; `None` if the connection is cut.
+    /// The code and reason of the Close frame, and when our FIN follows; `None` if the connection is cut.
     close: Option<(u16, Vec<u8>, Fin)>,
-    /// What the handler is told.
+    /// The code that the close handler is called with.
     code: u16,
     reason: Vec<u8>,
 }
@@ -90,7 +91,7 @@ impl Farewell {
                 code: if code == 0 { CloseFrame::NO_STATUS } else { code },
                 reason: reason.into(),
             },
-            // RFC 6455 section 7.1.7, Fail the WebSocket Connection.
+            // RFC 6455 section 7.1.7, "Fail the WebSocket Connection".
             End::Violation(violation) => Self {
                 close: Some((violation.close_code(), explain(violation, settings).into_bytes(), Fin::AtOnce)),
                 code: CloseFrame::ABNORMAL,
@@ -119,7 +120,8 @@ impl Farewell {
 const TIMED_OUT: &str = "WebSocket timed out from inactivity";
 const RECONNECT: &str = "please reconnect";
 
-/// What the Close frame says about a violation: what is wrong, with the limit that was exceeded.
+/// Returns the reason for the Close frame that answers a violation. It states the limit that was exceeded, if there is
+/// one.
 fn explain(violation: Violation, settings: &WebSocketSettings) -> String {
     let mut text = violation.to_string();
     match violation {
@@ -131,10 +133,10 @@ fn explain(violation: Violation, settings: &WebSocketSettings) -> String {
 }
 
 impl Server {
-    /// Ends a connection. Handles to it are stale from now on, unless it was closing already.
+    /// Ends a connection. Handles to it become stale, unless it was closing already.
     pub(crate) fn end(&mut self, slot: Slot, end: End<'_>) {
         if end == End::Finished || end == End::Garbled {
-            // The peer may have finished as soon as it had asked, and still read the answers.
+            // A peer that has half-closed the connection right after its request may still read the response.
             self.transport.flush(slot);
         }
         let end = if end == End::Finished && self.transport.is_broken(slot) { End::Failed } else { end };
@@ -199,12 +201,12 @@ impl Server {
         self.events.push(Event::Close { behavior, id, code, reason: reason.into() });
     }
 
-    /// Goes on with a connection that is closing already.
+    /// Applies a further reason to a connection that is closing already.
     fn hasten(&mut self, slot: Slot, end: End<'_>) {
         let Talk::Closing { closing, .. } = &mut self.table[slot].talk else { return };
         match end {
             End::Finished => closing.handle_fin(),
-            // Nothing that we wait for will come.
+            // The peer's Close frame cannot arrive any more.
             End::Garbled => closing.handle_close_frame(),
             End::Silent => closing.handle_timeout(),
             End::Failed => closing.handle_failure(),
@@ -214,7 +216,8 @@ impl Server {
         self.transport.touch(slot);
     }
 
-    /// Lets a connection go that nobody above knows any more: what is buffered, our FIN, some patience, the end.
+    /// Begins to close a connection in order. Handles to it become stale. Pending output is sent, then our FIN. After
+    /// that, the peer gets some time to send its own.
     fn begin_closing(&mut self, slot: Slot, fin: Fin) {
         let now = self.clock.active();
         let conversation = &mut self.table[slot];
@@ -236,7 +239,7 @@ impl Server {
         self.transport.touch(slot);
     }
 
-    /// Closes a connection without a word.
+    /// Cuts a connection. Pending output is lost.
     fn cut(&mut self, slot: Slot) {
         let conversation = &mut self.table[slot];
         let app = self.behaviors.app_of(conversation);
@@ -247,16 +250,16 @@ impl Server {
         self.transport.abandon(slot);
     }
 
-    /// Does what has come of what was written to a connection, and removes it if it is over. No other place does. It is
-    /// called at the end of the connection's event, at the end of the turn, and behind a call that has cut a connection which
-    /// is in no event.
+    /// Handles the consequences of writing to a connection, and removes the connection if it is over. No other function
+    /// removes one. Called at the end of the connection's activity, before its deadlines are examined, at the end of
+    /// the turn, and after a call that has cut a connection outside of an activity.
     pub(crate) fn settle(&mut self, slot: Slot) {
         let facts = self.transport.settle(slot);
         let now = self.clock.active();
         let conversation = &mut self.table[slot];
         match &mut conversation.talk {
             Talk::Http { .. } => {
-                // A client that takes a large response has its time as long as it takes some.
+                // As long as the client takes some of a large response, its idle timeout starts anew.
                 if facts.has_moved && facts.backpressure > 0 {
                     conversation.last_active = now;
                     self.arm(slot);
@@ -273,7 +276,8 @@ impl Server {
                 }
                 match closing.poll(facts.has_output) {
                     Some(Action::Remove) => {
-                        // What waits has gone out in part, perhaps, and a record in its middle would say nothing.
+                        // If output is still waiting, a part of a record may have been sent, and a `close_notify` in
+                        // the middle of that record would be garbage.
                         if !facts.has_output {
                             self.transport.say_goodbye(slot);
                         }
@@ -306,7 +310,7 @@ impl Server {
         self.has_freed_descriptor = true;
     }
 
-    /// Cuts a connection in whose event a bug of ours has shown.
+    /// Cuts a connection because a bug of ours has caused a panic in one of its events.
     pub(crate) fn give_up(&mut self, slot: Slot) {
         if self.table.is_live(slot) {
             self.end(slot, End::Cut);

@@ -1,4 +1,4 @@
-//! What is kept of a connection above the transport: 24 bytes while it is idle.
+//! The state of a connection above the transport: 24 bytes while it is idle.
 
 use milliways_proto::closing::Closing;
 use milliways_proto::http::{self, Draft, Responder};
@@ -12,26 +12,25 @@ use crate::ids::{AppId, BehaviorId, Generation};
 
 pub(crate) struct Conversation {
     pub(crate) generation: Generation,
-    /// WebSocket: the last time anything was received. HTTP: the last time a request, a response or a body moved on.
-    /// Closing: when that began. Rounded up, so that no timeout is early.
+    /// WebSocket: when something was last received. HTTP: when a request, a response or a body last made progress.
+    /// Closing: when that began, or when the peer last took output. Rounded up, so that no timeout is early.
     pub(crate) last_active: Tick,
-    /// The app of an HTTP connection, the behavior of a WebSocket, which knows its app.
+    /// The behavior of a WebSocket, which knows its app. For any other connection, its app.
     owner: u32,
-    /// What only a busy connection has.
+    /// Where the [`Side`] is, which only a busy connection has.
     pub(crate) side: Option<SideKey>,
     pub(crate) talk: Talk,
 }
 
-/// Where a connection is in its life. The variants' fields stand here, and not in types of their own, so that this takes
-/// 8 bytes.
+/// The phase of a connection. The fields are in the variants, not in types of their own, so that this takes 8 bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Talk {
     /// Nobody is connected.
     Vacant,
     /// HTTP.
     Http {
-        /// The response to the request that is with its handler; `None` between two requests, or in the middle of a
-        /// request's head.
+        /// The response to the request in progress; `None` between two requests, and while a request's head is
+        /// incomplete.
         responder: Option<Responder>,
         flags: HttpFlags,
     },
@@ -42,58 +41,60 @@ pub(crate) enum Talk {
         /// When it was opened.
         opened: Tick,
     },
-    /// Nobody above knows the connection any more, and it ends in order.
+    /// The connection is closing in order. Handles to it are stale.
     Closing {
         closing: Closing,
-        /// There may be bytes in the socket that nobody has been woken for.
+        /// The socket, which is edge-triggered, may hold bytes that the kernel will not report again.
         is_unread: bool,
     },
-    /// Nobody above knows the connection any more, and its socket closes at the end of the event or turn.
+    /// The connection has been cut. Its socket is closed at the end of the activity or turn.
     Gone,
 }
 
 flags! {
     /// Facts about an HTTP connection.
     pub(crate) struct HttpFlags(u16) of HttpFlag {
-        /// There may be bytes in the socket that nobody has been woken for: reading was put off.
+        /// Reading was put off: the socket, which is edge-triggered, may hold bytes that the kernel will not report
+        /// again.
         Unread,
-        /// The kernel has said that the peer has finished, while nothing was to be read. It may still read what it is
-        /// answered, or be gone.
+        /// The kernel has reported the peer's FIN while the connection was not being read. The peer may still read the
+        /// response, or be gone.
         HalfClosed,
-        /// The kernel looks after the peer; see [`crate::transport::sys::look_after`].
+        /// Keep-alive probes are enabled; see [`crate::transport::sys::look_after`].
         LookedAfter,
-        /// The peer has finished while it waited for the response, and nothing has been written to it since; see
+        /// The peer's FIN arrived while it waited for the response, and nothing has been written to it since; see
         /// [`super::timeouts`].
         Leaving,
-        /// The handler wants to answer later and to hear when it can't.
+        /// The handler will respond later, and gets [`Event::Aborted`](crate::Event::Aborted) if that becomes
+        /// impossible.
         Awaited,
-        /// The handler has asked to hear of the request's body, or when it can go on writing, and hears of the end as
-        /// well.
+        /// The handler has asked for the request's body or for [`Event::Writable`](crate::Event::Writable), so it gets
+        /// [`Event::Aborted`](crate::Event::Aborted) as well.
         Attached,
-        /// The handler wants to hear when it can go on writing.
+        /// The handler wants [`Event::Writable`](crate::Event::Writable).
         WantsWritable,
-        /// The socket did not take all of a piece of the body, and nothing is kept of what is left.
+        /// The socket did not take all of a piece passed to `try_end`, and the rest has not been kept.
         Stalled,
-        /// The handler does not want the request's body now.
+        /// The handler has paused the request's body.
         Paused,
-        /// All of the request's body has been told.
+        /// The request's body has been delivered or discarded completely.
         BodyTold,
-        /// A part of the body that came before anybody asked for it, or its end, is to be told.
+        /// Body data that arrived before the handler asked for it, or the end of the body, is still to be delivered.
         OwesBody,
-        /// Nobody has asked for the request's body in time, and it is being thrown away.
+        /// The handler has not asked for the request's body in time, so the body is being discarded.
         BodyAbandoned,
-        /// The client asks for a WebSocket, and offers a compression that it cannot do.
+        /// The client is a browser that offers permessage-deflate and yet breaks on compressed messages.
         BreaksOnDeflate,
     }
 }
 
 impl HttpFlags {
-    /// Forgets what is about one response alone.
+    /// Removes the facts that concern only the current response.
     pub(crate) fn forget_response(&mut self) {
         self.keep(&[HttpFlag::Unread, HttpFlag::HalfClosed, HttpFlag::LookedAfter]);
     }
 
-    /// Whether a handler has asked to hear of the end of the response.
+    /// Returns whether a handler waits for the end of the response.
     pub(crate) fn is_heard(self) -> bool {
         self.has(HttpFlag::Awaited) || self.has(HttpFlag::Attached)
     }
@@ -102,40 +103,41 @@ impl HttpFlags {
 flags! {
     /// Facts about a WebSocket.
     pub(crate) struct WebSocketFlags(u8) of WebSocketFlag {
-        /// There may be bytes in the socket that nobody has been woken for: reading was put off.
+        /// Reading was put off: the socket, which is edge-triggered, may hold bytes that the kernel will not report
+        /// again.
         Unread,
-        /// An automatic ping is out and nothing has been received since.
+        /// An automatic Ping has been sent, and nothing has been received since.
         Pinged,
-        /// The handler does not want messages now.
+        /// The program has paused the WebSocket.
         Paused,
-        /// The WebSocket has subscribed to a topic.
+        /// The WebSocket has a subscription.
         Subscribed,
-        /// It stands in the list of WebSockets that are to be closed for their back pressure.
+        /// The WebSocket is in the list of those to be closed for exceeding their back pressure limit.
         Doomed,
     }
 }
 
-/// What only a busy connection has.
+/// The state that only a busy connection has.
 #[derive(Default)]
 pub(crate) struct Side {
-    /// WebSocket: an incomplete message.
+    /// WebSocket: the receiving machine, which has an incomplete frame or message.
     pub(crate) frames: ws::Receiver,
-    /// WebSocket: what it compresses with, unless that is what all share.
+    /// WebSocket: its own compression contexts, if it needs any.
     pub(crate) contexts: Option<Box<Contexts>>,
-    /// WebSocket: frames that were published while a message is being sent in fragments.
+    /// WebSocket: frames that were published while a fragmented message is being sent.
     pub(crate) held: Vec<u8>,
-    /// What was received while nothing was to be read.
+    /// Bytes that had been read before the connection was held up, and are still to be handled.
     pub(crate) input: Vec<u8>,
-    /// HTTP: where the client is in its requests.
+    /// HTTP: the receiving machine, in the middle of a request.
     pub(crate) requests: http::Receiver,
-    /// HTTP: the body of a request, on its way to whoever gets it.
+    /// HTTP: the body of the request, until it has been received and delivered.
     pub(crate) upload: Option<Upload>,
-    /// HTTP: what has been written of a response.
+    /// HTTP: what the handler has written of the response and is still needed.
     pub(crate) draft: Draft,
 }
 
 impl Side {
-    /// Whether it equals a new one, but for the memory that it has.
+    /// Returns whether this equals a new one, apart from allocated memory.
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_idle()
             && self.contexts.is_none()
@@ -146,7 +148,7 @@ impl Side {
             && self.draft.is_empty()
     }
 
-    /// Makes it equal to a new one, and keeps the memory of the draft.
+    /// Resets this to a new one, but keeps the memory of the draft.
     pub(crate) fn clear(&mut self) {
         let mut draft = std::mem::take(&mut self.draft);
         draft.clear();
@@ -159,14 +161,14 @@ impl Conversation {
         Self { generation: Generation::default(), last_active: 0, owner: 0, side: None, talk: Talk::Vacant }
     }
 
-    /// Begins: a connection of an app has come.
+    /// Begins a new connection of an app.
     pub(crate) fn begin(&mut self, app: AppId, now: Tick) {
         self.last_active = now;
         self.owner = app.0;
         self.talk = Talk::Http { responder: None, flags: HttpFlags::default() };
     }
 
-    /// The app; not for a WebSocket, whose behavior has it.
+    /// Returns the app. Must not be called for a WebSocket, whose behavior has it.
     pub(crate) fn app(&self) -> AppId {
         debug_assert!(!self.is_websocket());
         AppId(self.owner)
@@ -177,7 +179,7 @@ impl Conversation {
         BehaviorId(self.owner)
     }
 
-    /// The behavior of a WebSocket; `None` for any other connection.
+    /// Returns the behavior of a WebSocket; `None` for any other connection.
     pub(crate) fn open_behavior(&self) -> Option<BehaviorId> {
         self.is_websocket().then_some(BehaviorId(self.owner))
     }
@@ -186,17 +188,17 @@ impl Conversation {
         matches!(self.talk, Talk::WebSocket { .. })
     }
 
-    /// Whether a request is with its handler.
+    /// Returns whether a request is in progress: its head is complete, and its response is not.
     pub(crate) fn is_answering(&self) -> bool {
         matches!(self.talk, Talk::Http { responder: Some(_), .. })
     }
 
-    /// Whether it is HTTP, and a request is awaited.
+    /// Returns whether this is HTTP and no request is in progress.
     pub(crate) fn awaits_request(&self) -> bool {
         matches!(self.talk, Talk::Http { responder: None, .. })
     }
 
-    /// Whether nobody is connected any more, or will not be at the end of the event or turn.
+    /// Returns whether the connection has been cut or removed.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.talk, Talk::Vacant | Talk::Gone)
     }
@@ -219,7 +221,7 @@ impl Conversation {
         self.owner = app.0;
     }
 
-    /// Whether there may be bytes in the socket that nobody has been woken for.
+    /// Returns whether the socket may hold bytes that the kernel will not report again.
     pub(crate) fn is_unread(&self) -> bool {
         match self.talk {
             Talk::Http { flags, .. } => flags.has(HttpFlag::Unread),
@@ -238,7 +240,7 @@ impl Conversation {
         }
     }
 
-    /// The flags of an HTTP connection.
+    /// Returns the flags of an HTTP connection.
     pub(crate) fn http(&mut self) -> &mut HttpFlags {
         match &mut self.talk {
             Talk::Http { flags, .. } => flags,
@@ -246,7 +248,7 @@ impl Conversation {
         }
     }
 
-    /// The flags of a WebSocket.
+    /// Returns the flags of a WebSocket.
     pub(crate) fn websocket(&mut self) -> &mut WebSocketFlags {
         match &mut self.talk {
             Talk::WebSocket { flags, .. } => flags,
@@ -254,7 +256,7 @@ impl Conversation {
         }
     }
 
-    /// What sends a WebSocket's frames.
+    /// Returns the sending machine of a WebSocket.
     pub(crate) fn sender(&mut self) -> &mut Sender {
         match &mut self.talk {
             Talk::WebSocket { sender, .. } => sender,
@@ -262,7 +264,8 @@ impl Conversation {
         }
     }
 
-    /// HTTP: something of a response has been written. If the peer has finished and is gone, a reset will answer it.
+    /// HTTP: notes that a part of the response has been written. A half-closed peer gets more time: if it is gone, it
+    /// answers with a reset.
     pub(crate) fn note_progress(&mut self, now: Tick) {
         if let Talk::Http { flags, .. } = &mut self.talk
             && flags.has(HttpFlag::HalfClosed)
@@ -277,7 +280,7 @@ impl Conversation {
 mod tests {
     use super::*;
 
-    /// The memory of an idle connection is what the project exists for.
+    /// The project exists to keep this small.
     #[test]
     fn an_idle_connection_is_small() {
         assert!(size_of::<Conversation>() <= 24, "{}", size_of::<Conversation>());

@@ -1,4 +1,4 @@
-//! Events that wait to be taken: those that calls have caused, and those that come with no bytes of a peer.
+//! Queued events: those that calls have caused, and others that borrow nothing.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -6,7 +6,7 @@ use std::mem;
 use crate::event::Event;
 use crate::ids::{AppId, ConnectionId};
 
-/// A connection has come or gone.
+/// A change to the number of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Count {
     Up,
@@ -15,22 +15,23 @@ pub(crate) enum Count {
 
 #[derive(Default)]
 pub(crate) struct EventQueue {
-    /// In the order in which they happened.
+    /// Events in the order in which they happened.
     waiting: VecDeque<Event<'static>>,
-    /// How many of these belong to somebody further out, who has run the loop inside of a handler.
+    /// The number of waiting events that belong to an outer turn or call, while a handler runs the event loop.
     outer: usize,
-    /// Ends that calls have caused which were too deep in others for another handler.
+    /// Ends caused by calls that were too deeply nested to call another handler.
     deferred: VecDeque<Event<'static>>,
-    /// Connections that have come or gone. They are told between other events, never inside of a call.
+    /// Connections that have been added or removed. These events are delivered between others, never inside of a call.
     counted: VecDeque<Event<'static>>,
-    /// Published messages that were dropped while a handler of [`Event::Dropped`] was running, for the next turn.
+    /// Published messages that were dropped while a handler of [`Event::Dropped`] was running. They are held back until
+    /// [`EventQueue::release_dropped`].
     dropped: Vec<Event<'static>>,
-    /// A handler of [`Event::Dropped`] is running. A message that it sends in turn and that is dropped makes no event: the
-    /// handler would do the same again, without end.
+    /// A handler of [`Event::Dropped`] is running. If it sends a message that is dropped as well, no event follows: the
+    /// handler would send again, without end.
     is_telling_dropped: bool,
 }
 
-/// What is restored when a loop that a handler has run is over.
+/// The state to restore when a handler has finished running the event loop.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OuterEvents {
     outer: usize,
@@ -42,12 +43,12 @@ impl EventQueue {
         self.waiting.push_back(event);
     }
 
-    /// Whether a message that is dropped instead of being sent makes an event.
+    /// Returns whether [`Event::Dropped`] follows when a message is dropped instead of being sent.
     pub(crate) fn tells_dropped(&self) -> bool {
         !self.is_telling_dropped
     }
 
-    /// Notes a published message that has been dropped instead of being delivered.
+    /// Queues the event for a published message that was dropped instead of being delivered.
     pub(crate) fn push_dropped_publication(&mut self, event: Event<'static>) {
         if self.is_telling_dropped {
             self.dropped.push(event);
@@ -63,12 +64,12 @@ impl EventQueue {
         });
     }
 
-    /// Has [`EventQueue::take`] return what was put off.
+    /// Queues the events that were held back while a handler of [`Event::Dropped`] was running.
     pub(crate) fn release_dropped(&mut self) {
         self.waiting.extend(mem::take(&mut self.dropped));
     }
 
-    /// Has the ends among the events behind so many wait until the outermost call is about to return.
+    /// Defers the ends among the events from position `mark` on until the outermost call is about to return.
     pub(crate) fn defer_ends(&mut self, mark: usize) {
         let behind = self.waiting.split_off(mark.min(self.waiting.len()));
         for event in behind {
@@ -77,32 +78,32 @@ impl EventQueue {
         }
     }
 
-    /// Whether events wait behind so many, or have been deferred.
+    /// Returns whether there are events from position `mark` on, or deferred ones.
     pub(crate) fn has_caused(&self, mark: usize) -> bool {
         self.waiting.len() > mark || !self.deferred.is_empty()
     }
 
-    /// Takes the next event that has been deferred.
+    /// Takes the next deferred event.
     pub(crate) fn take_deferred(&mut self) -> Option<Event<'static>> {
         self.deferred.pop_front()
     }
 
-    /// How many events wait: those that follow are the caller's.
+    /// Returns the number of waiting events, which is the position of the next one.
     pub(crate) fn mark(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Takes the first event behind so many.
+    /// Takes the event at position `mark`.
     pub(crate) fn take_behind(&mut self, mark: usize) -> Option<Event<'static>> {
         self.waiting.remove(mark)
     }
 
-    /// Takes the next event.
+    /// Takes the next event that does not belong to an outer turn or call.
     pub(crate) fn take(&mut self) -> Option<Event<'static>> {
         self.waiting.remove(self.outer)
     }
 
-    /// Takes the next connection that has come or gone.
+    /// Takes the next [`Event::Connected`] or [`Event::Disconnected`].
     pub(crate) fn take_counted(&mut self) -> Option<Event<'static>> {
         self.counted.pop_front()
     }
@@ -114,19 +115,19 @@ impl EventQueue {
             && self.dropped.is_empty()
     }
 
-    /// Forgets what would be told to an app that is removed.
+    /// Drops the events about the connections of an app that is being removed.
     pub(crate) fn forget_app(&mut self, app: AppId) {
         self.counted.retain(|event| {
             !matches!(event, Event::Connected { app: other, .. } | Event::Disconnected { app: other, .. } if *other == app)
         });
     }
 
-    /// Notes whether a handler of [`Event::Dropped`] is running; returns what was noted before.
+    /// Sets whether a handler of [`Event::Dropped`] is running. Returns the previous value.
     pub(crate) fn set_telling_dropped(&mut self, is: bool) -> bool {
         mem::replace(&mut self.is_telling_dropped, is)
     }
 
-    /// Leaves the events that wait to whoever is further out.
+    /// Reserves the waiting events for the outer turn or call, because a handler is about to run the event loop.
     pub(crate) fn begin_nested(&mut self) -> OuterEvents {
         OuterEvents {
             outer: mem::replace(&mut self.outer, self.waiting.len()),

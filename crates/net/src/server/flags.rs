@@ -1,4 +1,4 @@
-//! Sets of facts, each fact a bit. What is asked is always one fact: no mask can mean "any of these" by accident.
+//! Sets of facts, one bit each. Every query names a single fact, so no mask can mean "any of these" by accident.
 
 /// Declares an enum of facts and the set of them.
 macro_rules! flags {
@@ -31,7 +31,7 @@ macro_rules! flags {
                 self.0 |= Self::bit(flag);
             }
 
-            /// Removes it and returns whether it was there.
+            /// Removes a fact. Returns whether it was set.
             pub(crate) fn take(&mut self, flag: $flag) -> bool {
                 let had = self.has(flag);
                 self.0 &= !Self::bit(flag);
@@ -47,7 +47,7 @@ macro_rules! flags {
                 self
             }
 
-            /// Removes all but these.
+            /// Removes all facts except these.
             pub(crate) fn keep(&mut self, flags: &[$flag]) {
                 self.0 &= flags.iter().fold(0, |bits, flag| bits | Self::bit(*flag));
             }

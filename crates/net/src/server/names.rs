@@ -1,4 +1,4 @@
-//! Server names (RFC 6066 section 3) and certificates: what apps have for peers that speak TLS.
+//! Server names (RFC 6066 section 3) and the certificates that apps have for them.
 
 use milliways_tls::{InvalidServerName, NamePattern, TlsConfig, TlsError};
 
@@ -11,11 +11,11 @@ use crate::ids::{AppId, ConnectionId, DomainId, Slot, Stale};
 /// The server names of an app.
 pub(crate) struct Names {
     table: milliways_tls::Names<DomainId>,
-    /// Whether the handler is asked about names that are not in the table.
+    /// Whether [`Event::MissingServerName`] is wanted for names that are not in the table.
     asks: bool,
 }
 
-/// What the reactor's owner asks for; [`crate::Reactor`] documents each.
+/// The methods behind those of [`crate::Reactor`], which documents them.
 impl Server {
     pub(crate) fn secure(&mut self, app: AppId, config: TlsConfig) {
         self.apps.of_mut(app).names = Some(Names { table: milliways_tls::Names::new(config), asks: false });
@@ -65,7 +65,7 @@ impl Server {
 }
 
 impl Server {
-    /// Tells the handler of a name that its app does not have, if it has asked for that.
+    /// Queues [`Event::MissingServerName`] if the app does not have the name and has asked for that event.
     pub(crate) fn ask_for_name(&mut self, slot: Slot, name: Option<&str>) {
         let app = self.table[slot].app();
         let Some(names) = &self.apps.of(app).names else { return };
@@ -76,7 +76,7 @@ impl Server {
         }
     }
 
-    /// What an app has for a name.
+    /// Returns the certificate and the router for a server name; `None` if the app does not use TLS.
     pub(crate) fn choose_name(&self, slot: Slot, name: Option<&str>) -> Option<(TlsConfig, DomainId)> {
         let (config, domain) = self.apps.of(self.table[slot].app()).names.as_ref()?.table.choose(name);
         Some((config.clone(), domain.unwrap_or_default()))

@@ -1,4 +1,4 @@
-//! Topics of an app: subscribing, publishing, and how what is published gets to the sockets.
+//! The topics of an app: subscribing, publishing, and how publications reach the sockets.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use crate::event::Event;
 use crate::ids::{AppId, BehaviorId, ConnectionId, Slot, Stale};
 use crate::transport::output::DIRECT_FROM;
 
-/// From so many bytes on that wait to be delivered they are, without waiting for the end of the turn.
+/// The number of undelivered bytes from which on publications are delivered at once, not at the end of the turn.
 const DELIVER_AT: usize = 64 * 1024;
 
-/// What is said of a publication.
+/// What is noted about a publication.
 pub(crate) struct About {
     is_binary: bool,
-    /// How long the message is: so many of the last bytes of its frame.
+    /// The length of the message, which is the end of its frame.
     length: usize,
     compress: bool,
-    /// The frame with the message compressed, once somebody needs it.
+    /// The compressed frame, once a subscriber has needed it.
     compressed: OnceCell<Vec<u8>>,
-    /// The message for those who are told that it was dropped.
+    /// The message for [`Event::Dropped`], once a subscriber has needed it.
     dropped: OnceCell<Arc<[u8]>>,
 }
 
@@ -37,16 +37,16 @@ impl About {
     }
 }
 
-/// When what is delivered is to go out.
+/// When a delivery is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
-    /// With one system call for each subscriber.
+    /// Now, with one system call for each subscriber.
     Now,
-    /// With what is about to be sent to the same.
+    /// Together with what is about to be sent to the same subscriber.
     Soon,
 }
 
-/// What the reactor's owner asks for; [`crate::Reactor`] documents each.
+/// The methods behind those of [`crate::Reactor`], which documents them.
 impl Server {
     pub(crate) fn subscribe(&mut self, id: ConnectionId, topic: &[u8]) -> Result<Option<Change>, Stale> {
         let behavior = self.check_websocket(id)?;
@@ -109,7 +109,7 @@ impl Server {
         Ok(self.publish_in_vain(app, Some(id.slot), topic))
     }
 
-    /// `sender`: who does not get it.
+    /// Publishes a message to all subscribers except `sender`. Returns whether there are any.
     pub(crate) fn publish(
         &mut self,
         app: AppId,
@@ -119,7 +119,7 @@ impl Server {
         message: &[u8],
         compress: bool,
     ) -> bool {
-        // Below that, copying it takes no longer than finding out.
+        // Copying a shorter message costs no more than this check.
         if message.len() >= DIRECT_FROM
             && let Some(published) = self.publish_in_vain(app, sender, topic)
         {
@@ -144,8 +144,9 @@ impl Server {
         true
     }
 
-    /// What comes of publishing a message that nobody gets: it is true where there are subscribers, all of which have so much
-    /// waiting that they don't. The first that can take it ends the search.
+    /// Returns what publishing a message would return if no subscriber receives it: false if there are no subscribers
+    /// other than `sender`, true if it would be dropped for all of them without [`Event::Dropped`]. Returns `None` as
+    /// soon as one subscriber needs the message.
     pub(crate) fn publish_in_vain(&mut self, app: AppId, sender: Option<Slot>, topic: &[u8]) -> Option<bool> {
         let topics = std::mem::take(&mut self.apps.of_mut(app).topics);
         let mut receivers = topics.receivers_of(sender.map(|slot| slot.0), topic).peekable();
@@ -156,21 +157,22 @@ impl Server {
         is_in_vain.then_some(has_receivers)
     }
 
-    /// Whether so much waits for a subscriber that a message to it is dropped, and nobody is told of it.
+    /// Returns whether a message to a subscriber would be dropped without [`Event::Dropped`], because too much is
+    /// waiting.
     fn drops_unseen(&mut self, slot: Slot) -> bool {
         let (id, behavior) = (self.table.id(slot), self.table[slot].behavior());
         !self.behaviors.get(behavior).settings.tells_dropped && self.is_over_limit(id, behavior)
     }
 }
 
-/// Delivering.
+/// Delivery.
 impl Server {
-    /// Whether something has been published that has not been delivered.
+    /// Returns whether there are undelivered publications.
     pub(crate) fn has_published(&self) -> bool {
         !self.published.is_empty()
     }
 
-    /// Delivers what has been published in this turn.
+    /// Delivers all publications of this turn.
     pub(crate) fn deliver_published(&mut self) {
         for app in std::mem::take(&mut self.published) {
             self.deliver(app);
@@ -184,7 +186,7 @@ impl Server {
         self.apps.of_mut(app).topics = topics;
     }
 
-    /// Delivers what has been published in this turn for a WebSocket to which something else is about to be sent.
+    /// Delivers the publications of this turn to one WebSocket, because something else is about to be sent to it.
     pub(super) fn deliver_before(&mut self, slot: Slot) {
         if self.published.is_empty() || !self.table[slot].websocket().has(WebSocketFlag::Subscribed) {
             return;
@@ -195,7 +197,8 @@ impl Server {
         *self.topics_of(behavior) = topics;
     }
 
-    /// Ends all subscriptions of a WebSocket that ends. `is_told`: whether its handler is told of each.
+    /// Ends all subscriptions of a WebSocket that is closing. `is_told`: whether [`Event::Subscription`] is wanted for
+    /// each.
     pub(super) fn leave_topics(&mut self, slot: Slot, is_told: bool) {
         if !self.table[slot].websocket().take(WebSocketFlag::Subscribed) {
             return;
@@ -237,8 +240,8 @@ impl Server {
         }
     }
 
-    /// Sends the bytes, which are those of the frames (each with its message), from where they lie as far as the socket
-    /// takes them. The rest is treated like messages that are sent one by one: one that finds too much waiting is dropped.
+    /// Sends `bytes`, which are the bytes of `frames` (each with its message), without copying what the socket takes.
+    /// The rest is treated like messages that are sent one by one: a message is dropped if too much is waiting already.
     fn share<'d>(
         &mut self,
         slot: Slot,
@@ -272,7 +275,8 @@ impl Server {
         }
     }
 
-    /// What a connection without a context of its own gets: the message compressed, once for all, if it is to be.
+    /// Returns the frame for a connection whose messages are compressed independently: the compressed one, which all
+    /// such connections share, if the message is compressed at all.
     fn compressed_frame<'d>(&mut self, slot: Slot, frame: &'d [u8], about: &'d About) -> &'d [u8] {
         if !(about.compress && self.is_compressed(slot, about.length)) {
             return frame;
@@ -284,10 +288,11 @@ impl Server {
         })
     }
 
-    /// Compresses for a connection with a context of its own. That goes out at the end of the turn.
+    /// Compresses publications for a connection with a compression context of its own. They are sent at the end of the
+    /// turn.
     fn write_compressed_for(&mut self, slot: Slot, delivery: &Delivery<'_, About>) {
         for (frame, about) in delivery.publications() {
-            // Before it is compressed: a context must not know what the client never gets.
+            // This comes before compression: the context must not contain a message that the client never receives.
             let message = about.message_in(frame);
             if self.drops_published(slot, message, about) {
                 continue;
@@ -301,7 +306,8 @@ impl Server {
         }
     }
 
-    /// Whether so much waits for a subscriber that it does not get this one; it is to be told then.
+    /// Returns whether a message to a subscriber is dropped because too much is waiting. If so, queues
+    /// [`Event::Dropped`] where that is wanted.
     fn drops_published(&mut self, slot: Slot, message: &[u8], about: &About) -> bool {
         let (id, behavior) = (self.table.id(slot), self.table[slot].behavior());
         if !self.is_over_limit(id, behavior) {
@@ -315,8 +321,8 @@ impl Server {
         true
     }
 
-    /// Appends a frame to the output of a subscriber. Nothing but control frames may come between the fragments of a
-    /// message (RFC 6455 section 5.4): it waits for the last.
+    /// Appends a frame to the output of a subscriber. Holds it back while a fragmented message is being sent, because
+    /// only control frames may come between fragments (RFC 6455 section 5.4).
     fn queue_published(&mut self, slot: Slot, frame: &[u8]) {
         if self.table[slot].sender().holds_back() {
             self.sides.of(&mut self.table[slot].side).held.extend_from_slice(frame);

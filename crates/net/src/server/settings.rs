@@ -1,4 +1,4 @@
-//! What is decided when a route is registered.
+//! Routes, and the settings of apps and WebSocket routes.
 
 use std::fmt;
 use std::rc::Rc;
@@ -9,28 +9,28 @@ use milliways_proto::ws::DeflateSettings;
 
 use crate::{AppId, BehaviorId, RouteId};
 
-/// Where a request goes.
+/// What happens to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// To [`Event::Request`](crate::Event::Request).
+    /// It becomes [`Event::Request`](crate::Event::Request).
     Http(RouteId),
-    /// It is answered with this, and nobody is told.
+    /// It gets this response without any event.
     Declared(Rc<Declared>),
-    /// It becomes a WebSocket, or goes to [`Event::Upgrade`](crate::Event::Upgrade).
+    /// It becomes a WebSocket at once, or [`Event::Upgrade`](crate::Event::Upgrade) if the behavior asks.
     WebSocket(BehaviorId),
 }
 
 /// Limits and timeouts of an app's HTTP connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppSettings {
-    /// Bytes that the head of a request may have.
+    /// The maximum size of a request head in bytes. The default is 4096.
     pub max_head_size: usize,
-    /// Bytes that the body of a request may have.
+    /// The maximum size of a request body in bytes. By default there is no limit.
     pub max_body_size: u64,
-    /// Seconds that a connection may stand still when it is the client's turn: before and between requests, while a head
-    /// is incomplete, a body or a response does not move.
+    /// Seconds for which a connection may make no progress when it is the client's turn: before and between requests,
+    /// and while a head is incomplete or a body or a response does not move. 0 means no timeout; the default is 10.
     pub idle_timeout: Tick,
-    /// Whether connections may begin with a header of the PROXY protocol.
+    /// Whether connections may begin with a header of the PROXY protocol. The default is false.
     pub proxy_protocol: bool,
 }
 
@@ -44,28 +44,28 @@ impl Default for AppSettings {
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebSocketSettings {
-    /// Bytes of the longest message that is accepted.
+    /// The maximum size of a received message in bytes. The default is 16 KiB.
     pub max_payload: usize,
-    /// UTF-16 code units of the longest text that is accepted.
+    /// The maximum length of a received text message in UTF-16 code units. By default there is no limit.
     pub max_text: usize,
-    /// Seconds without anything received after which a WebSocket is closed; 0: never, or 8 to 960.
+    /// Seconds of silence after which a WebSocket is closed: 8 to 960, or 0 for no timeout. The default is 120.
     pub idle_timeout: u32,
-    /// Buffered bytes above which messages are dropped; 0: none are.
+    /// The number of buffered bytes above which messages are dropped; 0 means no limit. The default is 64 KiB.
     pub max_backpressure: usize,
-    /// Whether a WebSocket is closed where a message would be dropped.
+    /// Whether a WebSocket is closed when a message to it is dropped. The default is false.
     pub close_on_backpressure_limit: bool,
-    /// Whether a ping goes out in time before `idle_timeout`.
+    /// Whether a silent peer gets a Ping 4 to 16 seconds before `idle_timeout`. The default is true.
     pub send_pings: bool,
-    /// Minutes after which a WebSocket is closed with 1000; 0: never, or up to 240.
+    /// Minutes after which a WebSocket is closed with 1000: up to 240, or 0 for no limit. The default is 0.
     pub max_lifetime: u32,
-    /// How messages are compressed with clients that can do it; `None`: they are not.
+    /// How messages are compressed if the client supports it. The default is `None`, for no compression.
     pub deflate: Option<DeflateSettings>,
-    /// Bytes from which on messages are compressed.
+    /// The size in bytes from which on messages are compressed. The default is 0.
     pub compression_threshold: usize,
-    /// Whether [`Event::Dropped`](crate::Event::Dropped) is wanted. Without it the bytes of what is dropped need not be looked
-    /// at.
+    /// Whether [`Event::Dropped`](crate::Event::Dropped) is wanted. If not, dropped messages need not be kept. The
+    /// default is true.
     pub tells_dropped: bool,
-    /// Whether [`Event::Subscription`](crate::Event::Subscription) is wanted.
+    /// Whether [`Event::Subscription`](crate::Event::Subscription) is wanted. The default is true.
     pub tells_subscriptions: bool,
 }
 
@@ -88,19 +88,19 @@ impl Default for WebSocketSettings {
 }
 
 impl AppSettings {
-    /// The longest idle timeout, in seconds. Beyond it the wheel could not tell a deadline from one that has passed.
+    /// The longest idle timeout, in seconds: the same as for WebSockets, and below the horizon of the timer wheel.
     pub const MAX_IDLE_TIMEOUT: Tick = 960;
 }
 
 impl WebSocketSettings {
     /// The longest idle timeout, in seconds.
     pub const MAX_IDLE_TIMEOUT: u32 = 960;
-    /// The shortest idle timeout, in seconds, but for 0.
+    /// The shortest idle timeout, in seconds, except 0.
     pub const MIN_IDLE_TIMEOUT: u32 = 8;
     /// The longest lifetime, in minutes.
     pub const MAX_LIFETIME: u32 = 240;
 
-    /// Whether the timeouts are in range.
+    /// Checks that the timeouts are in range.
     pub fn check(&self) -> Result<(), SettingsError> {
         if (1..Self::MIN_IDLE_TIMEOUT).contains(&self.idle_timeout) {
             return Err(SettingsError::IdleTimeoutTooShort);
@@ -114,7 +114,8 @@ impl WebSocketSettings {
         Ok(())
     }
 
-    /// How long before the idle timeout a ping goes out, in seconds. The peer has as long to answer.
+    /// Returns how many seconds before the idle timeout a Ping is sent, which is also the time that the peer has to
+    /// answer.
     pub(crate) fn ping_margin(&self) -> Tick {
         match self.idle_timeout {
             32.. => 16,
@@ -124,7 +125,7 @@ impl WebSocketSettings {
     }
 }
 
-/// A setting that is out of range; the API's user is at fault.
+/// A setting that is out of range. The API's user is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "Display says it all")]
 pub enum SettingsError {
@@ -135,7 +136,7 @@ pub enum SettingsError {
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // 8 itself is allowed; the wording is the one that users of the interface know and search for.
+        // 8 is allowed. This is the wording of uWebSockets.js, which users know and search for.
         formatter.write_str(match self {
             Self::IdleTimeoutTooShort => "idleTimeout must be either 0 or greater than 8!",
             Self::IdleTimeoutTooLong => "idleTimeout must not be greater than 960 seconds!",
@@ -149,8 +150,8 @@ impl std::error::Error for SettingsError {}
 pub(crate) struct Behavior {
     pub(crate) app: AppId,
     pub(crate) settings: WebSocketSettings,
-    /// Whether a handler decides what becomes of a request.
+    /// Whether a handler decides about requests to upgrade.
     pub(crate) asks: bool,
-    /// How many routes and WebSockets have it.
+    /// The number of routes and WebSockets that have this behavior.
     pub(crate) uses: u32,
 }

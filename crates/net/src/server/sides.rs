@@ -1,4 +1,5 @@
-//! Boxes for what only busy connections have, in a table of their own: a connection has 4 bytes for its place.
+//! The side boxes of busy connections, in a table of their own, so that a connection needs only 4 bytes to refer to
+//! one.
 
 use std::num::NonZeroU32;
 
@@ -6,11 +7,11 @@ use slab::Slab;
 
 use super::conversation::Side;
 
-/// Where the side of a connection is.
+/// The place of a connection's [`Side`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SideKey(NonZeroU32);
 
-/// Sides in use, and some to be used again: on a busy server a connection needs one for every message in pieces.
+/// Sides in use, and spare ones: on a busy server, a connection needs one for every message that arrives in pieces.
 #[derive(Default)]
 pub(crate) struct Sides {
     used: Slab<Box<Side>>,
@@ -18,7 +19,7 @@ pub(crate) struct Sides {
     spare: Vec<Box<Side>>,
 }
 
-/// How many are kept. A turn of the loop touches few at a time.
+/// The number of spare sides that are kept. Few are in use in any one turn.
 const SPARE: usize = 64;
 
 impl SideKey {
@@ -33,30 +34,30 @@ impl SideKey {
 }
 
 impl Sides {
-    /// The side that a connection has, or gets.
+    /// Returns the side of a connection, which gets one if it has none.
     pub(crate) fn of(&mut self, key: &mut Option<SideKey>) -> &mut Side {
         let key = *key.get_or_insert_with(|| SideKey::of(self.used.insert(self.spare.pop().unwrap_or_default())));
         &mut self.used[key.index()]
     }
 
-    /// The side of a connection, if it has one.
+    /// Returns the side of a connection, if it has one.
     pub(crate) fn get(&self, key: Option<SideKey>) -> Option<&Side> {
         Some(&self.used[key?.index()])
     }
 
-    /// The side of a connection, if it has one.
+    /// Returns the side of a connection, if it has one.
     pub(crate) fn get_mut(&mut self, key: Option<SideKey>) -> Option<&mut Side> {
         Some(&mut self.used[key?.index()])
     }
 
-    /// Takes a side back if nothing is in it.
+    /// Releases a side if it is empty.
     pub(crate) fn reclaim(&mut self, key: &mut Option<SideKey>) {
         if self.get(*key).is_some_and(Side::is_empty) {
             self.release(key);
         }
     }
 
-    /// Takes a side back, whatever is in it.
+    /// Releases a side with whatever is in it.
     pub(crate) fn release(&mut self, key: &mut Option<SideKey>) {
         let Some(key) = key.take() else { return };
         let mut side = self.used.remove(key.index());
@@ -64,7 +65,7 @@ impl Sides {
             side.clear();
             self.spare.push(side);
         }
-        // The table has room for as many as have been busy at once.
+        // The table still has room for the largest number of busy connections that there has been.
         if self.used.is_empty() && self.used.capacity() > SPARE {
             self.used = Slab::new();
         }

@@ -1,4 +1,4 @@
-//! Conversations by slot. A handle is a slot and a generation, and a stale one finds nothing.
+//! Conversations by slot. A handle is a slot and a generation, so a stale handle finds nothing.
 
 use std::ops::{Index, IndexMut};
 
@@ -10,22 +10,22 @@ use crate::ids::{ConnectionId, Slot, Stale};
 #[derive(Default)]
 pub(crate) struct Table {
     entries: Chunks<Conversation>,
-    /// Slots that can be used.
+    /// Slots that are free for use.
     free: Vec<Slot>,
-    /// Slots vacated since the last call of `recycle`. Events of their sockets may still stand in the batch that is
-    /// being handled, and must not reach a new tenant.
+    /// Slots vacated since the last call of [`Table::recycle`]. The batch of kernel events that is being handled may
+    /// still contain events of their sockets, which must not reach a new connection.
     vacated: Vec<Slot>,
 }
 
 impl Table {
-    /// The slot that the next connection gets.
+    /// Returns the slot that the next connection gets.
     pub(crate) fn vacant_slot(&self) -> Slot {
         let next =
             || Slot(u32::try_from(self.entries.len()).expect("more connections than the kernel has descriptors"));
         self.free.last().copied().unwrap_or_else(next)
     }
 
-    /// Takes the slot that [`Table::vacant_slot`] returns.
+    /// Occupies the slot that [`Table::vacant_slot`] returns.
     pub(crate) fn occupy(&mut self) -> Slot {
         let slot = self.vacant_slot();
         if self.free.pop().is_none() {
@@ -34,7 +34,7 @@ impl Table {
         slot
     }
 
-    /// Handles to the slot are stale from now on; the slot itself is free after [`Table::recycle`].
+    /// Vacates a slot. Handles to it become stale at once, and it is free for use after [`Table::recycle`].
     pub(crate) fn vacate(&mut self, slot: Slot) {
         self[slot].talk = Talk::Vacant;
         self.renew(slot);
@@ -45,7 +45,7 @@ impl Table {
         self.free.append(&mut self.vacated);
     }
 
-    /// Makes all handles to the slot stale and returns the new one.
+    /// Makes all handles to a slot stale and returns the new one.
     pub(crate) fn renew(&mut self, slot: Slot) -> ConnectionId {
         let conversation = &mut self[slot];
         conversation.generation = conversation.generation.next();
@@ -56,7 +56,7 @@ impl Table {
         ConnectionId { slot, generation: self[slot].generation }
     }
 
-    /// The conversation that a handle names.
+    /// Returns the conversation that a handle refers to.
     pub(crate) fn get(&mut self, id: ConnectionId) -> Result<&mut Conversation, Stale> {
         match self.entries.get_mut(id.slot.index()) {
             Some(conversation) if conversation.generation == id.generation && !conversation.is_over() => {
@@ -66,17 +66,17 @@ impl Table {
         }
     }
 
-    /// Whether somebody is connected at a slot, of which events may still tell.
+    /// Returns whether a slot has a connection that has not been cut.
     pub(crate) fn is_live(&self, slot: Slot) -> bool {
         self.entries.get(slot.index()).is_some_and(|conversation| !conversation.is_over())
     }
 
-    /// How many slots are in use.
+    /// Returns the number of slots in use.
     pub(crate) fn len(&self) -> usize {
         self.entries.len() - self.free.len() - self.vacated.len()
     }
 
-    /// Every slot that may have a tenant.
+    /// Returns every slot that may be in use.
     pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
         (0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).map(Slot)
     }

@@ -1,4 +1,4 @@
-//! Deadlines of connections, and what is due at them.
+//! The deadlines of connections, and what happens at them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,67 +13,70 @@ use super::settings::{AppSettings, WebSocketSettings};
 use crate::ids::{ConnectionId, Slot};
 use crate::transport::output::Lane;
 
-/// Seconds a peer has to take what is buffered, and to answer our Close frame and our FIN.
+/// Seconds for which a closing connection may make no progress: for the peer to take what is buffered, and to answer
+/// our Close frame and our FIN.
 const CLOSE_TIMEOUT: Tick = 10;
 
-/// Seconds after a peer has taken something in which its socket is asked each second for more room. The kernel says that
-/// there is some when that is a good part of its buffer; without asking, what it took soon after would be noticed at the
-/// deadline, and be mistaken for a sign that somebody reads.
+/// Seconds, after a peer has taken output, in which its socket is offered more every second. The kernel reports a
+/// socket as writable only once a good part of its buffer is free. Without these offers, what the kernel took shortly
+/// afterwards would only be noticed at the deadline, and would be mistaken for a sign that the peer is reading.
 const SETTLING: Tick = 1;
 
-/// Seconds that a client may wait for a response, or for its next part, whose FIN has come with its request: nobody leaves in the
-/// moment of asking.
+/// Seconds for which a client whose FIN has come with its request may wait for the response, or for its next part.
+/// Clients hardly ever leave at the very moment at which they send a request.
 const HALF_CLOSED_TIMEOUT: Tick = 5;
 
-/// How long a client that has sent its FIN while it waited for a response may still wait: for what is under way, and then it is
-/// taken for gone, as most that do so are.
+/// How long a client whose FIN has come while it waited for a response may go on waiting. This leaves time for a
+/// response that is under way. Then the client is considered gone, as most that do this are.
 const LEAVING_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Seconds that a request is pending before the kernel is asked to look whether its client is still there. Most are answered
-/// before that, and cost nothing.
+/// Seconds for which a request is pending before the kernel probes whether its client is still there. Most are answered
+/// sooner and cost nothing.
 const LOOK_AFTER: Tick = 5;
 
-/// Seconds that a peer has for the handshake of TLS.
+/// Seconds that a peer has for the TLS handshake.
 const HANDSHAKE_TIMEOUT: Tick = 10;
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Due {
     Nothing,
-    /// The peer has had its time.
+    /// The peer's time is up.
     End,
-    /// A WebSocket gets a ping, unless its peer turns out to have taken some of what waits.
+    /// A Ping for a silent WebSocket, unless the peer turns out to have taken output.
     Ping,
-    /// A WebSocket is asked whether its peer has taken some of what waits.
+    /// Another offer of output to a WebSocket whose peer may have taken some.
     Room,
-    /// The client of a response has just taken some of what waited.
+    /// The peer of a connection that is not a WebSocket has just taken output.
     Taken,
-    /// A WebSocket has been silent for too long, unless its peer turns out to have taken some of what waits.
+    /// The end of a silent WebSocket, unless the peer turns out to have taken output.
     Idle,
-    /// A WebSocket has been open for too long.
+    /// A WebSocket has reached its maximum lifetime.
     Lifetime,
-    /// Nobody has asked for a body.
+    /// The handler has not asked for a request's body in time.
     Abandon,
-    /// A client has not taken a part of a response in time. It may have been slow and yet taken some.
+    /// The client has not taken the rest of a piece passed to `try_end` in time. It may be slow and yet have taken
+    /// some, which shows when the handler tries again.
     Offer,
 }
 
-/// A response whose handler has been told that it can go on writing, though nobody knows whether it can.
+/// A response whose handler is called with [`Event::Writable`](crate::Event::Writable), although it is not known whether
+/// the socket takes more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offered {
     id: ConnectionId,
-    /// When the response had moved on last.
+    /// When the response had last made progress.
     before: Tick,
 }
 
 impl Server {
-    /// The next connection one of whose deadlines has passed.
+    /// Returns the next connection whose entry in the timer wheel has expired.
     pub(crate) fn next_expired(&mut self) -> Option<Slot> {
         self.wheel.poll_expired(self.clock.tick).map(Slot)
     }
 
-    /// Does what is due for a connection; returns what is to be given to [`Server::end_if_stuck`] when the handler that has
-    /// been told has gone on.
+    /// Handles what is due for a connection. If that returns a value, [`Server::end_if_stuck`] has to be called with it
+    /// after the handler has run.
     pub(crate) fn handle_expired(&mut self, slot: Slot) -> Option<Offered> {
         let due = self.due(slot);
         self.arm(slot);
@@ -87,7 +90,7 @@ impl Server {
             }
             Due::Room => _ = self.offer_waiting(slot, false),
             Due::Taken => self.handle_taken(slot),
-            // A peer that has taken less than what the kernel tells of is heard from as well.
+            // To take output, even less than the kernel reports, is a sign of life.
             Due::Ping | Due::Idle if self.offer_waiting(slot, true) => {}
             Due::Ping => {
                 self.transport.expedite(slot, Lane::First, |output| write_frame(output, Opcode::Ping, true, &[]));
@@ -98,7 +101,7 @@ impl Server {
         None
     }
 
-    /// Ends a response whose client has not taken anything since [`Due::Offer`].
+    /// Ends the connection if its client has not taken anything since [`Due::Offer`].
     pub(crate) fn end_if_stuck(&mut self, offered: Offered) {
         let Offered { id, before } = offered;
         let Ok(conversation) = self.table.get(id) else { return };
@@ -112,13 +115,13 @@ impl Server {
         }
     }
 
-    /// Notes that a client has sent its FIN while it waits for a response.
+    /// Notes that a client's FIN has come while it waits for a response.
     pub(super) fn note_leaving(&mut self, slot: Slot) {
         self.table[slot].http().add(HttpFlag::Leaving);
         self.leaving.push_back((self.clock.instant + LEAVING_TIMEOUT, self.table.id(slot)));
     }
 
-    /// The next client that has sent its FIN while it waited, and that nothing has been written to in time.
+    /// Returns the next client whose FIN came while it waited and to which nothing has been written in time.
     pub(crate) fn next_left(&mut self) -> Option<Slot> {
         self.forget_settled();
         let (deadline, id) = *self.leaving.front()?;
@@ -129,8 +132,8 @@ impl Server {
         Some(id.slot)
     }
 
-    /// Forgets those of the next to be ended that have been answered, written something, or gone by themselves. One that has
-    /// yet to take what was written is as idle as another.
+    /// Drops the first clients of the list, up to one that is still leaving: those whose responses are complete or have
+    /// made progress, and those that are gone. A client that has yet to take output is left to the idle timeout.
     pub(crate) fn forget_settled(&mut self) {
         while let Some((_, id)) = self.leaving.front() {
             let is_leaving = self.table.get(*id).is_ok_and(|conversation| {
@@ -148,19 +151,20 @@ impl Server {
         }
     }
 
-    /// When [`Server::next_expired`] or [`Server::next_left`] has something to return: in seconds since the epoch, or as a
-    /// time.
+    /// Returns when [`Server::next_expired`], [`Server::next_left`] or
+    /// [`Transport::rest_silent`](crate::transport::Transport::rest_silent) has something to do: as seconds since the
+    /// epoch, and as an instant.
     pub(crate) fn next_deadline(&self) -> (Option<Tick>, Option<Instant>) {
         let tick = self.wheel.next_expiry().into_iter().chain(self.transport.next_deadline()).min();
         (tick, self.leaving.front().map(|(deadline, _)| *deadline))
     }
 
-    /// Whether a connection has a deadline.
+    /// Returns whether a connection is scheduled in the timer wheel.
     pub(super) fn is_armed(&self, slot: Slot) -> bool {
         self.wheel.is_scheduled(slot.0)
     }
 
-    /// Schedules a connection's next deadline, or none.
+    /// Schedules a connection for its next deadline, if it has one.
     pub(super) fn arm(&mut self, slot: Slot) {
         let conversation = &self.table[slot];
         let is_settling = !conversation.is_websocket()
@@ -174,8 +178,8 @@ impl Server {
         }
     }
 
-    /// Has a WebSocket that has just been refused room be asked for some in a second, without that being taken for a sign of
-    /// life; see [`SETTLING`].
+    /// Offers output to a WebSocket again in a second, because its socket has just refused some. What the socket takes
+    /// then is no sign of life; see [`SETTLING`].
     pub(super) fn ask_soon(&mut self, slot: Slot) {
         let settings = self.behaviors.settings_of(&self.table[slot]);
         if settings.is_some_and(|settings| settings.idle_timeout > 0)
@@ -199,7 +203,8 @@ impl Server {
         }
     }
 
-    /// A connection that is looked at before its deadline, since its socket has just refused some.
+    /// Returns what is due for a connection that is visited before its deadline: because its socket has just refused
+    /// output, or because the deadline has moved since it was scheduled.
     fn due_early(&mut self, slot: Slot) -> Due {
         if self.transport.backpressure(slot) == 0 {
             return Due::Nothing;
@@ -210,8 +215,9 @@ impl Server {
         self.due_of_taken(slot).unwrap_or(Due::Nothing)
     }
 
-    /// The kernel says that a socket is writable when a good part of its buffer is; a slow reader may take longer than our
-    /// patience for that, and yet be reading.
+    /// Offers output to the socket, and returns [`Due::Taken`] if the socket takes some. The kernel reports a socket as
+    /// writable only once a good part of its buffer is free. A slow reader may take longer than the timeout to free
+    /// that much.
     fn due_of_taken(&mut self, slot: Slot) -> Option<Due> {
         let before = self.transport.backpressure(slot);
         self.transport.flush_writable(slot);
@@ -254,14 +260,15 @@ impl Server {
             if !settings.send_pings || conversation.websocket().has(WebSocketFlag::Pinged) {
                 return Due::Idle;
             }
-            // The thread did not get here in time. The peer is not to suffer for it: it gets its ping and the margin.
+            // The Ping is late because the thread was busy. The peer must not suffer for that: it gets the full margin
+            // to answer.
             conversation.last_active = now + settings.ping_margin() - settings.idle_timeout;
         }
         conversation.websocket().add(WebSocketFlag::Pinged);
         Due::Ping
     }
 
-    /// When something is to be done about a connection if it stands still.
+    /// Returns when a connection has to be visited if nothing happens to it before.
     fn deadline(&self, slot: Slot) -> Option<Tick> {
         let conversation = &self.table[slot];
         match conversation.talk {
@@ -287,29 +294,31 @@ impl Server {
         }
     }
 
-    /// When an HTTP connection has stood still for too long.
+    /// Returns when an HTTP connection will have made no progress for too long.
     fn idle_deadline(&self, slot: Slot) -> Option<Tick> {
         let conversation = &self.table[slot];
         let timeout = self.apps.of(conversation.app()).settings.idle_timeout;
-        // 0 is none.
+        // 0 means no timeout.
         (timeout > 0 && self.is_clients_turn(slot)).then(|| conversation.last_active + timeout)
     }
 
-    /// When a client that has finished is taken for gone, unless it has yet to take what was written: then it is idle or not.
+    /// Returns when a half-closed client is considered gone. A client that has yet to take output is left to the idle
+    /// timeout.
     fn half_closed_deadline(&self, slot: Slot, flags: HttpFlags) -> Option<Tick> {
         let is_waiting =
             flags.has(HttpFlag::HalfClosed) && !flags.has(HttpFlag::Stalled) && self.transport.backpressure(slot) == 0;
         is_waiting.then(|| self.table[slot].last_active + HALF_CLOSED_TIMEOUT)
     }
 
-    /// When the kernel is to look after the client of a request that is pending.
+    /// Returns when the kernel begins to probe whether the client of a pending request is still there.
     fn look_after_deadline(&self, slot: Slot, flags: HttpFlags) -> Option<Tick> {
         let is_pending = !flags.has(HttpFlag::HalfClosed) && !flags.has(HttpFlag::LookedAfter);
         is_pending.then(|| self.table[slot].last_active + LOOK_AFTER)
     }
 }
 
-/// Whether the deadline that a connection has had since before its request comes early enough to set those of a pending one.
+/// Returns whether the idle deadline that was scheduled before a request arrived comes early enough for the request to
+/// be visited while it is pending. If so, nothing more has to be scheduled for the request.
 pub(super) fn is_armed_soon(settings: &AppSettings) -> bool {
     (1..=2 * LOOK_AFTER).contains(&settings.idle_timeout)
 }

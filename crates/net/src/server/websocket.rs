@@ -1,4 +1,4 @@
-//! WebSockets: frames in, frames out.
+//! WebSockets: frames in and frames out.
 
 use std::fmt;
 
@@ -17,18 +17,19 @@ use crate::transport::output::Lane;
 
 pub use milliways_proto::ws::SendError;
 
-/// What became of a message.
+/// What has happened to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendStatus {
-    /// It waits for the socket, behind what waited already or because the socket took a part only.
+    /// It is waiting, because output was waiting already or the socket took only a part.
     Backpressure = 0,
-    /// It is on its way.
+    /// The socket has taken it, or will be offered it by the end of the turn.
     Sent = 1,
-    /// More than `max_backpressure` was waiting already.
+    /// It was dropped, because more than `max_backpressure` bytes were waiting already.
     Dropped = 2,
 }
 
-/// What is received while the peer's Close frame is awaited. It is thrown away; a peer with longer messages gets our FIN.
+/// Limits for messages received while the peer's Close frame is awaited. They are discarded. If the peer exceeds the
+/// limits, its Close frame is no longer awaited.
 const LAST_LIMITS: Limits = Limits { max_payload: 64 * 1024, compression: true };
 
 impl From<Stale> for SendError {
@@ -40,9 +41,9 @@ impl From<Stale> for SendError {
 /// Why a WebSocket was not ended. The API's user is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndError {
-    /// It has closed.
+    /// The WebSocket has closed.
     Stale,
-    /// A code that must not be sent (RFC 6455 section 7.4): 1000 to 1003, 1007 to 1014 and 3000 to 4999 may.
+    /// The code must not be sent (RFC 6455 section 7.4). 1000 to 1003, 1007 to 1014 and 3000 to 4999 are allowed.
     InvalidCode(u16),
 }
 
@@ -63,7 +64,7 @@ impl From<Stale> for EndError {
     }
 }
 
-/// What the reactor's owner asks for; [`crate::Reactor`] documents each.
+/// The methods behind those of [`crate::Reactor`], which documents them.
 impl Server {
     pub(crate) fn send(
         &mut self,
@@ -147,7 +148,7 @@ impl Server {
         Ok(self.transport.unsent(id.slot))
     }
 
-    /// The behavior of an open WebSocket.
+    /// Returns the behavior of an open WebSocket.
     pub(crate) fn check_websocket(&mut self, id: ConnectionId) -> Result<BehaviorId, Stale> {
         self.table.get(id)?.open_behavior().ok_or(Stale)
     }
@@ -168,10 +169,10 @@ impl Server {
     }
 }
 
-/// Frames that come.
+/// Received frames.
 impl Server {
-    /// Handles frames up to the first event; returns how many bytes were used. A message that is decompressed goes to
-    /// `inflated`.
+    /// Handles frames up to the first event. Returns the number of bytes that were consumed, and the event. A
+    /// decompressed message is put into `inflated`.
     pub(crate) fn handle_frames<'b>(
         &mut self,
         slot: Slot,
@@ -208,7 +209,7 @@ impl Server {
                 }
                 Event::Message { behavior, id, payload, binary }
             }
-            // The machine's limit has room for what compressing may add.
+            // The limit of the receiver includes room for what compression may add.
             Some(Frame::Message { payload, .. }) if payload.len() > max_payload => {
                 return self.refuse(slot, Violation::TooBig, length);
             }
@@ -232,7 +233,7 @@ impl Server {
         (consumed, Some(event))
     }
 
-    /// Takes the memory of a message back that has been decompressed.
+    /// Takes back the memory of a decompressed message.
     pub(crate) fn recycle(&mut self, message: Vec<u8>) {
         self.codecs.recycle(message);
     }
@@ -242,8 +243,8 @@ impl Server {
         (length, None)
     }
 
-    /// Handles frames that come when all is said: of interest is where the peer's Close frame ends. Returns the number of
-    /// bytes used.
+    /// Handles frames received after our Close frame, to find the peer's Close frame. Returns the number of bytes that
+    /// were consumed.
     pub(crate) fn handle_last_frames(&mut self, slot: Slot, bytes: &mut [u8]) -> usize {
         let Talk::Closing { closing, .. } = self.table[slot].talk else { return bytes.len() };
         if !closing.awaits_close() {
@@ -255,8 +256,8 @@ impl Server {
             && !matches!(event, Some(Frame::Close(_)))
         {
             self.keep_receiver(slot, receiver);
-            // A peer that is still taking what was sent before wants to know that we are there. Nothing follows our Close
-            // frame.
+            // A peer that is still receiving earlier output may ping to find out whether we are there. Nothing may
+            // follow our Close frame, so the Pong is sent only if it can go ahead of waiting output.
             if let Some(Frame::Ping(mut payload)) = event {
                 self.transport.expedite_if_blocked(slot, Lane::Second, |output| {
                     write_frame(output, Opcode::Pong, true, payload.bytes());
@@ -264,7 +265,7 @@ impl Server {
             }
             return consumed;
         }
-        // The peer says no more, or nothing that can be understood.
+        // The peer has sent its Close frame, or has violated the protocol and is not expected to send one.
         if let Talk::Closing { closing, .. } = &mut self.table[slot].talk {
             closing.handle_close_frame();
         }
@@ -272,21 +273,22 @@ impl Server {
         length
     }
 
-    /// Where a WebSocket's peer is in its messages, to be given back with [`Server::keep_receiver`].
+    /// Takes the receiver of a WebSocket, which has to be put back with [`Server::keep_receiver`].
     fn take_receiver(&mut self, slot: Slot) -> Receiver {
         let side = self.sides.get_mut(self.table[slot].side);
         side.map(|side| std::mem::take(&mut side.frames)).unwrap_or_default()
     }
 
-    /// Keeps where a WebSocket's peer is; between two messages that is nowhere.
+    /// Puts the receiver of a WebSocket back. Between two messages it has no state and takes no memory.
     fn keep_receiver(&mut self, slot: Slot, receiver: Receiver) {
         if !receiver.is_idle() {
             self.sides.of(&mut self.table[slot].side).frames = receiver;
         }
     }
 
-    /// Writes as much of what waits for a WebSocket as its socket takes, and tells its handler if it took some; returns
-    /// whether it did. `is_heard`: then the peer is there. (A long message may keep our ping from reaching it in time.)
+    /// Offers waiting output to the socket of a WebSocket. If the socket takes some, queues [`Event::Drain`] and
+    /// returns true. `is_heard`: whether that counts as a sign of life. (It does because a long message may keep our
+    /// Ping from reaching the peer in time.)
     pub(super) fn offer_waiting(&mut self, slot: Slot, is_heard: bool) -> bool {
         let before = self.transport.backpressure(slot);
         if before == 0 {
@@ -309,9 +311,9 @@ impl Server {
     }
 }
 
-/// Frames that go.
+/// Sent frames.
 impl Server {
-    /// Whether a frame is to be sent, or dropped. What has been published to the WebSocket's topics before goes out before.
+    /// Decides whether a frame is sent or dropped. Earlier publications to the WebSocket's topics are delivered first.
     fn admit(&mut self, id: ConnectionId, opcode: Opcode, fin: bool) -> Result<Admission, SendError> {
         if self.has_published() {
             self.check_websocket(id)?;
@@ -328,7 +330,7 @@ impl Server {
         })
     }
 
-    /// After a frame: what had to wait for the end of its message goes out.
+    /// Completes the sending of a frame. The last fragment of a message is followed by what was held back for it.
     fn finish_sending(&mut self, slot: Slot, admission: Admission) -> SendStatus {
         if admission == Admission::SendLast
             && let Some(side) = self.sides.get_mut(self.table[slot].side)
@@ -340,7 +342,7 @@ impl Server {
         if self.transport.keeps_up(slot) { SendStatus::Sent } else { SendStatus::Backpressure }
     }
 
-    /// Notes that a message is not sent.
+    /// Queues [`Event::Dropped`] for a message or fragment that is not sent, if that event is wanted.
     fn note_dropped(
         &mut self,
         id: ConnectionId,
@@ -356,7 +358,7 @@ impl Server {
         SendStatus::Dropped
     }
 
-    /// Whether so much waits for a WebSocket that a message to it has to be dropped.
+    /// Returns whether a message to a WebSocket has to be dropped, because too much is waiting already.
     pub(super) fn is_over_limit(&mut self, id: ConnectionId, behavior: BehaviorId) -> bool {
         let Self { table, sides, transport, behaviors, doomed, .. } = self;
         let conversation = &mut table[id.slot];
@@ -365,14 +367,15 @@ impl Server {
         is_over_limit(&behaviors.get(behavior).settings, waiting, conversation.websocket(), || doomed.push(id))
     }
 
-    /// Whether a message of that length goes out compressed.
+    /// Returns whether a message of this length is compressed.
     pub(super) fn is_compressed(&mut self, slot: Slot, length: usize) -> bool {
         let sender = *self.table[slot].sender();
         let behavior = self.table[slot].behavior();
         sender.compresses(length, self.behaviors.get(behavior).settings.compression_threshold)
     }
 
-    /// The frame of a message compressed for a connection. It has to be sent: its context knows the message from now on.
+    /// Compresses a message for a connection and returns its frame, which has to be sent: the connection's context
+    /// contains the message from now on.
     pub(super) fn compress(&mut self, slot: Slot, opcode: Opcode, message: &[u8]) -> Vec<u8> {
         let mut frame = Vec::new();
         let sender = *self.table[slot].sender();
@@ -382,15 +385,15 @@ impl Server {
         frame
     }
 
-    /// Answers a Ping: ahead of what waits, so that a peer that is still taking a long message does not believe that we have
-    /// gone. The newest of several Pings is answered (RFC 6455 section 5.5.3).
+    /// Answers a Ping ahead of waiting output, so that a peer that is still receiving a long message does not consider
+    /// us gone. Only the latest of several Pings has to be answered (RFC 6455 section 5.5.3).
     fn write_pong(&mut self, slot: Slot, payload: &[u8]) {
         self.transport.expedite(slot, Lane::Second, |output| write_frame(output, Opcode::Pong, true, payload));
     }
 }
 
-/// Whether a message has to be dropped. It is only when *more* than the limit waits already, so that one message of any
-/// size can always be sent. `doom` is called for a WebSocket that is to be closed for that, once.
+/// Returns whether a message has to be dropped: if *more* than the limit is waiting already, so that one message of any
+/// size can always be sent. `doom` is called once, for a WebSocket that has to be closed for that.
 fn is_over_limit(
     settings: &WebSocketSettings,
     waiting: usize,
@@ -405,15 +408,17 @@ fn is_over_limit(
     is_over
 }
 
-/// What a message that cannot be compressed grows by is accepted; with the smallest memory zlib adds a twenty-fifth.
+/// Returns the limits of the receiver. They leave room for a message that compression makes longer; zlib with the least
+/// memory adds 4 %.
 fn limits(max_payload: usize, compression: bool) -> Limits {
     let slack = if compression { max_payload / 16 + 64 } else { 0 };
     Limits { max_payload: max_payload.saturating_add(slack), compression }
 }
 
-/// Whether text has more than so many UTF-16 code units, of which there are no more than bytes.
+/// Returns whether text has more than `max` UTF-16 code units. It never has more of them than bytes.
 fn is_too_long(text: &mut Payload<'_>, max: usize) -> bool {
-    // Each character has one byte that is no continuation, 10xxxxxx, and those of four bytes, 11110xxx, are two units.
+    // Each character has one byte that is not a continuation byte (10xxxxxx). One that begins with 11110xxx takes two
+    // units.
     let units = |bytes: &[u8]| {
         bytes.iter().map(|byte| usize::from(byte & 0xC0 != 0x80) + usize::from(*byte >= 0xF0)).sum::<usize>()
     };
