@@ -1,4 +1,4 @@
-//! What a reactor has to say, one value at a time.
+//! The events that a reactor returns, one at a time.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,88 +9,88 @@ use milliways_proto::ws::Payload;
 use crate::ids::{AppId, BehaviorId, ConnectionId, RouteId};
 use crate::server::http::RoutedRequest;
 
-/// What has happened. Whoever takes it is free to call every method of the reactor while he handles it.
+/// What has happened. While an event is handled, every method of the reactor may be called.
 ///
-/// What a call causes (closing a WebSocket ends its subscriptions) makes events, too, which
-/// [`Reactor::take_caused`](crate::Reactor::take_caused) returns.
+/// Calls cause events, too. For example, closing a WebSocket ends its subscriptions.
+/// [`Reactor::take_caused`](crate::Reactor::take_caused) returns them.
 #[derive(Debug)]
 pub enum Event<'b> {
-    /// A request has arrived for a route. It is answered now, or later if
-    /// [`Reactor::await_response`](crate::Reactor::await_response) has been called; one that is neither is answered with
-    /// 500 and becomes [`Event::Unanswered`], unless it yields to another route.
+    /// A request has arrived for a route. Respond while handling the event, or call
+    /// [`Reactor::await_response`](crate::Reactor::await_response) and respond later, or yield to the next route.
+    /// Otherwise, the request is answered with 500, and [`Event::Unanswered`] follows.
     Request {
-        /// The route that was found.
+        /// The matching route.
         route: RouteId,
-        /// Names the request until it is answered or aborted.
+        /// The id of the request until it is answered or aborted.
         id: ConnectionId,
-        /// The request, valid as long as this event.
+        /// The request, valid while the event is handled.
         request: RoutedRequest<'b>,
     },
-    /// A request has arrived for a WebSocket route that asks: it is upgraded with
-    /// [`Reactor::upgrade`](crate::Reactor::upgrade), or treated like any other.
+    /// A request has arrived for a WebSocket route whose behavior asks. Call
+    /// [`Reactor::upgrade`](crate::Reactor::upgrade), or treat the request like [`Event::Request`].
     Upgrade {
         /// The settings of the route.
         behavior: BehaviorId,
-        /// Names the request until it is answered or aborted.
+        /// The id of the request until it is answered or aborted.
         id: ConnectionId,
-        /// The request, valid as long as this event.
+        /// The request, valid while the event is handled.
         request: RoutedRequest<'b>,
     },
-    /// The next piece of a request's body has arrived, for which
-    /// [`Reactor::receive_body`](crate::Reactor::receive_body) has asked.
+    /// A piece of a request's body has arrived, after [`Reactor::receive_body`](crate::Reactor::receive_body).
     Data {
         /// The request.
         id: ConnectionId,
-        /// The piece; the last one may be empty.
+        /// The piece. The last one may be empty.
         data: Cow<'b, [u8]>,
-        /// How many bytes are to come: 0 behind the last piece, `None` where nobody knows.
+        /// The number of bytes still to come: 0 for the last piece, `None` if it is unknown.
         remaining: Option<u64>,
     },
-    /// The whole body of a request has arrived, for which
-    /// [`Reactor::collect_body`](crate::Reactor::collect_body) has asked.
+    /// The whole body of a request has arrived, after [`Reactor::collect_body`](crate::Reactor::collect_body).
     Collected {
         /// The request.
         id: ConnectionId,
-        /// The body; `None` as soon as it is too long.
+        /// The body; `None` as soon as it exceeds the maximum.
         body: Option<Vec<u8>>,
     },
-    /// The socket of a response, for which [`Reactor::want_writable`](crate::Reactor::want_writable) has asked, has taken
-    /// what was waiting, and takes more.
+    /// A response can be continued, after [`Reactor::want_writable`](crate::Reactor::want_writable): the socket has
+    /// taken all waiting output, or it is offered more once again before the connection times out.
     Writable {
         /// The request.
         id: ConnectionId,
-        /// Bytes of the body that have been written.
+        /// The number of bytes of the body that have been written.
         offset: u64,
     },
-    /// A request that was still to be answered has lost its connection, and its handler had asked to hear of that, of its
-    /// body, or when it could go on writing. A client that has sent its FIN and is then written nothing for a while is
-    /// taken for gone.
+    /// The connection of a pending request has ended, or is ending with an error response. Only for requests whose
+    /// handler has called [`Reactor::await_response`](crate::Reactor::await_response), asked for the body, or called
+    /// [`Reactor::want_writable`](crate::Reactor::want_writable). A client that has sent its FIN is considered gone
+    /// when nothing has been written to it for a while.
     Aborted {
-        /// Stale already. Its slot is not used for another connection while this event is handled.
+        /// The id, which is stale. Its slot is not reused while the event is handled.
         id: ConnectionId,
     },
-    /// A request has been answered without a handler, after others that yielded had asked to hear of it as for
-    /// [`Event::Aborted`]. Nothing else is said of it any more.
+    /// A request has been answered without a handler, after a handler has yielded. Follows instead of
+    /// [`Event::Aborted`], under the same conditions. No other event follows for the request.
     Answered {
-        /// Stale already.
+        /// The id, which is stale.
         id: ConnectionId,
     },
-    /// The handler of a request returned without an answer and without awaiting one.
+    /// A request has gone unanswered: its handler has returned without a response and without awaiting one. The client
+    /// has got 500, unless a response had begun.
     Unanswered {
-        /// The request's method.
+        /// The method of the request.
         method: Box<str>,
-        /// Its path.
+        /// The path of the request.
         path: Box<str>,
-        /// Its query, if it has one.
+        /// The query of the request, if it has one.
         query: Option<Box<str>>,
     },
-    /// A WebSocket is open.
+    /// A request has become a WebSocket, because the behavior of its route does not ask.
     Open {
-        /// The settings of its route.
+        /// The settings of the route.
         behavior: BehaviorId,
-        /// Names the WebSocket until it has closed.
+        /// The id of the WebSocket until it closes.
         id: ConnectionId,
-        /// The request that asked for it, valid as long as this event.
+        /// The request, valid while the event is handled.
         request: RoutedRequest<'b>,
     },
     /// A message has arrived. Text is valid UTF-8.
@@ -101,101 +101,102 @@ pub enum Event<'b> {
         id: ConnectionId,
         /// The message.
         payload: Payload<'b>,
-        /// Whether it is binary, or else text.
+        /// Whether the message is binary; otherwise it is text.
         binary: bool,
     },
-    /// A ping has arrived; the pong is on its way, or will be with the next frame that the socket takes.
+    /// A Ping has arrived. The Pong has been written, ahead of waiting output if there is any.
     Ping {
         /// The settings of the WebSocket's route.
         behavior: BehaviorId,
         /// The WebSocket.
         id: ConnectionId,
-        /// What the ping carries.
+        /// The payload of the Ping.
         payload: Payload<'b>,
     },
-    /// A pong has arrived.
+    /// A Pong has arrived.
     Pong {
         /// The settings of the WebSocket's route.
         behavior: BehaviorId,
         /// The WebSocket.
         id: ConnectionId,
-        /// What the pong carries.
+        /// The payload of the Pong.
         payload: Payload<'b>,
     },
-    /// The socket has taken some of the data that was waiting for it.
+    /// The socket of a WebSocket has taken some of the waiting output.
     Drain {
         /// The settings of the WebSocket's route.
         behavior: BehaviorId,
         /// The WebSocket.
         id: ConnectionId,
     },
-    /// A message has not been sent to a WebSocket, because too much waits already. Only where
+    /// A message to a WebSocket has been dropped, because too much was waiting already. Only with
     /// [`WebSocketSettings::tells_dropped`](crate::WebSocketSettings::tells_dropped).
     Dropped {
         /// The settings of the WebSocket's route.
         behavior: BehaviorId,
         /// The WebSocket.
         id: ConnectionId,
-        /// The message, or the fragment of one.
+        /// The message, or a fragment of one.
         message: Arc<[u8]>,
-        /// Whether it is binary, or else text.
+        /// Whether the message is binary; otherwise it is text.
         binary: bool,
     },
-    /// A WebSocket has subscribed to a topic, or a subscription has ended. Only where
+    /// A WebSocket has subscribed to a topic, or a subscription has ended. Only with
     /// [`WebSocketSettings::tells_subscriptions`](crate::WebSocketSettings::tells_subscriptions).
     Subscription {
         /// The settings of the WebSocket's route.
         behavior: BehaviorId,
-        /// The WebSocket; stale already if the subscription has ended with it, and then [`Event::Close`] follows.
+        /// The WebSocket. The id is stale if the WebSocket has ended as well; then [`Event::Close`] follows.
         id: ConnectionId,
         /// The topic.
         topic: Box<[u8]>,
         /// How the number of the topic's subscribers has changed.
         change: Change,
     },
-    /// A WebSocket has ended.
+    /// A WebSocket has closed.
     Close {
-        /// The settings of its route.
+        /// The settings of the WebSocket's route.
         behavior: BehaviorId,
-        /// Stale already. Its slot is not used for another connection while this event is handled.
+        /// The id, which is stale. Its slot is not reused while the event is handled.
         id: ConnectionId,
-        /// The close code (RFC 6455 section 7.1.5), 0 for one that was closed without.
+        /// The close code (RFC 6455 section 7.1.5), or 0 if the program has closed the WebSocket without one.
         code: u16,
-        /// The reason.
+        /// The reason; may be empty.
         reason: Box<[u8]>,
     },
-    /// Somebody asks for a server name that an app does not have, and for which
-    /// [`Reactor::ask_for_names`](crate::Reactor::ask_for_names) has asked. If it is added now, it is what they get.
+    /// A client has asked for a server name that the app does not have, after
+    /// [`Reactor::ask_for_names`](crate::Reactor::ask_for_names). If the name is added while the event is handled, the
+    /// client gets its certificate.
     MissingServerName {
         /// The app.
         app: AppId,
-        /// The name.
+        /// The server name.
         name: Box<str>,
     },
-    /// A connection has come, of an app for which
-    /// [`Reactor::count_connections`](crate::Reactor::count_connections) has asked.
+    /// An app has a new connection, after [`Reactor::count_connections`](crate::Reactor::count_connections).
     Connected {
         /// The app.
         app: AppId,
         /// The connection.
         id: ConnectionId,
     },
-    /// A connection of such an app has gone, whatever has become of it.
+    /// The socket of a connection has been closed, after
+    /// [`Reactor::count_connections`](crate::Reactor::count_connections).
     Disconnected {
         /// The app.
         app: AppId,
-        /// Stale.
+        /// The id, which is stale.
         id: ConnectionId,
     },
-    /// A bug of ours: an event ended in a panic. Its connection has been closed.
+    /// Handling an event has panicked, which is a bug of ours. The event's connection has been closed.
     Panicked {
-        /// What the panic says.
+        /// The message of the panic.
         message: String,
     },
 }
 
 impl Event<'_> {
-    /// The connection that the event is about, if it is about one.
+    /// Returns the id of the connection that the event is about, if there is one.
     pub fn id(&self) -> Option<ConnectionId> {
         match self {
             Self::Request { id, .. }
@@ -224,7 +225,7 @@ impl Event<'_> {
 mod tests {
     use super::*;
 
-    /// Events are moved several times on their way, some of them millions of times a second.
+    /// Events are moved several times on their way, and there may be millions a second.
     #[test]
     fn an_event_is_small() {
         assert!(size_of::<Event<'_>>() <= 64, "{}", size_of::<Event<'_>>());

@@ -1,8 +1,8 @@
-//! The names of what a reactor holds. Each is a small number, and each kind is a type of its own.
+//! Identifiers for what a reactor manages: small numbers, each kind with a type of its own.
 
 use std::fmt;
 
-/// An entry of the tables of connections: small, dense, and used again.
+/// The index of a connection in every table. Slots are small, dense, and reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slot(pub u32);
 
@@ -12,12 +12,12 @@ impl Slot {
     }
 }
 
-/// Which of a slot's successive tenants is meant.
+/// Distinguishes the successive connections and requests of a slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Generation(pub u32);
 
-/// Generations stay below this, so that JavaScript engines keep them in a small integer. A handle would have to survive
-/// a billion successors in its slot to find one of them.
+/// The number of different generations. JavaScript engines can store each in a small integer. A stale handle would have
+/// to outlive a billion successors to refer to one of them.
 const GENERATIONS: u32 = 1 << 30;
 
 impl Generation {
@@ -26,23 +26,23 @@ impl Generation {
     }
 }
 
-/// Names a WebSocket, or a request that is being answered.
+/// Identifies an open WebSocket, or a request whose response is not complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId {
-    /// Where the connection is.
+    /// The slot of the connection.
     pub slot: Slot,
-    /// Tells it from those that have been there before.
+    /// The generation of the slot.
     pub generation: Generation,
 }
 
 impl ConnectionId {
-    /// The handle that these two numbers make.
+    /// Creates an id from its two numbers.
     pub fn new(slot: u32, generation: u32) -> Self {
         Self { slot: Slot(slot), generation: Generation(generation) }
     }
 }
 
-/// The handle's WebSocket has closed, or its request has been answered or aborted.
+/// An id is stale: its WebSocket has closed, or its request has been answered or aborted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stale;
 
@@ -54,22 +54,22 @@ impl fmt::Display for Stale {
 
 impl std::error::Error for Stale {}
 
-/// Names an app: a router with its listening sockets.
+/// Identifies an app: its routers and settings, with its listening sockets and connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AppId(pub u32);
 
-/// Names a handler of HTTP requests; chosen by the owner of the reactor.
+/// Identifies a handler of HTTP requests. The owner of the reactor chooses the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteId(pub u32);
 
-/// Names the settings of a WebSocket route.
+/// Identifies the settings of a WebSocket route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BehaviorId(pub u32);
 
-/// Names a listening socket.
+/// Identifies a listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListenerId(pub u32);
 
-/// Names a router of an app: that of a server name, or the app's own, which is the default.
+/// Identifies a router of an app. The default is the app's own router; each server name has another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DomainId(pub u32);

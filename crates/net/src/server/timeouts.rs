@@ -60,8 +60,8 @@ enum Due {
     Offer,
 }
 
-/// A response whose handler is called with [`Event::Writable`](crate::Event::Writable), although it is not known whether
-/// the socket takes more.
+/// A response whose handler is called with [`Event::Writable`](crate::Event::Writable), although the socket may not take
+/// more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offered {
     id: ConnectionId,

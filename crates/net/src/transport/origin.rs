@@ -1,4 +1,4 @@
-//! Where connections come from, when a proxy says it in a header before anything else (the PROXY protocol).
+//! The addresses that proxies announce in a header at the beginning of a connection (the PROXY protocol).
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -7,27 +7,28 @@ use milliways_proto::proxy::ProxyPrefix;
 
 use crate::ids::Slot;
 
-/// What proxies have said. Only connections of apps that ask for it, and whose proxy says something, are in here.
+/// What proxies have announced, by slot. There are entries only for apps with the option, and only where a header names
+/// an address or is incomplete.
 #[derive(Default)]
 pub(super) struct Origins(HashMap<Slot, Origin>);
 
 enum Origin {
-    /// The beginning of a header.
+    /// The beginning of an incomplete header.
     Partial(Vec<u8>),
     Address(SocketAddr),
 }
 
-/// What has come of the bytes where a header may stand.
+/// What the first bytes of a connection are.
 pub(super) enum Preface {
-    /// They have been kept: more are needed.
+    /// The beginning of a header, which has been kept.
     Incomplete,
-    /// A header of so many bytes, 0 for none.
+    /// A header of this many bytes; 0 if there is none.
     Complete(usize),
     Invalid,
 }
 
 impl Origins {
-    /// Moves what has been kept to the beginning of the buffer; returns how much that is.
+    /// Moves the beginning of an incomplete header to the beginning of `buffer`. Returns its length.
     pub(super) fn take_partial(&mut self, slot: Slot, buffer: &mut [u8]) -> usize {
         let Some(Origin::Partial(bytes)) = self.0.remove(&slot) else { return 0 };
         buffer[..bytes.len()].copy_from_slice(&bytes);

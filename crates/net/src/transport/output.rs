@@ -1,4 +1,4 @@
-//! What waits to be written to a socket.
+//! Output that is waiting for a socket.
 
 use std::io;
 
@@ -7,54 +7,59 @@ use mio::net::TcpStream;
 use super::sys;
 use super::tls::Session;
 
-/// Output of one connection is gathered while its events are handled and goes out in one system call. From this many
-/// bytes on it doesn't wait, so that memory stays bounded and the kernel has something to do meanwhile.
+/// The number of bytes from which on output is written at once. Less output is gathered while the events of its
+/// connection are handled, and written with one system call. The limit bounds the memory and keeps the kernel busy
+/// meanwhile.
 const FLUSH_AT: usize = 64 * 1024;
 
-/// From this many bytes on a payload is handed to the kernel where it lies instead of being copied here first.
+/// The length in bytes from which on a payload is passed to the kernel directly, without being copied into the output
+/// first.
 pub(crate) const DIRECT_FROM: usize = 32 * 1024;
 
-/// How much is sealed at once, to be handed to the kernel with one system call: what it does not take has to be kept.
+/// The number of bytes that are sealed at once, to be written with one system call. It is limited because sealed
+/// records that the kernel does not take have to be kept.
 const SEAL_AT_ONCE: usize = 64 * 1024;
 
-/// A buffer larger than this is not kept for use by another connection.
+/// The capacity in bytes above which a buffer is not kept for another connection.
 const KEEP_CAPACITY: usize = 128 * 1024;
 
-/// Returns the length of the unit that `bytes` begin with. Units are what a protocol must not interleave: the frames of
-/// a WebSocket.
+/// A function that returns the length of the unit at the beginning of a slice. Units must not be interleaved: they are
+/// the frames of a WebSocket.
 pub(crate) type UnitLength = fn(&[u8]) -> usize;
 
 #[derive(Default)]
 pub(crate) struct Output {
     bytes: Vec<u8>,
-    /// How many of `bytes` the socket has taken. Less than all of them, or else both are none.
+    /// How many of `bytes` the socket has taken, or with TLS how many have been sealed. Less than all of them, unless
+    /// both are 0.
     sent: usize,
-    /// The socket has refused bytes; it is asked again when it says it is writable.
+    /// The socket has refused bytes, and has not taken all of the output since.
     blocked: bool,
-    /// Bytes that can't be sent any more, because the socket has failed.
+    /// The number of bytes that were lost when the socket failed.
     lost: usize,
-    /// The socket has begun to refuse, or has taken some of what waited, since the last [`Output::take_moved`].
+    /// Since the last [`Output::take_moved`], the socket has begun to refuse bytes or has taken some of those that were
+    /// waiting.
     has_moved: bool,
-    /// TLS: records that go out before `bytes` do.
+    /// TLS: records that go out before `bytes`.
     sealed: Vec<u8>,
-    /// How many of `sealed` the socket has taken, as with `sent`.
+    /// How many bytes of `sealed` the socket has taken. Like `sent`, less than all of them unless both are 0.
     sealed_sent: usize,
-    /// Where in `bytes` a unit begins, or the last one ends. What follows is whole units, which tell where the others
-    /// begin; that is looked up when it is needed, and before what leads there is dropped.
+    /// A position in `bytes` at which a unit begins or the last one ends. Only whole units follow. Later boundaries are
+    /// found from the lengths of the units: when they are needed, and before the bytes that lead there are dropped.
     boundary: usize,
-    /// No unit may follow the last one.
+    /// The last unit has been appended. None may follow it.
     is_complete: bool,
-    /// Units that go out between two others, ahead of what waits. Only while the socket is blocked.
+    /// Units that are to be inserted between two others, ahead of waiting output. Only while the socket is blocked.
     expedited: Option<Box<Expedited>>,
 }
 
-/// The ways for units that don't wait behind the others. Each holds one unit, so that a peer that reads nothing costs no
-/// more memory for asking again and again.
+/// A way for a unit to get ahead of waiting output. Each lane holds one unit, so that a peer that pings and never reads
+/// costs no more memory each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Goes out first.
+    /// Ahead of the other lane.
     First,
-    /// Goes out behind the other.
+    /// Behind the other lane.
     Second,
 }
 
@@ -67,11 +72,11 @@ impl Expedited {
     }
 }
 
-/// Where output goes: to a socket, and if there is a session by way of that.
+/// Where output is written: to a socket, through a TLS session if there is one.
 pub(crate) struct Wire<'c> {
     pub(crate) stream: &'c TcpStream,
     pub(crate) session: Option<&'c mut Session>,
-    /// How output is divided into units, if it is.
+    /// How output is divided into units; `None` if it is not.
     pub(crate) units: Option<UnitLength>,
 }
 
@@ -81,7 +86,7 @@ impl Output {
         self.bytes.is_empty() && self.sealed.is_empty()
     }
 
-    /// Bytes that the socket has refused and that wait for it to be writable.
+    /// Returns the number of bytes that are waiting because the socket has refused bytes; 0 if it has not.
     #[inline]
     pub(crate) fn backpressure(&self) -> usize {
         if self.blocked { self.waiting() + self.expedited.as_ref().map_or(0, |units| units.len()) } else { 0 }
@@ -92,58 +97,59 @@ impl Output {
         self.lost
     }
 
-    /// Where output is appended.
+    /// Returns the buffer to which output is appended.
     #[inline]
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// TLS: where records are appended that go out before the output that is there.
+    /// TLS: returns the buffer to which records are appended that go out before the rest of the output.
     pub(crate) fn sealed(&mut self) -> &mut Vec<u8> {
         &mut self.sealed
     }
 
-    /// Whether there is so much that it should not wait for the end of the turn.
+    /// Returns whether enough output has been gathered to write it at once.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         !self.blocked && self.waiting() >= FLUSH_AT
     }
 
-    /// Whether nothing is left of what was written, and nothing is to be noted about it.
+    /// Returns whether all output has been written and there is nothing to report about it.
     pub(crate) fn has_settled(&self) -> bool {
         self.is_empty() && self.lost == 0 && !self.has_moved
     }
 
-    /// Whether the socket has begun to refuse, or has taken some of what waited, since the last call.
+    /// Returns whether, since the last call, the socket has begun to refuse bytes or has taken some of those that were
+    /// waiting.
     pub(crate) fn take_moved(&mut self) -> bool {
         std::mem::take(&mut self.has_moved)
     }
 
-    /// What is appended from now on is whole units.
+    /// Marks the position from which on only whole units are appended.
     pub(crate) fn begin_units(&mut self) {
         self.boundary = self.bytes.len();
     }
 
-    /// The unit that has been appended is the last.
+    /// Marks the unit that has been appended as the last one.
     pub(crate) fn end_units(&mut self) {
         self.is_complete = !self.is_empty();
     }
 
-    /// Has a unit go out as the next, in place of one in the same lane that has not gone yet. Only while the socket is
-    /// blocked.
+    /// Has a unit sent at the next boundary, in place of one in the same lane that has not been inserted yet. Only
+    /// while the socket is blocked.
     pub(crate) fn expedite(&mut self, lane: Lane, unit: Vec<u8>) {
         debug_assert!(self.blocked);
         self.expedited.get_or_insert_default().0[lane as usize] = unit;
     }
 
-    /// Drops all units of which nothing has gone out. Only while the socket is blocked.
+    /// Drops all units that have not been sent in part. Only while the socket is blocked.
     pub(crate) fn drop_units(&mut self, units: UnitLength) {
         self.find_boundary(units);
         self.bytes.truncate(self.boundary);
         self.expedited = None;
     }
 
-    /// Runs what writes to the socket, and notes whether that has moved what waits.
+    /// Calls a function that writes to the socket, and notes whether waiting output has moved.
     pub(crate) fn push<R>(&mut self, push: impl FnOnce(&mut Self) -> R) -> R {
         let before = self.backpressure();
         let result = push(self);
@@ -152,7 +158,7 @@ impl Output {
         result
     }
 
-    /// Writes what is there until the socket refuses.
+    /// Writes all output, or as much as the socket takes.
     pub(crate) fn flush(&mut self, wire: Wire<'_>) -> io::Result<()> {
         let Wire { stream, session, units } = wire;
         if let Some(session) = session {
@@ -172,9 +178,9 @@ impl Output {
         Ok(())
     }
 
-    /// Writes what is there and then `payload`; what the socket refuses of it is copied.
+    /// Writes all output and then `payload`. Copies what the socket refuses of the payload.
     pub(crate) fn flush_with(&mut self, wire: Wire<'_>, payload: &[u8]) -> io::Result<()> {
-        // Nothing of a payload that fails now arrives, even if the socket had taken some.
+        // If the socket fails, all of the payload counts as lost, even what the socket had taken.
         let taken = self.offer(wire, payload).inspect_err(|_| self.lost += payload.len())?;
         if taken < payload.len() {
             self.hold(&payload[taken..], true);
@@ -182,7 +188,8 @@ impl Output {
         Ok(())
     }
 
-    /// Keeps what the socket has just refused. `is_begun`: it is the rest of a unit whose beginning is there, or has gone.
+    /// Appends bytes that the socket has just refused. `is_begun`: they are the rest of a unit whose beginning is
+    /// waiting or has been sent.
     pub(crate) fn hold(&mut self, refused: &[u8], is_begun: bool) {
         if is_begun && self.bytes.is_empty() {
             self.boundary = refused.len();
@@ -191,7 +198,8 @@ impl Output {
         self.blocked = true;
     }
 
-    /// Writes what is there and then as much of `payload` as the socket takes; returns how much that is.
+    /// Writes all output and then as much of `payload` as the socket takes. Returns how many bytes of the payload that
+    /// is.
     pub(crate) fn offer(&mut self, wire: Wire<'_>, payload: &[u8]) -> io::Result<usize> {
         debug_assert!(!self.blocked && self.expedited.is_none());
         if payload.is_empty() {
@@ -211,7 +219,7 @@ impl Output {
                 }
                 Err(error) => {
                     self.refused(error, units)?;
-                    // Only output that waits makes a connection blocked.
+                    // Only waiting output blocks a connection. The rest of the payload is the caller's.
                     self.blocked = !self.bytes.is_empty();
                     return Ok(taken);
                 }
@@ -232,7 +240,8 @@ impl Output {
         self.expedited = None;
     }
 
-    /// Up to where `bytes` go out as they are. Expedited units are put between two others when all before them is out.
+    /// Returns how far `bytes` can be sent without a break. Expedited units are inserted at the first boundary, once
+    /// all bytes before it have been sent.
     fn next_stop(&mut self, units: Option<UnitLength>) -> usize {
         if self.expedited.is_some()
             && let Some(units) = units
@@ -246,14 +255,14 @@ impl Output {
         self.bytes.len()
     }
 
-    /// Puts what is expedited before what is to be sent next, which begins a unit.
+    /// Inserts the expedited units before the next byte to be sent, which begins a unit.
     fn insert_expedited(&mut self) {
         let Some(expedited) = self.expedited.take() else { return };
         if self.is_complete && self.sent == self.bytes.len() {
             return;
         }
         let units = expedited.0.concat();
-        // There is room where something has been sent from.
+        // Use the space of bytes that have been sent, if it suffices.
         if let Some(start) = self.sent.checked_sub(units.len()) {
             self.bytes[start..self.sent].copy_from_slice(&units);
             self.sent = start;
@@ -264,14 +273,15 @@ impl Output {
         self.boundary = self.sent + units.len();
     }
 
-    /// Moves the boundary to the first one of which nothing before is still to be sent.
+    /// Moves the boundary to the first one at or behind the next byte to be sent.
     fn find_boundary(&mut self, units: UnitLength) {
         while self.boundary < self.sent {
             self.boundary += units(&self.bytes[self.boundary..]);
         }
     }
 
-    /// Seals what is there and then as much of `payload` as the socket may take; returns how much that is.
+    /// Seals and writes all output, and then as much of `payload` as the socket may take. Returns how many bytes of the
+    /// payload have been sealed.
     fn offer_sealed(
         &mut self,
         stream: &TcpStream,
@@ -299,7 +309,7 @@ impl Output {
                 return Ok(taken);
             }
             if let Err(error) = session.seal(first, second, &mut self.sealed) {
-                // The socket still works, so the peer is told that nothing more comes.
+                // The socket still works, so tell the peer that nothing more follows.
                 session.seal_close(&mut self.sealed);
                 let _ = sys::send(stream, &self.sealed);
                 let _ = stream.shutdown(std::net::Shutdown::Both);
@@ -315,27 +325,27 @@ impl Output {
         }
     }
 
-    /// Counts what is there as lost.
+    /// Drops all output and counts it as lost.
     pub(crate) fn lose(&mut self) {
         self.lost += self.waiting();
         self.clear();
     }
 
-    /// Forgets what is there and what was lost.
+    /// Drops all output, and forgets what was lost.
     pub(crate) fn reset(&mut self) {
         self.clear();
         self.lost = 0;
         self.has_moved = false;
     }
 
-    /// Gives all memory back.
+    /// Releases all memory. The output must be empty.
     pub(crate) fn release(&mut self) {
         debug_assert!(self.is_empty());
         self.bytes = Vec::new();
         self.sealed = Vec::new();
     }
 
-    /// Gives memory back that another connection would hardly need.
+    /// Releases memory if there is more than another connection is likely to need. The output must be empty.
     pub(crate) fn shrink(&mut self) {
         debug_assert!(self.is_empty());
         if self.bytes.capacity().max(self.sealed.capacity()) > KEEP_CAPACITY {
@@ -359,7 +369,7 @@ impl Output {
         }
     }
 
-    /// Drops what has been sent once it is the larger part, so that a slow reader's buffer does not grow by it.
+    /// Drops sent bytes once they are the larger part, so that the buffer of a slow reader does not grow by them.
     fn compact(&mut self, units: Option<UnitLength>) {
         if self.sent > self.bytes.len() / 2 {
             if let Some(units) = units {

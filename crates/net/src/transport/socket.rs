@@ -1,22 +1,23 @@
-//! What the transport keeps of a connection: 16 bytes while it is idle.
+//! The state of a connection in the transport: 16 bytes while it is idle.
 
 use mio::net::TcpStream;
 
 use super::output::Output;
 
-/// How many boxes for output are kept. A turn of the loop touches few at a time, but for a broadcast.
+/// The number of spare boxes for output that are kept. Few connections have output in any one turn, except after a
+/// broadcast.
 pub(super) const SPARE: usize = 64;
 
 pub(super) struct Link {
     pub(super) stream: TcpStream,
-    /// Only while there is some.
+    /// Present while there is output, or something to report about it.
     pub(super) output: Option<Box<Output>>,
     pub(super) layer: Layer,
     /// A write has failed.
     pub(super) is_broken: bool,
-    /// Stands in the list of connections to be flushed and settled.
+    /// The link is in the list of connections to be flushed and settled.
     pub(super) is_touched: bool,
-    /// Its output is divided into units.
+    /// The output is divided into units.
     pub(super) has_units: bool,
 }
 
@@ -29,15 +30,15 @@ impl Link {
 /// What is between the socket and the protocol above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layer {
-    /// Nothing, once a proxy has said who the peer is, or has not.
+    /// A PROXY header may come first; then nothing is in between.
     PrefaceThenClear,
-    /// TLS, once a proxy has said who the peer is, or has not.
+    /// A PROXY header may come first, and then TLS.
     PrefaceThenTls,
     /// Nothing.
     Clear,
-    /// TLS, whose handshake goes on.
+    /// TLS, in its handshake.
     Handshake,
-    /// TLS.
+    /// TLS after its handshake.
     Secure,
 }
 
@@ -72,14 +73,14 @@ impl Layer {
     }
 }
 
-/// What has become of a connection's output.
+/// What has happened to the output of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// The socket has begun to refuse, or has taken some of what waited.
+    /// The socket has begun to refuse bytes, or has taken some of those that were waiting.
     pub(crate) has_moved: bool,
-    /// Bytes that wait for the socket to be writable.
+    /// The number of bytes that are waiting for the socket to become writable.
     pub(crate) backpressure: usize,
-    /// Something is still to be written, or waits.
+    /// Some output has not been written.
     pub(crate) has_output: bool,
     /// A write has failed.
     pub(crate) is_broken: bool,
@@ -95,7 +96,7 @@ impl Facts {
 mod tests {
     use super::*;
 
-    /// In a debug build mio adds a field.
+    /// In debug builds, mio adds a field.
     #[test]
     fn an_idle_connection_is_small() {
         let debug_field = if cfg!(debug_assertions) { 16 } else { 0 };

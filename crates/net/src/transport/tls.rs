@@ -1,4 +1,4 @@
-//! The TLS sessions of connections, by slot, and when they give up the keys that they can expand again.
+//! The TLS sessions of connections, by slot, and when they drop the expanded keys that they can compute again.
 
 use std::collections::VecDeque;
 
@@ -7,32 +7,34 @@ pub(crate) use milliways_tls::{Input, Session, Then};
 
 use crate::ids::{DomainId, Slot};
 
-/// Seconds of silence after which a session gives up its expanded keys, and between two looks at it. To expand them again
-/// costs less than a tenth of what a message every so many seconds costs.
+/// Seconds of silence after which a session drops its expanded keys, and between two checks of a session. A session
+/// that gets messages less often expands its keys for each of them, which adds less than a tenth to the cost of a
+/// message.
 const SILENCE: Tick = 2;
 
-/// How many sessions may have expanded keys. Beyond that, the session that was looked at least recently gives up its keys
-/// first: otherwise the memory of keys that many sessions have used would not be returned in one piece.
+/// The number of sessions that may have expanded keys. Beyond it, the session whose last check is the oldest drops its
+/// keys first. Otherwise, the keys of many sessions that were active at about the same time would leave holes in the
+/// heap.
 const MAX_KEYED: usize = 1024;
 
 /// The sessions of connections, by slot.
 #[derive(Default)]
 pub(crate) struct Sessions {
     at: Vec<Option<Box<Secured>>>,
-    /// How many there have been.
+    /// The number of sessions so far.
     count: u32,
-    /// Sessions that may have expanded keys, in the order in which they are looked at.
+    /// Sessions that may have expanded keys, in the order in which they are checked.
     keyed: VecDeque<Keyed>,
 }
 
-/// The session of a connection, and what is noted about it.
+/// The session of a connection, with what is noted about it.
 struct Secured {
     session: Session,
     /// The router of the server name that the peer has asked for.
     domain: DomainId,
     /// Distinguishes it from other sessions in the same slot.
     serial: u32,
-    /// When it was last used, if it is listed as keyed.
+    /// When the session was last used; `None` if it is not in the list of keyed sessions.
     used: Option<Tick>,
 }
 
@@ -47,12 +49,12 @@ impl Secured {
         Self { session: Session::new(), domain: DomainId::default(), serial, used: None }
     }
 
-    /// Notes that the session is in use, and returns whether it has yet to be listed.
+    /// Notes that the session is being used. Returns whether it has to be added to the list.
     fn note_use(&mut self, now: Tick) -> bool {
         self.used.replace(now).is_none()
     }
 
-    /// Gives up the expanded keys if the session has been silent. Returns whether it has, and is no longer to be listed.
+    /// Drops the expanded keys if the session has been silent. If so, returns true: the session leaves the list.
     fn rest_if_silent(&mut self, now: Tick) -> bool {
         let is_silent = self.used.is_none_or(|used| used + SILENCE <= now);
         if is_silent {
@@ -61,7 +63,7 @@ impl Secured {
         is_silent
     }
 
-    /// Gives up the expanded keys of a session that is no longer listed.
+    /// Drops the expanded keys of a session that leaves the list.
     fn rest(&mut self) {
         self.used = None;
         self.session.rest();
@@ -84,12 +86,13 @@ impl Sessions {
         }
     }
 
-    /// The session of a connection, if it has one.
+    /// Returns the session of a connection, if it has one.
     pub(crate) fn at(&mut self, slot: Slot) -> Option<&mut Session> {
         self.secured(slot).map(|secured| &mut secured.session)
     }
 
-    /// The session of a connection, if it has one, which is about to be used.
+    /// Returns the session of a connection, if it has one. Call this instead of [`Sessions::at`] where keys may be
+    /// expanded.
     pub(crate) fn used(&mut self, slot: Slot, now: Tick) -> Option<&mut Session> {
         let secured = self.secured(slot)?;
         if secured.note_use(now) {
@@ -105,7 +108,7 @@ impl Sessions {
         self.at(slot)
     }
 
-    /// The router of the server name that a peer has asked for.
+    /// Returns the router of the server name that a peer has asked for; the default one if it has none.
     pub(crate) fn domain(&self, slot: Slot) -> DomainId {
         let secured = self.at.get(slot.index()).and_then(Option::as_ref);
         secured.map_or_else(DomainId::default, |secured| secured.domain)
@@ -117,12 +120,12 @@ impl Sessions {
         }
     }
 
-    /// When [`Sessions::rest_silent`] has something to do.
+    /// Returns when [`Sessions::rest_silent`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Tick> {
         self.keyed.front().map(|keyed| keyed.due)
     }
 
-    /// Has sessions that have been silent give up their expanded keys.
+    /// Drops the expanded keys of sessions that have been silent.
     pub(crate) fn rest_silent(&mut self, now: Tick) {
         while let Some(keyed) = self.keyed.front()
             && keyed.due <= now
