@@ -60,7 +60,7 @@ enum Due {
     Offer,
 }
 
-/// A response whose handler is called with [`Event::Writable`](crate::Event::Writable), although the socket may not take
+/// A response whose handler is called with [`Event::Writable`](crate::Event::Writable), although the socket may take no
 /// more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offered {
@@ -90,7 +90,7 @@ impl Server {
             }
             Due::Room => _ = self.offer_waiting(slot, false),
             Due::Taken => self.handle_taken(slot),
-            // To take output, even less than the kernel reports, is a sign of life.
+            // Taking output is a sign of life, even if it is less than the kernel reports.
             Due::Ping | Due::Idle if self.offer_waiting(slot, true) => {}
             Due::Ping => {
                 self.transport.expedite(slot, Lane::First, |output| write_frame(output, Opcode::Ping, true, &[]));

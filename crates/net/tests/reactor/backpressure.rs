@@ -1,4 +1,4 @@
-//! Readers that are slower than what is sent to them.
+//! Clients that read more slowly than the server sends.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use crate::support::{
     BINARY, CLOSE, Client, Event, GET, Server, TEXT, UPGRADE, UPGRADED, bytes_of, frame, masked, noise, ok,
 };
 
-/// More than the kernel keeps for a reader with a small buffer.
+/// More bytes than the kernel buffers for a client with a small receive buffer.
 const PLENTY: usize = 16 << 20;
 
 fn unlimited() -> WebSocketSettings {
@@ -23,7 +23,7 @@ fn open_slow(server: &Server) -> (Client<'_>, ConnectionId) {
     (client, server.last_id())
 }
 
-/// Messages that differ, and the frames that a client has to see.
+/// Messages that all differ, and the frames that a client has to receive.
 struct Stream {
     frames: Vec<u8>,
     count: u64,
@@ -93,7 +93,7 @@ fn a_message_is_dropped_only_when_more_than_the_limit_waits_already() {
     server.pump();
     server.expect_nothing();
 
-    // What was not dropped arrives, all of it and in order.
+    // Everything that was not dropped arrives, in order.
     client.expect(&stream.frames);
     client.expect_silence();
     assert_eq!(buffered(), 0);
@@ -178,7 +178,7 @@ fn a_websocket_over_the_limit_is_closed_if_its_settings_say_so() {
     let mut stream = Stream::new();
     stream.fill(&server, id);
     while server.send(id, Opcode::Binary, &[0; 10_000]) != SendStatus::Dropped {}
-    // The sender is not left with a handle that turns stale under its hands.
+    // The WebSocket is closed in the next turn, so the id does not become stale while its owner is sending.
     assert_eq!(server.send(id, Opcode::Binary, b""), SendStatus::Dropped);
     assert_eq!(server.take_log(), [""; 0]);
     assert!(server.reactor.has_work());
@@ -219,7 +219,8 @@ fn no_limit_means_none() {
     client.expect(&stream.frames);
 }
 
-/// Around the sizes at which a payload is handed to the kernel without being copied, and output is not gathered longer.
+/// Sizes around those from which on payloads are passed to the kernel without being copied and output is written at
+/// once.
 const SIZES: [usize; 14] = [10, 40_000, 5, 32_767, 0, 32_768, 32_769, 1, 65_535, 65_536, 65_537, 125, 300_000, 126];
 
 #[test]
@@ -285,7 +286,7 @@ fn many_small_messages_of_one_event_arrive() {
             for _ in 0..2000 {
                 assert_eq!(server.send(*id, Opcode::Binary, &[7; 100]), SendStatus::Sent);
             }
-            // Far more than is gathered, and the socket has taken it: none of it is waiting.
+            // This is far more than is gathered before it is written, and the socket has taken it all.
             assert_eq!(server.reactor.buffered_amount(*id), Ok(0));
         }
     });
@@ -337,7 +338,7 @@ fn ending_delivers_what_waits_and_then_finishes() {
     server.end(id, 4000, "done");
     assert_eq!(server.take_log(), ["close 4000 done"]);
     server.settle();
-    // Whatever the client says now, it gets all that was sent before.
+    // Whatever the client sends now, it still receives everything that was sent before.
     client.send(masked(TEXT, b"late"));
     server.settle();
     client.expect(&stream.frames);
@@ -401,7 +402,7 @@ fn a_slow_reader_does_not_hold_up_the_others() {
         quick.expect(frame(BINARY, b"hello"));
     }
     assert_eq!(seen.get(), 100);
-    // The slow one is written to when it reads, not each time anything happens.
+    // The slow client is written to when it reads, not whenever another client is active.
     assert!(server.reactor.buffered_amount(id).expect("an open WebSocket") > 0);
 }
 
@@ -414,11 +415,11 @@ fn a_message_in_fragments_is_dropped_as_a_whole_or_not_at_all() {
     let mut stream = Stream::new();
     stream.fill(&server, id);
     let send = |opcode, fin, payload: &[u8]| server.reactor.send(id, opcode, fin, payload).expect("in order");
-    // Begun below the limit, it may go beyond.
+    // A message that begins below the limit may exceed it.
     assert_eq!(send(Opcode::Binary, false, b"first"), SendStatus::Backpressure);
     assert_eq!(send(Opcode::Continuation, false, &vec![7; 2 * LIMIT]), SendStatus::Backpressure);
     assert_eq!(send(Opcode::Continuation, true, b"last"), SendStatus::Backpressure);
-    // Begun above, all of it is dropped.
+    // A message that begins above the limit is dropped completely.
     for (opcode, fin) in [(Opcode::Binary, false), (Opcode::Continuation, false), (Opcode::Continuation, true)] {
         assert_eq!(send(opcode, fin, b"dropped"), SendStatus::Dropped);
     }

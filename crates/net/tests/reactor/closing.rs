@@ -1,4 +1,4 @@
-//! How WebSockets end, and what is told and sent then.
+//! How WebSockets end: the events, and the bytes on the wire.
 
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use crate::support::{
     BINARY, CLOSE, Event, GET, PING, PONG, Server, TEXT, UPGRADE, UPGRADED, bytes_of, frame, masked, ok,
 };
 
-/// Does what it is told to: a text message is a command.
+/// A server that executes the commands in text messages and echoes any other text.
 fn commanded() -> Server {
     Server::websocket(WebSocketSettings::default(), |server, event| {
         if let Event::Message { id, payload, .. } = event {
@@ -37,7 +37,7 @@ fn the_client_closes() {
         (b"\x0f\xa1\xc3\xa9", r"close 4001 \xc3\xa9"),
     ] {
         let client = server.open();
-        // What comes behind a Close frame is not read.
+        // Nothing after a Close frame is read.
         client.send([masked(CLOSE, payload), masked(TEXT, b"ignored"), masked(CLOSE, b"")].concat());
         client.expect(frame(CLOSE, payload));
         client.expect_end();
@@ -55,7 +55,7 @@ fn the_server_closes() {
     for (code, reason, wire, told) in [
         (4001, "bye", frame(CLOSE, b"\x0f\xa1bye"), "close 4001 bye".to_owned()),
         (1000, "", frame(CLOSE, b"\x03\xe8"), "close 1000 ".to_owned()),
-        // No code.
+        // Without a code.
         (0, "", frame(CLOSE, b""), "close 0 ".to_owned()),
         (0, "lost", frame(CLOSE, b""), "close 0 lost".to_owned()),
         (
@@ -68,13 +68,13 @@ fn the_server_closes() {
         let client = server.open();
         let id = server.last_id();
         server.end(id, code, reason);
-        // The handler has been told before `end` returned.
+        // The event has been handled before `end` returned.
         assert_eq!(server.take_log(), [told]);
         assert_eq!(server.stats().websockets, 0);
         assert_eq!(server.causing(|reactor| reactor.end(id, Some(1000), b"")), Err(EndError::Stale));
         server.pump();
         client.expect(wire);
-        // The peer may go on for a while; nobody is told.
+        // The peer may go on sending for a while. That causes no events.
         client.send(masked(TEXT, b"late"));
         client.answer_close();
         client.send([masked(TEXT, b"later"), masked(CLOSE, b"\x0f\xa1bye")].concat());
@@ -158,7 +158,7 @@ fn each_violation_has_its_code_on_the_wire_and_its_reason() {
         (masked(CLOSE, b"\x03\xed"), 1002, close_reason, "close frame with the code 1005"),
         (masked(CLOSE, b"\x03\xe8\xff"), 1002, close_reason, "close frame with a reason that is not UTF-8"),
     ] {
-        // A good message before it is answered all the same.
+        // A valid message before the violation is still answered.
         let client = server.open();
         client.send([masked(TEXT, b"good"), input.clone()].concat());
         let close = [&code.to_be_bytes(), told.as_bytes()].concat();
@@ -223,7 +223,7 @@ fn a_reset_ends_a_connection_in_every_state() {
         server.expect_empty();
     }
 
-    // While the server waits for the peer's Close frame, and for its FIN.
+    // While the server waits for the peer's Close frame, or for its FIN.
     for answers in [false, true] {
         let client = server.open();
         client.send(masked(TEXT, b"end"));
@@ -236,13 +236,13 @@ fn a_reset_ends_a_connection_in_every_state() {
         server.expect(&["text end", "close 4001 bye"]);
     }
 
-    // With data that waits to be written.
+    // With output waiting.
     let client = server.connect_with_small_buffer();
     client.upgrade();
     let id = server.last_id();
     while server.send(id, Opcode::Binary, &vec![0; 60_000]) != SendStatus::Backpressure {}
     client.reset();
-    // Not `drain`: nothing has been taken.
+    // There is no `drain`, because the socket has not taken anything.
     server.expect(&["close 1006 "]);
     server.expect_empty();
 }
@@ -336,7 +336,7 @@ fn nothing_can_be_done_with_a_websocket_that_has_closed() {
     server.expect_empty();
     check_stale(&server, server.last_id());
 
-    // The slot's next tenant is not found with the old id.
+    // The old id does not refer to the next connection in its slot.
     let old = server.last_id();
     let client = server.open();
     assert_eq!(server.last_id().slot, old.slot);
@@ -354,7 +354,7 @@ fn check_stale(server: &Server, id: ConnectionId) {
     assert_eq!(reactor.check_websocket(id), Err(Stale));
     assert_eq!(reactor.end(id, Some(1000), b""), Err(EndError::Stale));
     assert_eq!(reactor.close(id), Err(Stale));
-    // And a WebSocket is no response.
+    // The id is not that of a request, either.
     assert_eq!(reactor.respond(id, b"", false), Err(ResponseError::Complete));
 }
 
@@ -413,7 +413,7 @@ fn closing_the_app_inside_a_handler() {
     assert_eq!((server.stats().connections, server.stats().websockets, server.stats().listeners), (1, 0, 1));
     assert_eq!(server.reactor.local_port(server.listener), None);
     assert!(server.reactor.is_active());
-    // The other app is as it was.
+    // The other app is not affected.
     stranger.set_nonblocking(true).expect("a socket");
     assert_eq!((&stranger).read(&mut [0]).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
     server.close_app(other);
@@ -432,7 +432,7 @@ fn our_fin_waits_for_the_close_frame_of_the_peer_at_every_split() {
     let close = masked(CLOSE, b"\x03\xe8");
     let all = [&frames[..], &close].concat();
     for split in (0..40).chain([frames.len(), frames.len() + 1, frames.len() + 7]) {
-        // What has come before the end counts as well.
+        // The first part arrives after the server has ended the WebSocket, or before.
         for before in [false, true] {
             let server = Server::echo(WebSocketSettings::default());
             let client = server.open();

@@ -1,4 +1,4 @@
-//! Control frames to readers that are slower than what is sent to them: they do not wait behind messages.
+//! Control frames for clients that read slowly: they do not wait behind messages.
 
 use milliways_net::{ConnectionId, SendStatus, WebSocketSettings};
 use milliways_proto::ws::Opcode;
@@ -19,7 +19,8 @@ fn buffered(server: &Server, id: ConnectionId) -> usize {
     server.reactor.buffered_amount(id).expect("an open WebSocket")
 }
 
-/// Sends messages of such a length until the socket takes no more, and then some that wait as a whole; gives the frames.
+/// Sends messages of `length` bytes until the socket takes no more, and then some that wait in full. Returns the
+/// frames.
 fn fill(server: &Server, id: ConnectionId, length: usize) -> Vec<Vec<u8>> {
     let mut sent = Vec::new();
     let mut waiting = 0;
@@ -35,7 +36,7 @@ fn fill(server: &Server, id: ConnectionId, length: usize) -> Vec<Vec<u8>> {
     sent
 }
 
-/// How many of these frames have begun to go out, or have gone.
+/// Returns the number of frames that have been sent at least in part.
 fn begun(server: &Server, id: ConnectionId, sent: &[Vec<u8>]) -> usize {
     let total: usize = sent.iter().map(Vec::len).sum();
     let mut left = total - buffered(server, id);
@@ -137,7 +138,7 @@ fn a_pong_and_what_was_published_meanwhile_around_the_fragments_of_a_message() {
     sent.insert(begun, frame(PONG, b"?"));
     client.expect(sent.concat());
     client.expect_silence();
-    // Between the fragments themselves.
+    // Without waiting output, the Pong goes between the fragments.
     push(Opcode::Binary, false, b"first");
     server.publish("news", b"held");
     server.pump();
@@ -195,7 +196,7 @@ fn a_peer_that_takes_less_than_the_kernel_tells_of_is_not_idle() {
             client.expect(piece);
         }
         assert!(server.take_log().iter().all(|line| line == "drain"), "{send_pings}");
-        // Whoever takes nothing more is.
+        // A peer that takes nothing more is idle.
         server.pass_seconds(40);
         assert_eq!(
             server.take_log().last().map(String::as_str),
@@ -212,7 +213,7 @@ fn pings_are_answered_while_what_was_sent_before_the_end_is_read() {
         let (client, id) = open_slow(&server);
         let mut sent = fill(&server, id, length);
         let begun = begun(&server, id, &sent);
-        // Before the end and behind it.
+        // Before the server ends the WebSocket, and after.
         client.send(masked(PING, b"1"));
         server.expect(&["ping 1"]);
         server.end(id, 1000, "done");
@@ -222,7 +223,7 @@ fn pings_are_answered_while_what_was_sent_before_the_end_is_read() {
         sent.insert(begun, frame(PONG, b"2"));
         let all = sent.concat();
         client.expect(&all);
-        // Nothing follows a Close frame.
+        // Nothing follows our Close frame.
         client.send(masked(PING, b"3"));
         client.answer_close();
         client.finish();
@@ -239,7 +240,7 @@ fn no_pong_follows_a_close_frame_that_has_begun_to_go_out() {
     client.send(masked(PING, b"1").repeat(2));
     let all = [sent.concat(), frame(CLOSE, b"\x03\xe8")].concat();
     let mut received = Vec::new();
-    // A Ping whenever a little has been read.
+    // Ping whenever a little has been read.
     while !received.ends_with(b"\x88\x02\x03\xe8") {
         client.send(masked(PING, b"x"));
         received.extend(client.read(1));
@@ -266,7 +267,7 @@ fn a_violation_is_told_to_a_client_that_has_much_to_read() {
         let begun = begun(&server, id, &sent);
         client.send([masked(PING, b"owed"), input].concat());
         server.until("the end", || server.stats().websockets == 0);
-        // The frame that has begun to go out, and no other.
+        // Only the frames that had been sent at least in part.
         client.expect(sent[..begun].concat());
         let received = client.read_rest().expect("FIN, not a reset");
         assert_eq!(received[..1], [CLOSE]);

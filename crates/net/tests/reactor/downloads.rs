@@ -1,4 +1,4 @@
-//! Responses that are written in parts.
+//! Responses that are written in several parts.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ const CHUNKED_HEAD: &str = "HTTP/1.1 200 OK\r\nDate: *\r\nuWebSockets: 20\r\nTra
 const DONE: TryEnd = TryEnd { is_taken: true, is_complete: true };
 const TAKEN: TryEnd = TryEnd { is_taken: true, is_complete: false };
 
-/// Answers every request with `act`.
+/// A server that calls `act` for every request.
 fn answering(act: impl Fn(&Server, ConnectionId) + 'static) -> Server {
     Server::http(move |server, event| {
         if let Event::Request { id, .. } = event {
@@ -89,7 +89,7 @@ fn pieces_of_an_announced_length() {
         assert_eq!(reactor.try_end(id, b"abc", 6, false), Ok(TAKEN));
         assert_eq!(reactor.write_offset(id), Ok(3));
         assert_eq!(reactor.write_chunk(id, b"x"), Err(ResponseError::Mixed));
-        // The length that was announced is the one that counts, and what is beyond it is cut off.
+        // The length that was announced first counts. What exceeds it is cut off.
         assert_eq!(reactor.try_end(id, b"defghi", 100, false), Ok(DONE));
         assert_eq!(reactor.write_offset(id), Err(Stale));
     });
@@ -129,7 +129,8 @@ fn no_part_of_a_body_follows_the_head_of_a_head() {
     second.expect_response(&[CHUNKED_HEAD, CHUNKED_HEAD].concat());
 }
 
-/// Sends a body of `length` in pieces with [`try_end`], as far as the socket takes them.
+/// Returns a server that sends bodies of `length` bytes in pieces with `try_end`, as fast as the socket takes them, and
+/// the number of bytes that it has taken.
 fn streaming(length: usize, piece: usize) -> (Server, Rc<Cell<usize>>) {
     let taken = Rc::new(Cell::new(0));
     let counter = Rc::clone(&taken);
@@ -203,7 +204,7 @@ fn a_client_that_reads_a_stream_slowly_has_its_time() {
     server.settle();
     for _ in 0..10 {
         let before = taken.get();
-        // Too little for the kernel to say that the socket is writable.
+        // Too little for the kernel to report the socket as writable.
         client.read(30_000);
         server.pass(Duration::from_secs(11));
         assert_eq!(server.stats().connections, 1, "after {before}");
@@ -285,7 +286,7 @@ fn what_waits_for_a_client_goes_on_also_when_a_tick_has_sent_it() {
         client.expect_response(CHUNKED_HEAD);
         let mut read = 0;
         while read < LENGTH / 4096 {
-            // Too little for the kernel to say that the socket is writable.
+            // Too little for the kernel to report the socket as writable.
             for _ in 0..16 {
                 client.expect(["1000\r\n", &"x".repeat(4096), "\r\n"].concat());
                 read += 1;

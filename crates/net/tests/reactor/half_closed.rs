@@ -1,5 +1,5 @@
-//! Clients that have sent their FIN while a request is pending: they may still read the response, or have gone. And those of
-//! which nothing is heard any more.
+//! Clients that send their FIN while a request is pending: they may still read the response, or be gone. Also clients
+//! that vanish without a FIN.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use milliways_net::{AppSettings, ConnectionId, TryEnd, WebSocketSettings};
 use crate::http::{get, waiting_server};
 use crate::support::{Client, Event, GET, Server, UPGRADE, UPGRADED, ok, target};
 
-/// Seconds after which a client whose FIN has come with its request, and that is written nothing, is taken for gone.
+/// Seconds after which a client is considered gone whose FIN came with its request, if nothing is written to it.
 const PATIENCE: u64 = 6;
-/// And one whose FIN comes while it waits.
+/// How long a client whose FIN comes while it waits may go on waiting.
 const BRIEFLY: Duration = Duration::from_millis(500);
 
-/// A server whose handler waits, and a client whose request has come to it, with its FIN behind it.
+/// Connects a client that sends a request and then its FIN. Returns the client and the id of the request.
 fn pending(server: &Server, request: impl AsRef<[u8]>) -> (Client<'_>, ConnectionId) {
     let client = server.connect();
     client.send(request);
@@ -75,7 +75,7 @@ fn a_client_that_is_written_nothing_is_taken_for_gone() {
         server.expect(&["request GET /", "aborted"]);
         client.expect_end();
         server.expect_empty();
-        // One that finishes while it waits has most likely gone.
+        // A client that sends its FIN while it waits has most likely gone.
         let client = server.connect();
         client.send(GET);
         server.expect(&["request GET /"]);
@@ -111,7 +111,7 @@ fn all_that_is_written_to_a_client_that_finishes_while_it_waits_shows_that_it_is
         server.pass_seconds(PATIENCE - 2);
         server.expect_nothing();
     }
-    // Nothing of these goes out.
+    // These writes send nothing: a part of a body that answers HEAD, and an empty part.
     for request in [get("/wait").replace("GET", "HEAD"), get("/wait")] {
         let server = waiting_server();
         let client = server.connect();
@@ -134,7 +134,7 @@ fn all_that_is_written_to_a_client_that_finishes_while_it_waits_shows_that_it_is
 #[test]
 fn what_waits_before_a_fin_has_come_with_it() {
     let server = waiting_server();
-    // A request that the kernel still has.
+    // The next request is still in the kernel's buffer.
     let client = server.connect();
     client.send(get("/wait"));
     server.expect(&["request GET /wait"]);
@@ -185,7 +185,7 @@ fn a_request_behind_a_long_response_is_answered_though_a_fin_is_behind_it() {
     }
 }
 
-/// Clients whose requests wait, and whose FINs have come after these.
+/// Returns clients with pending requests whose FINs have come while they waited.
 fn leaving(server: &Server, count: usize) -> Vec<(Client<'_>, ConnectionId)> {
     let clients: Vec<_> = (0..count)
         .map(|_| {
@@ -208,7 +208,7 @@ fn a_client_that_finishes_while_it_waits_is_answered_in_time() {
     let server = waiting_server();
     let clients = leaving(&server, 3);
     let [(first, first_id), (second, second_id), (third, _)] = &clients[..] else { unreachable!() };
-    // Who is written something, and does not answer it by a reset, is there.
+    // A client that does not answer output with a reset is still there.
     server.reactor.write_chunk(*second_id, b"x").expect("a response");
     server.pump();
     second.read_until("1\r\nx\r\n");
@@ -233,7 +233,7 @@ fn a_client_that_finishes_while_it_waits_is_answered_in_time() {
 fn what_becomes_of_those_that_leave_meanwhile_harms_nobody() {
     let server = waiting_server();
     let mut clients = leaving(&server, 4);
-    // Their slots are used again by others.
+    // Others reuse their slots.
     let (_, closed) = clients.remove(2);
     server.causing(|reactor| reactor.close_response(closed)).expect("a request");
     clients.remove(1).0.reset();
@@ -292,22 +292,22 @@ fn a_client_that_has_gone_is_noticed_as_soon_as_something_is_written_to_it() {
     drop(client);
     server.settle();
     assert_eq!(server.take_log(), ["request GET /wait"]);
-    // It is answered by a reset.
+    // The client's kernel answers with a reset.
     server.reactor.write_chunk(id, b"x").expect("a response");
     server.pump();
     server.expect(&["aborted"]);
     server.expect_empty();
-    // And so is one that is reset right away.
+    // A client that resets the connection itself is noticed at once.
     let (client, _) = pending(&server, get("/wait"));
     client.reset();
     server.expect(&["request GET /wait", "aborted"]);
     server.expect_empty();
 }
 
-/// Bytes of a response that is longer than the kernel's buffers.
+/// The length in bytes of a response that exceeds the kernel's buffers.
 const LENGTH: usize = 4 << 20;
 
-/// Writes what the client takes of such a response.
+/// Writes as much of such a response as the socket takes.
 fn offer(server: &Server, id: ConnectionId) {
     let piece = vec![b'x'; 256 << 10];
     loop {
@@ -351,7 +351,7 @@ fn a_long_response_reaches_a_slow_reader_that_has_finished() {
         let log = server.take_log();
         assert!(!log.contains(&"aborted".to_owned()), "{idle_timeout}: {log:?}");
         server.expect_empty();
-        // One that reads nothing is as idle as another.
+        // A client that reads nothing is subject to the idle timeout.
         let client = server.connect_with_small_buffer();
         client.send(GET);
         client.finish();
@@ -361,7 +361,7 @@ fn a_long_response_reaches_a_slow_reader_that_has_finished() {
     }
 }
 
-/// Asks for bodies, and holds them back.
+/// A server that asks for bodies and pauses them.
 fn pausing() -> Server {
     Server::http(|server, event| {
         if let Event::Request { id, .. } = event {
@@ -425,7 +425,7 @@ fn a_body_that_is_paused_with_an_end_behind_it_can_be_read_and_answered() {
     client.expect_response(&ok("read"));
     client.expect_end();
     server.expect_empty();
-    // Of a body that is not complete nothing can be made.
+    // An incomplete body can never be completed.
     let client = server.connect();
     client.send(PUT);
     server.expect(&["request PUT /"]);
@@ -455,14 +455,14 @@ fn an_upgrade_that_comes_too_late_is_told_of_the_end() {
     server.expect_empty();
 }
 
-/// Whether the kernel would ask whether the client is still there: its end of the connection has a timer for that.
+/// Returns whether keep-alive probes are enabled: the kernel then has a timer for the server's end of the connection.
 #[cfg(target_os = "linux")]
 fn is_looked_after(server: &Server, client: &Client<'_>) -> bool {
     let port = |address: std::net::SocketAddr| format!(":{:04X}", address.port());
     let (local, remote) = (port(server.address()), port(client.stream.local_addr().expect("a socket")));
     let table = std::fs::read_to_string("/proc/net/tcp").expect("a table of the kernel's");
     let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    // sl, local address, remote address, st, tx_queue:rx_queue, tr:tm->when
+    // The fields: sl, local address, remote address, st, tx_queue:rx_queue, tr:tm->when.
     let mut own = fields.filter(|fields| fields[1].ends_with(&local) && fields[2].ends_with(&remote));
     own.next().expect("the connection")[5].starts_with("02:")
 }
@@ -489,7 +489,7 @@ fn the_kernel_looks_after_the_client_of_a_request_that_is_pending_for_long_and_o
         assert!(is_looked_after(&server, &client), "{idle_timeout}");
         assert_eq!(server.next_deadline(), None);
 
-        // Not a WebSocket that has begun as such a request, nor one that hasn't.
+        // WebSockets are not probed, whether their requests were pending for long or not.
         for seconds in [20, 0] {
             let client = server.connect();
             client.send(UPGRADE);

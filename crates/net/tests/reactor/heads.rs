@@ -1,4 +1,4 @@
-//! What handlers write of a response's head by themselves: statuses, lengths, and how the connection goes on.
+//! What handlers write of response heads: statuses, lengths, and whether the connection persists.
 
 use milliways_net::{ConnectionId, ResponseError};
 use milliways_proto::http::HeaderError;
@@ -7,7 +7,7 @@ use crate::support::{Event, GET, Server, ok};
 
 const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// Answers every request with `act`.
+/// A server that calls `act` for every request.
 fn answering(act: impl Fn(&Server, ConnectionId) + 'static) -> Server {
     Server::http(move |server, event| {
         if let Event::Request { id, .. } = event {
@@ -16,7 +16,7 @@ fn answering(act: impl Fn(&Server, ConnectionId) + 'static) -> Server {
     })
 }
 
-/// A server that writes a Content-Length and then does `act`.
+/// A server that writes a Content-Length and then calls `act`.
 fn announcing(length: &'static str, act: impl Fn(&Server, ConnectionId) + 'static) -> Server {
     answering(move |server, id| {
         server.reactor.write_header(id, b"content-length", length.as_bytes()).expect("a length");

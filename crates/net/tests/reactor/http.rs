@@ -15,7 +15,7 @@ const BAD_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n
 const UNANSWERED: &str = "HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\n\r\n\
     <h1>Internal Server Error</h1><hr><i>uWebSockets/20 Server</i>";
 
-/// Answers every request with its path.
+/// A server that answers every request with its path.
 pub(crate) fn path_server() -> Server {
     Server::http(answer_with_path)
 }
@@ -26,7 +26,7 @@ fn answer_with_path(server: &Server, event: &Event<'_>) {
     }
 }
 
-/// Answers later what has `wait` in its path, and the rest with its path.
+/// A server that awaits the response if the path contains `wait`, and otherwise answers with the path.
 pub(crate) fn waiting_server() -> Server {
     Server::http(|server, event| {
         if let Event::Request { id, request, .. } = event {
@@ -189,7 +189,7 @@ fn what_is_written_under_a_cork_goes_out_with_it() {
     assert!(!server.reactor.has_work());
     server.reactor.uncork(id.slot, outer);
     assert!(!server.reactor.is_corked(id));
-    // Without a turn of the server.
+    // The response has been sent without another turn of the server.
     let response = client.read_some().expect("sent").expect("a connection");
     assert!(response.ends_with(b"now"), "{}", response.escape_ascii());
     assert_eq!(server.reactor.cork(id), Err(Stale));
@@ -207,7 +207,7 @@ fn a_client_that_asks_whether_to_go_on_is_told_to() {
     server.expect(&["request PUT /wait"]);
     server.respond(server.last_id(), "done");
     client.expect_response(&[ok("done"), ok("/next")].concat());
-    // There is nothing to go on with.
+    // A request without a body gets no 100 Continue.
     client.send("GET /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\r\n");
     client.expect_response(&ok("/a"));
 }
@@ -360,7 +360,7 @@ fn a_handler_that_failed_can_have_its_request_answered_with_500() {
     client.send(get("/"));
     client.expect(UNANSWERED);
     client.expect_end();
-    // Not `unanswered` on top of it: whoever calls this has told already.
+    // There is no `unanswered`, because the caller of `fail_response` reports the failure itself.
     server.expect(&["request GET /answered", "request GET /awaited", "request GET /"]);
 }
 
@@ -468,7 +468,7 @@ fn an_id_is_stale_once_its_request_is_answered() {
         let ids = Rc::clone(&ids);
         move |server, event| {
             if let Event::Request { id, .. } = event {
-                // The ones before belong to the same connection, and find nothing.
+                // The previous ids have the same slot and are stale.
                 for old in ids.borrow().iter() {
                     assert_eq!((old.slot, old.generation == id.generation), (id.slot, false));
                     assert_eq!(server.reactor.respond(*old, b"wrong", false), Err(ResponseError::Complete));

@@ -1,4 +1,4 @@
-//! Listening, accepting, slots and their generations: what becomes of connections as such.
+//! Listening and accepting, slots and generations.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -16,7 +16,7 @@ use crate::support::{
     target,
 };
 
-/// A WebSocket route at `/`, where messages come back, and an HTTP one at `/http`.
+/// A server with a WebSocket route at `/` that echoes messages, and an HTTP route at `/http/*`.
 fn server() -> Server {
     let server = Server::websocket(WebSocketSettings::default(), |server, event| match event {
         Event::Message { id, payload, binary, .. } => _ = server.send(*id, opcode(*binary), bytes_of(payload)),
@@ -123,7 +123,7 @@ fn a_slot_is_not_used_again_in_the_turn_that_vacates_it() {
         let old = server.last_id();
         victim.set(Some(old));
         let speaker = server.open();
-        // Something to tell of the one that goes, too, in the same batch of events.
+        // One batch of events contains the command, a new connection, and input of the connection that is closed.
         speaker.send_some(&masked(TEXT, b"close the other"));
         let comer = server.connect_without_waiting();
         leaver.send_some(&masked(TEXT, b"too late"));
@@ -160,7 +160,7 @@ fn a_connection_that_comes_while_another_goes_is_never_mistaken_for_it() {
     for _ in 0..50 {
         let leaver = server.open();
         leaver.reset();
-        // Both in one turn, or in two.
+        // Both events come in one turn, or in two.
         let comer = server.connect_without_waiting();
         comer.send(UPGRADE);
         comer.expect_response(UPGRADED);
@@ -178,7 +178,8 @@ fn a_connection_that_comes_while_another_goes_is_never_mistaken_for_it() {
 #[test]
 fn thousands_of_connections_come_and_go() {
     const COUNT: usize = 2000;
-    // Connected before the server turns: more than it accepts at once, fewer than the kernel may hold ready.
+    // The number of clients that connect before the server turns: more than it accepts at once, but fewer than the
+    // kernel queues for it.
     const AT_ONCE: usize = 700;
     if !with_open_files(2 * COUNT as u32 + 200, "lifecycle::thousands_of_connections_come_and_go") {
         return;
@@ -211,7 +212,7 @@ fn thousands_of_connections_come_and_go() {
         assert_eq!(log.iter().filter(|line| *line == "close 1006 ").count(), COUNT);
         assert_eq!(log.len(), 3 * COUNT, "round {round}");
     }
-    // Slots are used again, so that the table does not grow with the connections that have been.
+    // Slots are reused, so the table does not grow with the number of connections over time.
     let _client = server.open();
     assert!((server.last_id().slot.0 as usize) < COUNT);
 }
@@ -253,8 +254,8 @@ fn a_handler_may_close_the_listener_that_has_more() {
     client.expect_silence();
 }
 
-/// An address of this machine where no other test listens or connects from, if there is one: the tests run at the same
-/// time, and a port that one has given back may be taken by the next.
+/// An address of this machine that no other test uses, if there is one. Tests run in parallel, and a port that one of
+/// them has released may be taken by another.
 const QUIET_HOST: &str = if cfg!(target_os = "linux") { "127.0.0.2" } else { "127.0.0.1" };
 
 #[test]
@@ -264,7 +265,7 @@ fn a_port_can_be_shared_unless_it_is_exclusive() {
     let listen = |port, exclusive| reactor.listen(server.app, Some(QUIET_HOST), port, exclusive);
     let first = listen(0, false).expect("a free port");
     let port = reactor.local_port(first).expect("a listener");
-    // Both sides have to agree to share.
+    // Both listeners have to allow sharing.
     let second = listen(port, false).expect("shared");
     assert_eq!(reactor.local_port(second), Some(port));
     assert_eq!(listen(port, true), Err(ListenError::System(libc::EADDRINUSE)));
@@ -293,7 +294,7 @@ fn a_port_can_be_used_again_at_once() {
     };
     let port = listen(0);
     let mut stream = connect(port);
-    // The server's side closes first, so that its end of the connection stays in TIME-WAIT.
+    // The server closes first, so that its end of the connection stays in TIME-WAIT.
     server.close_app(server.app);
     assert!(matches!(stream.read(&mut [0]), Ok(0)));
     drop(stream);
@@ -308,7 +309,7 @@ fn without_a_host_both_families_are_listened_on() {
     let port = server.reactor.local_port(listener).expect("a listener");
     let _client = TcpStream::connect(("127.0.0.1", port)).expect("a listening server");
     server.until("IPv4", || server.stats().connections == 1);
-    // Not on every machine.
+    // Not every machine has IPv6.
     if std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
         let _client = TcpStream::connect((Ipv6Addr::LOCALHOST, port)).expect("a listening server");
         server.until("IPv6", || server.stats().connections >= 2);
@@ -318,7 +319,7 @@ fn without_a_host_both_families_are_listened_on() {
 #[test]
 fn an_address_that_is_not_ours_is_an_error() {
     let server = server();
-    // TEST-NET-1 of RFC 5737.
+    // TEST-NET-1 (RFC 5737).
     assert!(server.reactor.listen(server.app, Some("192.0.2.1"), 0, false).is_err());
     assert!(server.reactor.listen(server.app, Some("no host name"), 0, false).is_err());
     assert_eq!(server.stats().listeners, 1);
@@ -340,7 +341,7 @@ fn accepting_goes_on_when_there_are_descriptors_again() {
     if !with_open_files(100, "lifecycle::accepting_goes_on_when_there_are_descriptors_again") {
         return;
     }
-    // Descriptors that become free because connections go.
+    // Descriptors become available because connections end.
     let server = server();
     let mut clients: Vec<_> = (0..60).map(|_| server.connect_without_waiting()).collect();
     server.until("want of descriptors", || server.next_deadline() == Some(1));
@@ -357,7 +358,7 @@ fn accepting_goes_on_when_there_are_descriptors_again() {
     clients.drain(..).for_each(Client::reset);
     server.expect_empty();
 
-    // Descriptors that become free elsewhere in the process, of which nobody tells.
+    // Descriptors become available elsewhere in the process, without notice to the server.
     let client = server.connect_without_waiting();
     let mut hoard: Vec<File> = Vec::new();
     while let Ok(file) = File::open("/dev/null") {
@@ -368,7 +369,7 @@ fn accepting_goes_on_when_there_are_descriptors_again() {
     assert_eq!(server.stats().connections, 0);
     let retry = server.next_deadline();
     assert!(retry.is_some());
-    // Still none.
+    // There are still none.
     server.pass_seconds(3);
     assert_eq!(server.stats().connections, 0);
     assert!(server.next_deadline() > retry);
@@ -404,8 +405,8 @@ fn an_empty_reactor_has_nothing_to_do() {
     assert_eq!(reactor.next_deadline(), None);
 }
 
-/// Whether this process may have exactly `limit` open files; if not, the test is run again in one that may, and must
-/// pass there.
+/// Returns whether this process may have exactly `limit` open files. If not, the test is run in a process that may, and
+/// must pass there.
 fn with_open_files(limit: u32, test: &str) -> bool {
     const MARK: &str = "MILLIWAYS_TEST_OPEN_FILES";
     if env::var_os(MARK).is_some() {

@@ -1,5 +1,5 @@
-//! The reactor with real sockets on the loopback interface and a clock of the tests' own: time passes when a test says
-//! so, and nothing here sleeps. Server and clients share one thread, so that a test decides what happens in which order.
+//! Tests of the reactor with real sockets on the loopback interface and a simulated clock: time passes when a test says
+//! so, and nothing sleeps. Server and clients share one thread, so that each test decides what happens in which order.
 
 mod backpressure;
 mod closing;

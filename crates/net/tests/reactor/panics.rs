@@ -1,4 +1,4 @@
-//! Handlers that panic: their connection goes, and no other.
+//! Handlers that panic: their connection ends, and no other.
 
 use milliways_net::{SendStatus, Stats, WebSocketSettings};
 use milliways_proto::ws::Opcode;
@@ -7,7 +7,7 @@ use crate::support::{
     CLOSE, Event, GET, GET_WAIT, NOTHING, PING, PONG, Server, TEXT, UPGRADE, bytes_of, frame, masked, ok, target,
 };
 
-/// A server whose handler panics where it is told to.
+/// A server whose handler panics on demand.
 fn fragile() -> Server {
     let server = Server::websocket(
         WebSocketSettings { max_backpressure: 0, ..WebSocketSettings::default() },
@@ -81,7 +81,7 @@ fn a_handler_that_panics_ends_its_connection_and_no_other() {
         (false, get("/http/boom"), vec!["request GET /http/boom", "panicked boom in request"]),
         (false, get("/http/half/boom"), vec!["request GET /http/half/boom", "panicked boom in request"]),
         (
-            // Told as aborted, which panics again.
+            // `aborted` follows, and its handler panics as well.
             false,
             get("/http/wait/boom"),
             vec!["request GET /http/wait/boom", "aborted", "panicked boom in request"],

@@ -1,4 +1,4 @@
-//! Several requests on a connection: how they are split, which waits for which, and clients that do not read.
+//! Several requests on one connection: how they are split, which one waits for which, and clients that do not read.
 
 use crate::http::{get, path_server, waiting_server};
 use crate::support::{Event, Server, ok};
@@ -20,7 +20,7 @@ fn a_request_that_is_answered_later_holds_back_the_ones_behind_it() {
     client.send([get("/1"), get("/wait/2"), get("/3"), get("/wait/4"), get("/5")].concat());
     client.expect_response(&ok("/1"));
     server.expect(&["request GET /1", "request GET /wait/2"]);
-    // What comes later has to wait as well, wherever it is kept.
+    // Later requests have to wait as well, wherever they are kept.
     client.send(get("/6"));
     client.expect_silence();
     server.expect_nothing();
@@ -52,7 +52,7 @@ fn many_requests_answered_later_one_after_the_other() {
     client.expect_silence();
 }
 
-/// A stream of requests of every framing, and what it says.
+/// Returns a stream of requests with every kind of framing, the log of their events, and their responses.
 fn mixed_requests() -> (String, Vec<&'static str>, String) {
     let stream = [
         "GET /a?x=1 HTTP/1.1\r\nHost: h\r\n\r\n",
@@ -94,7 +94,7 @@ fn requests_answered_later_are_understood_however_they_are_split() {
     let client = server.connect();
     for split in (0..=stream.len()).step_by(3) {
         let (first, second) = stream.as_bytes().split_at(split);
-        // All of the requests are on their way before the first is answered, and then one answer a turn.
+        // All of the requests have been sent before the first is answered. Then one is answered in each turn.
         client.send_pieces(&[first]);
         client.send(second);
         let mut answered = Vec::new();
@@ -133,7 +133,7 @@ fn a_body_that_somebody_wants_is_read_while_its_response_is_awaited_and_the_next
     client.send(format!("PUT /wait HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", 20 << 20));
     server.expect(&["request PUT /wait"]);
     server.reactor.collect_body(server.last_id(), 0).expect("a request");
-    // Far more than the kernel's buffers hold.
+    // Far more than the kernel's buffers hold, in all.
     let piece = vec![b'x'; 1 << 20];
     for _ in 0..20 {
         client.send(&piece);
@@ -150,7 +150,7 @@ fn what_follows_an_awaited_request_waits_with_its_sender() {
     let client = server.connect();
     client.send(get("/wait"));
     server.expect(&["request GET /wait"]);
-    // The kernel's buffers fill, the server's do not: the client cannot go on for ever.
+    // The kernel's buffers fill up, but the server's do not, so the client cannot go on forever.
     let requests = get("/next").repeat(1000);
     let mut sent = 0;
     let mut stuck = 0;
@@ -182,7 +182,7 @@ fn a_client_that_never_reads_is_not_served_for_ever() {
         stuck = if more == 0 { stuck + 1 } else { 0 };
         server.turn();
         answered += server.take_log().len();
-        // A request of 28 bytes asks for ten thousand. What the kernel takes is its own affair, and far below this.
+        // A request of 28 bytes asks for 10,000. The kernel buffers far less than this limit.
         assert!(answered * BODY < 32 << 20, "responses pile up in the server's memory");
     }
 }
@@ -214,7 +214,7 @@ fn what_waits_behind_the_last_response_is_taken_and_thrown_away() {
     let client = server.connect();
     client.send(get("/wait"));
     server.expect(&["request GET /wait"]);
-    // A client that reads only after it has sent everything, more than the kernel holds for it.
+    // The client reads only after it has sent everything, which is more than the kernel's buffers hold.
     let requests = get("/never").repeat(400_000);
     let mut sent = 0;
     let mut stuck = 0;

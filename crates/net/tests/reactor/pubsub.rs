@@ -1,4 +1,4 @@
-//! Topics: what is published reaches subscribers, in order with what else is sent to them.
+//! Topics: publications reach their subscribers, in order with everything else that is sent to them.
 
 use milliways_net::{AppSettings, ConnectionId, SendError, SendStatus, Stale, WebSocketSettings};
 use milliways_proto::topics::Change;
@@ -62,7 +62,7 @@ fn what_is_sent_and_what_is_published_keep_their_order() {
     client
         .expect([published("p1"), sent("s1"), published("p2"), published("p3"), sent("s2"), published("p4")].concat());
     other.expect(["p1", "p2", "p3", "p4"].map(published).concat());
-    // Outside of events too, and before a ping.
+    // Outside of events as well, and before a Ping.
     server.publish("x", b"p5");
     assert_eq!(server.reactor.ping(id, b""), Ok(SendStatus::Sent));
     server.publish("x", b"p6");
@@ -110,7 +110,7 @@ fn subscriptions_end_with_their_websocket_whatever_ends_it() {
         let server = server();
         let (other, _) = open(&server, &["x"]);
         let (client, id) = open(&server, &["x", "y"]);
-        // What has been published for it and cannot be delivered any more is nobody's.
+        // If this can no longer be delivered to the client, it must not reach the next connection in its slot.
         server.publish("x", b"1");
         match end {
             0 => server.close(id),
@@ -133,7 +133,7 @@ fn subscriptions_end_with_their_websocket_whatever_ends_it() {
         assert_eq!(server.reactor.publish_from(id, b"x", Opcode::Text, b"", false), Err(Stale));
         if end < 3 {
             other.expect(frame(BINARY, b"1"));
-            // Whoever gets the slot has no subscriptions.
+            // The next connection in the slot has no subscriptions.
             let (next, _) = open(&server, &[]);
             assert!(server.publish("x", b"2"));
             server.pump();
@@ -240,7 +240,7 @@ fn what_no_subscriber_takes_and_nobody_wants_to_see_is_not_kept() {
 
     assert_eq!(server.reactor.publish_in_vain(server.app, b"x"), Some(true));
     assert_eq!(server.reactor.publish_in_vain_from(quick_id, b"x"), Ok(Some(true)));
-    // To nobody but itself.
+    // The publisher is the only subscriber.
     assert_eq!(server.reactor.publish_in_vain_from(slow_id, b"x"), Ok(Some(false)));
     let message = vec![1; 100_000];
     assert!(server.publish("x", &message));
@@ -251,7 +251,7 @@ fn what_no_subscriber_takes_and_nobody_wants_to_see_is_not_kept() {
     assert_eq!(server.reactor.buffered_amount(slow_id), waiting);
     server.expect_nothing();
 
-    // As soon as somebody takes it, it is made.
+    // The message is needed as soon as one subscriber takes it.
     server.subscribe(quick_id, "x");
     assert_eq!(server.reactor.publish_in_vain(server.app, b"x"), None);
     assert!(server.publish("x", &message));
@@ -330,7 +330,7 @@ fn nobody_is_told_what_a_websocket_did_not_get_that_has_closed_meanwhile() {
             server.publish("x", message);
         }
         if closes_at_first {
-            // What has been published goes out before, inside of the call.
+            // The publications are delivered first, inside of the call.
             server.causing(|reactor| reactor.ping(id, b"")).expect("an open WebSocket");
             server.pump();
             assert_eq!(server.take_log(), ["dropped binary 1", "unsubscribed x 0 1", "close 1006 "]);

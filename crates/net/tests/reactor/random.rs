@@ -1,5 +1,6 @@
-//! Operations of clients, handlers and the clock in random order, and what must hold in any: every id is of one tenant,
-//! every WebSocket that opens closes once, every request is answered or aborted, and nothing is left in the end.
+//! Random sequences of operations by clients, handlers and the clock, and what must hold in any order: each id belongs
+//! to one connection or request, each WebSocket that opens closes once, each request is answered or aborted, and
+//! nothing is left in the end.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
@@ -29,16 +30,16 @@ fn id((slot, generation): Key) -> ConnectionId {
 struct Known {
     seed: u64,
     websockets: BTreeSet<Key>,
-    /// Those of which it has been told that a subscription ended with them; their end is told next.
+    /// WebSockets that have lost a subscription by ending. Their Close event comes next.
     ending: BTreeSet<Key>,
-    /// Who has subscribed to which topic.
+    /// WebSockets and the topics to which they have subscribed.
     subscriptions: BTreeSet<(Key, u8)>,
-    /// Requests that are to be answered.
+    /// Requests that are to be answered later.
     awaited: BTreeSet<Key>,
     seen: HashSet<Key>,
-    /// That have come and not gone.
+    /// The number of connections.
     connections: usize,
-    /// The last one that has gone.
+    /// The last id that has become stale.
     stale: Option<Key>,
 }
 
@@ -60,7 +61,7 @@ impl Known {
         self.awaited.iter().nth(index).copied()
     }
 
-    /// Takes note of an event, and checks that it may happen.
+    /// Notes an event and checks that it may happen.
     fn note(&mut self, event: &Event<'_>) {
         let key = event.id().map(key);
         match event {
@@ -115,7 +116,7 @@ impl Known {
     }
 }
 
-/// Does something or other, as a handler or from outside.
+/// Performs a random operation, inside or outside of an event.
 fn act(server: &Server, known: &RefCell<Known>) {
     let what = known.borrow_mut().below(50);
     let websocket = known.borrow_mut().any_websocket();
@@ -186,7 +187,7 @@ fn use_topics(server: &Server, known: &RefCell<Known>, to: Key, what: usize, len
     }
 }
 
-/// Reads a request's body, or goes on with a response.
+/// Reads the body of a request, or continues a response.
 fn handle_body(server: &Server, known: &RefCell<Known>, to: ConnectionId, what: usize, length: usize) {
     let reactor = &server.reactor;
     match what {
@@ -219,7 +220,7 @@ fn handle(server: &Server, known: &RefCell<Known>, event: &Event<'_>) {
     if let Event::Request { id, .. } = event {
         let choice = known.borrow_mut().below(16);
         match choice {
-            // Forgotten.
+            // Neither answered nor awaited.
             0 => {}
             1..=7 => {
                 server.reactor.await_response(*id).expect("a request");
@@ -234,7 +235,7 @@ fn handle(server: &Server, known: &RefCell<Known>, event: &Event<'_>) {
     }
 }
 
-/// Something that a client says: to the point or not, whole or in part.
+/// Returns random input, which may be of the wrong protocol or incomplete.
 fn speech(known: &mut Known, to_websocket: bool) -> Vec<u8> {
     let length = known.below(300);
     let is_rare = known.below(30) == 0;
@@ -278,7 +279,7 @@ fn nothing_is_lost_or_mixed_up_in_any_order_of_operations() {
         });
         server.route("/http");
         server.reactor.count_connections(server.app);
-        // With each, whether it has asked for a WebSocket.
+        // Clients, and whether each has asked for a WebSocket.
         let mut clients: Vec<(Client<'_>, bool)> = Vec::new();
         for _ in 0..STEPS {
             let what = known.borrow_mut().below(60);
@@ -297,7 +298,7 @@ fn nothing_is_lost_or_mixed_up_in_any_order_of_operations() {
                 (11, Some(_)) => drop(clients.swap_remove(index)),
                 (12, Some((client, _))) => client.finish(),
                 (13..=25, Some((client, _))) => {
-                    // Sometimes a little, sometimes all there is.
+                    // Sometimes a little, sometimes everything.
                     let mut pieces = if what < 20 { 3 } else { 100 };
                     let has_ended = loop {
                         match client.read_some() {

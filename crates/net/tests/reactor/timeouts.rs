@@ -1,5 +1,5 @@
-//! Deadlines, with a clock that goes as the tests say. A timeout is never early and less than two seconds late: time is
-//! counted in whole seconds.
+//! Deadlines, with a simulated clock. A timeout is never early and less than two seconds late, because time is counted
+//! in whole seconds.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn idle_after(idle_timeout: u32) -> WebSocketSettings {
     WebSocketSettings { idle_timeout, ..WebSocketSettings::default() }
 }
 
-/// The Close frame for a WebSocket that has been silent for so many seconds.
+/// Returns the Close frame for a WebSocket that has been silent for that many seconds.
 fn away(seconds: u32) -> Vec<u8> {
     frame(CLOSE, &[b"\x03\xe9", format!("nothing received for {seconds} seconds").as_bytes()].concat())
 }
@@ -38,7 +38,7 @@ fn a_silent_websocket_is_pinged_a_margin_before_its_timeout_and_then_closed() {
         client.expect(PING_FRAME);
         client.expect_silence();
         server.expect_nothing();
-        // Up to the timeout, counted from when something was received.
+        // The timeout counts from when something was last received, not from the Ping.
         server.pass(almost(margin - 2));
         client.expect_silence();
         server.pass_seconds(2);
@@ -72,7 +72,7 @@ fn whatever_is_received_keeps_a_websocket_open() {
         }
     }
     client.expect_silence();
-    // Half a frame counts, too.
+    // A part of a frame counts as well.
     for piece in masked(TEXT, b"0123456789").chunks(3) {
         server.pass_seconds(20);
         client.send(piece);
@@ -261,7 +261,7 @@ fn a_handler_may_take_its_time() {
 
 #[test]
 fn a_body_must_keep_a_pace() {
-    // Of 16 KiB a second, over ten seconds.
+    // 16 KiB a second, over ten seconds.
     const PIECE: usize = 16 * 1024 * 10;
     let server = Server::http(|server, event| {
         if let Event::Request { id, request, .. } = event {
@@ -307,7 +307,7 @@ fn a_request_that_waits_behind_another_does_not_time_out_with_its_body() {
     server.respond(server.last_id(), "one");
     client.expect_response(&ok("one"));
     server.expect(&["request PUT /"]);
-    // Now its body must come.
+    // Now the timeout for the second body begins.
     server.pass(almost(10));
     server.expect_nothing();
     server.pass_seconds(2);
@@ -343,7 +343,7 @@ fn a_response_that_is_not_read_ends_its_connection() {
     }
 }
 
-/// Reads in pieces and lets time pass between them, two minutes in all.
+/// Reads a response in pieces and lets time pass before each, two minutes in all.
 fn read_slowly(server: &Server, client: &Client<'_>, response: &str) {
     let length = response.len() + "Sun, 06 Nov 1994 08:49:37 GMT".len() - 1;
     let piece = length / 20;
@@ -361,7 +361,7 @@ fn a_response_that_is_read_slowly_arrives() {
     client.send(GET);
     server.expect(&["request GET /"]);
     read_slowly(&server, &client, &response);
-    // What the kernel had taken it delivered by itself, so that the server's patience may have ended before.
+    // The kernel delivers what it has taken by itself, so the server's timeout may have expired before this.
     server.pass_seconds(12);
     client.expect_gone();
 }
@@ -388,7 +388,7 @@ fn a_peer_that_does_not_answer_our_close_frame_or_our_fin_is_dropped() {
         if answers {
             client.answer_close();
         }
-        // What it sends does not help.
+        // What the peer sends does not give it more time.
         for _ in 0..9 {
             client.send(masked(TEXT, b"and another thing"));
             server.pass_seconds(1);
@@ -410,11 +410,11 @@ fn a_peer_that_does_not_read_what_waited_at_the_end_is_dropped() {
         while server.send(id, Opcode::Binary, &vec![0; message]) != SendStatus::Backpressure {}
         server.end(id, 1000, "");
         server.expect(&["close 1000 "]);
-        // What it sends does not help.
+        // What the peer sends does not give it more time.
         client.send(masked(PING, b""));
         server.pass(almost(10));
         assert_eq!(server.stats().connections, 1);
-        // The kernel may have taken a little more in the first second or two.
+        // The kernel may have taken a little more in the first second or two, which gives the peer more time.
         server.pass_seconds(4);
         server.expect_empty();
     }
@@ -430,7 +430,7 @@ fn a_peer_that_reads_what_waited_at_the_end_slowly_gets_it_and_time_to_answer() 
     assert_eq!(server.send(id, Opcode::Binary, &message), SendStatus::Backpressure);
     server.end(id, 1000, "");
     let all = [frame(0x82, &message), b"\x88\x02\x03\xe8".to_vec()].concat();
-    // The kernel keeps the last third.
+    // The kernel holds the last third, so the server sees no progress while that is read.
     let (slowly, rest) = all.split_at(all.len() / 3 * 2);
     for piece in slowly.chunks(all.len() / 20) {
         server.pass_seconds(6);
@@ -452,7 +452,7 @@ fn there_is_no_deadline_when_nothing_is_there() {
     client.reset();
     server.expect_empty();
     assert_eq!(server.next_deadline(), None);
-    // Nor does a clock that stands before the beginning do harm.
+    // A time before the creation of the server does no harm, either.
     let before = server.now().checked_sub(Duration::from_secs(5)).expect("a machine that has been up for a while");
     server.turn_at(before);
     server.expire_at(before);
@@ -508,7 +508,7 @@ fn what_waits_in_the_socket_is_read_before_a_deadline_ends_the_connection() {
     server.route("/http");
     let websocket = server.open();
     let http = server.connect();
-    // A handler that blocks the thread for a minute, in which these come. Timers are first when it lets go.
+    // These arrive while a handler blocks the thread for a minute. Afterwards, timers run first.
     websocket.send_some(&masked(TEXT, b"in time"));
     http.send_some(UPGRADE.as_bytes());
     server.stall(Duration::from_secs(60));

@@ -1,4 +1,4 @@
-//! The WebSocket client tungstenite, which knows no extensions.
+//! The WebSocket client tungstenite, which supports no extensions.
 
 use std::net::TcpStream;
 use std::thread;
@@ -11,7 +11,7 @@ use tungstenite::{Error, Message, WebSocket, client};
 
 use crate::support::{Event, Server, bytes_of};
 
-/// Both sides of where the form of a frame's length changes, and what no single read takes.
+/// Sizes on both sides of each change in how a frame encodes its length, and sizes that no single read takes.
 const SIZES: [usize; 8] = [0, 1, 125, 126, 65_535, 65_536, 1 << 20, 16 << 20];
 
 #[test]
@@ -57,7 +57,7 @@ fn a_close_frame_of_the_server_is_told() {
     server.expect_empty();
 }
 
-/// Turns the server while a client, which waits for what it does, runs in a thread.
+/// Turns the server while a client that blocks runs in another thread.
 fn with_client(server: &Server, converse: impl FnOnce(&mut WebSocket<TcpStream>) + Send) {
     let address = server.address();
     thread::scope(|scope| {
@@ -73,7 +73,7 @@ fn with_client(server: &Server, converse: impl FnOnce(&mut WebSocket<TcpStream>)
     });
 }
 
-/// Characters of one to four bytes.
+/// Returns a text message with characters of one to four bytes.
 fn text(size: usize) -> Message {
     let mut text = "a\u{e9}\u{20ac}\u{1f600}".repeat(size / 10);
     text.extend(std::iter::repeat_n('x', size % 10));

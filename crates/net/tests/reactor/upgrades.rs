@@ -1,5 +1,4 @@
-//! Requests that become WebSockets when their handler says so, requests that are passed on, and where connections come
-//! from.
+//! Upgrades that a handler decides about, requests that handlers pass on, and the addresses of peers.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -12,7 +11,7 @@ use crate::support::{Event, GET, Server, TEXT, UPGRADE, UPGRADED, bytes_of, fram
 
 const KEY: &[u8] = b"dGhlIHNhbXBsZSBub25jZQ==";
 
-/// With a route at `/` whose upgrades are decided by `act`.
+/// A server with a WebSocket route at `/`. `act` decides about upgrades.
 fn asking(act: impl Fn(&Server, &Event<'_>) + 'static) -> Server {
     let server = Server::new(act);
     server.upgrade_route("/", WebSocketSettings::default(), true);
@@ -36,7 +35,7 @@ fn an_upgrade_now() {
     client.expect_response(&with_protocol);
     client.expect(frame(TEXT, b"welcome"));
     client.expect(frame(TEXT, b"early"));
-    // Whoever upgrades knows that it is open.
+    // There is no `open`, because the caller of `upgrade` knows.
     server.expect(&["upgrade GET /", "text early"]);
     assert_eq!(server.stats().websockets, 1);
 }
@@ -49,7 +48,7 @@ fn an_upgrade_later_with_headers_and_the_frames_that_came_meanwhile() {
         }
     });
     let mut clients = Vec::new();
-    // With and without a status: the one that is due is 101.
+    // With and without a status. 101 is the only one that is allowed.
     for early in [true, false] {
         let client = server.connect();
         client.send(UPGRADE);
@@ -98,7 +97,7 @@ fn headers_without_a_status_wait_until_that_is_decided() {
         server.expect(&["request GET /"]);
         let id = server.last_id();
         server.reactor.write_header(id, b"C", b"d").expect("a request");
-        // It is 200 already, as far as the handler is concerned.
+        // Writing the first header has settled on 200, so this is ignored.
         server.reactor.write_status(id, b"404 Not Found").expect("a request");
         server.reactor.respond(id, end, false).expect("a request");
         let text = std::str::from_utf8(end).expect("ASCII");
@@ -161,7 +160,7 @@ fn an_upgrade_refused_forgotten_and_aborted() {
     server.expect(&["upgrade GET /?wait"]);
     client.reset();
     server.expect(&["aborted"]);
-    // Nobody is asked about what can be no WebSocket.
+    // No handler is asked about a request that cannot become a WebSocket.
     let client = server.connect();
     client.send(UPGRADE.replace("Version: 13", "Version: 8"));
     client.read_until("426 Upgrade Required");
@@ -202,7 +201,7 @@ fn a_request_that_everybody_passes_on_finds_nothing() {
     client.read_until("File Not Found</h1>");
 }
 
-/// `192.0.2.1:8080`, as a proxy says it.
+/// A PROXY header of version 2 with the source address `192.0.2.1:8080`.
 const PROXY: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x01\xc6\x33\x64\x07\x1f\x90\x01\xbb";
 
 #[test]
@@ -282,7 +281,7 @@ fn a_unix_socket_is_served_like_any_other() {
         }
     });
     for _ in 0..2 {
-        // The second takes the place of the first.
+        // The second listener replaces the first.
         let listener = server.reactor.listen_unix(server.app, &path).expect("a path");
         assert_eq!(server.reactor.local_port(listener), None);
         assert_eq!(std::fs::metadata(&path).expect("a socket").permissions().mode() & 0o777, 0o700);

@@ -1,4 +1,4 @@
-//! The bodies of requests.
+//! Request bodies.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use milliways_net::{AppSettings, BodyError, Stale};
 
 use crate::support::{Client, Event, Server, ok, target};
 
-/// Bytes that are read of a body before anybody has asked for it.
+/// The number of bytes of a body that are read before the handler has asked for it.
 const KEPT: usize = 64 * 1024;
 const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
 const NEXT: &str = "GET /next HTTP/1.1\r\nHost: h\r\n\r\n";
 const TOO_LARGE: &str = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\n\
     <h1>Content Too Large</h1><hr><i>uWebSockets/20 Server</i>";
 
-/// Awaits every response but that for `/next`, and does with the request what the test says.
+/// A server that awaits every response except that to `/next`, and calls `act` with every other event.
 fn awaiting(act: impl Fn(&Server, &Event<'_>) + 'static) -> Server {
     Server::http(move |server, event| awaits(server, event, &act))
 }
@@ -39,7 +39,7 @@ fn put(length: usize) -> String {
     format!("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n")
 }
 
-/// Sends until nothing more is taken, at most `most`; gives how much that was.
+/// Sends until no more bytes are taken, or `most` have been. Returns how many.
 fn send_until_stuck(server: &Server, client: &Client<'_>, most: usize) -> usize {
     let piece = vec![b'x'; 1 << 20];
     let (mut sent, mut stuck) = (0, 0);
@@ -124,7 +124,7 @@ fn a_body_that_somebody_receives_goes_to_nobody_else() {
             if let Event::Request { id, .. } = event {
                 let reactor = &server.reactor;
                 if is_whole { reactor.collect_body(*id, 5) } else { reactor.receive_body(*id) }.expect("a request");
-                // As long as nothing has been told it is all the same who gets the pieces.
+                // Another handler may take over the pieces until the first has been delivered, but never a whole body.
                 let again = if is_whole { Err(BodyError::Taken) } else { Ok(()) };
                 assert_eq!(reactor.receive_body(*id), again);
                 assert_eq!(reactor.collect_body(*id, 5), Err(BodyError::Taken));
@@ -173,7 +173,7 @@ fn a_long_body_that_nobody_has_asked_for_waits_with_its_sender() {
     let sent = send_until_stuck(&server, &client, LENGTH);
     assert!((KEPT..LENGTH).contains(&sent), "{sent} bytes were taken");
     server.expect(&["request PUT /"]);
-    // It is not the client's turn, whatever it sends.
+    // The body is kept until the idle timeout, which is 10 seconds.
     server.pass(Duration::from_secs(9));
     let id = server.last_id();
     server.reactor.receive_body(id).expect("a request");
@@ -343,7 +343,7 @@ fn a_body_over_the_limit_of_its_app_is_refused() {
     let settings = AppSettings { max_body_size: 5, ..AppSettings::default() };
     let server = Server::with(settings, |server, event| awaits(server, event, &receive));
     server.route("/*");
-    // A length says so before anybody is bothered.
+    // A Content-Length over the limit is refused without any event.
     let client = server.connect();
     client.send(put(6));
     client.expect(TOO_LARGE);
@@ -381,7 +381,8 @@ fn a_client_that_leaves_behind_a_body_that_nobody_asked_for_is_noticed() {
         server.settle();
         server.pass_seconds(9);
         if server.log_lines().is_empty() && !is_paused {
-            // Its end is behind what nobody reads and the kernel has no room for, until that is given up.
+            // The FIN comes after data that nobody reads and the kernel has no room for, so it is noticed only once the
+            // body is discarded.
             server.pass_seconds(3);
         }
         server.expect(&["aborted"]);
@@ -408,7 +409,7 @@ fn a_body_can_be_asked_for_until_the_client_has_waited_too_long() {
         }
         server.settle();
         assert_eq!(server.take_log().len(), usize::from(is_early));
-        // It is answered in either case, and the next request as well.
+        // The request is answered in either case, and the next one as well.
         server.respond(id, "late");
         client.send(NEXT);
         client.expect_response(&[ok("late"), ok("next")].concat());

@@ -1,4 +1,4 @@
-//! WebSockets: what goes over the wire, and what the handler is told.
+//! WebSockets: the bytes on the wire, and the events.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -122,7 +122,7 @@ fn a_text_may_have_as_many_utf_16_code_units_as_the_limit() {
     }
 }
 
-/// Frames of every kind, what they are told as, and the echo of a server that sends messages back.
+/// Returns frames of every kind, the log of their events, and the frames with which an echo server answers.
 fn mixed_frames() -> (Vec<u8>, Vec<String>, Vec<u8>) {
     let payload = noise(200, 9);
     let input = [
@@ -309,7 +309,7 @@ fn a_client_that_pings_and_never_reads_does_not_fill_the_servers_memory() {
     for _ in 0..200 {
         client.send(&pings);
         server.take_log();
-        // RFC 6455 section 5.5.3: only the most recent Ping has to be answered.
+        // Only the most recent Ping has to be answered (RFC 6455 section 5.5.3).
         let buffered = server.reactor.buffered_amount(id).expect("an open WebSocket");
         assert!(buffered < 1 << 20, "{buffered} bytes of Pong frames");
     }
@@ -371,14 +371,14 @@ fn a_paused_websocket_is_not_read_and_does_not_time_out() {
     let client = server.open();
     let id = server.last_id();
     server.take_log();
-    // What was read together with the message is kept.
+    // Frames that have been read together with the message are kept.
     client.send([masked(TEXT, b"pause"), masked(TEXT, b"kept"), masked(PING, b"p")].concat());
     server.expect(&["text pause"]);
     client.send(masked(TEXT, b"unread"));
     server.pass_seconds(100);
     server.expect_nothing();
     client.expect_silence();
-    // It can be sent to.
+    // Messages can still be sent to it.
     server.send(id, Opcode::Text, b"hello");
     server.pump();
     client.expect(frame(TEXT, b"hello"));
@@ -386,7 +386,7 @@ fn a_paused_websocket_is_not_read_and_does_not_time_out() {
     server.pump();
     server.expect(&["text kept", "ping p", "text unread"]);
     client.expect(frame(PONG, b"p"));
-    // The timeout runs again, from now.
+    // The idle timeout begins anew.
     server.pass_seconds(9);
     client.expect(frame(PING, b""));
 }

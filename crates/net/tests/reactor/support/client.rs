@@ -1,4 +1,4 @@
-//! A client that turns the server while it waits for it.
+//! A client that turns the server while it waits.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -8,7 +8,7 @@ use socket2::SockRef;
 
 use super::{CLOSE, DATE, Server, UPGRADE, UPGRADED, masked, shown, without_dates};
 
-/// A client's end of a connection. It turns the server while it waits.
+/// The client's end of a connection. Methods that wait turn the server meanwhile.
 pub(crate) struct Client<'s> {
     pub(crate) stream: TcpStream,
     server: &'s Server,
@@ -29,7 +29,7 @@ impl<'s> Client<'s> {
         });
     }
 
-    /// Sends as much as the kernel takes without anybody reading; 0 when that is nothing.
+    /// Sends as much as the kernel takes at once. Returns the number of bytes, which may be 0.
     pub(crate) fn send_some(&self, bytes: &[u8]) -> usize {
         match (&self.stream).write(bytes) {
             Ok(length) => length,
@@ -38,12 +38,12 @@ impl<'s> Client<'s> {
         }
     }
 
-    /// Sends what the kernel takes, if the connection still stands.
+    /// Sends as much as the kernel takes at once. Does nothing if the connection has ended.
     pub(crate) fn try_send(&self, bytes: &[u8]) {
         let _ = (&self.stream).write(bytes);
     }
 
-    /// Sends `bytes` in pieces and has the server handle each before it sends the next.
+    /// Sends pieces one by one, and has the server handle each before sending the next.
     pub(crate) fn send_pieces(&self, pieces: &[&[u8]]) {
         for piece in pieces {
             self.send(piece);
@@ -51,7 +51,7 @@ impl<'s> Client<'s> {
         }
     }
 
-    /// Reads what is there: `None` when nothing is, an empty piece at the end.
+    /// Reads what has arrived. Returns `None` if nothing has, and an empty piece at the end of the stream.
     pub(crate) fn read_some(&self) -> Option<io::Result<Vec<u8>>> {
         let mut buffer = vec![0; 64 * 1024];
         match (&self.stream).read(&mut buffer) {
@@ -81,12 +81,12 @@ impl<'s> Client<'s> {
         bytes
     }
 
-    /// Reads on until `text` has come.
+    /// Reads up to and including `text`.
     pub(crate) fn read_until(&self, text: &str) {
         self.read_to(text);
     }
 
-    /// What comes before `text`, which is read as well.
+    /// Reads up to and including `text`. Returns what precedes it.
     pub(crate) fn read_to(&self, text: &str) -> Vec<u8> {
         let mut read = Vec::new();
         while !read.ends_with(text.as_bytes()) {
@@ -103,7 +103,7 @@ impl<'s> Client<'s> {
         assert!(read == bytes, "got {}\nnot {}", shown(&read), shown(bytes));
     }
 
-    /// Reads one or several responses; `Date: *` stands for any date.
+    /// Reads one or more responses. `Date: *` stands for any date.
     #[track_caller]
     pub(crate) fn expect_response(&self, expected: &str) {
         let dates = expected.matches("Date: *").count();
@@ -112,14 +112,14 @@ impl<'s> Client<'s> {
         assert!(read == expected, "got {}\nnot {}", shown(read.as_bytes()), shown(expected.as_bytes()));
     }
 
-    /// Reads the end of the stream, with nothing before it.
+    /// Expects a FIN, with nothing before it.
     #[track_caller]
     pub(crate) fn expect_end(&self) {
         let end = self.read_rest();
         assert_eq!(end.expect("FIN, not a reset").escape_ascii().to_string(), "");
     }
 
-    /// Waits for the end of the connection, by FIN or by reset, with nothing before it.
+    /// Expects a FIN or a reset, with nothing before it.
     #[track_caller]
     pub(crate) fn expect_gone(&self) {
         match self.read_rest() {
@@ -148,7 +148,7 @@ impl<'s> Client<'s> {
         outcome.map(|()| all)
     }
 
-    /// Answers a Close frame of the server's, which ends with the server's FIN.
+    /// Answers the server's Close frame, and expects the server's FIN.
     #[track_caller]
     pub(crate) fn answer_close(&self) {
         self.expect_silence();
@@ -156,7 +156,7 @@ impl<'s> Client<'s> {
         self.expect_end();
     }
 
-    /// Nothing comes, and the connection has not ended.
+    /// Expects that nothing arrives and the connection does not end.
     #[track_caller]
     pub(crate) fn expect_silence(&self) {
         self.server.settle();
@@ -168,18 +168,18 @@ impl<'s> Client<'s> {
         }
     }
 
-    /// Sends FIN.
+    /// Sends a FIN.
     pub(crate) fn finish(&self) {
-        // An error means that the connection has gone already.
+        // An error means that the connection has ended already.
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Ends the connection with a reset.
+    /// Resets the connection.
     pub(crate) fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("a socket");
     }
 
-    /// Opens a WebSocket and takes its event from the log.
+    /// Opens a WebSocket, and takes the event from the log.
     #[track_caller]
     pub(crate) fn upgrade(&self) {
         self.send(UPGRADE);

@@ -1,4 +1,4 @@
-//! What the tests share: the server, its clients, and the bytes they exchange.
+//! What the tests share: a server, its clients, and the bytes that they exchange.
 
 mod client;
 mod server;
@@ -11,21 +11,21 @@ pub(crate) use client::Client;
 pub(crate) use milliways_net::Event;
 pub(crate) use server::{Server, bytes_of, target};
 
-/// There to end what hangs; nothing takes nearly as long.
+/// The time after which a test that hangs is ended. No test waits nearly as long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// First bytes of frames that are whole messages, and of control frames.
+/// The first bytes of frames: whole messages and control frames.
 pub(crate) const TEXT: u8 = 0x81;
 pub(crate) const BINARY: u8 = 0x82;
 pub(crate) const CLOSE: u8 = 0x88;
 pub(crate) const PING: u8 = 0x89;
 pub(crate) const PONG: u8 = 0x8A;
 
-/// A request to upgrade; the key is the example of RFC 6455 section 1.3.
+/// A request to upgrade, with the key of the example in RFC 6455 section 1.3.
 pub(crate) const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
-/// The answer to [`UPGRADE`].
+/// The response to [`UPGRADE`].
 pub(crate) const UPGRADED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nDate: *\r\nuWebSockets: 20\r\n\r\n";
 
@@ -33,17 +33,17 @@ pub(crate) const GET_WAIT: &str = "GET /http/wait HTTP/1.1\r\nHost: h\r\n\r\n";
 pub(crate) const NOTHING: milliways_net::Stats = milliways_net::Stats { connections: 0, websockets: 0, listeners: 0 };
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// A response without headers of its own.
+/// Returns a response with a body and without headers of the handler's.
 pub(crate) fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nDate: *\r\nuWebSockets: 20\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// A frame from a server.
+/// Returns a frame as a server sends it.
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     [&header(first, 0, payload.len()), payload].concat()
 }
 
-/// A frame from a client.
+/// Returns a frame as a client sends it.
 pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let mut bytes = header(first, 0x80, payload.len());
@@ -52,7 +52,7 @@ pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The frames from a server that are in `bytes`: first bytes and payloads.
+/// Splits bytes from a server into frames. Returns the first byte and the payload of each.
 pub(crate) fn frames(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let mut all = Vec::new();
     let mut rest = bytes;
@@ -87,7 +87,7 @@ pub(crate) fn opcode(binary: bool) -> Opcode {
     if binary { Opcode::Binary } else { Opcode::Text }
 }
 
-/// Bytes without a pattern that a mix-up could keep.
+/// Returns bytes without a pattern that might hide a mix-up.
 pub(crate) fn noise(length: usize, mut seed: u64) -> Vec<u8> {
     seed |= 1;
     let mut next = || {
@@ -101,7 +101,7 @@ pub(crate) fn noise(length: usize, mut seed: u64) -> Vec<u8> {
 
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// The text with `*` in the place of dates, which must look like dates.
+/// Returns the text with dates replaced by `*`, if they look like dates.
 fn without_dates(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut parts = text.split("Date: ");

@@ -1,4 +1,4 @@
-//! A server that writes down the events that it takes.
+//! A server that logs its events.
 
 use std::cell::{Cell, RefCell};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -16,14 +16,14 @@ use socket2::{Domain, Socket, Type};
 
 use super::{Client, PATIENCE, opcode, shown};
 
-/// Turns in which what was sent before arrives, on any machine that is not overloaded. Only checks that nothing happens
-/// count on it: they may miss something on an overloaded one, and never fail for no reason.
+/// The number of turns in which sent bytes arrive, on a machine that is not overloaded. Only checks that nothing
+/// happens rely on it: on an overloaded machine they may miss something, but they never fail for no reason.
 const SETTLING_TURNS: usize = 4;
 
-/// How often the server turns before it lets others have the processor.
+/// The number of turns after which the server yields the processor.
 const TURNS_BETWEEN_YIELDS: u64 = 32;
 
-/// An event as a line of the log.
+/// Returns the line of the log for an event.
 fn line_of(event: &Event<'_>) -> String {
     match event {
         Event::Request { request, .. } => format!("request {}", target(request)),
@@ -63,14 +63,14 @@ fn line_of(event: &Event<'_>) -> String {
     }
 }
 
-/// Method, path and query of a request.
+/// Returns the method, path and query of a request.
 pub(crate) fn target(request: &RoutedRequest<'_>) -> String {
     let request = &request.request;
     let query = request.query().map(|query| format!("?{query}")).unwrap_or_default();
     format!("{} {}{query}", request.method(), request.path())
 }
 
-/// The bytes of a payload, which the server has put together for the tests.
+/// Returns the bytes of a payload that [`copied`] has returned.
 pub(crate) fn bytes_of<'p>(payload: &'p Payload<'_>) -> &'p [u8] {
     match payload {
         Payload::Owned(bytes) => bytes,
@@ -78,7 +78,7 @@ pub(crate) fn bytes_of<'p>(payload: &'p Payload<'_>) -> &'p [u8] {
     }
 }
 
-/// A payload whose bytes are owned. Both ways to get at them return the same.
+/// Returns a payload with bytes of its own. Checks that both ways to read the bytes return the same.
 fn copied(mut payload: Payload<'_>) -> Payload<'static> {
     let mut copy = vec![0; payload.len()];
     payload.copy_into(&mut copy);
@@ -86,13 +86,13 @@ fn copied(mut payload: Payload<'_>) -> Payload<'static> {
     Payload::Owned(copy)
 }
 
-/// What a test has done inside an event.
+/// What a test does in each event.
 type Act = Box<dyn Fn(&Server, &Event<'_>)>;
 
-/// The same, where a request is more than its line.
+/// What a test does with each request.
 type Pass = Box<dyn Fn(&Server, ConnectionId, &RoutedRequest<'_>)>;
 
-/// A reactor with one app that listens on a free port, its handler, and its clock.
+/// A reactor with one app that listens on a free port, a handler, and a clock.
 pub(crate) struct Server {
     pub(crate) reactor: Reactor,
     pub(crate) app: AppId,
@@ -100,14 +100,14 @@ pub(crate) struct Server {
     act: Act,
     pass: Option<Pass>,
     log: RefCell<Vec<String>>,
-    /// The id that the last event had; stays when the log is taken.
+    /// The id of the last event that had one. Taking the log does not reset it.
     last_id: Cell<Option<ConnectionId>>,
     start: Instant,
     now: Cell<Instant>,
 }
 
 impl Server {
-    /// `act` does what the test wants done inside an event, after it has been written down.
+    /// Creates a server that logs each event and then calls `act` with it.
     pub(crate) fn new(act: impl Fn(&Self, &Event<'_>) + 'static) -> Self {
         Self::with(AppSettings::default(), act)
     }
@@ -130,26 +130,26 @@ impl Server {
         }
     }
 
-    /// Without routes; `pass` gets their requests.
+    /// Creates a server that calls `pass` with each request. It has no routes yet.
     pub(crate) fn passing(pass: impl Fn(&Self, ConnectionId, &RoutedRequest<'_>) + 'static) -> Self {
         Self { pass: Some(Box::new(pass)), ..Self::new(|_, _| {}) }
     }
 
-    /// With a route for every path, of any method.
+    /// Creates a server with a route for every path and method.
     pub(crate) fn http(act: impl Fn(&Self, &Event<'_>) + 'static) -> Self {
         let server = Self::new(act);
         server.route("/*");
         server
     }
 
-    /// With a WebSocket route at `/`.
+    /// Creates a server with a WebSocket route at `/`.
     pub(crate) fn websocket(settings: WebSocketSettings, act: impl Fn(&Self, &Event<'_>) + 'static) -> Self {
         let server = Self::new(act);
         server.websocket_route("/", settings);
         server
     }
 
-    /// With a WebSocket route at `/` that sends every message back.
+    /// Creates a server with a WebSocket route at `/` that echoes every message.
     pub(crate) fn echo(settings: WebSocketSettings) -> Self {
         Self::websocket(settings, |server, event| {
             if let Event::Message { id, payload, binary, .. } = event {
@@ -172,7 +172,7 @@ impl Server {
         self.upgrade_route(pattern, settings, false);
     }
 
-    /// With `asks`, the handler's upgrade event decides.
+    /// Adds a WebSocket route. `asks`: whether its requests become upgrade events.
     pub(crate) fn upgrade_route(&self, pattern: &str, settings: WebSocketSettings, asks: bool) {
         settings.check().expect("good settings");
         let behavior = self.reactor.add_behavior(self.app, settings, asks);
@@ -189,7 +189,7 @@ impl Server {
         self.causing(|reactor| reactor.subscribe(id, topic.as_bytes())).expect("an open WebSocket")
     }
 
-    /// To the app's subscribers.
+    /// Publishes a binary message to the app's subscribers.
     pub(crate) fn publish(&self, topic: &str, message: &[u8]) -> bool {
         self.causing(|reactor| reactor.publish(self.app, topic.as_bytes(), Opcode::Binary, message, false))
     }
@@ -199,7 +199,7 @@ impl Server {
             .expect("an open WebSocket")
     }
 
-    /// Answers 200 with a body.
+    /// Responds with 200 and a body.
     pub(crate) fn respond(&self, id: ConnectionId, body: &str) {
         self.reactor.respond(id, body.as_bytes(), false).expect("a request to be answered");
     }
@@ -237,7 +237,7 @@ impl Server {
         self.run(self.reactor.pump(self.now()));
     }
 
-    /// Turns until `condition` holds.
+    /// Turns the server until `condition` holds.
     pub(crate) fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         for turn in 1_u64.. {
@@ -246,22 +246,22 @@ impl Server {
                 return;
             }
             assert!(Instant::now() < deadline, "waited for {what} in vain; log: {:#?}", self.log_lines());
-            // What is sent on the loopback interface has usually arrived when the call returns; if not, the kernel may
-            // need the processor for it. On a busy machine this is a long wait.
+            // Bytes sent on the loopback interface have usually arrived when the call returns. If not, the kernel may
+            // need the processor to deliver them. Yielding takes long on a busy machine, so not every turn does it.
             if turn.is_multiple_of(TURNS_BETWEEN_YIELDS) {
                 thread::yield_now();
             }
         }
     }
 
-    /// Handles what is under way.
+    /// Handles everything that is under way.
     pub(crate) fn settle(&self) {
         for _ in 0..SETTLING_TURNS {
             self.turn();
         }
     }
 
-    /// Turns until as many events have been told, and checks that they are these. Takes the log.
+    /// Turns the server until there are as many events as `lines`, and checks that they are these. Takes the log.
     #[track_caller]
     pub(crate) fn expect(&self, lines: &[&str]) {
         self.until(&format!("{lines:?}"), || self.log.borrow().len() >= lines.len());
@@ -282,7 +282,7 @@ impl Server {
         self.log.borrow().clone()
     }
 
-    /// The id of the last event that had one.
+    /// Returns the id of the last event that had one.
     pub(crate) fn last_id(&self) -> ConnectionId {
         self.last_id.get().expect("an event with an id")
     }
@@ -291,14 +291,14 @@ impl Server {
         self.reactor.stats()
     }
 
-    /// Waits until no connection is left.
+    /// Waits until there are no connections.
     pub(crate) fn expect_empty(&self) {
         self.until("the end of all connections", || self.stats().connections == 0);
         assert_eq!(self.stats().websockets, 0);
         assert_eq!(self.reactor.next_deadline(), None);
     }
 
-    /// Lets time pass and does at each deadline what a driver does.
+    /// Lets time pass, and handles each deadline on time as a driver does.
     pub(crate) fn pass(&self, time: Duration) {
         let end = self.now() + time;
         self.settle();
@@ -314,7 +314,7 @@ impl Server {
         self.settle();
     }
 
-    /// Lets time pass in which the thread has no time for the server, and then does what is due.
+    /// Lets time pass in which the thread is too busy for the server, and then handles what is due.
     pub(crate) fn stall(&self, time: Duration) {
         self.now.set(self.now() + time);
         self.expire();
@@ -325,7 +325,7 @@ impl Server {
         self.pass(Duration::from_secs(seconds));
     }
 
-    /// Seconds from the server's creation to its next deadline.
+    /// Returns the next deadline, in seconds since the server was created.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         self.reactor.next_deadline().map(|deadline| deadline.duration_since(self.start).as_secs())
     }
@@ -335,7 +335,7 @@ impl Server {
         (Ipv4Addr::LOCALHOST, port).into()
     }
 
-    /// A connection that the server knows.
+    /// Connects a client, and waits until the server has accepted it.
     pub(crate) fn connect(&self) -> Client<'_> {
         let before = self.stats().connections;
         let client = self.connect_without_waiting();
@@ -343,12 +343,12 @@ impl Server {
         client
     }
 
-    /// A connection that the server may still have to accept.
+    /// Connects a client. The server may not have accepted it yet.
     pub(crate) fn connect_without_waiting(&self) -> Client<'_> {
         Client::new(self, TcpStream::connect(self.address()).expect("a listening server"))
     }
 
-    /// A connection whose client takes little before it reads.
+    /// Connects a client with a small receive buffer, and waits until the server has accepted it.
     pub(crate) fn connect_with_small_buffer(&self) -> Client<'_> {
         let before = self.stats().connections;
         let client = self.connect_with_small_buffer_without_waiting();
@@ -358,13 +358,13 @@ impl Server {
 
     pub(crate) fn connect_with_small_buffer_without_waiting(&self) -> Client<'_> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        // Before connecting: the window that the peer sees is scaled by it.
+        // This has to precede connecting, because it determines the window scale.
         socket.set_recv_buffer_size(4096).expect("a size");
         socket.connect(&self.address().into()).expect("a listening server");
         Client::new(self, socket.into())
     }
 
-    /// A WebSocket at `/`, open on both sides.
+    /// Connects a client that opens a WebSocket at `/`.
     pub(crate) fn open(&self) -> Client<'_> {
         let client = self.connect();
         client.upgrade();
@@ -375,7 +375,7 @@ impl Server {
         self.reactor.run(turn, |event| self.handle(event));
     }
 
-    /// Makes a call, and handles what it causes before it returns.
+    /// Makes a call, and then handles the events that it has caused.
     pub(crate) fn causing<R>(&self, call: impl FnOnce(&Reactor) -> R) -> R {
         let mark = self.reactor.mark();
         let result = call(&self.reactor);
@@ -400,7 +400,7 @@ impl Server {
         if let Some(id) = event.id() {
             self.last_id.set(Some(id));
         }
-        // What a call has changed about subscriptions is what the call returns.
+        // Calls return what they change about subscriptions, so this is not logged.
         let is_returned = matches!(&event, Event::Subscription { id, .. } if self.reactor.check_websocket(*id).is_ok());
         if is_returned {
             return;
