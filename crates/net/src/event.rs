@@ -1,13 +1,15 @@
 //! The events that a reactor returns, one at a time.
 
+mod routed;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use milliways_proto::topics::Change;
 use milliways_proto::ws::Payload;
 
+pub use self::routed::RoutedRequest;
 use crate::ids::{AppId, BehaviorId, ConnectionId, RouteId};
-use crate::server::http::RoutedRequest;
 
 /// What has happened. While an event is handled, every method of the reactor may be called.
 ///

@@ -17,14 +17,14 @@ mod server;
 mod transport;
 mod turn;
 
-pub use event::Event;
+pub use event::{Event, RoutedRequest};
 pub use ids::{AppId, BehaviorId, ConnectionId, DomainId, Generation, ListenerId, RouteId, Slot, Stale};
 pub use listener::ListenError;
 pub use milliways_tls::{InvalidServerName, Pem, TlsConfig, TlsError, TlsSettings};
 pub use reactor::calls::RouteError;
 pub use reactor::{Reactor, Stats, panic_message};
 pub use server::app::Kept;
-pub use server::http::{BodyError, RequestRoom, ResponseError, RoutedRequest, TryEnd, UpgradeError};
+pub use server::http::{BodyError, RequestRoom, ResponseError, TryEnd, UpgradeError};
 pub use server::settings::{AppSettings, Route, SettingsError, WebSocketSettings};
 pub use server::websocket::{EndError, SendError, SendStatus};
 pub use turn::{Polled, Turn};

@@ -7,13 +7,13 @@ use milliways_proto::http::Request;
 use milliways_tls::TlsConfig;
 
 use super::{Peer, Polled, Turn};
-use crate::event::Event;
+use crate::event::{Event, RoutedRequest};
 use crate::ids::{ConnectionId, DomainId, Slot};
 use crate::reactor::Core;
 use crate::server::Server;
 use crate::server::closing::End;
 use crate::server::conversation::Talk;
-use crate::server::http::{self, Found, RequestRoom, RoutedRequest};
+use crate::server::http::{self, Found, RequestRoom};
 use crate::server::timeouts::Offered;
 use crate::transport::Read;
 

@@ -3,7 +3,6 @@
 //! What a handler answers is in `response`, what becomes of a request's body in `upload`, WebSockets begin in `upgrade`.
 
 mod response;
-mod routed;
 mod upgrade;
 mod upload;
 
@@ -12,7 +11,6 @@ use milliways_proto::router::Parameters;
 use milliways_proto::ws::Handshake;
 
 pub use response::{ResponseError, TryEnd};
-pub use routed::RoutedRequest;
 pub use upgrade::UpgradeError;
 pub use upload::BodyError;
 pub(crate) use upload::Upload;
