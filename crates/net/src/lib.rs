@@ -9,11 +9,13 @@
 
 #![forbid(unsafe_code)]
 
+mod core;
 mod event;
 mod ids;
 mod listener;
 mod reactor;
 mod server;
+mod token;
 mod transport;
 mod turn;
 

@@ -14,7 +14,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::ids::{AppId, ListenerId};
-use crate::turn::LISTENER;
+use crate::token::Named;
 
 /// Connections that the kernel may hold ready to be accepted; it takes its own limit where that is lower.
 const BACKLOG: i32 = 4096;
@@ -92,7 +92,7 @@ pub(crate) enum Accepted {
 impl Listeners {
     pub(crate) fn insert(&mut self, registry: &Registry, app: AppId, mut socket: Listening) -> io::Result<ListenerId> {
         let id = ListenerId(self.next);
-        registry.register(&mut socket, token(id), Interest::READABLE)?;
+        registry.register(&mut socket, Named::Listener(id).token(), Interest::READABLE)?;
         self.at.insert(id, Listener { socket, app, is_starved: false });
         self.next += 1;
         Ok(id)
@@ -135,7 +135,7 @@ impl Listeners {
     /// Has the kernel tell again of a listening socket.
     pub(crate) fn rearm(&mut self, registry: &Registry, id: ListenerId) {
         if let Some(listener) = self.at.get_mut(&id) {
-            let _ = registry.reregister(&mut listener.socket, token(id), Interest::READABLE);
+            let _ = registry.reregister(&mut listener.socket, Named::Listener(id).token(), Interest::READABLE);
         }
     }
 
@@ -147,14 +147,9 @@ impl Listeners {
     pub(crate) fn wake_starved(&mut self, registry: &Registry) {
         for (id, listener) in self.at.iter_mut().filter(|(_, listener)| listener.is_starved) {
             listener.is_starved = false;
-            let _ = registry.reregister(&mut listener.socket, token(*id), Interest::READABLE);
+            let _ = registry.reregister(&mut listener.socket, Named::Listener(*id).token(), Interest::READABLE);
         }
     }
-}
-
-/// Listeners' tokens have the bit [`LISTENER`], connections' are their slots.
-fn token(id: ListenerId) -> Token {
-    Token(LISTENER | id.0 as usize)
 }
 
 /// A listening socket of either kind. What it accepts is read and written in the same way.

@@ -10,16 +10,14 @@ use std::sync::atomic::AtomicBool;
 use mio::Events;
 
 use self::activity::{Activity, Step};
+use crate::core::Core;
 use crate::event::Event;
-use crate::ids::{ListenerId, Slot};
-use crate::reactor::Core;
+use crate::ids::Slot;
 use crate::server::http::RequestRoom;
+use crate::token::Named;
 
 /// Events taken from the kernel at once. What is left is taken in the next turn, after whatever else the thread does.
-pub(crate) const EVENTS: usize = 1024;
-
-/// Listeners' tokens have this bit, connections' are their slots.
-pub(crate) const LISTENER: usize = 1 << 31;
+const EVENTS: usize = 1024;
 
 /// What is to be done in one go, and how far that has come. See [`Reactor::poll`](crate::Reactor::poll).
 pub struct Turn {
@@ -83,7 +81,7 @@ enum Stage {
 /// What the kernel says of a socket.
 #[derive(Clone, Copy, Debug)]
 struct Told {
-    token: usize,
+    named: Named,
     is_writable: bool,
     peer: Option<Peer>,
 }
@@ -108,7 +106,7 @@ impl Told {
         } else {
             Peer::Talking
         };
-        Self { token: event.token().0, is_writable: event.is_writable(), peer: is_readable.then_some(peer) }
+        Self { named: Named::by(event.token()), is_writable: event.is_writable(), peer: is_readable.then_some(peer) }
     }
 }
 
@@ -220,13 +218,15 @@ impl Turn {
             Stage::Kernel => {
                 let Some(told) = self.told.get(self.handled).copied() else { return self.end_kernel(core) };
                 self.handled += 1;
-                let Told { token, is_writable, peer } = told;
-                if token & LISTENER != 0 {
-                    core.accept(ListenerId((token & !LISTENER) as u32));
-                    self.tells_counted = true;
-                    return Advance::Again;
-                }
-                let slot = Slot(token as u32);
+                let Told { named, is_writable, peer } = told;
+                let slot = match named {
+                    Named::Connection(slot) => slot,
+                    Named::Listener(id) => {
+                        core.accept(id);
+                        self.tells_counted = true;
+                        return Advance::Again;
+                    }
+                };
                 if core.busy.put_off(slot) || !core.server.table.is_live(slot) {
                     return Advance::Again;
                 }

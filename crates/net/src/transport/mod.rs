@@ -26,9 +26,10 @@ use std::net::{Shutdown, SocketAddr};
 use milliways_proto::chunks::Chunks;
 use milliways_proto::timer::Tick;
 use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Registry};
 
 use crate::ids::{DomainId, Slot};
+use crate::token::Named;
 use origin::Origins;
 use output::{DIRECT_FROM, Lane, Output, UnitLength, Wire};
 pub(crate) use socket::Facts;
@@ -124,7 +125,7 @@ impl Transport {
         is_secure: bool,
     ) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.registry.register(&mut stream, Token(slot.index()), interest)?;
+        self.registry.register(&mut stream, Named::Connection(slot).token(), interest)?;
         while self.links.len() <= slot.index() {
             self.links.push(None);
         }

@@ -3,12 +3,13 @@
 use std::io::{self, Read as _};
 
 use milliways_tls::TlsConfig;
-use mio::{Interest, Token};
+use mio::Interest;
 
 use super::origin::Preface;
 use super::tls::{Input, Then};
 use super::{CLOSE_NOTIFY, LINKED, Read, Transport, sys};
 use crate::ids::{DomainId, Slot};
+use crate::token::Named;
 
 impl Transport {
     /// Reads once.
@@ -114,7 +115,7 @@ impl Transport {
     pub(crate) fn rearm(&mut self, slot: Slot) {
         let link = self.links[slot.index()].as_mut().expect(LINKED);
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.registry.reregister(&mut link.stream, Token(slot.index()), interest).is_err() {
+        if self.registry.reregister(&mut link.stream, Named::Connection(slot).token(), interest).is_err() {
             // For want of kernel memory; the deadline of the connection will end it.
             link.is_broken = true;
         }

@@ -7,9 +7,9 @@ use milliways_proto::http::Request;
 use milliways_tls::TlsConfig;
 
 use super::{Peer, Polled, Turn};
+use crate::core::Core;
 use crate::event::{Event, RoutedRequest};
 use crate::ids::{ConnectionId, DomainId, Slot};
-use crate::reactor::Core;
 use crate::server::Server;
 use crate::server::closing::End;
 use crate::server::conversation::Talk;
