@@ -1,7 +1,6 @@
 //! Where libuv meets the reactor: its descriptor, its deadlines, and the moments before and after the loop waits.
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::time::Instant;
@@ -11,27 +10,29 @@ use milliways_net::Turn;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::node::Exception;
-use crate::uv::{Handles, Loop, UvError, Watcher};
+use crate::uv::{Handles, Loop, Watcher};
 
 /// How often output is sent that is written while output is being sent. After that the loop goes on, because handlers that
 /// make each other write without end must not keep it from everything else.
 const MAX_PUMPS: usize = 16;
 
 impl Environment {
-    /// Puts the environment's reactor into the loop.
+    /// Puts the environment's reactor into the loop; returns why that has failed.
     ///
     /// # Safety
     ///
     /// `uv_loop` is this thread's. The environment is valid until its handles are closed.
-    pub(crate) unsafe fn start(environment: NonNull<Self>, uv_loop: NonNull<Loop>) -> Result<(), UvError> {
+    pub(crate) unsafe fn start(environment: NonNull<Self>, uv_loop: NonNull<Loop>) -> Result<(), String> {
         // SAFETY: the caller's promise.
         let this = unsafe { environment.as_ref() };
+        let descriptor =
+            this.reactor.descriptor().map_err(|error| format!("no loop can watch a reactor here: {error}"))?;
         // SAFETY: the caller's promise.
-        let handles = unsafe { Handles::new(uv_loop, this.reactor.as_raw_fd(), environment) }?;
+        let handles = unsafe { Handles::new(uv_loop, descriptor, environment) }.map_err(|error| error.to_string())?;
         // Closed at the end of the environment, even if they fail to start.
         let started = handles.start::<Self>();
         this.handles.replace(Some(handles));
-        started
+        started.map_err(|error| error.to_string())
     }
 
     /// Lets the loop end if nothing listens and nobody is connected, and keeps it running otherwise.

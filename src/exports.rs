@@ -14,7 +14,7 @@ pub(crate) fn register<'s>(js: Js<'s>, exports: Value<'s>) -> Result<(), String>
     let environment = Environment::attach(js, exports)?;
     let uv_loop = js.event_loop().map_err(failed)?.cast::<Loop>();
     // SAFETY: it is this thread's loop, and the environment is freed once its handles have been closed.
-    unsafe { Environment::start(environment, uv_loop) }.map_err(|error| error.to_string())?;
+    unsafe { Environment::start(environment, uv_loop) }?;
     // SAFETY: the environment is freed when Node's environment has ended, and runs no JavaScript.
     unsafe { export_functions(js, exports, environment) }.map_err(failed)
 }

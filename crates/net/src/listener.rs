@@ -7,26 +7,25 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
 use mio::event::Source;
-#[cfg(unix)]
-use mio::net::UnixListener;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::ids::{AppId, ListenerId};
 use crate::token::Named;
+use crate::transport::sys;
 
-/// Connections that the kernel may hold ready to be accepted; it takes its own limit where that is lower.
+/// How many connections may wait to be accepted; the kernel's own limit applies if it is lower.
 const BACKLOG: i32 = 4096;
 
-/// Why nothing listens.
+/// Why listening has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenError {
-    /// The host is not an address, and a name that has none.
+    /// The host is neither an address nor a name that has one.
     HostNotFound,
-    /// Whether the host's name has an address could not be found out just now.
+    /// The host's name could not be looked up at the moment.
     LookupFailed,
-    /// The system refused with this error number (`errno`).
+    /// The system has failed with this error number (`errno`).
     System(i32),
 }
 
@@ -44,14 +43,14 @@ impl std::error::Error for ListenError {}
 
 impl From<io::Error> for ListenError {
     fn from(error: io::Error) -> Self {
-        Self::System(error.raw_os_error().unwrap_or(libc::EINVAL))
+        Self::System(error.raw_os_error().unwrap_or(sys::INVALID_ARGUMENT))
     }
 }
 
 impl ListenError {
-    /// For an error of [`ToSocketAddrs`]. It has the error number of `getaddrinfo` in its text only.
+    /// Converts an error of [`ToSocketAddrs`], which has the error number of `getaddrinfo` only as text.
     fn of_lookup(error: &io::Error) -> Self {
-        /// `EAI_AGAIN` in the words of glibc and Apple's C library, and of musl.
+        /// `EAI_AGAIN` in the words of glibc and Apple's C library, and in those of musl.
         const TRY_AGAIN: [&str; 2] = ["Temporary failure in name resolution", "Try again"];
 
         if let Some(number) = error.raw_os_error() {
@@ -66,26 +65,26 @@ impl ListenError {
 struct Listener {
     socket: Listening,
     app: AppId,
-    /// Accepting failed for want of descriptors or memory. It is tried again when there may be some.
+    /// Accepting has failed for lack of descriptors or memory. It is retried when there may be some.
     is_starved: bool,
 }
 
 /// The listening sockets of a reactor.
 #[derive(Default)]
 pub(crate) struct Listeners {
-    /// Numbers are not used again.
+    /// Numbers are not reused.
     at: BTreeMap<ListenerId, Listener>,
     next: u32,
 }
 
-/// What accepting has come to.
+/// The result of accepting.
 pub(crate) enum Accepted {
     Connection(AppId, TcpStream),
-    /// A connection that had failed already.
+    /// The connection had already failed.
     Failed,
-    /// There is none now.
+    /// No connection waits.
     Nothing,
-    /// There are no descriptors, or there is no memory.
+    /// Descriptors or memory have run out.
     Starved,
 }
 
@@ -98,12 +97,12 @@ impl Listeners {
         Ok(id)
     }
 
-    /// Closes a listening socket; returns whose it was.
+    /// Closes a listening socket; returns its app.
     pub(crate) fn remove(&mut self, id: ListenerId) -> Option<AppId> {
         self.at.remove(&id).map(|listener| listener.app)
     }
 
-    /// The listening sockets of an app.
+    /// Returns the listening sockets of an app.
     pub(crate) fn of(&self, app: AppId) -> Vec<ListenerId> {
         self.at.iter().filter(|(_, listener)| listener.app == app).map(|(id, _)| *id).collect()
     }
@@ -120,19 +119,17 @@ impl Listeners {
         let Some(listener) = self.at.get_mut(&id) else { return Accepted::Nothing };
         match listener.socket.accept() {
             Ok(stream) => Accepted::Connection(listener.app, stream),
-            Err(error) => match error.raw_os_error() {
-                Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => {
-                    listener.is_starved = true;
-                    Accepted::Starved
-                }
-                _ if error.kind() == io::ErrorKind::WouldBlock => Accepted::Nothing,
-                // (accept(2): ECONNABORTED, EPROTO and errors of the network.) The next may be good.
-                _ => Accepted::Failed,
-            },
+            Err(error) if sys::is_exhaustion(&error) => {
+                listener.is_starved = true;
+                Accepted::Starved
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Accepted::Nothing,
+            // ECONNABORTED, EPROTO, or an error of the network (accept(2)): the next connection may be good.
+            Err(_) => Accepted::Failed,
         }
     }
 
-    /// Has the kernel tell again of a listening socket.
+    /// Registers a listening socket again, so that the kernel reports it if connections wait.
     pub(crate) fn rearm(&mut self, registry: &Registry, id: ListenerId) {
         if let Some(listener) = self.at.get_mut(&id) {
             let _ = registry.reregister(&mut listener.socket, Named::Listener(id).token(), Interest::READABLE);
@@ -143,7 +140,7 @@ impl Listeners {
         self.at.values().any(|listener| listener.is_starved)
     }
 
-    /// Has the kernel tell again of those that had no descriptors.
+    /// Registers the sockets again on which accepting has failed for lack of resources.
     pub(crate) fn wake_starved(&mut self, registry: &Registry) {
         for (id, listener) in self.at.iter_mut().filter(|(_, listener)| listener.is_starved) {
             listener.is_starved = false;
@@ -152,39 +149,31 @@ impl Listeners {
     }
 }
 
-/// A listening socket of either kind. What it accepts is read and written in the same way.
+/// A listening socket of either kind. Their connections are read and written in the same way.
 pub(crate) enum Listening {
     Tcp(TcpListener),
-    #[cfg(unix)]
-    Unix(UnixListener),
+    Local(sys::LocalListener),
 }
 
 impl Listening {
     pub(crate) fn accept(&self) -> io::Result<TcpStream> {
         match self {
             Self::Tcp(listener) => listener.accept().map(|(stream, _address)| stream),
-            #[cfg(unix)]
-            Self::Unix(listener) => {
-                let (stream, _address) = listener.accept()?;
-                let descriptor = std::os::fd::OwnedFd::from(std::os::unix::net::UnixStream::from(stream));
-                Ok(TcpStream::from_std(descriptor.into()))
-            }
+            Self::Local(listener) => sys::accept_local(listener),
         }
     }
 
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(listener) => listener.local_addr().ok(),
-            #[cfg(unix)]
-            Self::Unix(_) => None,
+            Self::Local(_) => None,
         }
     }
 
     fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Tcp(listener) => listener,
-            #[cfg(unix)]
-            Self::Unix(listener) => listener,
+            Self::Local(listener) => listener,
         }
     }
 }
@@ -203,29 +192,9 @@ impl Source for Listening {
     }
 }
 
-/// Binds to a path, in place of a socket that is there already, of a predecessor for example.
-#[cfg(unix)]
-pub(crate) fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-
-    // The kernel would bind to what stands before a NUL.
-    if path.as_os_str().as_bytes().contains(&0) {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    }
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
-    if is_socket {
-        std::fs::remove_file(path)?;
-    }
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    // The one thing that can be wrong with it.
-    let address = SockAddr::unix(path).map_err(|_| io::Error::from_raw_os_error(libc::ENAMETOOLONG))?;
-    socket.bind(&address)?;
-    // Before anyone can connect: that is only possible once it listens.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
-    socket.listen(BACKLOG)?;
-    Ok(UnixListener::from_std(std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket))))
+/// Listens on a Unix socket; see [`sys::bind_local`].
+pub(crate) fn bind_local(path: &Path) -> io::Result<sys::LocalListener> {
+    sys::bind_local(path, BACKLOG)
 }
 
 /// Binds to the first address of `host` that works; without a host, to every address of IPv6 and IPv4.
@@ -234,12 +203,10 @@ pub(crate) fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 pub(crate) fn bind(host: Option<&str>, port: u16, exclusive: bool) -> Result<TcpListener, ListenError> {
     let Some(host) = host else {
         let any = |address: IpAddr| SocketAddr::new(address, port);
-        let bound = bind_to(any(Ipv6Addr::UNSPECIFIED.into()), exclusive).or_else(|error| match error.raw_os_error() {
-            // No IPv6 on this machine.
-            Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL) => bind_to(any(Ipv4Addr::UNSPECIFIED.into()), exclusive),
-            _ => Err(error),
+        return Ok(match bind_to(any(Ipv6Addr::UNSPECIFIED.into()), exclusive) {
+            Err(error) if sys::is_unknown_family(&error) => bind_to(any(Ipv4Addr::UNSPECIFIED.into()), exclusive)?,
+            bound => bound?,
         });
-        return Ok(bound?);
     };
     let mut last = ListenError::HostNotFound;
     for address in (host, port).to_socket_addrs().map_err(|error| ListenError::of_lookup(&error))? {
@@ -256,15 +223,8 @@ fn bind_to(address: SocketAddr, exclusive: bool) -> io::Result<TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
-    #[cfg(not(windows))]
-    {
-        // A restarted server may bind while connections of its predecessor are still in TIME-WAIT.
-        socket.set_reuse_address(true)?;
-        if !exclusive {
-            socket.set_reuse_port(true)?;
-        }
-    }
-    // Inherited by the sockets that are accepted, which saves a system call for each.
+    sys::allow_reuse(&socket, !exclusive)?;
+    // Accepted sockets inherit this, which saves a system call for each.
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

@@ -6,6 +6,7 @@ pub(crate) mod calls;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell, RefMut};
+use std::ffi::c_int;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use crate::event::Event;
 use crate::listener::Listeners;
 use crate::server::Server;
 use crate::server::http::RequestRoom;
+use crate::transport::sys;
 use crate::turn::{Polled, Turn};
 
 /// Seconds after which accepting is tried again while there are no descriptors to be had.
@@ -51,6 +53,12 @@ impl Reactor {
         let server = Server::new(poll.registry().try_clone()?, now);
         let core = Core { server, busy: Busy::default(), listeners: Listeners::default(), poll };
         Ok(Self { core: RefCell::new(core), epoch: now, spare: Cell::default(), is_nested: Cell::new(false) })
+    }
+
+    /// Returns the descriptor that is readable when [`Reactor::turn`] has something to do. It is valid as long as the reactor.
+    /// The error is [`io::ErrorKind::Unsupported`] on a platform without such a descriptor, as is Windows.
+    pub fn descriptor(&self) -> io::Result<c_int> {
+        sys::descriptor(&self.core().poll)
     }
 
     /// Begins a turn with what the kernel has to tell, without waiting. To be called when the poll's descriptor is readable.
@@ -235,12 +243,4 @@ impl Reactor {
 pub fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
-}
-
-#[cfg(unix)]
-impl std::os::fd::AsRawFd for Reactor {
-    /// The descriptor that is readable when [`Reactor::turn`] has something to do.
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.core.borrow().poll.as_raw_fd()
-    }
 }

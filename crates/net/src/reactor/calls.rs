@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use milliways_proto::router::{PatternTooDeep, RouteKind};
 use milliways_proto::topics::Change;
@@ -97,9 +98,8 @@ impl Reactor {
     }
 
     /// Listens on a Unix socket at `path`, in place of what is there. Only this user may connect.
-    #[cfg(unix)]
-    pub fn listen_unix(&self, app: AppId, path: &std::path::Path) -> Result<ListenerId, ListenError> {
-        self.add_listener(app, Listening::Unix(listener::bind_unix(path)?))
+    pub fn listen_unix(&self, app: AppId, path: &Path) -> Result<ListenerId, ListenError> {
+        self.add_listener(app, Listening::Local(listener::bind_local(path)?))
     }
 
     fn add_listener(&self, app: AppId, socket: Listening) -> Result<ListenerId, ListenError> {
