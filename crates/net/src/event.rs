@@ -232,4 +232,10 @@ mod tests {
     fn an_event_is_small() {
         assert!(size_of::<Event<'_>>() <= 64, "{}", size_of::<Event<'_>>());
     }
+
+    #[test]
+    fn an_event_may_go_to_another_thread() {
+        fn check<T: Send>() {}
+        check::<Event<'_>>();
+    }
 }

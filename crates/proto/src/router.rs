@@ -3,7 +3,7 @@
 //! The cost of a lookup grows with the number of segments in the path, not with the number of routes. The router stores the
 //! owner's values and calls nothing. When a handler passes a request on, the owner looks up the next match by its number.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
@@ -36,9 +36,10 @@ pub struct Match<'r, T> {
     pub parameters: &'r Parameters,
 }
 
-/// The parameters of a pattern. They are cheap to clone, so a match can outlive the borrow of its router.
+/// The parameters of a pattern. They are cheap to clone, so a match can outlive the borrow of its router, and may go to
+/// another thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parameters(Option<Rc<[Parameter]>>);
+pub struct Parameters(Option<Arc<[Parameter]>>);
 
 #[derive(Debug, PartialEq, Eq)]
 struct Parameter {
@@ -51,7 +52,7 @@ struct Parameter {
 impl Parameters {
     fn of(pattern: &str) -> Self {
         let segments = pattern.split('/').skip(1).take_while(|segment| !segment.starts_with('*'));
-        let parameters: Rc<[_]> = segments
+        let parameters: Arc<[_]> = segments
             .enumerate()
             .filter_map(|(segment, text)| Some(Parameter { name: text.strip_prefix(':')?.into(), segment }))
             .collect();
