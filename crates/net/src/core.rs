@@ -3,15 +3,20 @@
 use std::io;
 use std::time::Duration;
 
+use mio::net::TcpStream;
 use mio::{Events, Poll};
 
-use crate::ids::{ListenerId, Slot};
+use crate::ids::{AppId, ListenerId, Slot};
 use crate::listener::{Accepted, Listeners};
+use crate::mailbox::{Command, Inbox, Letter, Remote};
 use crate::server::Server;
 use crate::transport::sys::retry;
 
 /// Connections accepted at once from a listener.
 const ACCEPT_BUDGET: usize = 512;
+
+/// Commands of other threads that are carried out at once.
+const COMMAND_BUDGET: usize = 512;
 
 /// What a reactor holds.
 pub(crate) struct Core {
@@ -19,6 +24,8 @@ pub(crate) struct Core {
     pub(crate) busy: Busy,
     pub(crate) listeners: Listeners,
     pub(crate) poll: Poll,
+    /// `None` until another thread may send something.
+    inbox: Option<Inbox>,
 }
 
 /// Connections whose events are being handled. There is more than one while a handler runs the event loop.
@@ -59,6 +66,45 @@ impl Busy {
 }
 
 impl Core {
+    pub(crate) fn new(poll: Poll, server: Server) -> Self {
+        Self { server, busy: Busy::default(), listeners: Listeners::default(), poll, inbox: None }
+    }
+
+    pub(crate) fn remote(&mut self, app: AppId) -> io::Result<Remote> {
+        let inbox = match &mut self.inbox {
+            Some(inbox) => inbox,
+            none => none.insert(Inbox::new(self.poll.registry())?),
+        };
+        Ok(inbox.remote(app))
+    }
+
+    pub(crate) fn remove_app(&mut self, app: AppId) {
+        if let Some(inbox) = &mut self.inbox {
+            inbox.forget_app(app);
+        }
+        self.server.remove_app(app);
+    }
+
+    /// Carries out what other threads have asked for.
+    pub(crate) fn carry_out(&mut self) {
+        let Some(inbox) = &self.inbox else { return };
+        for (app, command) in inbox.take(COMMAND_BUDGET).into_iter().filter_map(Letter::open) {
+            match command {
+                Command::Adopt { stream } => {
+                    // As accepted sockets have it. Unix sockets do not have this option.
+                    let _ = stream.set_nodelay(true);
+                    // A socket whose mode cannot be set is closed.
+                    if stream.set_nonblocking(true).is_ok() {
+                        self.server.begin(app, TcpStream::from_std(stream));
+                    }
+                }
+                Command::Publish { topic, opcode, message, compress } => {
+                    self.server.publish(app, None, &topic, opcode, &message, compress);
+                }
+            }
+        }
+    }
+
     /// Takes the connections that have come to a listening socket.
     pub(crate) fn accept(&mut self, id: ListenerId) {
         for _ in 0..ACCEPT_BUDGET {

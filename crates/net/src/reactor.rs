@@ -14,9 +14,8 @@ use std::time::{Duration, Instant};
 use milliways_proto::timer::Tick;
 use mio::Poll;
 
-use crate::core::{Busy, Core};
+use crate::core::Core;
 use crate::event::Event;
-use crate::listener::Listeners;
 use crate::server::Server;
 use crate::server::http::RequestRoom;
 use crate::transport::sys;
@@ -51,8 +50,12 @@ impl Reactor {
     pub fn new(now: Instant) -> io::Result<Self> {
         let poll = Poll::new()?;
         let server = Server::new(poll.registry().try_clone()?, now);
-        let core = Core { server, busy: Busy::default(), listeners: Listeners::default(), poll };
-        Ok(Self { core: RefCell::new(core), epoch: now, spare: Cell::default(), is_nested: Cell::new(false) })
+        Ok(Self {
+            core: RefCell::new(Core::new(poll, server)),
+            epoch: now,
+            spare: Cell::default(),
+            is_nested: Cell::new(false),
+        })
     }
 
     /// Returns the descriptor that is readable when [`Reactor::turn`] has something to do. It is valid as long as the reactor.

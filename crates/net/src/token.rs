@@ -4,6 +4,9 @@ use mio::Token;
 
 use crate::ids::{ListenerId, Slot};
 
+/// The token of the mailbox, which is above those of listening sockets.
+const MAILBOX: usize = u32::MAX as usize;
+
 /// The bit that is set in the tokens of listening sockets. The token of a connection is its slot, which stays below it.
 const LISTENER: usize = 1 << 31;
 
@@ -12,15 +15,16 @@ const LISTENER: usize = 1 << 31;
 pub(crate) enum Named {
     Connection(Slot),
     Listener(ListenerId),
+    Mailbox,
 }
 
 impl Named {
     #[inline]
     pub(crate) fn by(Token(token): Token) -> Self {
-        if token & LISTENER == 0 {
-            Self::Connection(Slot(token as u32))
-        } else {
-            Self::Listener(ListenerId((token & !LISTENER) as u32))
+        match token {
+            MAILBOX => Self::Mailbox,
+            token if token & LISTENER == 0 => Self::Connection(Slot(token as u32)),
+            token => Self::Listener(ListenerId((token & !LISTENER) as u32)),
         }
     }
 
@@ -28,6 +32,7 @@ impl Named {
         match self {
             Self::Connection(slot) => Token(slot.index()),
             Self::Listener(id) => Token(LISTENER | id.0 as usize),
+            Self::Mailbox => Token(MAILBOX),
         }
     }
 }
@@ -38,7 +43,8 @@ mod tests {
 
     #[test]
     fn a_token_names_what_it_was_made_of() {
-        for number in [0, 1, 20_000, (1 << 31) - 1] {
+        assert_eq!(Named::by(Named::Mailbox.token()), Named::Mailbox);
+        for number in [0, 1, 20_000, (1 << 31) - 2] {
             for named in [Named::Connection(Slot(number)), Named::Listener(ListenerId(number))] {
                 assert_eq!(Named::by(named.token()), named);
             }

@@ -226,6 +226,11 @@ impl Turn {
                         self.tells_counted = true;
                         return Advance::Again;
                     }
+                    Named::Mailbox => {
+                        core.carry_out();
+                        self.tells_counted = true;
+                        return Advance::Again;
+                    }
                 };
                 if core.busy.put_off(slot) || !core.server.table.is_live(slot) {
                     return Advance::Again;

@@ -2,6 +2,7 @@
 //! causes are events, see [`Reactor::take_caused`].
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -13,6 +14,7 @@ use milliways_tls::{InvalidServerName, TlsConfig, TlsError};
 use super::Reactor;
 use crate::ids::{AppId, BehaviorId, ConnectionId, DomainId, ListenerId, Slot, Stale};
 use crate::listener::{self, ListenError, Listening};
+use crate::mailbox::Remote;
 use crate::server::app::Kept;
 use crate::server::http::{BodyError, ResponseError, TryEnd, UpgradeError};
 use crate::server::settings::{AppSettings, Route, WebSocketSettings};
@@ -128,6 +130,12 @@ impl Reactor {
         self.core().listeners.address(id)
     }
 
+    /// Returns a handle by which other threads ask something of the app. It is valid until [`Reactor::remove_app`], or the end
+    /// of the reactor. The first one creates the descriptor that wakes the reactor's poll, which can fail.
+    pub fn remote(&self, app: AppId) -> io::Result<Remote> {
+        self.core().remote(app)
+    }
+
     /// Closes the app's listening sockets and all its connections, one after the other. `between` is called after each, to
     /// handle what that has caused before the next one ends.
     pub fn close_app(&self, app: AppId, mut between: impl FnMut()) {
@@ -176,7 +184,7 @@ impl Reactor {
     /// Forgets an app that is quiet. The owner has taken the routes before, and does not name it any more: its number is used
     /// again.
     pub fn remove_app(&self, app: AppId) {
-        self.server().remove_app(app);
+        self.core().remove_app(app);
     }
 
     /// The route of a behavior has gone. Its WebSockets keep it.

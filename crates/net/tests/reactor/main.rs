@@ -9,6 +9,7 @@ mod half_closed;
 mod heads;
 mod http;
 mod lifecycle;
+mod mailbox;
 mod panics;
 mod pipelining;
 mod pubsub;

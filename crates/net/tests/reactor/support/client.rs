@@ -15,7 +15,7 @@ pub(crate) struct Client<'s> {
 }
 
 impl<'s> Client<'s> {
-    pub(super) fn new(server: &'s Server, stream: TcpStream) -> Self {
+    pub(crate) fn new(server: &'s Server, stream: TcpStream) -> Self {
         stream.set_nonblocking(true).expect("a socket");
         stream.set_nodelay(true).expect("a socket");
         Self { stream, server }

@@ -1,0 +1,198 @@
+//! What other threads may ask of a reactor.
+//!
+//! A reactor belongs to its thread. Another thread holds a [`Remote`] and sends it [`Command`]s, which wait in a queue and wake
+//! the reactor by way of its poll. The reactor carries them out in its next turn, in the order in which they were sent.
+//! Everything that crosses is owned and [`Send`].
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use milliways_proto::ws::Opcode;
+use mio::{Registry, Waker};
+
+use crate::ids::AppId;
+use crate::token::Named;
+
+/// What another thread may ask of an app.
+#[derive(Debug)]
+pub enum Command {
+    /// Serves a connection as if the app had accepted it.
+    Adopt {
+        /// Its socket: of any kind that is a stream, blocking or not. Nobody else may go on using it.
+        stream: TcpStream,
+    },
+    /// Sends a message to all WebSockets that have subscribed to a topic, as [`Reactor::publish`](crate::Reactor::publish)
+    /// does. Messages of one thread arrive in the order in which it has sent them.
+    Publish {
+        /// The topic, any bytes.
+        topic: Box<[u8]>,
+        /// [`Opcode::Text`], and then `message` is valid UTF-8, or [`Opcode::Binary`].
+        opcode: Opcode,
+        /// The message.
+        message: Box<[u8]>,
+        /// Whether it is compressed for those that have agreed on that.
+        compress: bool,
+    },
+}
+
+/// A command has not been sent, because the app has been removed, its reactor has ended, or the reactor could not be woken.
+#[derive(Debug)]
+pub struct Undelivered(
+    /// The command as it was.
+    pub Command,
+);
+
+impl fmt::Display for Undelivered {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the app has been removed, or its thread has ended")
+    }
+}
+
+impl std::error::Error for Undelivered {}
+
+/// One app of a reactor, as other threads see it. Clones are equivalent.
+///
+/// It keeps neither the app nor the reactor alive, and never stands for a later app.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    mailbox: Arc<Mailbox>,
+    address: Arc<Address>,
+}
+
+impl Remote {
+    /// Sends a command, which the reactor carries out in its next turn. This may be called at any time on any thread, and
+    /// blocks only while another thread adds a command or the reactor takes some.
+    ///
+    /// The queue has no limit. A command that waits when its app is removed, or when its reactor ends, is dropped.
+    pub fn send(&self, command: Command) -> Result<(), Undelivered> {
+        if !self.is_open() {
+            return Err(Undelivered(command));
+        }
+        self.mailbox.send(Letter { address: Arc::clone(&self.address), command })
+    }
+
+    /// Whether the app has not been removed yet, and its reactor has not ended.
+    pub fn is_open(&self) -> bool {
+        self.address.is_open()
+    }
+}
+
+/// The identity of an app, which outlives it.
+#[derive(Debug)]
+struct Address {
+    app: AppId,
+    is_open: AtomicBool,
+}
+
+impl Address {
+    fn new(app: AppId) -> Arc<Self> {
+        Arc::new(Self { app, is_open: AtomicBool::new(true) })
+    }
+
+    fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Acquire)
+    }
+
+    fn close(&self) {
+        self.is_open.store(false, Ordering::Release);
+    }
+}
+
+/// A command with its address.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    address: Arc<Address>,
+    command: Command,
+}
+
+impl Letter {
+    /// Returns the app and the command; `None` if the app has been removed.
+    pub(crate) fn open(self) -> Option<(AppId, Command)> {
+        self.address.is_open().then_some((self.address.app, self.command))
+    }
+}
+
+/// Commands on their way to a reactor.
+#[derive(Debug)]
+struct Mailbox {
+    /// `None` once the reactor has ended.
+    state: Mutex<Option<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// If there are any, the reactor has been woken for the first one.
+    letters: VecDeque<Letter>,
+    waker: Waker,
+}
+
+impl Mailbox {
+    fn send(&self, letter: Letter) -> Result<(), Undelivered> {
+        let mut state = self.lock();
+        let Some(State { letters, waker }) = &mut *state else { return Err(Undelivered(letter.command)) };
+        if letters.is_empty() && waker.wake().is_err() {
+            return Err(Undelivered(letter.command));
+        }
+        letters.push_back(letter);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<State>> {
+        // Nothing panics while it is locked.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The reactor's end of its mailbox. Dropping it ends the mailbox.
+pub(crate) struct Inbox {
+    mailbox: Arc<Mailbox>,
+    /// The addresses of the apps for which there has been a [`Remote`].
+    addresses: HashMap<AppId, Arc<Address>>,
+}
+
+impl Inbox {
+    /// Creates the mailbox of a reactor whose poll `registry` is.
+    pub(crate) fn new(registry: &Registry) -> io::Result<Self> {
+        let waker = Waker::new(registry, Named::Mailbox.token())?;
+        let state = Mutex::new(Some(State { letters: VecDeque::new(), waker }));
+        Ok(Self { mailbox: Arc::new(Mailbox { state }), addresses: HashMap::new() })
+    }
+
+    pub(crate) fn remote(&mut self, app: AppId) -> Remote {
+        let address = self.addresses.entry(app).or_insert_with(|| Address::new(app));
+        Remote { mailbox: Arc::clone(&self.mailbox), address: Arc::clone(address) }
+    }
+
+    /// Closes the address of an app that is removed.
+    pub(crate) fn forget_app(&mut self, app: AppId) {
+        if let Some(address) = self.addresses.remove(&app) {
+            address.close();
+        }
+    }
+
+    /// Takes up to `most` commands, the oldest first. If there are more, the poll reports the mailbox again.
+    pub(crate) fn take(&self, most: usize) -> VecDeque<Letter> {
+        let mut state = self.mailbox.lock();
+        let Some(State { letters, waker }) = &mut *state else { return VecDeque::new() };
+        let rest = letters.split_off(most.min(letters.len()));
+        if !rest.is_empty() && waker.wake().is_err() {
+            // They would wait until the next command. It is better to carry out too many.
+            letters.extend(rest);
+            return std::mem::take(letters);
+        }
+        std::mem::replace(letters, rest)
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.addresses.values().for_each(|address| address.close());
+        let state = self.mailbox.lock().take();
+        // Commands own sockets, which are closed without the lock.
+        drop(state);
+    }
+}
