@@ -127,11 +127,13 @@ impl<T> Router<T> {
         Some(Match { value: &leaf.value, parameters: &leaf.parameters })
     }
 
-    /// Calls `visit` with every value, in no particular order.
-    pub fn for_each(&self, mut visit: impl FnMut(&T)) {
+    /// Returns all values, in no particular order.
+    pub fn values(&self) -> Vec<&T> {
+        let mut values = Vec::new();
         for tree in self.methods.iter().chain([&self.upgrade, &self.any]) {
-            tree.for_each(&mut visit);
+            tree.append_values(&mut values);
         }
+        values
     }
 
     fn place(&mut self, kind: RouteKind, pattern: &str) -> Result<&mut Option<Leaf<T>>, PatternTooDeep> {
@@ -202,10 +204,10 @@ impl<T> Node<T> {
         take_unless_skipped(self.wildcard.as_ref(), skip)
     }
 
-    fn for_each(&self, visit: &mut impl FnMut(&T)) {
-        self.value.iter().chain(&self.wildcard).for_each(|leaf| visit(&leaf.value));
+    fn append_values<'n>(&'n self, values: &mut Vec<&'n T>) {
+        values.extend(self.value.iter().chain(&self.wildcard).map(|leaf| &leaf.value));
         for child in self.literals.values().chain(self.parameter.as_deref()) {
-            child.for_each(visit);
+            child.append_values(values);
         }
     }
 }
@@ -345,11 +347,10 @@ mod tests {
     }
 
     #[test]
-    fn for_each_visits_every_value() {
+    fn values_returns_every_value() {
         let router = serving(&[(GET, "/"), (GET, "/a/*"), (RouteKind::Any, "/:p"), (RouteKind::Upgrade, "/*")]);
-        let mut seen = Vec::new();
-        router.for_each(|value| seen.push(*value));
-        seen.sort_unstable();
-        assert_eq!(seen, ["/", "/*", "/:p", "/a/*"]);
+        let mut values = router.values();
+        values.sort_unstable();
+        assert_eq!(values, [&"/", &"/*", &"/:p", &"/a/*"]);
     }
 }

@@ -73,15 +73,8 @@ impl App {
     }
 
     fn routes(&self) -> Vec<Route> {
-        self.domains.values().chain([&self.router]).flat_map(routes_of).collect()
+        self.domains.values().chain([&self.router]).flat_map(Router::values).cloned().collect()
     }
-}
-
-/// Returns all routes of a router.
-pub(crate) fn routes_of(router: &Router<Route>) -> Vec<Route> {
-    let mut all = Vec::new();
-    router.for_each(|route| all.push(route.clone()));
-    all
 }
 
 /// The number of items that are kept until the owner removes them.

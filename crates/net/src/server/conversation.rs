@@ -1,12 +1,11 @@
 //! The state of a connection above the transport: 24 bytes while it is idle.
 
 use milliways_proto::closing::Closing;
-use milliways_proto::http::{self, Draft, Responder};
+use milliways_proto::http::Responder;
 use milliways_proto::timer::Tick;
-use milliways_proto::ws::{self, Contexts, Sender};
+use milliways_proto::ws::Sender;
 
 use super::flags::flags;
-use super::http::Upload;
 use super::sides::SideKey;
 use crate::ids::{AppId, BehaviorId, Generation};
 
@@ -17,7 +16,7 @@ pub(crate) struct Conversation {
     pub(crate) last_active: Tick,
     /// The behavior of a WebSocket, which knows its app. For any other connection, its app.
     owner: u32,
-    /// Where the [`Side`] is, which only a busy connection has.
+    /// Where the [`Side`](super::sides::Side) is, which only a busy connection has.
     pub(crate) side: Option<SideKey>,
     pub(crate) talk: Talk,
 }
@@ -114,45 +113,6 @@ flags! {
         Subscribed,
         /// The WebSocket is in the list of those to be closed for exceeding their back pressure limit.
         Doomed,
-    }
-}
-
-/// The state that only a busy connection has.
-#[derive(Default)]
-pub(crate) struct Side {
-    /// WebSocket: the receiving machine, which has an incomplete frame or message.
-    pub(crate) frames: ws::Receiver,
-    /// WebSocket: its own compression contexts, if it needs any.
-    pub(crate) contexts: Option<Box<Contexts>>,
-    /// WebSocket: frames that were published while a fragmented message is being sent.
-    pub(crate) held: Vec<u8>,
-    /// Bytes that had been read before the connection was held up, and are still to be handled.
-    pub(crate) input: Vec<u8>,
-    /// HTTP: the receiving machine, in the middle of a request.
-    pub(crate) requests: http::Receiver,
-    /// HTTP: the body of the request, until it has been received and delivered.
-    pub(crate) upload: Option<Upload>,
-    /// HTTP: what the handler has written of the response and is still needed.
-    pub(crate) draft: Draft,
-}
-
-impl Side {
-    /// Returns whether this equals a new one, apart from allocated memory.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.frames.is_idle()
-            && self.contexts.is_none()
-            && self.held.is_empty()
-            && self.input.is_empty()
-            && self.requests.is_idle()
-            && self.upload.is_none()
-            && self.draft.is_empty()
-    }
-
-    /// Resets this to a new one, but keeps the memory of the draft.
-    pub(crate) fn clear(&mut self) {
-        let mut draft = std::mem::take(&mut self.draft);
-        draft.clear();
-        *self = Self { draft, ..Self::default() };
     }
 }
 

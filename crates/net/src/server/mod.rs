@@ -17,6 +17,7 @@ pub(crate) mod settings;
 mod sides;
 mod table;
 pub(crate) mod timeouts;
+mod upload;
 pub(crate) mod websocket;
 
 use std::collections::VecDeque;

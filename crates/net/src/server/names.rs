@@ -1,9 +1,9 @@
 //! Server names (RFC 6066 section 3) and the certificates that apps have for them.
 
+use milliways_proto::router::Router;
 use milliways_tls::{InvalidServerName, NamePattern, TlsConfig, TlsError};
 
 use super::Server;
-use super::app::routes_of;
 use super::settings::Route;
 use crate::event::Event;
 use crate::ids::{AppId, ConnectionId, DomainId, Slot, Stale};
@@ -41,7 +41,7 @@ impl Server {
         let app = self.apps.of_mut(app);
         let domain = app.names.as_mut().and_then(|names| names.table.remove(name));
         let router = domain.and_then(|domain| app.domains.remove(&domain));
-        router.as_ref().map(routes_of).unwrap_or_default()
+        router.iter().flat_map(Router::values).cloned().collect()
     }
 
     pub(crate) fn find_domain(&self, app: AppId, name: &str) -> Option<DomainId> {

@@ -1,11 +1,11 @@
-//! What is noted of a connection that is read.
+//! Reading from a connection, holding it up, and going on when the client has taken what was written.
 
 use milliways_proto::http::HttpError;
 use milliways_tls::TlsConfig;
 
 use super::Server;
 use super::closing::End;
-use super::conversation::{Talk, WebSocketFlag};
+use super::conversation::{HttpFlag, Talk, WebSocketFlag};
 use crate::ids::{DomainId, Slot};
 use crate::transport::Read;
 
@@ -18,12 +18,11 @@ impl Server {
         read
     }
 
-    /// Goes on with a TLS handshake by what an app has for a name.
+    /// Continues a TLS handshake with the certificate and the router for the server name that the client has asked for.
     pub(crate) fn choose(
         &mut self,
         slot: Slot,
-        config: &TlsConfig,
-        domain: DomainId,
+        (config, domain): (&TlsConfig, DomainId),
         buffer: &mut [u8],
         is_drained: bool,
     ) -> Read {
@@ -36,20 +35,21 @@ impl Server {
         let now = self.clock.active();
         let conversation = &mut self.table[slot];
         if was_handshaking && !self.transport.is_handshaking(slot) {
-            // The time of the protocol above begins.
+            // The timeout of the protocol above begins.
             conversation.last_active = now;
             self.arm(slot);
         } else if let Talk::WebSocket { flags, .. } = &mut conversation.talk
             && matches!(read, Read::Data { .. } | Read::Garbled { .. })
         {
-            // (A head has to be complete in time however many pieces it comes in, a body keeps a pace, and a closing
-            // connection has no claim to anything.)
+            // Bytes alone extend no other timeout: a head must be complete in time in however many pieces it arrives, a body
+            // must keep a pace, and a closing connection has no claim to anything.
             flags.take(WebSocketFlag::Pinged);
             conversation.last_active = now;
         }
     }
 
-    /// Has the kernel tell again what there is to read. It has nothing to tell of a peer that has finished by TLS.
+    /// Has the kernel report the connection again if there is more to read. It reports nothing for a peer that has finished
+    /// by way of TLS.
     pub(crate) fn read_later(&mut self, slot: Slot) {
         if !self.transport.peer_has_closed(slot) {
             self.transport.rearm(slot);
@@ -60,8 +60,137 @@ impl Server {
         }
     }
 
-    /// What stands where a proxy may say who the peer is cannot be understood.
+    /// Ends a connection that does not begin with a valid header of the PROXY protocol where there may be one.
     pub(crate) fn refuse_preface(&mut self, slot: Slot) {
         self.end(slot, End::Refused(HttpError::Syntax));
+    }
+
+    /// Returns whether the connection must not be read now. HTTP: the next request waits until the response before it is
+    /// complete and the client has taken it. Only the rest of a body that a handler has asked for is read before that.
+    pub(crate) fn is_held_up(&self, slot: Slot) -> bool {
+        match self.table[slot].talk {
+            Talk::Http { responder: Some(_), flags } => flags.has(HttpFlag::Paused) || !self.has_room_for_body(slot),
+            Talk::Http { responder: None, .. } => self.transport.backpressure(slot) > 0 && !self.has_body(slot),
+            Talk::WebSocket { flags, .. } => flags.has(WebSocketFlag::Paused),
+            Talk::Closing { .. } | Talk::Vacant | Talk::Gone => false,
+        }
+    }
+
+    /// Returns whether the idle timeout applies, because the next step is the client's.
+    pub(super) fn is_clients_turn(&self, slot: Slot) -> bool {
+        match self.table[slot].talk {
+            Talk::Http { responder: None, .. } => true,
+            // A handler may take its time. The client may not.
+            Talk::Http { responder: Some(_), flags } => {
+                (self.has_body(slot) && !self.is_held_up(slot))
+                    || self.is_unclaimed(slot)
+                    || flags.has(HttpFlag::Stalled)
+                    || self.transport.backpressure(slot) > 0
+            }
+            _ => false,
+        }
+    }
+
+    /// Has a connection be read that was held up, and restarts its timeout.
+    pub(super) fn go_on_reading(&mut self, slot: Slot) {
+        let now = self.clock.active();
+        let conversation = &mut self.table[slot];
+        conversation.last_active = now;
+        let owes_body = matches!(conversation.talk, Talk::Http { flags, .. } if flags.has(HttpFlag::OwesBody));
+        if owes_body || conversation.is_unread() {
+            self.resumed.push(slot);
+        }
+        self.arm(slot);
+    }
+
+    /// Returns the bytes that have been kept of a connection, followed by `bytes`; `None` if none have been kept.
+    pub(crate) fn join(&mut self, slot: Slot, bytes: &[u8]) -> Option<Vec<u8>> {
+        let side = self.sides.get_mut(self.table[slot].side)?;
+        if side.input.is_empty() {
+            return side.requests.join(bytes);
+        }
+        let mut all = std::mem::take(&mut side.input);
+        all.extend_from_slice(bytes);
+        Some(side.requests.join(&all).unwrap_or(all))
+    }
+
+    /// Keeps bytes that had been read before the connection was held up.
+    pub(super) fn keep_unread(&mut self, slot: Slot, bytes: &[u8]) {
+        let conversation = &mut self.table[slot];
+        conversation.set_unread(true);
+        self.sides.of(&mut conversation.side).input.extend_from_slice(bytes);
+    }
+
+    /// Returns whether bytes have been kept, which precede whatever is in the socket.
+    pub(crate) fn has_kept(&self, slot: Slot) -> bool {
+        self.sides.get(self.table[slot].side).is_some_and(|side| !side.input.is_empty())
+    }
+
+    /// Writes what waits: the socket is writable.
+    pub(crate) fn handle_writable(&mut self, slot: Slot) {
+        let is_stalled = match self.table[slot].talk {
+            Talk::WebSocket { .. } => {
+                self.offer_waiting(slot, true);
+                return;
+            }
+            Talk::Http { flags, .. } => flags.has(HttpFlag::Stalled),
+            Talk::Closing { .. } => false,
+            Talk::Vacant | Talk::Gone => return,
+        };
+        let before = self.transport.backpressure(slot);
+        if before > 0 {
+            self.transport.flush_writable(slot);
+        }
+        if (before == 0 && is_stalled) || self.transport.backpressure(slot) < before {
+            self.handle_taken(slot);
+        }
+    }
+
+    /// Notes that the client has taken output that waited. Once it has taken all of it, whatever waited for that goes on.
+    pub(super) fn handle_taken(&mut self, slot: Slot) {
+        let now = self.clock.active();
+        if self.transport.is_broken(slot) {
+            return;
+        }
+        let conversation = &mut self.table[slot];
+        conversation.note_progress(now);
+        if self.transport.backpressure(slot) > 0 {
+            return;
+        }
+        if conversation.is_answering() {
+            return self.go_on_writing(slot);
+        }
+        if conversation.awaits_request() {
+            // The timeout for the next request begins.
+            conversation.last_active = now;
+        }
+        if conversation.is_unread() {
+            self.resumed.push(slot);
+        }
+        self.arm(slot);
+    }
+
+    /// Notes a FIN that has arrived while the connection is held up. `has_read`: bytes have been read since the kernel has
+    /// reported the FIN.
+    pub(crate) fn note_half_closed(&mut self, slot: Slot, has_read: bool) {
+        let now = self.clock.active();
+        if self.table[slot].awaits_request() {
+            // The next request, which waits until the client has taken a response, needs to know.
+            return self.table[slot].http().add(HttpFlag::HalfClosed);
+        }
+        if !self.table[slot].is_answering() || self.table[slot].http().has(HttpFlag::HalfClosed) {
+            return;
+        }
+        // A FIN says that the client sends nothing more, not that it has gone (RFC 9293 section 3.6). Its request gets a
+        // response unless the client turns out to be gone. If bytes have arrived with the FIN, or wait in front of it, the
+        // client has sent a request and has merely finished sending.
+        let is_leaving =
+            !has_read && (!self.has_body(slot) || self.is_unclaimed(slot)) && !self.transport.has_unread(slot);
+        self.table[slot].http().add(HttpFlag::HalfClosed);
+        self.table[slot].last_active = now;
+        if is_leaving {
+            self.note_leaving(slot);
+        }
+        self.arm(slot);
     }
 }

@@ -3,9 +3,50 @@
 
 use std::num::NonZeroU32;
 
+use milliways_proto::http::{self, Draft};
+use milliways_proto::ws::{self, Contexts};
 use slab::Slab;
 
-use super::conversation::Side;
+use super::upload::Upload;
+
+/// The state that only a busy connection has.
+#[derive(Default)]
+pub(crate) struct Side {
+    /// WebSocket: the receiving machine, which has an incomplete frame or message.
+    pub(crate) frames: ws::Receiver,
+    /// WebSocket: its own compression contexts, if it needs any.
+    pub(crate) contexts: Option<Box<Contexts>>,
+    /// WebSocket: frames that were published while a fragmented message is being sent.
+    pub(crate) held: Vec<u8>,
+    /// Bytes that had been read before the connection was held up, and are still to be handled.
+    pub(crate) input: Vec<u8>,
+    /// HTTP: the receiving machine, in the middle of a request.
+    pub(crate) requests: http::Receiver,
+    /// HTTP: the body of the request, until it has been received and delivered.
+    pub(super) upload: Option<Upload>,
+    /// HTTP: what the handler has written of the response and is still needed.
+    pub(crate) draft: Draft,
+}
+
+impl Side {
+    /// Returns whether this equals a new one, apart from allocated memory.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_idle()
+            && self.contexts.is_none()
+            && self.held.is_empty()
+            && self.input.is_empty()
+            && self.requests.is_idle()
+            && self.upload.is_none()
+            && self.draft.is_empty()
+    }
+
+    /// Resets this to a new one, but keeps the memory of the draft.
+    pub(crate) fn clear(&mut self) {
+        let mut draft = std::mem::take(&mut self.draft);
+        draft.clear();
+        *self = Self { draft, ..Self::default() };
+    }
+}
 
 /// The place of a connection's [`Side`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

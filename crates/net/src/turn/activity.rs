@@ -179,7 +179,7 @@ impl Turn {
             }
             Step::Choose { reading, name, is_drained } => {
                 return match server.choose_name(slot, name.as_deref()) {
-                    Some((config, domain)) => self.choose(server, reading, is_drained, &config, domain),
+                    Some((config, domain)) => self.choose(server, reading, is_drained, (&config, domain)),
                     None => self.set_step(Step::Over),
                 };
             }
@@ -265,16 +265,9 @@ impl Turn {
         self.take_read(server, reading, read);
     }
 
-    fn choose(
-        &mut self,
-        server: &mut Server,
-        reading: Reading,
-        is_drained: bool,
-        config: &TlsConfig,
-        domain: DomainId,
-    ) {
+    fn choose(&mut self, server: &mut Server, reading: Reading, is_drained: bool, chosen: (&TlsConfig, DomainId)) {
         let Some(activity) = &self.activity else { return };
-        let read = server.choose(activity.slot, config, domain, &mut self.buffer, is_drained);
+        let read = server.choose(activity.slot, chosen, &mut self.buffer, is_drained);
         self.take_read(server, reading, read);
     }
 

@@ -2,24 +2,24 @@
 //!
 //! What a handler answers is in `response`, what becomes of a request's body in `upload`, WebSockets begin in `upgrade`.
 
+mod body;
 mod response;
 mod upgrade;
-mod upload;
 
 use milliways_proto::http::{self, HeaderSlots, HttpError, Request, Responder, Step, header_slots};
 use milliways_proto::router::Parameters;
 use milliways_proto::ws::Handshake;
 
+pub use body::BodyError;
 pub use response::{ResponseError, TryEnd};
 pub use upgrade::UpgradeError;
-pub use upload::BodyError;
-pub(crate) use upload::Upload;
 
 use super::Server;
 use super::closing::End;
 use super::conversation::{HttpFlag, Talk};
 use super::settings::Route;
 use super::timeouts::is_armed_soon;
+use super::upload::Upload;
 use crate::event::Event;
 use crate::ids::{BehaviorId, ConnectionId, RouteId, Slot, Stale};
 
@@ -249,73 +249,6 @@ impl Server {
         }
     }
 
-    /// The bytes that have been kept of a connection, with `bytes` behind them; `None` if none have.
-    pub(crate) fn join(&mut self, slot: Slot, bytes: &[u8]) -> Option<Vec<u8>> {
-        let side = self.sides.get_mut(self.table[slot].side)?;
-        if side.input.is_empty() {
-            return side.requests.join(bytes);
-        }
-        let mut all = std::mem::take(&mut side.input);
-        all.extend_from_slice(bytes);
-        Some(side.requests.join(&all).unwrap_or(all))
-    }
-
-    /// Keeps what has been received while nothing was to be read.
-    pub(super) fn keep_unread(&mut self, slot: Slot, bytes: &[u8]) {
-        let conversation = &mut self.table[slot];
-        conversation.set_unread(true);
-        self.sides.of(&mut conversation.side).input.extend_from_slice(bytes);
-    }
-
-    /// Whether bytes of a connection have been kept that are to be handled before any other.
-    pub(crate) fn has_kept(&self, slot: Slot) -> bool {
-        self.sides.get(self.table[slot].side).is_some_and(|side| !side.input.is_empty())
-    }
-
-    /// The socket takes more.
-    pub(crate) fn handle_writable(&mut self, slot: Slot) {
-        let is_stalled = match self.table[slot].talk {
-            Talk::WebSocket { .. } => {
-                self.offer_waiting(slot, true);
-                return;
-            }
-            Talk::Http { flags, .. } => flags.has(HttpFlag::Stalled),
-            Talk::Closing { .. } => false,
-            Talk::Vacant | Talk::Gone => return,
-        };
-        let before = self.transport.backpressure(slot);
-        if before > 0 {
-            self.transport.flush_writable(slot);
-        }
-        if (before == 0 && is_stalled) || self.transport.backpressure(slot) < before {
-            self.handle_taken(slot);
-        }
-    }
-
-    /// Goes on where a connection waited for the client to take what was written, of which it has just taken some.
-    pub(super) fn handle_taken(&mut self, slot: Slot) {
-        let now = self.clock.active();
-        if self.transport.is_broken(slot) {
-            return;
-        }
-        let conversation = &mut self.table[slot];
-        conversation.note_progress(now);
-        if self.transport.backpressure(slot) > 0 {
-            return;
-        }
-        if conversation.is_answering() {
-            return self.go_on_writing(slot);
-        }
-        if conversation.awaits_request() {
-            // Its time for the next request begins.
-            conversation.last_active = now;
-        }
-        if conversation.is_unread() {
-            self.resumed.push(slot);
-        }
-        self.arm(slot);
-    }
-
     /// Lets the handler of a response go on writing, if it wants to.
     pub(super) fn go_on_writing(&mut self, slot: Slot) {
         let id = self.table.id(slot);
@@ -334,28 +267,5 @@ impl Server {
             let offset = self.offset(slot);
             self.events.push(Event::Writable { id, offset });
         }
-    }
-
-    /// A FIN has come while nothing was to be read. `has_read`: something has been read since the kernel told of the FIN.
-    pub(crate) fn note_half_closed(&mut self, slot: Slot, has_read: bool) {
-        let now = self.clock.active();
-        if self.table[slot].awaits_request() {
-            // Noted for the request that waits behind a response which the client has yet to take.
-            return self.table[slot].http().add(HttpFlag::HalfClosed);
-        }
-        if !self.table[slot].is_answering() || self.table[slot].http().has(HttpFlag::HalfClosed) {
-            return;
-        }
-        // A FIN says that the peer sends nothing more, not that it has gone (RFC 9293 section 3.6). Its request is answered,
-        // unless it turns out that nobody is there. What has come with the FIN, or waits before it, is a request of somebody
-        // who only finishes.
-        let is_leaving =
-            !has_read && (!self.has_body(slot) || self.is_unclaimed(slot)) && !self.transport.has_unread(slot);
-        self.table[slot].http().add(HttpFlag::HalfClosed);
-        self.table[slot].last_active = now;
-        if is_leaving {
-            self.note_leaving(slot);
-        }
-        self.arm(slot);
     }
 }

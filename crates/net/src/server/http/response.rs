@@ -5,11 +5,11 @@ use milliways_proto::http::{
 };
 use milliways_proto::router::Parameters;
 
-use super::Upload;
 use crate::ids::{ConnectionId, Slot, Stale};
 use crate::server::Server;
 use crate::server::closing::End;
 use crate::server::conversation::{HttpFlag, HttpFlags, Talk};
+use crate::server::upload::Upload;
 
 pub use milliways_proto::http::ResponseError;
 
