@@ -36,7 +36,7 @@ pub(crate) struct Scopes {
     env: Env,
     async_context: AsyncContext,
     /// The scopes that the events of one turn share; open at most during a turn.
-    batch: Cell<Option<Batch>>,
+    batch: RefCell<Option<Batch>>,
     /// How many batches have been opened.
     batches: Cell<u64>,
     /// The number of the open batch. A nested event loop, which opens one inside another, restores the outer one's.
@@ -60,7 +60,8 @@ struct Batch {
     /// [`Scopes::raised`] when `ticks` was opened. An uncaughtException makes Node forget which resources execute, that of
     /// the scope included; a store that a handler enters by an `AsyncLocalStorage` afterwards would be everybody's.
     raised: u64,
-    handles: HandleScope,
+    /// Dropped after `ticks`.
+    _handles: HandleScope,
     /// How many events have run in it.
     events: u32,
 }
@@ -70,7 +71,7 @@ impl Scopes {
         Self {
             env,
             async_context,
-            batch: Cell::default(),
+            batch: RefCell::default(),
             batches: Cell::default(),
             batch_number: Cell::default(),
             is_serving: Cell::default(),
@@ -94,10 +95,11 @@ impl Scopes {
         if scope == Scope::Own {
             self.run_ticks();
         }
-        let Some(batch) = self.shared_batch() else { return self.has_died() };
+        if !self.is_batch_open() && self.open_batch().is_none() {
+            return self.has_died();
+        }
         // SAFETY: on the environment's thread; the batch's handle scope is not closed before this event is over.
         let js = unsafe { self.env.js() };
-        self.batch.set(Some(batch));
         let result = self.settle(js, run(js));
         self.raise_thrown(js);
         if scope == Scope::Own {
@@ -136,10 +138,9 @@ impl Scopes {
         if self.is_in_call() {
             return;
         }
-        if let Some(mut batch) = self.batch.take() {
-            drop(batch.ticks.take());
-            self.batch.set(Some(batch));
-        }
+        // JavaScript runs when the scope closes, with nothing borrowed.
+        let ticks = self.batch.borrow_mut().as_mut().and_then(|batch| batch.ticks.take());
+        drop(ticks);
     }
 
     /// Serves a callback of the loop: events inside of `serve` share scopes, which are closed at its end.
@@ -156,7 +157,7 @@ impl Scopes {
         serve();
         // Taken out before it is dropped: JavaScript that runs then enters by calls, not by events.
         drop(self.batch.take());
-        self.batch.set(batch);
+        self.batch.replace(batch);
     }
 
     /// Counts a call from JavaScript as under way while `body` runs.
@@ -243,28 +244,54 @@ impl Scopes {
         }
     }
 
-    /// The open batch with its scopes, or a new one; counts one more event in it.
-    fn shared_batch(&self) -> Option<Batch> {
-        let mut batch = self.batch.take();
-        if let Some(used) = &mut batch
-            && (used.events.is_multiple_of(EVENTS_PER_TICK) || used.raised != self.raised.get())
-        {
-            drop(used.ticks.take());
-            if used.events == EVENTS_PER_SCOPE {
-                drop(batch.take());
-            }
-            // JavaScript that ran then may have ended the environment.
-            if !self.is_alive.get() {
-                return None;
-            }
+    /// Counts one more event in the open batch, if there is one that this event may share as it is.
+    #[inline]
+    fn is_batch_open(&self) -> bool {
+        let mut batch = self.batch.borrow_mut();
+        let shared = batch.as_mut().filter(|batch| {
+            batch.ticks.is_some() && !batch.events.is_multiple_of(EVENTS_PER_TICK) && batch.raised == self.raised.get()
+        });
+        shared.map(|batch| batch.events += 1).is_some()
+    }
+
+    /// Opens a batch, or what the open one lacks, and counts one more event in it; returns `None` if that has failed.
+    #[inline(never)]
+    fn open_batch(&self) -> Option<()> {
+        let (ended, is_full) = {
+            let mut batch = self.batch.borrow_mut();
+            let ended = batch
+                .as_mut()
+                .filter(|batch| batch.events.is_multiple_of(EVENTS_PER_TICK) || batch.raised != self.raised.get());
+            ended.map_or((None, false), |batch| (batch.ticks.take(), batch.events == EVENTS_PER_SCOPE))
+        };
+        // JavaScript runs when these close, with nothing borrowed. It may end the environment.
+        drop(ended);
+        if is_full {
+            drop(self.batch.take());
         }
-        let mut batch = if let Some(batch) = batch { batch } else { self.new_batch()? };
-        if batch.ticks.is_none() {
-            batch.ticks = Some(self.async_context.open(batch.handles.js()).ok()?);
+        if !self.is_alive.get() {
+            return None;
+        }
+        if self.batch.borrow().is_none() {
+            let batch = self.new_batch()?;
+            self.batch.replace(Some(batch));
+        }
+        let needs_ticks = self.batch.borrow().as_ref().is_some_and(|batch| batch.ticks.is_none());
+        let ticks = if needs_ticks {
+            // SAFETY: on the environment's thread, which is alive; the batch's handle scope is open.
+            let js = unsafe { self.env.js() };
+            Some(self.async_context.open(js).ok()?)
+        } else {
+            None
+        };
+        let mut batch = self.batch.borrow_mut();
+        let batch = batch.as_mut()?;
+        if ticks.is_some() {
+            batch.ticks = ticks;
             batch.raised = self.raised.get();
         }
         batch.events += 1;
-        Some(batch)
+        Some(())
     }
 
     fn new_batch(&self) -> Option<Batch> {
@@ -273,6 +300,6 @@ impl Scopes {
         self.batch_number.set(number);
         // SAFETY: on the environment's thread, which is alive; closed after all that is opened inside.
         let handles = unsafe { HandleScope::open(self.env) }.ok()?;
-        Some(Batch { ticks: None, raised: 0, handles, events: 0 })
+        Some(Batch { ticks: None, raised: 0, _handles: handles, events: 0 })
     }
 }
