@@ -95,8 +95,7 @@ impl Environment {
     fn tell_upgrade(&self, behavior: BehaviorId, id: ConnectionId, request: &RoutedRequest<'_>) {
         self.callbacks.borrow().behaviors[behavior].has_contexts.set(true);
         let told = self.request.lend(request, |serial| {
-            self.tell(
-                Scope::Own,
+            self.tell_alone(
                 behavior,
                 |callbacks| callbacks.upgrade.as_ref(),
                 |js, function| {
@@ -111,8 +110,7 @@ impl Environment {
 
     fn tell_open(&self, behavior: BehaviorId, id: ConnectionId, request: &RoutedRequest<'_>) {
         self.request.lend(request, |serial| {
-            self.tell(
-                Scope::Own,
+            self.tell_alone(
                 behavior,
                 |callbacks| callbacks.open.as_ref(),
                 |js, function| {
@@ -159,7 +157,8 @@ impl Environment {
         });
     }
 
-    fn tell_message(&self, behavior: BehaviorId, id: ConnectionId, payload: Payload<'_>, binary: bool) {
+    /// Calls the handler of a message.
+    pub(crate) fn tell_message(&self, behavior: BehaviorId, id: ConnectionId, payload: Payload<'_>, binary: bool) {
         if !binary && self.callbacks.borrow().behaviors[behavior].text_as_string {
             return self.tell_text(behavior, id, payload);
         }
@@ -168,7 +167,6 @@ impl Environment {
 
     fn tell_drain(&self, behavior: BehaviorId, id: ConnectionId) {
         self.tell(
-            self.scope_of(behavior),
             behavior,
             |callbacks| callbacks.drain.as_ref(),
             |js, function| js.call(function, &[js.number(id.slot.0)?]).map(|_| ()),
@@ -178,8 +176,7 @@ impl Environment {
     /// A call from JavaScript has upgraded a request to a WebSocket, with this user data.
     pub(crate) fn opened(&self, behavior: BehaviorId, id: ConnectionId, user_data: Value<'_>) {
         let user_data = user_data.raw();
-        self.tell(
-            Scope::Own,
+        self.tell_alone(
             behavior,
             |callbacks| callbacks.open.as_ref(),
             |js, function| {
@@ -199,10 +196,25 @@ impl Environment {
         }
     }
 
-    /// Calls a handler of a behavior, if there is one; returns `None` if it threw or could not run.
+    /// Calls a handler of a behavior, if there is one, in the behavior's scope.
     fn tell(
         &self,
-        scope: Scope,
+        behavior: BehaviorId,
+        which: Which,
+        call: impl for<'s> FnOnce(Js<'s>, Value<'s>) -> Result<(), Failed>,
+    ) {
+        let scope = {
+            let callbacks = &self.callbacks.borrow().behaviors[behavior];
+            which(callbacks).map(|_| callbacks.scope)
+        };
+        if let Some(scope) = scope {
+            self.tell_in(scope, behavior, which, call);
+        }
+    }
+
+    /// Calls a handler of a behavior, if there is one, in a scope of its own; returns `None` if it threw or could not run.
+    fn tell_alone(
+        &self,
         behavior: BehaviorId,
         which: Which,
         call: impl for<'s> FnOnce(Js<'s>, Value<'s>) -> Result<(), Failed>,
@@ -210,6 +222,16 @@ impl Environment {
         if which(&self.callbacks.borrow().behaviors[behavior]).is_none() {
             return Some(());
         }
+        self.tell_in(Scope::Own, behavior, which, call)
+    }
+
+    fn tell_in(
+        &self,
+        scope: Scope,
+        behavior: BehaviorId,
+        which: Which,
+        call: impl for<'s> FnOnce(Js<'s>, Value<'s>) -> Result<(), Failed>,
+    ) -> Option<()> {
         self.scopes.event(scope, |js| match self.function(js, |callbacks| which(&callbacks.behaviors[behavior]))? {
             Some(function) => call(js, function),
             None => Ok(()),
@@ -262,8 +284,7 @@ impl Environment {
         length: usize,
         make: impl for<'s> FnOnce(Js<'s>) -> Result<Value<'s>, Failed>,
     ) {
-        let scope = self.scope_of(behavior);
-        self.tell(scope, behavior, which, |js, function| {
+        self.tell(behavior, which, |js, function| {
             self.scopes.with_buffer(js, length, |js| {
                 let buffer = make(js)?;
                 self.registers.set(Register::Slot, id.slot.0);
@@ -277,7 +298,6 @@ impl Environment {
 
     fn tell_text(&self, behavior: BehaviorId, id: ConnectionId, mut payload: Payload<'_>) {
         self.tell(
-            self.scope_of(behavior),
             behavior,
             |callbacks| callbacks.message.as_ref(),
             |js, function| {
@@ -293,9 +313,7 @@ impl Environment {
 
     /// The number of a topic's subscribers has changed.
     fn tell_subscription(&self, behavior: BehaviorId, id: ConnectionId, topic: &[u8], change: Change) {
-        let scope = self.scope_of(behavior);
         self.tell(
-            scope,
             behavior,
             |callbacks| callbacks.subscription.as_ref(),
             |js, function| {
@@ -306,10 +324,6 @@ impl Environment {
                 Ok(())
             },
         );
-    }
-
-    fn scope_of(&self, behavior: BehaviorId) -> Scope {
-        self.callbacks.borrow().behaviors[behavior].scope
     }
 
     /// Lets an async handler, which sets the register, continue before the next event, as if that had not come yet.

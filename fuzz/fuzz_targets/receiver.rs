@@ -9,9 +9,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use std::time::SystemTime;
 
-use milliways_proto::http::{
-    Body, Event, HttpError, MAX_HEADERS, Marks, Receiver, Request, ResponseHead, header_slots,
-};
+use milliways_proto::http::{Body, Event, HttpError, MAX_HEADERS, Marks, Receiver, Request, RequestRoom, ResponseHead};
 use milliways_proto::ws::{Acceptance, Handshake};
 
 use self::pieces::pieces;
@@ -194,10 +192,10 @@ impl Connection {
         let mut rest = &mut input[..];
         let mut has_idled = false;
         while !rest.is_empty() {
-            let mut slots = header_slots();
+            let mut room = RequestRoom::default();
             let had_body = self.receiver.has_body();
             let left = rest.len();
-            let step = self.receiver.handle(rest, &mut slots, self.max_head_size)?;
+            let step = self.receiver.handle(rest, &mut room, self.max_head_size)?;
             assert!(step.consumed <= left);
             assert!(step.consumed > 0 || (step.event.is_none() && !has_idled), "no progress");
             has_idled = step.consumed == 0;
@@ -207,7 +205,7 @@ impl Connection {
                 None => assert!(consumed == 0 || consumed == left),
                 Some(Event::Request(request)) => {
                     assert!(!had_body && consumed <= self.max_head_size);
-                    self.note_request(&request, end, consumed);
+                    self.note_request(request, end, consumed);
                 }
                 Some(Event::Data { data, is_last, remaining }) => {
                     assert!(had_body && data.len() <= consumed);

@@ -9,8 +9,8 @@ use libfuzzer_sys::fuzz_target;
 use std::time::SystemTime;
 
 use milliways_proto::http::{
-    DEFAULT_MAX_HEAD_SIZE, Draft, HttpError, Marks, NOT_FOUND_BODY, Outgoing, Persistence, Request, Responder,
-    ResponseError, header_slots,
+    DEFAULT_MAX_HEAD_SIZE, Draft, HttpError, Marks, NOT_FOUND_BODY, Outgoing, Persistence, Request, RequestRoom,
+    Responder, ResponseError,
 };
 
 #[derive(Arbitrary, Debug)]
@@ -118,11 +118,11 @@ impl Exchange {
             Some(true) => "Connection: keep-alive\r\n",
         };
         let request = format!("{method} / {version}\r\nHost: h\r\n{connection}\r\n");
-        let mut slots = header_slots();
-        let parsed = Request::parse(request.as_bytes(), &mut slots, DEFAULT_MAX_HEAD_SIZE);
+        let mut room = RequestRoom::default();
+        let parsed = Request::parse(request.as_bytes(), &mut room, DEFAULT_MAX_HEAD_SIZE);
         let (request, _) = parsed.expect("valid").expect("complete");
         Self {
-            responder: Responder::new(&request),
+            responder: Responder::new(request),
             draft: Draft::default(),
             marks: Marks::new(SystemTime::UNIX_EPOCH, true),
             output: Vec::new(),

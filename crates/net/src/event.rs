@@ -14,7 +14,7 @@ use crate::ids::{AppId, BehaviorId, ConnectionId, RouteId};
 /// What has happened. While an event is handled, every method of the reactor may be called.
 ///
 /// Calls cause events, too. For example, closing a WebSocket ends its subscriptions.
-/// [`Reactor::take_caused`](crate::Reactor::take_caused) returns them.
+/// [`Reactor::run_caused`](crate::Reactor::run_caused) handles them.
 #[derive(Debug)]
 pub enum Event<'b> {
     /// A request has arrived for a route. Respond while handling the event, or call

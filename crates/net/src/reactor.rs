@@ -11,13 +11,13 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
+use milliways_proto::http::RequestRoom;
 use milliways_proto::timer::Tick;
 use mio::Poll;
 
 use crate::core::Core;
 use crate::event::Event;
 use crate::server::Server;
-use crate::server::http::RequestRoom;
 use crate::transport::sys;
 use crate::turn::{Polled, Turn};
 
@@ -183,11 +183,6 @@ impl Reactor {
         self.core().server.events.mark()
     }
 
-    /// Takes the next event that has been caused since [`Reactor::mark`].
-    pub fn take_caused(&self, mark: usize) -> Option<Event<'static>> {
-        self.server().take_event(Some(mark))
-    }
-
     /// Whether events have been caused since [`Reactor::mark`], or have been deferred.
     pub fn has_caused(&self, mark: usize) -> bool {
         self.server().events.has_caused(mark)
@@ -204,7 +199,7 @@ impl Reactor {
     ///
     /// A panic is kept from everybody but the connection in whose event it happened.
     pub fn run_caused(&self, mark: usize, handle: impl FnMut(Event<'_>)) {
-        self.run_each(|| self.take_caused(mark), handle);
+        self.run_each(|| self.server().take_event(Some(mark)), handle);
     }
 
     /// The same with the events that have been deferred: for the outermost call.

@@ -7,13 +7,13 @@ mod activity;
 
 use std::sync::atomic::AtomicBool;
 
+use milliways_proto::http::RequestRoom;
 use mio::Events;
 
 use self::activity::{Activity, Step};
 use crate::core::Core;
 use crate::event::Event;
 use crate::ids::Slot;
-use crate::server::http::RequestRoom;
 use crate::token::Named;
 
 /// Events taken from the kernel at once. What is left is taken in the next turn, after whatever else the thread does.
@@ -164,6 +164,8 @@ impl Turn {
     }
 
     /// Takes the next steps, until an event has come of them.
+    ///
+    /// This runs for each message. What runs once for many of them is in functions of its own, so that this one stays small.
     pub(crate) fn poll<'t>(&'t mut self, core: &mut Core, room: &'t mut RequestRoom<'t>) -> Polled<'t> {
         if self.bug == Bug::Told {
             self.bug = Bug::None;
@@ -172,7 +174,9 @@ impl Turn {
             core.server.recycle(std::mem::take(&mut self.inflated));
         }
         loop {
-            if let Some(event) = self.next_queued(core) {
+            if (core.server.events.has_next() || self.tells_counted)
+                && let Some(event) = self.next_queued(core)
+            {
                 self.last = event.id().map(|id| id.slot);
                 return Polled::Event(event);
             }
@@ -185,6 +189,7 @@ impl Turn {
         self.handle_input(&mut core.server, room)
     }
 
+    #[inline(never)]
     fn next_queued(&mut self, core: &mut Core) -> Option<Event<'static>> {
         if let Some(event) = core.server.take_event(None) {
             if matches!(event, Event::Panicked { .. }) {
@@ -201,17 +206,19 @@ impl Turn {
     }
 
     fn advance(&mut self, core: &mut Core) -> Advance {
-        if let Some(activity) = &self.activity {
-            if activity.has_input() {
-                return Advance::Input;
-            }
-            self.take_step(core);
+        let Some(activity) = &mut self.activity else { return self.take_stage(core) };
+        if activity.end_routing(&mut core.server, &self.yields) {
             return Advance::Again;
         }
-        self.take_stage(core)
+        if activity.has_input() {
+            return Advance::Input;
+        }
+        self.take_step(core);
+        Advance::Again
     }
 
     /// Finds what is to be done next.
+    #[inline(never)]
     fn take_stage(&mut self, core: &mut Core) -> Advance {
         let server = &mut core.server;
         let (slot, step) = match self.stage {

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::time::SystemTime;
 
 use milliways_proto::http::{
-    self, DEFAULT_MAX_HEAD_SIZE, Draft, Marks, Method, Request, Responder, ResponseHead, header_slots,
+    self, DEFAULT_MAX_HEAD_SIZE, Draft, Marks, Method, Request, RequestRoom, Responder, ResponseHead,
 };
 use milliways_proto::router::{RouteKind, Router};
 use milliways_proto::timer::TimerWheel;
@@ -142,8 +142,8 @@ fn request(times: u32) {
         router.insert(get, pattern, value).expect("short");
     }
     for _ in 0..times {
-        let mut slots = header_slots();
-        let parsed = Request::parse(black_box(GET), &mut slots, DEFAULT_MAX_HEAD_SIZE);
+        let mut room = RequestRoom::default();
+        let parsed = Request::parse(black_box(GET), &mut room, DEFAULT_MAX_HEAD_SIZE);
         let (request, _) = parsed.expect("valid").expect("complete");
         black_box(router.find(false, request.known_method(), request.path(), 0));
     }
@@ -157,8 +157,8 @@ fn receive_request(times: u32) {
         assert!(receiver.join(&input).is_none());
         let mut rest = black_box(&mut input[..]);
         while !rest.is_empty() {
-            let mut slots = header_slots();
-            let step = receiver.handle(rest, &mut slots, DEFAULT_MAX_HEAD_SIZE).expect("valid");
+            let mut room = RequestRoom::default();
+            let step = receiver.handle(rest, &mut room, DEFAULT_MAX_HEAD_SIZE).expect("valid");
             let consumed = step.consumed;
             if let Some(http::Event::Request(request)) = step.event {
                 black_box((request.known_method(), request.path()));
@@ -171,14 +171,14 @@ fn receive_request(times: u32) {
 
 /// A response with a header and a short body.
 fn respond_20(times: u32) {
-    let mut slots = header_slots();
-    let parsed = Request::parse(GET, &mut slots, DEFAULT_MAX_HEAD_SIZE);
+    let mut room = RequestRoom::default();
+    let parsed = Request::parse(GET, &mut room, DEFAULT_MAX_HEAD_SIZE);
     let (request, _) = parsed.expect("valid").expect("complete");
     let marks = Marks::new(SystemTime::UNIX_EPOCH, true);
     let (mut draft, mut output) = (Draft::default(), Vec::with_capacity(512));
     for _ in 0..times {
         output.clear();
-        let mut responder = Responder::new(black_box(&request));
+        let mut responder = Responder::new(black_box(request));
         responder.write_header(&mut draft, b"Content-Type", b"text/plain").expect("valid");
         let outgoing = responder.end(&mut draft, black_box(&[7; 20]), false, &marks, &mut output).expect("valid");
         output.extend_from_slice(outgoing.payload);
@@ -209,11 +209,11 @@ fn handshake(times: u32) {
     let marks = Marks::new(SystemTime::UNIX_EPOCH, true);
     for _ in 0..times {
         output.clear();
-        let mut slots = header_slots();
-        let parsed = Request::parse(black_box(UPGRADE), &mut slots, DEFAULT_MAX_HEAD_SIZE);
+        let mut room = RequestRoom::default();
+        let parsed = Request::parse(black_box(UPGRADE), &mut room, DEFAULT_MAX_HEAD_SIZE);
         let (request, _) = parsed.expect("valid").expect("complete");
-        assert!(Handshake::is_offered_by(&request));
-        let handshake = Handshake::parse(&request).expect("valid");
+        assert!(Handshake::is_offered_by(request));
+        let handshake = Handshake::parse(request).expect("valid");
         let acceptance = Acceptance::new(handshake.key(), handshake.protocols()).expect("valid");
         acceptance.write(&mut output, &ResponseHead::default(), &marks);
         black_box(&mut output);

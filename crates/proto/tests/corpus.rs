@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-use milliways_proto::http::{DEFAULT_MAX_HEAD_SIZE, Event, HttpError, Receiver, Request, Step, header_slots};
+use milliways_proto::http::{DEFAULT_MAX_HEAD_SIZE, Event, HttpError, Receiver, Request, RequestRoom, Step};
 use milliways_proto::ws::Handshake;
 
 /// Longer entries are about limits; every split of them would take minutes. They are split around what limits them.
@@ -64,11 +64,11 @@ impl Reading {
 
     /// Reads a head, or a part of a body. Returns the number of bytes used.
     fn step(&mut self, input: &mut [u8]) -> Result<usize, HttpError> {
-        let mut slots = header_slots();
-        let Step { consumed, event } = self.receiver.handle(input, &mut slots, DEFAULT_MAX_HEAD_SIZE)?;
+        let mut room = RequestRoom::default();
+        let Step { consumed, event } = self.receiver.handle(input, &mut room, DEFAULT_MAX_HEAD_SIZE)?;
         match event {
             None => {}
-            Some(Event::Request(request)) => self.take_request(&request)?,
+            Some(Event::Request(request)) => self.take_request(request)?,
             Some(Event::Data { data, is_last, .. }) => {
                 let (head, body) = self.requests.last_mut().expect("the head of the body");
                 body.extend_from_slice(data);

@@ -1,5 +1,5 @@
 //! What may be asked of a reactor, from inside of a handler or out. A call borrows what it needs and calls nobody: what it
-//! causes are events, see [`Reactor::take_caused`].
+//! causes are events, see [`Reactor::run_caused`].
 
 use std::fmt;
 use std::io;

@@ -7,7 +7,7 @@ use milliways_proto::ws::Sender;
 
 use super::flags::flags;
 use super::sides::SideKey;
-use crate::ids::{AppId, BehaviorId, Generation};
+use crate::ids::{AppId, BehaviorId, ConnectionId, Generation, Slot};
 
 pub(crate) struct Conversation {
     pub(crate) generation: Generation,
@@ -142,6 +142,11 @@ impl Conversation {
     /// Returns the behavior of a WebSocket; `None` for any other connection.
     pub(crate) fn open_behavior(&self) -> Option<BehaviorId> {
         self.is_websocket().then_some(BehaviorId(self.owner))
+    }
+
+    /// Returns the handle to the conversation, which has this slot.
+    pub(crate) fn id(&self, slot: Slot) -> ConnectionId {
+        ConnectionId { slot, generation: self.generation }
     }
 
     pub(crate) fn is_websocket(&self) -> bool {

@@ -108,6 +108,12 @@ impl EventQueue {
         self.counted.pop_front()
     }
 
+    /// Returns whether [`EventQueue::take`] returns an event.
+    #[inline]
+    pub(crate) fn has_next(&self) -> bool {
+        self.waiting.len() > self.outer
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.len() <= self.outer
             && self.deferred.is_empty()

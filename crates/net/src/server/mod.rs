@@ -89,10 +89,10 @@ struct Greeting {
 }
 
 impl Greeting {
-    fn marks(&mut self, now: Tick) -> Marks {
+    fn marks(&mut self, now: Tick) -> &Marks {
         let is_named = self.is_named;
         self.marks.take_if(|(tick, _)| *tick != now);
-        self.marks.get_or_insert_with(|| (now, Marks::new(SystemTime::now(), is_named))).1
+        &self.marks.get_or_insert_with(|| (now, Marks::new(SystemTime::now(), is_named))).1
     }
 }
 
@@ -131,7 +131,7 @@ impl Server {
     }
 
     fn marks(&mut self) -> Marks {
-        self.greeting.marks(self.clock.tick)
+        *self.greeting.marks(self.clock.tick)
     }
 
     pub(crate) fn websockets(&self) -> usize {

@@ -49,11 +49,11 @@ impl Table {
     pub(crate) fn renew(&mut self, slot: Slot) -> ConnectionId {
         let conversation = &mut self[slot];
         conversation.generation = conversation.generation.next();
-        ConnectionId { slot, generation: conversation.generation }
+        conversation.id(slot)
     }
 
     pub(crate) fn id(&self, slot: Slot) -> ConnectionId {
-        ConnectionId { slot, generation: self[slot].generation }
+        self[slot].id(slot)
     }
 
     /// Returns the conversation that a handle refers to.

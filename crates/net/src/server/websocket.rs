@@ -180,16 +180,20 @@ impl Server {
         inflated: &'b mut Vec<u8>,
     ) -> (usize, Option<Event<'b>>) {
         let length = bytes.len();
-        if self.is_held_up(slot) {
+        let conversation = &self.table[slot];
+        let Talk::WebSocket { sender, flags, .. } = conversation.talk else { return (length, None) };
+        if flags.has(WebSocketFlag::Paused) {
             self.keep_unread(slot, bytes);
             return (length, None);
         }
-        let (id, behavior) = (self.table.id(slot), self.table[slot].behavior());
+        let (id, behavior, side) = (conversation.id(slot), conversation.behavior(), conversation.side);
         let &WebSocketSettings { max_payload, max_text, .. } = &self.behaviors.get(behavior).settings;
-        let limits = limits(max_payload, self.table[slot].sender().has_compression());
-        let mut receiver = self.take_receiver(slot);
+        let limits = limits(max_payload, sender.has_compression());
+        // Between two messages a receiver has no state.
+        let mut new = Receiver::default();
+        let receiver = self.sides.get_mut(side).map_or(&mut new, |side| &mut side.frames);
         let step = receiver.handle(bytes, limits);
-        self.keep_receiver(slot, receiver);
+        self.keep_receiver(slot, new);
         let Step { consumed, event } = match step {
             Ok(step) => step,
             Err(violation) => return self.refuse(slot, violation, length),
@@ -203,22 +207,24 @@ impl Server {
                     Ok(message) => *inflated = message,
                     Err(violation) => return self.refuse(slot, violation, length),
                 }
-                let mut payload = Payload::Borrowed { bytes: inflated, mask: [0; 4] };
-                if !binary && is_too_long(&mut payload, max_text) {
-                    return self.refuse(slot, Violation::TextTooLong, length);
+                let payload = Payload::Borrowed { bytes: inflated, mask: 0 };
+                let max = if binary { usize::MAX } else { max_text };
+                match checked_text(payload, max) {
+                    Ok(payload) => Event::Message { behavior, id, payload, binary },
+                    Err(violation) => return self.refuse(slot, violation, length),
                 }
-                Event::Message { behavior, id, payload, binary }
             }
             // The limit of the receiver includes room for what compression may add.
             Some(Frame::Message { payload, .. }) if payload.len() > max_payload => {
                 return self.refuse(slot, Violation::TooBig, length);
             }
-            Some(Frame::Message { mut payload, binary, .. }) => {
-                if !binary && is_too_long(&mut payload, max_text) {
-                    return self.refuse(slot, Violation::TextTooLong, length);
+            Some(Frame::Message { payload, binary: false, .. }) if payload.len() > max_text => {
+                match checked_text(payload, max_text) {
+                    Ok(payload) => Event::Message { behavior, id, payload, binary: false },
+                    Err(violation) => return self.refuse(slot, violation, length),
                 }
-                Event::Message { behavior, id, payload, binary }
             }
+            Some(Frame::Message { payload, binary, .. }) => Event::Message { behavior, id, payload, binary },
             Some(Frame::Ping(mut payload)) => {
                 self.write_pong(slot, payload.bytes());
                 Event::Ping { behavior, id, payload }
@@ -280,6 +286,7 @@ impl Server {
     }
 
     /// Puts the receiver of a WebSocket back. Between two messages it has no state and takes no memory.
+    #[inline]
     fn keep_receiver(&mut self, slot: Slot, receiver: Receiver) {
         if !receiver.is_idle() {
             self.sides.of(&mut self.table[slot].side).frames = receiver;
@@ -415,12 +422,13 @@ fn limits(max_payload: usize, compression: bool) -> Limits {
     Limits { max_payload: max_payload.saturating_add(slack), compression }
 }
 
-/// Returns whether text has more than `max` UTF-16 code units. It never has more of them than bytes.
-fn is_too_long(text: &mut Payload<'_>, max: usize) -> bool {
+/// Returns text again unless it has more than `max` UTF-16 code units. It never has more of them than bytes.
+#[inline(never)]
+fn checked_text(mut text: Payload<'_>, max: usize) -> Result<Payload<'_>, Violation> {
     // Each character has one byte that is not a continuation byte (10xxxxxx). One that begins with 11110xxx takes two
     // units.
     let units = |bytes: &[u8]| {
         bytes.iter().map(|byte| usize::from(byte & 0xC0 != 0x80) + usize::from(*byte >= 0xF0)).sum::<usize>()
     };
-    text.len() > max && units(text.bytes()) > max
+    if text.len() > max && units(text.bytes()) > max { Err(Violation::TextTooLong) } else { Ok(text) }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use milliways_proto::http::Request;
+use milliways_proto::http::{Request, RequestRoom};
 use milliways_tls::TlsConfig;
 
 use super::{Peer, Polled, Turn};
@@ -13,7 +13,7 @@ use crate::ids::{ConnectionId, DomainId, Slot};
 use crate::server::Server;
 use crate::server::closing::End;
 use crate::server::conversation::Talk;
-use crate::server::http::{self, Found, RequestRoom};
+use crate::server::http::{self, Found};
 use crate::server::timeouts::Offered;
 use crate::transport::Read;
 
@@ -110,6 +110,17 @@ impl Activity {
         self.slot
     }
 
+    /// Ends the routing of a request whose handler has answered it, or will; returns whether it did.
+    #[inline]
+    pub(super) fn end_routing(&mut self, server: &mut Server, yields: &AtomicBool) -> bool {
+        let is_over = self.routing.as_ref().is_some_and(|routing| !server.goes_on_routing(routing.id, is_set(yields)));
+        if is_over {
+            self.routing = None;
+            server.deliver_owed(self.slot);
+        }
+        is_over
+    }
+
     /// Whether bytes are to be handled, or a request to be routed.
     pub(super) fn has_input(&self) -> bool {
         self.routing.is_some() || !self.input.range.is_empty()
@@ -143,6 +154,7 @@ impl Turn {
     }
 
     /// Takes the next step for a connection.
+    #[inline(never)]
     pub(super) fn take_step(&mut self, core: &mut Core) {
         let Some(activity) = &mut self.activity else { return };
         let (slot, server) = (activity.slot, &mut core.server);
@@ -376,7 +388,11 @@ fn route<'t>(
     }
 }
 
-/// Goes on with a request whose handler has been called: it may have passed the request on, or left it without an answer.
+fn is_set(yields: &AtomicBool) -> bool {
+    yields.load(Ordering::Relaxed)
+}
+
+/// Goes on with a request that its handler has passed on, or left without an answer.
 fn route_on<'t>(
     server: &mut Server,
     activity: &mut Activity,
@@ -386,14 +402,12 @@ fn route_on<'t>(
     yields: &'t AtomicBool,
 ) -> Polled<'t> {
     let Routing { id, skip, .. } = routing;
-    let passes_on = yields.load(Ordering::Relaxed) && server.check_response(id).is_ok();
-    if passes_on || server.is_unanswered(id) {
-        let request = room.reparse(head);
-        if passes_on {
-            return route(server, activity, Routing { skip: skip + 1, ..routing }, request, yields);
-        }
-        server.end_request(id, request);
+    let parsed = Request::parse(head, room, usize::MAX);
+    let (request, _) = parsed.expect("it has been parsed before").expect("it was complete");
+    if is_set(yields) {
+        return route(server, activity, Routing { skip: skip + 1, ..routing }, request, yields);
     }
+    server.fail_request(id, request);
     server.deliver_owed(id.slot);
     Polled::Pending
 }

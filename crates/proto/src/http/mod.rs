@@ -22,7 +22,7 @@ pub use method::Method;
 pub use multipart::{Part, Parts};
 pub use query::query_value;
 pub use receiver::{Event, Receiver, Step};
-pub use request::{DEFAULT_MAX_HEAD_SIZE, HeaderSlots, MAX_HEADERS, Request, header_slots, lower_minor_version};
+pub use request::{DEFAULT_MAX_HEAD_SIZE, MAX_HEADERS, Request, RequestRoom, lower_minor_version};
 pub use responder::{Draft, InvalidUpgrade, Outgoing, Responder, ResponseError};
 pub use response::{
     InvalidHeader, Marks, NOT_FOUND_BODY, NOT_FOUND_STATUS, check_header, write_chunk, write_last_chunk,

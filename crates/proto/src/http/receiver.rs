@@ -12,13 +12,13 @@
 
 use std::mem;
 
-use super::{Body, BodyChunk, HeaderSlots, HttpError, Request, lower_minor_version};
+use super::{Body, BodyChunk, HttpError, Request, RequestRoom, lower_minor_version};
 
 /// What the client sent.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Event<'b> {
     /// The head of a request. If [`Request::body`] returns a body, its data follows.
-    Request(Request<'b>),
+    Request(&'b Request<'b>),
     /// The next part of the body of the last request.
     Data {
         /// The decoded bytes. They are empty only at the end of a body whose end comes after its data.
@@ -100,7 +100,7 @@ impl Receiver {
     pub fn handle<'b>(
         &mut self,
         input: &'b mut [u8],
-        slots: &'b mut HeaderSlots<'b>,
+        room: &'b mut RequestRoom<'b>,
         max_head_size: usize,
     ) -> Result<Step<'b>, HttpError> {
         match &mut self.state {
@@ -118,7 +118,7 @@ impl Receiver {
             State::Head(_) => debug_assert!(false, "join takes the kept bytes first"),
         }
         let input = &*input;
-        match Request::parse(input, slots, max_head_size) {
+        match Request::parse(input, room, max_head_size) {
             Ok(Some((request, consumed))) => {
                 if let Some(body) = request.body() {
                     self.state = State::Body(body);

@@ -11,12 +11,18 @@ pub const DEFAULT_MAX_HEAD_SIZE: usize = 4096;
 /// The number of header fields that a request may have.
 pub const MAX_HEADERS: usize = 100;
 
-/// Room for the header fields of one request, on the caller's stack.
-pub type HeaderSlots<'b> = [MaybeUninit<httparse::Header<'b>>; MAX_HEADERS];
+/// Room for one request and its header fields, on the caller's stack.
+pub struct RequestRoom<'b> {
+    headers: [MaybeUninit<httparse::Header<'b>>; MAX_HEADERS],
+    request: Option<Request<'b>>,
+}
 
-/// Returns empty room for [`Request::parse`].
-pub const fn header_slots<'b>() -> HeaderSlots<'b> {
-    [const { MaybeUninit::uninit() }; MAX_HEADERS]
+impl Default for RequestRoom<'_> {
+    /// Empty room.
+    #[inline]
+    fn default() -> Self {
+        Self { headers: [const { MaybeUninit::uninit() }; MAX_HEADERS], request: None }
+    }
 }
 
 /// A complete request head. It borrows the bytes it was parsed from.
@@ -35,20 +41,20 @@ pub struct Request<'b> {
 }
 
 impl<'b> Request<'b> {
-    /// Parses the head at the start of `input`. Returns the request and the length of its head, or `None` if the head
-    /// is incomplete; then the same bytes, and more, must be passed again.
+    /// Parses the head at the start of `input`. Returns the request, which is put into `room`, and the length of its
+    /// head, or `None` if the head is incomplete; then the same bytes, and more, must be passed again.
     ///
     /// HTTP/1.2 and later versions are an [`HttpError::Version`], too. [`lower_minor_version`] makes some of them
     /// acceptable.
     pub fn parse(
         input: &'b [u8],
-        slots: &'b mut HeaderSlots<'b>,
+        room: &'b mut RequestRoom<'b>,
         max_head_size: usize,
-    ) -> Result<Option<(Self, usize)>, HttpError> {
+    ) -> Result<Option<(&'b Self, usize)>, HttpError> {
         // Bytes beyond the limit are ignored, so that the result does not depend on whether they have arrived.
         let input = &input[..input.len().min(max_head_size)];
         let mut parsed = httparse::Request::new(&mut []);
-        let length = match parsed.parse_with_uninit_headers(input, slots) {
+        let length = match parsed.parse_with_uninit_headers(input, &mut room.headers) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if input.len() < max_head_size => return Ok(None),
             Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
@@ -72,8 +78,8 @@ impl<'b> Request<'b> {
             Target::other(method, target, headers).ok_or(HttpError::Syntax)?
         };
         let is_http_1_0 = parsed.version == Some(0);
-        let mut request =
-            Self { method, path, query, headers, target_host, body: None, is_http_1_0, asks_to_close: false };
+        let request = Self { method, path, query, headers, target_host, body: None, is_http_1_0, asks_to_close: false };
+        let request = room.request.insert(request);
         request.read_lines(&input[..length])?;
         Ok(Some((request, length)))
     }

@@ -157,7 +157,7 @@ pub fn write_accept(output: &mut Vec<u8>, key: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::header_slots;
+    use crate::http::RequestRoom;
     use std::time::SystemTime;
 
     const SOME_TIME: SystemTime = SystemTime::UNIX_EPOCH;
@@ -171,9 +171,9 @@ mod tests {
 
     fn with_request<R>(head: &str, test: impl FnOnce(&Request<'_>) -> R) -> R {
         let head = format!("{head}\r\n");
-        let mut slots = header_slots();
-        let (request, _) = Request::parse(head.as_bytes(), &mut slots, 4096).expect("good").expect("complete");
-        test(&request)
+        let mut room = RequestRoom::default();
+        let (request, _) = Request::parse(head.as_bytes(), &mut room, 4096).expect("good").expect("complete");
+        test(request)
     }
 
     const KEY: &[u8] = b"dGhlIHNhbXBsZSBub25jZQ==";

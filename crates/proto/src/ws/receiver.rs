@@ -35,8 +35,9 @@ pub enum Payload<'b> {
     Borrowed {
         /// The bytes as they were received.
         bytes: &'b mut [u8],
-        /// The masking key.
-        mask: [u8; 4],
+        /// The masking key, in the order of its bytes in memory. As a number it is aligned, so that a payload can be moved word
+        /// by word.
+        mask: u32,
     },
     /// Bytes assembled from several reads or frames.
     Owned(Vec<u8>),
@@ -60,9 +61,9 @@ impl Payload<'_> {
     pub fn bytes(&mut self) -> &mut [u8] {
         match self {
             Self::Borrowed { bytes, mask } => {
-                if *mask != [0; 4] {
-                    unmask(bytes, *mask);
-                    *mask = [0; 4];
+                if *mask != 0 {
+                    unmask(bytes, mask.to_ne_bytes());
+                    *mask = 0;
                 }
                 bytes
             }
@@ -73,8 +74,8 @@ impl Payload<'_> {
     /// Copies the bytes into `output`, which must have the same length, and unmasks them on the way.
     pub fn copy_into(&self, output: &mut [u8]) {
         match self {
-            Self::Borrowed { bytes, mask: [0, 0, 0, 0] } => output.copy_from_slice(bytes),
-            Self::Borrowed { bytes, mask } => unmask_into(output, bytes, *mask),
+            Self::Borrowed { bytes, mask: 0 } => output.copy_from_slice(bytes),
+            Self::Borrowed { bytes, mask } => unmask_into(output, bytes, mask.to_ne_bytes()),
             Self::Owned(bytes) => output.copy_from_slice(bytes),
         }
     }
@@ -172,7 +173,8 @@ impl Receiver {
             let start = position;
             position += available;
             if ends && stands_alone && (frame.fin || frame.opcode.is_control()) {
-                let payload = Payload::Borrowed { bytes: &mut input[start..position], mask: frame.mask };
+                let mask = u32::from_ne_bytes(frame.mask);
+                let payload = Payload::Borrowed { bytes: &mut input[start..position], mask };
                 return Ok(Step { consumed: position, event: Some(Event::new(frame, payload)?) });
             }
             if let Some(event) = self.handle_part(frame, &mut input[start..position])? {

@@ -139,13 +139,17 @@ impl Server {
     }
 
     /// Delivers what of a body had arrived before a handler asked for it, or its end; returns whether there was something.
+    #[inline]
     pub(crate) fn deliver_owed(&mut self, slot: Slot) -> bool {
+        let Talk::Http { responder: Some(_), flags } = self.table[slot].talk else { return false };
+        flags.has(HttpFlag::OwesBody) && !flags.has(HttpFlag::Paused) && self.deliver_kept(slot)
+    }
+
+    #[inline(never)]
+    fn deliver_kept(&mut self, slot: Slot) -> bool {
         let id = self.table.id(slot);
         let conversation = &mut self.table[slot];
-        let Talk::Http { responder: Some(_), flags } = &mut conversation.talk else { return false };
-        if flags.has(HttpFlag::Paused) || !flags.take(HttpFlag::OwesBody) {
-            return false;
-        }
+        conversation.http().take(HttpFlag::OwesBody);
         let Some(side) = self.sides.get_mut(conversation.side) else { return false };
         let Some(upload) = &mut side.upload else { return false };
         let remaining = if upload.is_complete() { Some(0) } else { side.requests.remaining() };
@@ -175,11 +179,13 @@ impl Server {
     }
 
     /// Returns whether a part of a request's body is still to be read.
+    #[inline(never)]
     pub(in crate::server) fn has_body(&self, slot: Slot) -> bool {
         self.upload(slot).is_some_and(|upload| !upload.is_complete())
     }
 
     /// Returns whether more of a request's body may be read now.
+    #[inline(never)]
     pub(in crate::server) fn has_room_for_body(&self, slot: Slot) -> bool {
         self.upload(slot).is_some_and(Upload::has_room)
     }

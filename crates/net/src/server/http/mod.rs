@@ -6,7 +6,7 @@ mod body;
 mod response;
 mod upgrade;
 
-use milliways_proto::http::{self, HeaderSlots, HttpError, Request, Responder, Step, header_slots};
+use milliways_proto::http::{self, HttpError, Request, RequestRoom, Responder, Step};
 use milliways_proto::router::Parameters;
 use milliways_proto::ws::Handshake;
 
@@ -22,27 +22,6 @@ use super::timeouts::is_armed_soon;
 use super::upload::Upload;
 use crate::event::Event;
 use crate::ids::{BehaviorId, ConnectionId, RouteId, Slot, Stale};
-
-/// Room for a request, on the stack of whoever polls: an event borrows it, and is the smaller for that.
-pub struct RequestRoom<'b> {
-    slots: HeaderSlots<'b>,
-    request: Option<Request<'b>>,
-}
-
-impl Default for RequestRoom<'_> {
-    fn default() -> Self {
-        Self { slots: header_slots(), request: None }
-    }
-}
-
-impl<'b> RequestRoom<'b> {
-    /// Parses a head again that has been parsed before.
-    pub(crate) fn reparse(&'b mut self, head: &'b [u8]) -> &'b Request<'b> {
-        let parsed = Request::parse(head, &mut self.slots, usize::MAX);
-        let (request, _) = parsed.expect("it has been parsed before").expect("it was complete");
-        self.request.insert(request)
-    }
-}
 
 /// What has come of bytes of an HTTP client.
 pub(crate) struct Handled<'b> {
@@ -116,24 +95,28 @@ impl Server {
         room: &'b mut RequestRoom<'b>,
     ) -> Handled<'b> {
         let length = bytes.len();
-        if self.is_held_up(slot) {
+        let is_answering = self.table[slot].is_answering();
+        let may_be_held_up = is_answering || self.transport.backpressure(slot) > 0;
+        if may_be_held_up && self.is_held_up(slot) {
             self.keep_unread(slot, bytes);
             return Handled { consumed: length, received: Received::Nothing };
         }
-        if self.deliver_owed(slot) {
+        if is_answering && self.deliver_owed(slot) {
             return Handled { consumed: 0, received: Received::Nothing };
         }
-        let app = self.table[slot].app();
-        let max_head_size = self.apps.of(app).settings.max_head_size;
-        let mut requests = self.take_requests(slot);
-        let RequestRoom { slots, request: place } = room;
-        let step = requests.handle(bytes, slots, max_head_size);
-        self.keep_requests(slot, requests);
+        let conversation = &self.table[slot];
+        let max_head_size = self.apps.of(conversation.app()).settings.max_head_size;
+        // Between two requests a receiver has no state.
+        let mut new = http::Receiver::default();
+        let requests = self.sides.get_mut(conversation.side).map_or(&mut new, |side| &mut side.requests);
+        let step = requests.handle(bytes, room, max_head_size);
+        if !new.is_idle() {
+            self.sides.of(&mut self.table[slot].side).requests = new;
+        }
         let received = match step {
             Ok(Step { consumed, event }) => match event {
                 None => Ok((consumed, Received::Nothing)),
                 Some(http::Event::Request(request)) => {
-                    let request = place.insert(request);
                     self.begin_request(slot, request).map(|()| (consumed, Received::Request(request)))
                 }
                 Some(http::Event::Data { data, is_last, remaining }) => self
@@ -200,35 +183,21 @@ impl Server {
         }
     }
 
-    /// Whether a request whose handler has returned is still with it, and not to be answered later.
-    pub(crate) fn is_unanswered(&mut self, id: ConnectionId) -> bool {
+    /// Returns whether something is left to do for a request whose handler has returned: it goes to the next route if the
+    /// handler `yields`, and otherwise it has no response, unless one is awaited.
+    #[inline]
+    pub(crate) fn goes_on_routing(&mut self, id: ConnectionId, yields: bool) -> bool {
+        if yields { self.check_response(id).is_ok() } else { self.is_unanswered(id) }
+    }
+
+    /// Returns whether a request has no response and none is awaited.
+    fn is_unanswered(&mut self, id: ConnectionId) -> bool {
         self.check_response(id).is_ok() && !self.table[id.slot].http().has(HttpFlag::Awaited)
     }
 
-    /// After the last handler of a request: one that is neither answered nor awaited gets an error.
-    pub(crate) fn end_request(&mut self, id: ConnectionId, request: &Request<'_>) {
-        if self.fail_response(id) {
-            self.note_unanswered(request);
-        }
-    }
-
-    /// Whether a handler that has attached something waits for the end of a response.
-    fn is_heard(&mut self, id: ConnectionId) -> bool {
-        self.check_response(id).is_ok() && self.table[id.slot].http().is_heard()
-    }
-
-    /// Tells a handler that has yielded, and that `hears` of the end, of an answer which is no handler's. It could not be given if
-    /// what was written before does not allow it; then nobody else will give one, whatever was said of later.
-    fn conclude(&mut self, id: ConnectionId, hears: bool, request: &Request<'_>) {
-        if self.check_response(id).is_ok() {
-            self.abandon_response(id);
-            self.note_unanswered(request);
-        } else if hears {
-            self.events.push(Event::Answered { id });
-        }
-    }
-
-    fn note_unanswered(&mut self, request: &Request<'_>) {
+    /// Responds with an error to a request that its last handler has left without a response.
+    pub(crate) fn fail_request(&mut self, id: ConnectionId, request: &Request<'_>) {
+        self.abandon_response(id);
         self.events.push(Event::Unanswered {
             method: request.method().into(),
             path: request.path().into(),
@@ -236,16 +205,18 @@ impl Server {
         });
     }
 
-    /// Where a client is in its requests, to be given back with [`Server::keep_requests`].
-    fn take_requests(&mut self, slot: Slot) -> http::Receiver {
-        let side = self.sides.get_mut(self.table[slot].side);
-        side.map(|side| std::mem::take(&mut side.requests)).unwrap_or_default()
+    /// Whether a handler that has attached something waits for the end of a response.
+    fn is_heard(&mut self, id: ConnectionId) -> bool {
+        self.check_response(id).is_ok() && self.table[id.slot].http().is_heard()
     }
 
-    /// Keeps where a client is; between two requests that is nowhere.
-    fn keep_requests(&mut self, slot: Slot, requests: http::Receiver) {
-        if !requests.is_idle() {
-            self.sides.of(&mut self.table[slot].side).requests = requests;
+    /// Follows up a response that no handler has written. `is_heard`: a handler that has yielded wants to know. If what it had
+    /// written did not allow the response, no other will follow, even if one is awaited.
+    fn conclude(&mut self, id: ConnectionId, is_heard: bool, request: &Request<'_>) {
+        if self.check_response(id).is_ok() {
+            self.fail_request(id, request);
+        } else if is_heard {
+            self.events.push(Event::Answered { id });
         }
     }
 

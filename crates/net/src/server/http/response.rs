@@ -10,6 +10,7 @@ use crate::server::Server;
 use crate::server::closing::End;
 use crate::server::conversation::{HttpFlag, HttpFlags, Talk};
 use crate::server::upload::Upload;
+use crate::transport::output::DIRECT_FROM;
 
 pub use milliways_proto::http::ResponseError;
 
@@ -191,13 +192,13 @@ impl Server {
         id: ConnectionId,
         call: impl FnOnce(&mut Responder, &mut Draft, &Marks, &mut Vec<u8>) -> Result<T, ResponseError>,
     ) -> Result<T, ResponseError> {
-        let marks = self.greeting.marks(self.clock.tick);
-        let Self { table, sides, transport, .. } = self;
+        let Self { table, sides, transport, greeting, clock, .. } = self;
+        let marks = greeting.marks(clock.tick);
         let conversation = table.get(id)?;
         let Talk::Http { responder: Some(responder), .. } = &mut conversation.talk else { return Err(Stale.into()) };
         let mut new = Draft::default();
         let draft = sides.get_mut(conversation.side).map_or(&mut new, |side| &mut side.draft);
-        let result = transport.write(id.slot, |output| call(responder, draft, &marks, output));
+        let result = transport.write(id.slot, |output| call(responder, draft, marks, output));
         if !new.is_empty() {
             sides.of(&mut conversation.side).draft = new;
         }
@@ -210,7 +211,16 @@ impl Server {
         id: ConnectionId,
         call: impl FnOnce(&mut Responder, &mut Draft, &Marks, &mut Vec<u8>) -> Result<Outgoing<'p>, ResponseError>,
     ) -> Result<(), ResponseError> {
-        let outgoing = self.append(id, call)?;
+        let outgoing = self.append(id, |responder, draft, marks, output| {
+            let outgoing = call(responder, draft, marks, output)?;
+            // A short body goes with the head.
+            let is_short = outgoing.payload.len() < DIRECT_FROM;
+            if is_short {
+                output.extend_from_slice(outgoing.payload);
+                output.extend_from_slice(outgoing.tail);
+            }
+            Ok(if is_short { Outgoing { payload: &[], tail: &[], ..outgoing } } else { outgoing })
+        })?;
         self.send_outgoing(id.slot, outgoing);
         if let Some(persistence) = outgoing.end {
             self.finish_response(id.slot, persistence);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::http::{DEFAULT_MAX_HEAD_SIZE, header_slots};
+use crate::http::{DEFAULT_MAX_HEAD_SIZE, RequestRoom};
 
 /// What was read of a connection.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -19,9 +19,9 @@ impl Reading {
         let mut input = self.receiver.join(input).unwrap_or_else(|| input.to_vec());
         let mut rest = &mut input[..];
         while !rest.is_empty() {
-            let mut slots = header_slots();
+            let mut room = RequestRoom::default();
             let had = self.receiver.remaining();
-            match self.receiver.handle(rest, &mut slots, DEFAULT_MAX_HEAD_SIZE) {
+            match self.receiver.handle(rest, &mut room, DEFAULT_MAX_HEAD_SIZE) {
                 Ok(Step { consumed, event }) => {
                     if let Some(event) = event {
                         self.note(event, had);
@@ -143,16 +143,16 @@ fn only_the_beginning_of_a_head_is_kept() {
     let mut receiver = Receiver::default();
     assert_eq!(receiver.join(b"GET"), None);
     let mut input = *b"GET / HTT";
-    let mut slots = header_slots();
-    let step = receiver.handle(&mut input, &mut slots, DEFAULT_MAX_HEAD_SIZE).expect("a good beginning");
+    let mut room = RequestRoom::default();
+    let step = receiver.handle(&mut input, &mut room, DEFAULT_MAX_HEAD_SIZE).expect("a good beginning");
     assert!(step.consumed == 9 && step.event.is_none());
     assert!(!receiver.is_idle() && !receiver.has_body());
     assert_eq!(receiver.join(b"P/1.1\r\n").as_deref(), Some(&b"GET / HTTP/1.1\r\n"[..]));
     assert_eq!(receiver, Receiver::default());
 
     let mut input = *b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhel";
-    let mut slots = header_slots();
-    let step = receiver.handle(&mut input, &mut slots, DEFAULT_MAX_HEAD_SIZE).expect("good");
+    let mut room = RequestRoom::default();
+    let step = receiver.handle(&mut input, &mut room, DEFAULT_MAX_HEAD_SIZE).expect("good");
     assert!(matches!(step.event, Some(Event::Request(_))));
     assert_eq!(receiver.remaining(), Some(5));
     assert_eq!(receiver.join(b"lo"), None);
@@ -163,8 +163,8 @@ fn data_is_reported_where_it_lies_with_what_remains() {
     let mut receiver = Receiver { state: State::Body(Body::with_length(5)) };
     for (input, is_last, left) in [("he", false, 3), ("l", false, 2), ("loGET", true, 0)] {
         let mut bytes = input.as_bytes().to_vec();
-        let mut slots = header_slots();
-        let step = receiver.handle(&mut bytes, &mut slots, DEFAULT_MAX_HEAD_SIZE).expect("data");
+        let mut room = RequestRoom::default();
+        let step = receiver.handle(&mut bytes, &mut room, DEFAULT_MAX_HEAD_SIZE).expect("data");
         let expected = &input[..step.consumed];
         let Some(Event::Data { data, is_last: ends, remaining }) = step.event else { panic!("no data of {input}") };
         assert_eq!((data, ends, remaining), (expected.as_bytes(), is_last, Some(left)));
@@ -172,8 +172,8 @@ fn data_is_reported_where_it_lies_with_what_remains() {
     assert!(receiver.is_idle());
 
     let mut receiver = Receiver { state: State::Body(Body::chunked()) };
-    let (mut input, mut slots) = (*b"5\r\n", header_slots());
-    let step = receiver.handle(&mut input, &mut slots, DEFAULT_MAX_HEAD_SIZE).expect("a size");
+    let (mut input, mut room) = (*b"5\r\n", RequestRoom::default());
+    let step = receiver.handle(&mut input, &mut room, DEFAULT_MAX_HEAD_SIZE).expect("a size");
     assert!(step.consumed == 3 && step.event.is_none(), "framing alone is no event");
     assert_eq!(receiver.remaining(), None);
 }

@@ -4,8 +4,8 @@ use super::*;
 /// input is incomplete or the same error.
 fn parse(input: &[u8]) -> Result<(String, Option<Body>, usize), HttpError> {
     let once = |input: &[u8]| {
-        let mut slots = header_slots();
-        Request::parse(input, &mut slots, DEFAULT_MAX_HEAD_SIZE).map(|parsed| {
+        let mut room = RequestRoom::default();
+        Request::parse(input, &mut room, DEFAULT_MAX_HEAD_SIZE).map(|parsed| {
             parsed.map(|(request, length)| {
                 let line = format!("{} {} {:?}", request.method, request.path, request.query);
                 (line, request.body(), length)
@@ -33,8 +33,8 @@ fn a_plain_request() {
 #[test]
 fn path_query_and_headers() {
     let input = b"GET /a%20b?x=1?y HTTP/1.1\r\nHost: h\r\nX-Y:  v \r\nx-y: second\r\nConnection: a , CLOSE\r\n\r\n";
-    let mut slots = header_slots();
-    let (request, _) = Request::parse(input, &mut slots, 4096).expect("good").expect("complete");
+    let mut room = RequestRoom::default();
+    let (request, _) = Request::parse(input, &mut room, 4096).expect("good").expect("complete");
     assert_eq!((request.path(), request.query()), ("/a%20b", Some("x=1?y")));
     assert_eq!(request.header(b"x-y"), Some(&b"v"[..]));
     assert_eq!(request.header(b"X-Y"), None);
@@ -45,9 +45,9 @@ fn path_query_and_headers() {
 
 #[test]
 fn a_bare_question_mark_is_an_empty_query() {
-    let mut slots = header_slots();
+    let mut room = RequestRoom::default();
     let (request, _) =
-        Request::parse(b"GET /? HTTP/1.1\r\nHost: h\r\n\r\n", &mut slots, 4096).expect("good").expect("complete");
+        Request::parse(b"GET /? HTTP/1.1\r\nHost: h\r\n\r\n", &mut room, 4096).expect("good").expect("complete");
     assert_eq!((request.path(), request.query()), ("/", Some("")));
 }
 
@@ -164,8 +164,8 @@ fn http_1_0_needs_no_host_and_closes_unless_it_asks_not_to() {
     ] {
         let input = format!("GET / HTTP/1.0\r\n{headers}\r\n");
         parse(input.as_bytes()).expect("good");
-        let mut slots = header_slots();
-        let (request, _) = Request::parse(input.as_bytes(), &mut slots, 4096).expect("good").expect("complete");
+        let mut room = RequestRoom::default();
+        let (request, _) = Request::parse(input.as_bytes(), &mut room, 4096).expect("good").expect("complete");
         assert_eq!((request.is_http_1_0(), request.asks_to_close()), (true, closes), "{headers:?}");
     }
     let length = parse(b"POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc").expect("good").1;
@@ -182,8 +182,8 @@ fn http_1_0_needs_no_host_and_closes_unless_it_asks_not_to() {
 fn http_1_1_is_kept_alive_whatever_else_it_asks_for() {
     for (connection, closes) in [("keep-alive", false), ("close", true), ("keep-alive, close", true), ("x", false)] {
         let input = format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: {connection}\r\n\r\n");
-        let mut slots = header_slots();
-        let (request, _) = Request::parse(input.as_bytes(), &mut slots, 4096).expect("good").expect("complete");
+        let mut room = RequestRoom::default();
+        let (request, _) = Request::parse(input.as_bytes(), &mut room, 4096).expect("good").expect("complete");
         assert_eq!((request.is_http_1_0(), request.asks_to_close()), (false, closes), "{connection}");
     }
 }
@@ -192,8 +192,8 @@ fn http_1_1_is_kept_alive_whatever_else_it_asks_for() {
 fn resolve(line: &str, version: &str, headers: &str) -> Option<(String, Option<String>, String)> {
     let input = format!("{line} {version}\r\n{headers}\r\n");
     parse(input.as_bytes()).ok()?;
-    let mut slots = header_slots();
-    let (request, _) = Request::parse(input.as_bytes(), &mut slots, 4096).ok()??;
+    let mut room = RequestRoom::default();
+    let (request, _) = Request::parse(input.as_bytes(), &mut room, 4096).ok()??;
     let host = String::from_utf8_lossy(request.header(b"host").unwrap_or_default()).into_owned();
     let hosts = request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("host")).count();
     assert_eq!(hosts, usize::from(!host.is_empty()));
@@ -283,17 +283,17 @@ fn empty_lines_before_a_request_are_skipped() {
 fn limits_on_size_and_number_of_headers() {
     let with_filler = |size: usize| format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "y".repeat(size));
     let frame = with_filler(0).len();
-    let mut slots = header_slots();
+    let mut room = RequestRoom::default();
     let fits = with_filler(DEFAULT_MAX_HEAD_SIZE - frame);
-    assert!(matches!(Request::parse(fits.as_bytes(), &mut slots, DEFAULT_MAX_HEAD_SIZE), Ok(Some(_))));
+    assert!(matches!(Request::parse(fits.as_bytes(), &mut room, DEFAULT_MAX_HEAD_SIZE), Ok(Some(_))));
     let over = with_filler(DEFAULT_MAX_HEAD_SIZE - frame + 1);
     for end in [DEFAULT_MAX_HEAD_SIZE, over.len()] {
-        let mut slots = header_slots();
-        let refused = Request::parse(&over.as_bytes()[..end], &mut slots, DEFAULT_MAX_HEAD_SIZE);
+        let mut room = RequestRoom::default();
+        let refused = Request::parse(&over.as_bytes()[..end], &mut room, DEFAULT_MAX_HEAD_SIZE);
         assert_eq!(refused.err(), Some(HttpError::HeadTooLarge));
     }
     let many = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS));
-    let mut slots = header_slots();
-    let refused = Request::parse(many.as_bytes(), &mut slots, DEFAULT_MAX_HEAD_SIZE);
+    let mut room = RequestRoom::default();
+    let refused = Request::parse(many.as_bytes(), &mut room, DEFAULT_MAX_HEAD_SIZE);
     assert_eq!(refused.err(), Some(HttpError::HeadTooLarge));
 }

@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use super::*;
-use crate::http::{DEFAULT_MAX_HEAD_SIZE, header_slots};
+use crate::http::{DEFAULT_MAX_HEAD_SIZE, RequestRoom};
 
 mod model;
 
@@ -13,9 +13,9 @@ fn marks() -> Marks {
 
 fn responder(method: &str, version: &str, headers: &str) -> Responder {
     let input = format!("{method} / {version}\r\nHost: h\r\n{headers}\r\n");
-    let mut slots = header_slots();
-    let parsed = Request::parse(input.as_bytes(), &mut slots, DEFAULT_MAX_HEAD_SIZE);
-    Responder::new(&parsed.expect("valid").expect("complete").0)
+    let mut room = RequestRoom::default();
+    let parsed = Request::parse(input.as_bytes(), &mut room, DEFAULT_MAX_HEAD_SIZE);
+    Responder::new(parsed.expect("valid").expect("complete").0)
 }
 
 /// A response and what has come of it.
