@@ -12,8 +12,8 @@ pub(crate) type Call<'s, const N: usize> = node::Call<'s, Environment, N>;
 /// The result of an exported function; `None` is `undefined`.
 pub(crate) type Returned<'s> = node::Returned<'s, Error>;
 
-// SAFETY: a reactor calls nobody. What it causes are events, which an `Environment` calls handlers for; a function that is
-// `Send` has none, because neither an environment nor a reference to one is `Send`.
+// SAFETY: a reactor calls nobody. It queues events, and only an `Environment` calls handlers for them. A function that
+// is `Send` has no environment, because neither an environment nor a reference to one is `Send`.
 unsafe impl InstanceData for Environment {
     type Inert = Reactor;
     type Error = Error;
@@ -41,12 +41,12 @@ unsafe impl InstanceData for Environment {
 }
 
 impl<const N: usize> Call<'_, N> {
-    /// The connection that the first two arguments name by its slot and generation.
+    /// Returns the id in the first two arguments, a slot and a generation.
     pub(crate) fn id(&self) -> Result<ConnectionId, Error> {
         Ok(ConnectionId::new(self.u32(0)?, self.u32(1)?))
     }
 
-    /// Refuses a call that would call a handler too deep inside of others. Running out of stack ends more than one call.
+    /// Fails if the call is nested too deeply to call a handler. Running out of stack would end more than one call.
     pub(crate) fn check_depth(&self) -> Result<(), Error> {
         if self.environment.scopes.is_deep() { Err(Error::TooDeep) } else { Ok(()) }
     }

@@ -1,4 +1,5 @@
-//! Where libuv meets the reactor: its descriptor, its deadlines, and the moments before and after the loop waits.
+//! Where libuv meets the reactor: the callbacks for its descriptor, its deadlines, and the moments before and after the
+//! loop waits.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,12 +13,12 @@ use crate::error::Error;
 use crate::node::Exception;
 use crate::uv::{Handles, Loop, Watcher};
 
-/// How often output is sent that is written while output is being sent. After that the loop goes on, because handlers that
-/// make each other write without end must not keep it from everything else.
+/// The maximum number of pumps in a row. Handlers that make each other write without end must not keep the loop from
+/// everything else.
 const MAX_PUMPS: usize = 16;
 
 impl Environment {
-    /// Puts the environment's reactor into the loop; returns why that has failed.
+    /// Has the loop watch the environment's reactor. Returns a message if that fails.
     ///
     /// # Safety
     ///
@@ -35,16 +36,17 @@ impl Environment {
         started.map_err(|error| error.to_string())
     }
 
-    /// Lets the loop end if nothing listens and nobody is connected, and keeps it running otherwise.
+    /// Keeps the loop running while there is a listening socket, a connection, or an exception to report, and otherwise
+    /// lets it end.
     pub(crate) fn update_liveness(&self) {
         if let Some(handles) = &*self.handles.borrow() {
             handles.keep_alive(self.reactor.is_active() || self.scopes.has_thrown());
         }
     }
 
-    /// Sets the timer to the reactor's next deadline.
+    /// Sets the timer to the reactor's next deadline, or stops it.
     fn update_timer(&self) {
-        // Work that is left is done in the next turn of the loop.
+        // Work that is left is done in the next iteration of the loop.
         let deadline = if self.has_work() { Some(Instant::now()) } else { self.reactor.next_deadline() };
         if self.armed.replace(deadline) == deadline {
             return;
@@ -63,7 +65,8 @@ impl Environment {
         }
     }
 
-    /// Whether the reactor has something to do, apart from what waits for whoever runs the loop inside of a handler.
+    /// Returns whether the reactor has something to do. If a handler is running the loop, events of outer turns and
+    /// calls do not count.
     fn has_work(&self) -> bool {
         let has_work = || self.reactor.has_work();
         if self.scopes.is_busy() { self.reactor.nested(has_work) } else { has_work() }
@@ -78,8 +81,8 @@ impl Environment {
         });
     }
 
-    /// Serves a callback of the loop. If another addon runs the loop inside of a handler, the reactor is in the middle of
-    /// an event.
+    /// Serves a callback of the loop. If another addon is running the loop inside of a handler, the reactor is in the
+    /// middle of an event.
     fn serve(&self, serve: impl FnOnce()) {
         let is_nested = self.scopes.is_busy();
         self.scopes.serve(|| {
@@ -115,7 +118,7 @@ impl Watcher for Environment {
     }
 
     fn on_check(&self) {
-        // The functions that the loop calls next may use connections, which note the time of their use.
+        // The callbacks that the loop calls next may use connections, which note the time of their last activity.
         self.reactor.tell_time(Instant::now());
     }
 

@@ -15,8 +15,8 @@ use crate::scopes::{Scope, Scopes};
 use crate::store;
 use crate::uv::Handles;
 
-/// The state of one Node environment. It lives from the loading of the addon until the environment's loop has closed our
-/// handles.
+/// The state of one Node environment. It lives from the loading of the addon until the environment's loop has closed
+/// our handles.
 pub(crate) struct Environment {
     /// Dropped first: sockets must go before the descriptor that watches them.
     pub(crate) reactor: Reactor,
@@ -34,8 +34,8 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Makes the state of an environment that loads the addon, and adds the properties `asyncResource` and `registers` to
-    /// `exports`. It is freed when the environment ends, and by nothing else.
+    /// Creates the state of an environment that loads the addon, and adds the properties `asyncResource` and
+    /// `registers` to `exports`. The state is freed at the end of the environment, and by nothing else.
     pub(crate) fn attach(js: Js<'_>, exports: Value<'_>) -> Result<NonNull<Self>, String> {
         let failed = |Failed| "a Node-API call failed".to_owned();
         let async_context = AsyncContext::new(js, "milliways").map_err(failed)?;
@@ -62,7 +62,7 @@ impl Environment {
         self.scopes.event(Scope::Batch, |js| js.throw(error.to_value(js)?).and(Err::<(), _>(Failed)));
     }
 
-    /// The function that an event calls, if there is one; `js` is the event's scope.
+    /// Returns the function that an event calls, if there is one; `js` is the event's scope.
     pub(crate) fn function<'s>(
         &self,
         js: Js<'s>,

@@ -1,4 +1,4 @@
-//! Passes events of the reactor to handlers in JavaScript.
+//! Calls the JavaScript handlers of the reactor's events.
 
 use milliways_net::{AppId, BehaviorId, ConnectionId, Event, RouteId, RoutedRequest};
 use milliways_proto::topics::Change;
@@ -17,7 +17,7 @@ type Which = fn(&BehaviorCallbacks) -> Option<&Callback>;
 /// Chooses one of the handlers that all responses share.
 type WhichOfResponse = fn(&Callbacks) -> Option<&Callback>;
 
-/// Stands for an unknown number of bytes that are still to come of a body.
+/// The number of remaining bytes that a body handler is called with if the number is unknown.
 const UNKNOWN: f64 = -1.0;
 
 impl Environment {
@@ -61,8 +61,8 @@ impl Environment {
         }
     }
 
-    /// Calls the handlers of what a call has caused since `mark`, before it returns. Deep inside of other calls, ends wait
-    /// until the outermost call is about to return.
+    /// Handles the events that a call from JavaScript has caused since `mark`, before the call returns. If the call is
+    /// nested too deeply, ends wait until the outermost call is about to return.
     pub(crate) fn handle_caused(&self, mark: usize) {
         let reactor = &self.reactor;
         if self.scopes.is_deep() {
@@ -71,7 +71,7 @@ impl Environment {
         if !reactor.has_caused(mark) {
             return;
         }
-        // It may hold the result of the call.
+        // The register may hold the result of the call.
         let returned = self.registers.get(Register::Value);
         reactor.run_caused(mark, |event| self.handle(event));
         if self.scopes.is_in_outermost_call() {
@@ -173,7 +173,7 @@ impl Environment {
         );
     }
 
-    /// A call from JavaScript has upgraded a request to a WebSocket, with this user data.
+    /// Calls the open handler of a request that a call from JavaScript has upgraded, with its user data.
     pub(crate) fn opened(&self, behavior: BehaviorId, id: ConnectionId, user_data: Value<'_>) {
         let user_data = user_data.raw();
         self.tell_alone(
@@ -189,7 +189,7 @@ impl Environment {
         );
     }
 
-    /// Abandons the response if the handler threw: its exception is reported, and the missing response needs no report.
+    /// Abandons the response if the handler threw. The exception is reported, so the missing response need not be.
     fn after_request(&self, id: ConnectionId, told: Option<()>) {
         if told.is_none() {
             self.reactor.abandon_response(id);
@@ -212,7 +212,8 @@ impl Environment {
         }
     }
 
-    /// Calls a handler of a behavior, if there is one, in a scope of its own; returns `None` if it threw or could not run.
+    /// Calls a handler of a behavior, if there is one, in a scope of its own; returns `None` if it threw or could not
+    /// run.
     fn tell_alone(
         &self,
         behavior: BehaviorId,
@@ -238,7 +239,7 @@ impl Environment {
         })
     }
 
-    /// Calls a handler that all responses share with a slot and the value that `make` makes.
+    /// Calls a handler that all responses share, with a slot and the value that `make` returns, if any.
     fn tell_response(
         &self,
         which: WhichOfResponse,
@@ -311,7 +312,7 @@ impl Environment {
         );
     }
 
-    /// The number of a topic's subscribers has changed.
+    /// Calls the subscription handler with the numbers of the topic's subscribers after and before the change.
     fn tell_subscription(&self, behavior: BehaviorId, id: ConnectionId, topic: &[u8], change: Change) {
         self.tell(
             behavior,
@@ -326,7 +327,8 @@ impl Environment {
         );
     }
 
-    /// Lets an async handler, which sets the register, continue before the next event, as if that had not come yet.
+    /// Runs microtasks and nextTicks if the handler is asynchronous, which the register says. So the handler continues
+    /// before the next event.
     fn after_call(&self) {
         if self.registers.get(Register::Value) != 0 {
             self.scopes.run_ticks();

@@ -1,33 +1,34 @@
-//! The scopes that events run JavaScript in, and the exceptions that it throws.
+//! The scopes in which handlers run, and the exceptions that they throw.
 //!
-//! Knows neither the reactor nor the classes. docs/ARCHITECTURE.md explains why events share scopes.
+//! This knows neither the reactor nor the classes. docs/ARCHITECTURE.md explains why events share scopes.
 
 use std::cell::{Cell, RefCell};
 
 use crate::node::{AsyncContext, Callback, CallbackScope, Env, Failed, HandleScope, Js, Reference, Value};
 use crate::restored::Restored;
 
-/// The number of nested calls from JavaScript, each made by a handler that the previous one has caused to be called, from
-/// which on no further handler is called. A level takes some 3 KB of the stack, of which V8 has 984 KB, and running out of
-/// it is worse for a program than an error of ours.
+/// The number of nested calls from which on no further handler is called. A call is nested if it is made by a handler
+/// that another call has caused to be called. Each level takes some 3 KB of the stack, of which V8 has 984 KB, and
+/// running out of stack is worse for a program than an error of ours.
 pub(crate) const MAX_CALLS: u32 = 100;
 
-/// Events after which microtasks and nextTicks run: letting them run costs several times as much as calling a function.
+/// The number of events after which microtasks and nextTicks run. Running them costs several times as much as calling a
+/// function.
 const EVENTS_PER_TICK: u32 = 64;
 
-/// Events that share a handle scope. The values that they keep alive until it closes are small.
+/// The number of events that share a handle scope. The values that they keep alive until it closes are small.
 const EVENTS_PER_SCOPE: u32 = 512;
 
 /// The size in bytes from which on a buffer gets a handle scope of its own, so that it can be collected as soon as its
 /// handler has returned.
 const LARGE: usize = 4096;
 
-/// Which scopes an event runs in.
+/// The scopes that an event runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Those of the turn: microtasks and nextTicks run after all of its events.
+    /// Scopes that it shares with other events: microtasks and nextTicks run after all of them.
     Batch,
-    /// Its own: they run before the event is over.
+    /// A callback scope of its own: microtasks and nextTicks run before the event is over.
     Own,
 }
 
@@ -35,34 +36,37 @@ pub(crate) enum Scope {
 pub(crate) struct Scopes {
     env: Env,
     async_context: AsyncContext,
-    /// The scopes that the events of one turn share; open at most during a turn.
+    /// The scopes that events share, while they are open: at most during one callback of the loop.
     batch: RefCell<Option<Batch>>,
-    /// How many batches have been opened.
+    /// The number of batches that have been opened.
     batches: Cell<u64>,
     /// The number of the open batch. A nested event loop, which opens one inside another, restores the outer one's.
     batch_number: Cell<u64>,
-    /// A callback of the loop is being served.
+    /// Whether a callback of the loop is being served.
     is_serving: Cell<bool>,
-    /// How many calls from JavaScript are under way. Inside of one, scopes are open and events are plain calls.
+    /// The number of calls from JavaScript that are under way. Inside of one, scopes are open and events are plain
+    /// calls.
     calls: Cell<u32>,
     /// Cleared at the first sign that the environment no longer runs JavaScript. No function is called after that.
     is_alive: Cell<bool>,
-    /// Exceptions of handlers that ran inside of calls from JavaScript, to be reported once those have returned.
+    /// Exceptions of handlers that ran inside of calls from JavaScript. They are reported once those calls have
+    /// returned.
     thrown: RefCell<Vec<Reference>>,
-    /// How often `thrown` has been reported.
+    /// The number of times that `thrown` has been reported.
     raised: Cell<u64>,
 }
 
 /// Fields are dropped in this order.
 struct Batch {
-    /// Microtasks and nextTicks run when it closes. `None` once an async handler had to have them run.
+    /// Microtasks and nextTicks run when this closes. `None` after an asynchronous handler has made them run.
     ticks: Option<CallbackScope>,
-    /// [`Scopes::raised`] when `ticks` was opened. An uncaughtException makes Node forget which resources execute, that of
-    /// the scope included; a store that a handler enters by an `AsyncLocalStorage` afterwards would be everybody's.
+    /// [`Scopes::raised`] when `ticks` was opened. An uncaughtException makes Node forget which resources are
+    /// executing, including that of the scope. If a handler then enters a store of an `AsyncLocalStorage`, that would
+    /// affect the whole thread.
     raised: u64,
     /// Dropped after `ticks`.
     _handles: HandleScope,
-    /// How many events have run in it.
+    /// The number of events that have run in this batch.
     events: u32,
 }
 
@@ -108,8 +112,8 @@ impl Scopes {
         result
     }
 
-    /// Runs the part of an event that makes a buffer of `length` bytes and passes it to a handler: in the handle scope of
-    /// `js` or, if that would keep much memory from being collected, in one of its own.
+    /// Runs the part of an event that makes a buffer of `length` bytes and passes it to a handler: in the handle scope
+    /// of `js` or, if that would keep much memory from being collected, in one of its own.
     pub(crate) fn with_buffer(
         &self,
         js: Js<'_>,
@@ -124,7 +128,7 @@ impl Scopes {
         run(handles.js())
     }
 
-    /// The function that the event under way, whose scope `js` is, calls.
+    /// Returns the function of a callback, for the event under way, whose scope `js` is.
     pub(crate) fn function<'s>(&self, js: Js<'s>, callback: &Callback) -> Result<Value<'s>, Failed> {
         if self.is_in_call() {
             return callback.function(js);
@@ -133,7 +137,8 @@ impl Scopes {
         unsafe { callback.function_in(js, self.batch_number.get()) }
     }
 
-    /// Runs microtasks and nextTicks in the middle of an event, unless JavaScript under way will see to them.
+    /// Runs microtasks and nextTicks in the middle of an event. Inside of a call from JavaScript, does nothing: they
+    /// run when the outermost scope closes.
     pub(crate) fn run_ticks(&self) {
         if self.is_in_call() {
             return;
@@ -143,10 +148,10 @@ impl Scopes {
         drop(ticks);
     }
 
-    /// Serves a callback of the loop: events inside of `serve` share scopes, which are closed at its end.
+    /// Serves a callback of the loop. Events inside of `serve` share scopes, which are closed at its end.
     ///
-    /// Such a callback comes between calls from JavaScript, unless another addon runs the loop inside of one. Then the
-    /// scopes that are open stay so, below those of this callback.
+    /// Usually no JavaScript is running then. But if another addon runs the loop inside of a handler, the scopes that
+    /// are open stay open, below those of this callback.
     pub(crate) fn serve(&self, serve: impl FnOnce()) {
         let batch = self.batch.take();
         let _outer = (
@@ -166,22 +171,22 @@ impl Scopes {
         body()
     }
 
-    /// Whether one call is under way, in no other.
+    /// Returns whether exactly one call is under way.
     pub(crate) fn is_in_outermost_call(&self) -> bool {
         self.calls.get() == 1
     }
 
-    /// Whether calls are nested so deeply that no further handler is to be called.
+    /// Returns whether calls are nested so deeply that no further handler may be called.
     pub(crate) fn is_deep(&self) -> bool {
         self.calls.get() >= MAX_CALLS
     }
 
-    /// Whether a callback of the loop or a call from JavaScript is under way.
+    /// Returns whether a callback of the loop or a call from JavaScript is under way.
     pub(crate) fn is_busy(&self) -> bool {
         self.is_serving.get() || self.is_in_call()
     }
 
-    /// Whether exceptions are still to be reported.
+    /// Returns whether there are exceptions to report.
     pub(crate) fn has_thrown(&self) -> bool {
         !self.thrown.borrow().is_empty()
     }
@@ -191,7 +196,7 @@ impl Scopes {
         self.event(Scope::Batch, |_| Ok(()));
     }
 
-    /// The environment runs no more JavaScript.
+    /// Notes that the environment runs no more JavaScript.
     pub(crate) fn end(&self) {
         self.is_alive.set(false);
     }
@@ -205,9 +210,9 @@ impl Scopes {
         None
     }
 
-    /// Returns the value of JavaScript that has run. An exception is reported once no call from JavaScript is under way: a
-    /// listener of uncaughtException that runs deep in the stack may find no room there, which ends the process. A failure
-    /// without an exception means that JavaScript has ended.
+    /// Returns the value of JavaScript that has run; `None` if it has failed. An exception is reported once no call
+    /// from JavaScript is under way: a listener of uncaughtException deep in the stack may run out of stack, which ends
+    /// the process. A failure without an exception means that the environment runs no more JavaScript.
     fn settle<T>(&self, js: Js<'_>, result: Result<T, Failed>) -> Option<T> {
         if let Ok(value) = result {
             return Some(value);
@@ -220,7 +225,8 @@ impl Scopes {
     }
 
     fn postpone(&self, js: Js<'_>) -> Result<(), Failed> {
-        // In an array, for Node-API keeps no references to primitive values, such as a string that was thrown.
+        // It is kept in an array, because Node-API creates no references to primitive values, such as a string that was
+        // thrown.
         let holder = js.array(&[js.take_exception()?])?;
         self.thrown.borrow_mut().push(Reference::new(js, holder)?);
         Ok(())
@@ -244,7 +250,8 @@ impl Scopes {
         }
     }
 
-    /// Counts one more event in the open batch, if there is one that this event may share as it is.
+    /// Counts one more event in the open batch, if there is one that the event can share as it is. Returns whether
+    /// there is.
     #[inline]
     fn is_batch_open(&self) -> bool {
         let mut batch = self.batch.borrow_mut();
@@ -254,7 +261,8 @@ impl Scopes {
         shared.map(|batch| batch.events += 1).is_some()
     }
 
-    /// Opens a batch, or what the open one lacks, and counts one more event in it; returns `None` if that has failed.
+    /// Opens a batch, or what is missing from the open one, and counts one more event in it. Returns `None` if that
+    /// fails.
     #[inline(never)]
     fn open_batch(&self) -> Option<()> {
         let (ended, is_full) = {

@@ -1,4 +1,4 @@
-//! What a reactor holds: the server, the listening sockets, and the kernel's queue of events.
+//! The state of a reactor: the server, the listening sockets, the poll, and the mailbox.
 
 use std::io;
 use std::time::Duration;
@@ -12,27 +12,27 @@ use crate::mailbox::{Command, Inbox, Letter, Remote};
 use crate::server::Server;
 use crate::transport::sys::retry;
 
-/// Connections accepted at once from a listener.
+/// The number of connections that are accepted from a listening socket before others have their turn.
 const ACCEPT_BUDGET: usize = 512;
 
-/// Commands of other threads that are carried out at once.
+/// The number of commands of other threads that are carried out before connections have their turn.
 const COMMAND_BUDGET: usize = 512;
 
-/// What a reactor holds.
+/// The state of a reactor.
 pub(crate) struct Core {
     pub(crate) server: Server,
     pub(crate) busy: Busy,
     pub(crate) listeners: Listeners,
     pub(crate) poll: Poll,
-    /// `None` until another thread may send something.
+    /// `None` until [`Core::remote`] is called.
     inbox: Option<Inbox>,
 }
 
-/// Connections whose events are being handled. There is more than one while a handler runs the event loop.
+/// The connections whose events are being handled. There is more than one only while a handler runs the event loop.
 #[derive(Default)]
 pub(crate) struct Busy {
     slots: Vec<Slot>,
-    /// Those of them that the kernel has told of meanwhile.
+    /// Busy connections for which the kernel has reported events meanwhile.
     put_off: Vec<Slot>,
 }
 
@@ -45,7 +45,7 @@ impl Busy {
         self.slots.pop();
     }
 
-    /// Puts an event off whose connection is in the middle of another; returns whether it did.
+    /// Puts off an event of the kernel if its connection is busy. Returns whether it did.
     pub(crate) fn put_off(&mut self, slot: Slot) -> bool {
         let is_busy = self.slots.contains(&slot);
         if is_busy && !self.put_off.contains(&slot) {
@@ -54,7 +54,7 @@ impl Busy {
         is_busy
     }
 
-    /// Whether an event has been put off that can be handled now.
+    /// Forgets that an event has been put off, if the connection is no longer busy. Returns whether it did.
     pub(crate) fn take_put_off(&mut self, slot: Slot) -> bool {
         let Some(index) = self.put_off.iter().position(|other| *other == slot) else { return false };
         if self.slots.contains(&slot) {
@@ -85,13 +85,13 @@ impl Core {
         self.server.remove_app(app);
     }
 
-    /// Carries out what other threads have asked for.
+    /// Carries out the commands of other threads.
     pub(crate) fn carry_out(&mut self) {
         let Some(inbox) = &self.inbox else { return };
         for (app, command) in inbox.take(COMMAND_BUDGET).into_iter().filter_map(Letter::open) {
             match command {
                 Command::Adopt { stream } => {
-                    // As accepted sockets have it. Unix sockets do not have this option.
+                    // Accepted sockets inherit this from their listening socket. Unix sockets do not have this option.
                     let _ = stream.set_nodelay(true);
                     // A socket whose mode cannot be set is closed.
                     if stream.set_nonblocking(true).is_ok() {
@@ -105,7 +105,7 @@ impl Core {
         }
     }
 
-    /// Takes the connections that have come to a listening socket.
+    /// Accepts the connections that are waiting at a listening socket.
     pub(crate) fn accept(&mut self, id: ListenerId) {
         for _ in 0..ACCEPT_BUDGET {
             match self.listeners.accept(id) {
@@ -115,7 +115,7 @@ impl Core {
                 Accepted::Starved => return self.server.has_freed_descriptor = false,
             }
         }
-        // There may be more, of which the kernel would not tell again.
+        // More may be waiting, which the kernel would not report again.
         self.listeners.rearm(self.poll.registry(), id);
     }
 
@@ -123,14 +123,15 @@ impl Core {
         self.listeners.wake_starved(self.poll.registry());
     }
 
-    /// The next connection that is to be read again, and is not in the middle of an event.
+    /// Returns the next connection that is to be read again and is not busy.
     pub(crate) fn next_resumed(&mut self) -> Option<Slot> {
         let Self { server, busy, .. } = self;
         let index = server.resumed.iter().rposition(|slot| !busy.slots.contains(slot))?;
         Some(server.resumed.swap_remove(index))
     }
 
-    /// Sends what has been written, and removes the connections that are over.
+    /// Flushes the output of connections that were written to outside of their activity, and removes those that are
+    /// over.
     pub(crate) fn settle_touched(&mut self) {
         let Self { server, .. } = self;
         while let Some(slot) = server.transport.next_touched() {
@@ -143,14 +144,14 @@ impl Core {
         }
     }
 
-    /// After a call that has ended a connection: closes its socket, unless it is in the middle of an event.
+    /// Removes a connection that a call has cut. A busy connection is removed at the end of its activity instead.
     pub(crate) fn settle_idle(&mut self, slot: Slot) {
         if !self.busy.slots.contains(&slot) && self.server.transport.has(slot) && !self.server.table.is_live(slot) {
             self.server.settle(slot);
         }
     }
 
-    /// Asks the kernel what has happened, without waiting.
+    /// Polls the kernel for events, without waiting.
     pub(crate) fn ask_kernel(&mut self, events: &mut Events) -> io::Result<()> {
         retry(|| self.poll.poll(events, Some(Duration::ZERO)))
     }

@@ -1,11 +1,11 @@
 //! The socket layer of milliways: a mio reactor that accepts connections, moves bytes between sockets and the protocol
-//! machines of milliways-proto, and says what has happened, one [`Event`] at a time.
+//! machines of milliways-proto, and returns [`Event`]s, one at a time.
 //!
-//! It knows no JavaScript and no libuv, and not which thread it runs on. It never waits: whoever drives it runs a
-//! [`Reactor::turn`] when its file descriptor is readable, a [`Reactor::pump`] before going to sleep, and a
-//! [`Reactor::expire`] at [`Reactor::next_deadline`].
+//! It knows no JavaScript, no libuv and no thread. It never waits: its driver runs a [`Reactor::turn`] when its
+//! descriptor is readable, a [`Reactor::pump`] before going to sleep, and a [`Reactor::expire`] at
+//! [`Reactor::next_deadline`].
 //!
-//! No borrow of the reactor's state is alive while an event is handled, so that every method of it may be called.
+//! Nothing of the reactor is borrowed while an event is handled, so every method may be called.
 
 #![forbid(unsafe_code)]
 

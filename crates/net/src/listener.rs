@@ -15,7 +15,7 @@ use crate::ids::{AppId, ListenerId};
 use crate::token::Named;
 use crate::transport::sys;
 
-/// How many connections may wait to be accepted; the kernel's own limit applies if it is lower.
+/// The maximum number of connections that wait to be accepted. The kernel's own limit applies if it is lower.
 const BACKLOG: i32 = 4096;
 
 /// Why listening has failed.
@@ -23,7 +23,7 @@ const BACKLOG: i32 = 4096;
 pub enum ListenError {
     /// The host is neither an address nor a name that has one.
     HostNotFound,
-    /// The host's name could not be looked up at the moment.
+    /// The host's name could not be looked up at present. Trying again may help.
     LookupFailed,
     /// The system has failed with this error number (`errno`).
     System(i32),
@@ -65,7 +65,7 @@ impl ListenError {
 struct Listener {
     socket: Listening,
     app: AppId,
-    /// Accepting has failed for lack of descriptors or memory. It is retried when there may be some.
+    /// Accepting has failed for lack of descriptors or memory, and is to be retried.
     is_starved: bool,
 }
 
@@ -149,7 +149,7 @@ impl Listeners {
     }
 }
 
-/// A listening socket of either kind. Their connections are read and written in the same way.
+/// A listening socket of either kind. Accepted connections are treated alike.
 pub(crate) enum Listening {
     Tcp(TcpListener),
     Local(sys::LocalListener),

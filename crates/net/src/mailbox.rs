@@ -1,8 +1,8 @@
-//! What other threads may ask of a reactor.
+//! Commands from other threads to a reactor.
 //!
-//! A reactor belongs to its thread. Another thread holds a [`Remote`] and sends it [`Command`]s, which wait in a queue and wake
-//! the reactor by way of its poll. The reactor carries them out in its next turn, in the order in which they were sent.
-//! Everything that crosses is owned and [`Send`].
+//! A reactor belongs to its thread. Another thread has a [`Remote`] and sends [`Command`]s with it, which wait in a
+//! queue and wake the reactor's poll. The reactor carries them out in its next turn, in the order in which they were
+//! sent. Everything that crosses is owned and [`Send`].
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -17,29 +17,31 @@ use mio::{Registry, Waker};
 use crate::ids::AppId;
 use crate::token::Named;
 
-/// What another thread may ask of an app.
+/// A command from another thread to an app.
 #[derive(Debug)]
 pub enum Command {
     /// Serves a connection as if the app had accepted it.
     Adopt {
-        /// Its socket: of any kind that is a stream, blocking or not. Nobody else may go on using it.
+        /// The socket of the connection, which may be any stream socket, blocking or not. Nothing else may use it any
+        /// more.
         stream: TcpStream,
     },
-    /// Sends a message to all WebSockets that have subscribed to a topic, as [`Reactor::publish`](crate::Reactor::publish)
-    /// does. Messages of one thread arrive in the order in which it has sent them.
+    /// Publishes a message as [`Reactor::publish`](crate::Reactor::publish) does. Messages from one thread arrive in
+    /// the order in which it has sent them.
     Publish {
-        /// The topic, any bytes.
+        /// The topic, which may be any bytes.
         topic: Box<[u8]>,
         /// [`Opcode::Text`], and then `message` is valid UTF-8, or [`Opcode::Binary`].
         opcode: Opcode,
         /// The message.
         message: Box<[u8]>,
-        /// Whether it is compressed for those that have agreed on that.
+        /// Whether the message is compressed for the WebSockets that have agreed on that.
         compress: bool,
     },
 }
 
-/// A command has not been sent, because the app has been removed, its reactor has ended, or the reactor could not be woken.
+/// The error for a command that has not been sent, because the app has been removed, its reactor has ended, or the
+/// reactor could not be woken.
 #[derive(Debug)]
 pub struct Undelivered(
     /// The command as it was.
@@ -64,8 +66,8 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Sends a command, which the reactor carries out in its next turn. This may be called at any time on any thread, and
-    /// blocks only while another thread adds a command or the reactor takes some.
+    /// Sends a command, which the reactor carries out in its next turn. This may be called at any time on any thread,
+    /// and blocks only while another thread adds a command or the reactor takes some.
     ///
     /// The queue has no limit. A command that waits when its app is removed, or when its reactor ends, is dropped.
     pub fn send(&self, command: Command) -> Result<(), Undelivered> {
@@ -75,7 +77,7 @@ impl Remote {
         self.mailbox.send(Letter { address: Arc::clone(&self.address), command })
     }
 
-    /// Whether the app has not been removed yet, and its reactor has not ended.
+    /// Returns whether the app has not been removed and its reactor has not ended.
     pub fn is_open(&self) -> bool {
         self.address.is_open()
     }
@@ -125,7 +127,7 @@ struct Mailbox {
 
 #[derive(Debug)]
 struct State {
-    /// If there are any, the reactor has been woken for the first one.
+    /// If this is not empty, the reactor has been woken.
     letters: VecDeque<Letter>,
     waker: Waker,
 }
@@ -155,7 +157,7 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Creates the mailbox of a reactor whose poll `registry` is.
+    /// Creates the mailbox of a reactor. `registry` is that of its poll.
     pub(crate) fn new(registry: &Registry) -> io::Result<Self> {
         let waker = Waker::new(registry, Named::Mailbox.token())?;
         let state = Mutex::new(Some(State { letters: VecDeque::new(), waker }));
@@ -180,7 +182,7 @@ impl Inbox {
         let Some(State { letters, waker }) = &mut *state else { return VecDeque::new() };
         let rest = letters.split_off(most.min(letters.len()));
         if !rest.is_empty() && waker.wake().is_err() {
-            // They would wait until the next command. It is better to carry out too many.
+            // They would wait until the next command, so it is better to carry out too many now.
             letters.extend(rest);
             return std::mem::take(letters);
         }

@@ -1,6 +1,6 @@
-//! The reactor: what its driver calls, and how what it holds is reached.
+//! The reactor as its driver sees it: turns, deadlines, and the events that calls have caused.
 //!
-//! What may be asked of it is in [`calls`].
+//! The other calls are in [`calls`].
 
 pub(crate) mod calls;
 
@@ -21,32 +21,32 @@ use crate::server::Server;
 use crate::transport::sys;
 use crate::turn::{Polled, Turn};
 
-/// Seconds after which accepting is tried again while there are no descriptors to be had.
+/// Seconds until accepting is retried after descriptors or memory have run out.
 const STARVED_RETRY: Tick = 1;
 
-/// How much there is at the moment.
+/// The numbers of open sockets and WebSockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stats {
-    /// Sockets of connections, those included that are only closing.
+    /// The number of connections, including those that are closing.
     pub connections: usize,
-    /// Open WebSockets.
+    /// The number of open WebSockets.
     pub websockets: usize,
-    /// Listening sockets.
+    /// The number of listening sockets.
     pub listeners: usize,
 }
 
-/// Sockets, protocols and timeouts of one thread.
+/// The sockets of one thread, with their protocols and timeouts.
 pub struct Reactor {
     core: RefCell<Core>,
     epoch: Instant,
-    /// A turn that is not under way, for its buffers.
+    /// A turn that is over, kept for its buffers.
     spare: Cell<Option<Box<Turn>>>,
-    /// A handler is running the loop, see [`Reactor::nested`].
+    /// A handler is running the event loop; see [`Reactor::nested`].
     is_nested: Cell<bool>,
 }
 
 impl Reactor {
-    /// A reactor without sockets; `now` is the time of its creation.
+    /// Creates a reactor without sockets, at the time `now`. Fails if the system cannot create a poll.
     pub fn new(now: Instant) -> io::Result<Self> {
         let poll = Poll::new()?;
         let server = Server::new(poll.registry().try_clone()?, now);
@@ -58,26 +58,28 @@ impl Reactor {
         })
     }
 
-    /// Returns the descriptor that is readable when [`Reactor::turn`] has something to do. It is valid as long as the reactor.
-    /// The error is [`io::ErrorKind::Unsupported`] on a platform without such a descriptor, as is Windows.
+    /// Returns the descriptor that is readable when [`Reactor::turn`] has something to do. It is valid as long as the
+    /// reactor. Fails with [`io::ErrorKind::Unsupported`] on a platform without such a descriptor, such as Windows.
     pub fn descriptor(&self) -> io::Result<c_int> {
         sys::descriptor(&self.core().poll)
     }
 
-    /// Begins a turn with what the kernel has to tell, without waiting. To be called when the poll's descriptor is readable.
+    /// Begins a turn with the events that the kernel has, without waiting. Call this when [`Reactor::descriptor`] is
+    /// readable.
     pub fn turn(&self, now: Instant) -> io::Result<Box<Turn>> {
         self.begin(now, false)
     }
 
-    /// Begins a turn with the deadlines that have passed. To be called at [`Reactor::next_deadline`].
+    /// Begins a turn that also handles deadlines that have passed. Call this at [`Reactor::next_deadline`].
     ///
-    /// What has arrived is handled first: if the thread was busy for long, a peer may look silent that is not.
+    /// The events of the kernel are handled first: if the thread has been busy for long, a peer may seem silent
+    /// although its bytes have arrived.
     pub fn expire(&self, now: Instant) -> io::Result<Box<Turn>> {
         self.begin(now, true)
     }
 
-    /// Begins a turn that sends what was written outside of events, and goes on reading where a response has been completed. To
-    /// be called before the thread goes to sleep.
+    /// Begins a turn without asking the kernel. It sends what was written outside of events, and continues reading from
+    /// connections that are no longer held up. Call this before the thread goes to sleep.
     pub fn pump(&self, now: Instant) -> Box<Turn> {
         self.tell_time(now);
         let mut turn = self.take_spare();
@@ -104,16 +106,16 @@ impl Reactor {
         Ok(turn)
     }
 
-    /// Takes the next event of a turn. A turn that has begun has to be polled until it returns [`Polled::Done`].
+    /// Returns the next event of a turn. A turn that has begun must be polled until this returns [`Polled::Done`].
     ///
-    /// Nothing of the reactor is borrowed while the event is handled, so that every method may be called.
+    /// Nothing of the reactor is borrowed while the event is handled, so every method may be called.
     pub fn poll<'t>(&self, turn: &'t mut Turn, room: &'t mut RequestRoom<'t>) -> Polled<'t> {
         turn.poll(&mut self.core(), room)
     }
 
-    /// Polls a turn to its end, and calls `handle` with each event.
+    /// Polls a turn until it is done, and calls `handle` with each event.
     ///
-    /// A panic is kept from everybody but the connection in whose event it happened.
+    /// A panic ends only the connection of the event in which it happened. [`Event::Panicked`] reports it.
     pub fn run(&self, mut turn: Box<Turn>, mut handle: impl FnMut(Event<'_>)) {
         loop {
             let poll_on = || loop {
@@ -130,9 +132,9 @@ impl Reactor {
         self.spare.set(Some(turn));
     }
 
-    /// Runs what the reactor is called for while a handler is running: some addons make it possible for one to run the
-    /// thread's event loop. Connections whose events are under way wait until that is over, and slots of those that have
-    /// gone are not used again, because somebody further out may still tell of them.
+    /// Calls `run`, which serves a callback of the event loop while a handler is running that loop, as some addons make
+    /// possible. Meanwhile, connections whose events are being handled have to wait, and the slots of connections that
+    /// have closed are not reused, because an outer turn may still have events for them.
     pub fn nested<R>(&self, run: impl FnOnce() -> R) -> R {
         let outer = self.is_nested.replace(true);
         let events = self.core().server.events.begin_nested();
@@ -142,13 +144,13 @@ impl Reactor {
         result
     }
 
-    /// Notes the time for everything that is done with connections from now on, as all functions that take a time do.
+    /// Sets the time for everything that is done from now on. All functions that take a time do this as well.
     pub fn tell_time(&self, now: Instant) {
         let ticks = now.saturating_duration_since(self.epoch).as_secs();
         self.core().server.set_time(Tick::try_from(ticks).unwrap_or(Tick::MAX / 2), now);
     }
 
-    /// When [`Reactor::expire`] has something to do.
+    /// Returns when [`Reactor::expire`] has something to do; `None` if there is no deadline.
     pub fn next_deadline(&self) -> Option<Instant> {
         let core = self.core();
         let (tick, instant) = core.server.next_deadline();
@@ -157,18 +159,18 @@ impl Reactor {
         tick.map(|tick| self.epoch + Duration::from_secs(tick.into())).into_iter().chain(instant).min()
     }
 
-    /// Whether [`Reactor::pump`] has something to do.
+    /// Returns whether [`Reactor::pump`] has something to do.
     pub fn has_work(&self) -> bool {
         self.core().server.has_work()
     }
 
-    /// Whether there is anything for the sake of which a process should go on.
+    /// Returns whether there is a connection or a listening socket, for which the process should go on.
     pub fn is_active(&self) -> bool {
         let core = self.core();
         core.server.table.len() > 0 || core.listeners.count() > 0
     }
 
-    /// How much there is.
+    /// Returns the numbers of connections, WebSockets and listening sockets.
     pub fn stats(&self) -> Stats {
         let core = self.core();
         Stats {
@@ -178,31 +180,32 @@ impl Reactor {
         }
     }
 
-    /// How many events wait: those that a call causes come behind them. To be asked before the call.
+    /// Returns the number of waiting events. Call this before a call: the events that the call causes are queued behind
+    /// them.
     pub fn mark(&self) -> usize {
         self.core().server.events.mark()
     }
 
-    /// Whether events have been caused since [`Reactor::mark`], or have been deferred.
+    /// Returns whether events have been caused since [`Reactor::mark`] returned `mark`, or have been deferred.
     pub fn has_caused(&self, mark: usize) -> bool {
         self.server().events.has_caused(mark)
     }
 
-    /// Has the ends among the events that have been caused since [`Reactor::mark`] wait for [`Reactor::run_deferred`]: for
-    /// calls that are too deep in others.
+    /// Defers the ends among the events that have been caused since [`Reactor::mark`] returned `mark`, until
+    /// [`Reactor::run_deferred`]. This is for calls that are too deeply nested to call handlers.
     pub fn defer_ends(&self, mark: usize) {
         self.server().events.defer_ends(mark);
     }
 
-    /// Calls `handle` with each event that has been caused since [`Reactor::mark`]. What calls cause is to be handled before
-    /// they return, or else it is by the next turn.
+    /// Calls `handle` with each event that has been caused since [`Reactor::mark`] returned `mark`. Call this before
+    /// the call that has caused them returns. Otherwise, the next turn returns them.
     ///
-    /// A panic is kept from everybody but the connection in whose event it happened.
+    /// A panic ends only the connection of the event in which it happened. [`Event::Panicked`] reports it.
     pub fn run_caused(&self, mark: usize, handle: impl FnMut(Event<'_>)) {
         self.run_each(|| self.server().take_event(Some(mark)), handle);
     }
 
-    /// The same with the events that have been deferred: for the outermost call.
+    /// Calls `handle` with each deferred event. Call this before the outermost call returns.
     pub fn run_deferred(&self, handle: impl FnMut(Event<'_>)) {
         self.run_each(|| self.server().events.take_deferred(), handle);
     }
@@ -219,8 +222,9 @@ impl Reactor {
         }
     }
 
-    /// Runs a handler of [`Event::Dropped`]. A message that it sends in turn and that is dropped makes no event, and one that
-    /// it publishes makes one in the next turn: it would do the same again, without end.
+    /// Runs a handler of [`Event::Dropped`]. If the handler sends a message that is dropped as well, no event follows.
+    /// If a published message is dropped meanwhile, its event is held back until a turn, this one or the next, delivers
+    /// its publications. Otherwise, the handler could cause itself to be called without end.
     pub fn telling_dropped<R>(&self, run: impl FnOnce() -> R) -> R {
         let outer = self.core().server.events.set_telling_dropped(true);
         let result = catch_unwind(AssertUnwindSafe(run));
@@ -237,7 +241,7 @@ impl Reactor {
     }
 }
 
-/// What a panic says.
+/// Returns the message of a panic; empty if it has none.
 pub fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()

@@ -10,7 +10,7 @@ const MAILBOX: usize = u32::MAX as usize;
 /// The bit that is set in the tokens of listening sockets. The token of a connection is its slot, which stays below it.
 const LISTENER: usize = 1 << 31;
 
-/// What a [`Token`] names.
+/// The meaning of a [`Token`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Named {
     Connection(Slot),

@@ -1,7 +1,7 @@
-//! A turn: what is to be done is done in steps, and what comes of it is returned one event at a time.
+//! A turn: work is done step by step, and the events that result are returned one at a time.
 //!
-//! Whoever handles an event does so between two steps, when nothing of the reactor is borrowed. An event may borrow the
-//! buffers of its [`Turn`], which belongs to the caller. A handler that runs the loop makes turns of its own.
+//! An event is handled between two steps, when nothing of the reactor is borrowed. It may borrow the buffers of its
+//! [`Turn`], which belongs to the caller. A handler that runs the event loop begins turns of its own.
 
 mod activity;
 
@@ -16,69 +16,71 @@ use crate::event::Event;
 use crate::ids::Slot;
 use crate::token::Named;
 
-/// Events taken from the kernel at once. What is left is taken in the next turn, after whatever else the thread does.
+/// The number of events that are taken from the kernel at once. The others are left to the next turn, so that the
+/// thread can do other work in between.
 const EVENTS: usize = 1024;
 
-/// What is to be done in one go, and how far that has come. See [`Reactor::poll`](crate::Reactor::poll).
+/// One pass of a reactor over its work: events of the kernel, deadlines, output. See
+/// [`Reactor::poll`](crate::Reactor::poll).
 pub struct Turn {
     stage: Stage,
-    /// What the kernel has to tell.
+    /// The buffer for events of the kernel.
     pub(crate) events: Events,
     told: Vec<Told>,
-    /// How many of these have been handled.
+    /// The number of elements of `told` that have been handled.
     handled: usize,
-    /// Whether deadlines are handled.
+    /// Whether this turn handles deadlines.
     expires: bool,
-    /// Connections that have come or gone are to be told.
+    /// [`Event::Connected`] and [`Event::Disconnected`] are to be returned before the turn goes on.
     tells_counted: bool,
-    /// The connection in whose event the turn is.
+    /// The activity under way.
     activity: Option<Activity>,
-    /// Where sockets are read into.
+    /// The buffer that sockets are read into.
     buffer: Vec<u8>,
-    /// What has been read, behind what had been kept of the connection.
+    /// Bytes that a connection had kept, followed by those that have just been read.
     joined: Vec<u8>,
-    /// A message that has been decompressed.
+    /// A decompressed message, while its event is handled.
     inflated: Vec<u8>,
-    /// Whether the handler of a request has passed it on.
+    /// Whether the handler of the current request yields.
     yields: AtomicBool,
-    /// The connection of the last event.
+    /// The connection of the last event. It is the one to end if handling the event panics.
     last: Option<Slot>,
     bug: Bug,
 }
 
-/// Where a turn is in telling of a bug of ours. What is told about the end of its connection may be what panics: then the
-/// rest goes without a word.
+/// The progress of reporting a panic. The events that report the end of the connection, or the panic itself, may cause
+/// another panic. That one is not reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
-    /// None has shown.
+    /// No panic is being reported.
     None,
-    /// The connection in whose event it has shown has ended, and that is being told.
+    /// The connection has ended, and [`Event::Panicked`] is queued.
     Shown,
-    /// The last event tells of it.
+    /// [`Event::Panicked`] was the last event.
     Told,
 }
 
-/// The stages of a turn, in their order.
+/// The stages of a turn, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    /// What the kernel has to tell.
+    /// Events of the kernel.
     Kernel,
     /// Deadlines that have passed.
     Expired,
-    /// Clients that have left.
+    /// Half-closed clients that are considered gone.
     Left,
     /// Connections that are to be read again.
     Resumed,
-    /// WebSockets that are to be closed for their back pressure.
+    /// WebSockets that are to be closed for exceeding their back pressure limit.
     Doomed,
-    /// What has been published, when those that have come or gone have been told.
+    /// Publications that are to be delivered, after [`Event::Connected`] and [`Event::Disconnected`].
     Published,
-    /// What has been written.
+    /// Connections that are to be flushed and settled.
     Touched,
     Done,
 }
 
-/// What the kernel says of a socket.
+/// An event of the kernel.
 #[derive(Clone, Copy, Debug)]
 struct Told {
     named: Named,
@@ -86,13 +88,13 @@ struct Told {
     peer: Option<Peer>,
 }
 
-/// What the kernel says of a peer.
+/// The state of a peer as the kernel reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Peer {
     Talking,
     /// It has sent its FIN.
     Finished,
-    /// The connection is gone.
+    /// The connection has failed.
     Failed,
 }
 
@@ -110,22 +112,22 @@ impl Told {
     }
 }
 
-/// What polling a turn returns.
+/// The result of polling a turn.
 #[derive(Debug)]
 pub enum Polled<'t> {
-    /// Something has happened.
+    /// An event, which is to be handled before the next poll.
     Event(Event<'t>),
-    /// Nothing so far: to be polled again.
+    /// No event yet. Poll again.
     Pending,
-    /// Everything has been done.
+    /// The turn is over.
     Done,
 }
 
-/// What [`Turn::advance`] has come to.
+/// The result of [`Turn::advance`].
 enum Advance {
-    /// Go on. An event may be in the queue.
+    /// Call it again. An event may be queued.
     Again,
-    /// Input is to be handled, or a request to be routed.
+    /// Input has to be handled, or a request to be routed.
     Input,
     Done,
 }
@@ -149,7 +151,7 @@ impl Turn {
         }
     }
 
-    /// Begins with what the kernel has told.
+    /// Begins with the events that the kernel has returned.
     pub(crate) fn begin(&mut self, expires: bool) {
         self.told.clear();
         self.told.extend(self.events.iter().map(Told::of));
@@ -158,14 +160,15 @@ impl Turn {
         self.stage = Stage::Kernel;
     }
 
-    /// Begins without asking the kernel.
+    /// Begins without events of the kernel.
     pub(crate) fn begin_pump(&mut self) {
         self.stage = Stage::Resumed;
     }
 
-    /// Takes the next steps, until an event has come of them.
+    /// Takes steps until there is an event.
     ///
-    /// This runs for each message. What runs once for many of them is in functions of its own, so that this one stays small.
+    /// This runs for each message, and is kept small for that: what runs once for many messages is in functions of its
+    /// own.
     pub(crate) fn poll<'t>(&'t mut self, core: &mut Core, room: &'t mut RequestRoom<'t>) -> Polled<'t> {
         if self.bug == Bug::Told {
             self.bug = Bug::None;
@@ -217,7 +220,7 @@ impl Turn {
         Advance::Again
     }
 
-    /// Finds what is to be done next.
+    /// Begins the next activity of the current stage, or ends the stage.
     #[inline(never)]
     fn take_stage(&mut self, core: &mut Core) -> Advance {
         let server = &mut core.server;
@@ -288,7 +291,8 @@ impl Turn {
     }
 
     fn end_kernel(&mut self, core: &mut Core) -> Advance {
-        // If the thread was busy for long, a peer may look silent that is not: deadlines come after all there is to read.
+        // If the thread has been busy for long, a peer may seem silent although its bytes have arrived. So all events
+        // of the kernel are handled before any deadline.
         if self.expires && self.told.len() == EVENTS && core.ask_kernel(&mut self.events).is_ok() {
             self.begin(true);
         } else {
@@ -297,7 +301,8 @@ impl Turn {
         Advance::Again
     }
 
-    /// A bug of ours: ends the connection in whose event it has shown, and that event, and has it told.
+    /// Handles a panic: ends the connection in whose event it happened, and that connection's activity, and has the
+    /// panic reported.
     pub(crate) fn give_up(&mut self, core: &mut Core, message: String) {
         let slot = self.activity.as_mut().map(Activity::abandon).or(self.last);
         if let Some(slot) = slot {

@@ -1,7 +1,8 @@
 //! Routing: one tree of path segments for each method, one for `any`, and one for upgrades.
 //!
-//! The cost of a lookup grows with the number of segments in the path, not with the number of routes. The router stores the
-//! owner's values and calls nothing. When a handler passes a request on, the owner looks up the next match by its number.
+//! The cost of a lookup grows with the number of segments in the path, not with the number of routes. The router stores
+//! the owner's values and calls nothing. When a handler passes a request on, the owner looks up the next match by its
+//! index.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::http::Method;
 
-/// How many segments a pattern may have. Lookups are recursive, so the depth of a tree must be bounded.
+/// The maximum number of segments in a pattern. Lookups are recursive, so the depth of a tree must be bounded.
 pub const MAX_SEGMENTS: usize = 100;
 
 /// The error for a pattern with more than [`MAX_SEGMENTS`] segments.
@@ -97,23 +98,23 @@ impl<T> Default for Router<T> {
 impl<T> Router<T> {
     /// Registers `value` and returns the value that it replaces.
     ///
-    /// A pattern starts with `/`. A segment is a literal; `:name`, which matches any segment that is not empty; or `*`, which
-    /// ends the pattern and matches the rest of the path, even if that is empty. Matching is case-sensitive.
+    /// A pattern starts with `/`. A segment is a literal; `:name`, which matches any segment that is not empty; or `*`,
+    /// which ends the pattern and matches the rest of the path, even if that is empty. Matching is case-sensitive.
     pub fn insert(&mut self, kind: RouteKind, pattern: &str, value: T) -> Result<Option<T>, PatternTooDeep> {
         let parameters = Parameters::of(pattern);
         Ok(self.place(kind, pattern)?.replace(Leaf { value, parameters }).map(|leaf| leaf.value))
     }
 
-    /// Removes a route by the same pattern, apart from names of parameters, and returns its value.
+    /// Removes a route and returns its value. The pattern must be the same, except for the names of parameters.
     pub fn remove(&mut self, kind: RouteKind, pattern: &str) -> Option<T> {
         self.place(kind, pattern).ok()?.take().map(|leaf| leaf.value)
     }
 
-    /// Returns the match at `skip`, counted from 0, in order of precedence: upgrade routes (only if `upgrade`), routes of the
-    /// exact method, `any` routes; within each, segment by segment, literals before `:name` before `*`.
+    /// Returns the match at `skip`, counted from 0, in order of precedence: upgrade routes (only if `upgrade`), routes
+    /// of the exact method, `any` routes; within each, segment by segment, literals before `:name` before `*`.
     ///
-    /// `method` is `None` if no route can name it; then only `any` routes match. The path `*`, which OPTIONS uses for the server
-    /// as a whole (RFC 9112 section 3.2.4), matches the patterns `/*` and `*`.
+    /// `method` is `None` if no route can name it; then only `any` routes match. The path `*`, which OPTIONS uses for
+    /// the server as a whole (RFC 9112 section 3.2.4), matches the patterns `/*` and `*`.
     pub fn find(&self, upgrade: bool, method: Option<Method>, path: &str, skip: usize) -> Option<Match<'_, T>> {
         let exact = method.map(|method| &self.methods[method as usize]);
         let trees = [upgrade.then_some(&self.upgrade), exact, Some(&self.any)];

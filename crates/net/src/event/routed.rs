@@ -1,4 +1,4 @@
-//! A request on its way through the routes that match it.
+//! A request and the parameters of a route that matches it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use milliways_proto::http::Request;
 use milliways_proto::router::Parameters;
 
-/// A request at one of the routes that match it.
+/// A request as the handler of one of its matching routes gets it.
 pub struct RoutedRequest<'b> {
-    /// As it was received.
+    /// The request as it was received.
     pub request: &'b Request<'b>,
     parameters: Parameters,
     yields: &'b AtomicBool,
@@ -20,17 +20,18 @@ impl<'b> RoutedRequest<'b> {
         Self { request, parameters, yields }
     }
 
-    /// The value of the route's parameter number `index`, counted from 0; not decoded.
+    /// Returns the value of the route's parameter at `index`, counted from 0. The value is not percent-decoded.
     pub fn parameter_at(&self, index: usize) -> Option<&'b str> {
         self.parameters.value_at(index, self.request.path())
     }
 
-    /// The value of the route's first parameter with this name; not decoded.
+    /// Returns the value of the route's first parameter with this name. The value is not percent-decoded.
     pub fn parameter(&self, name: &str) -> Option<&'b str> {
         self.parameters.value_of(name, self.request.path())
     }
 
-    /// Whether the next route that matches gets the request, if this one leaves it unanswered.
+    /// Sets whether the next matching route gets the request if the handler of this route returns without a complete
+    /// response.
     pub fn set_yield(&self, yields: bool) {
         self.yields.store(yields, Ordering::Relaxed);
     }

@@ -1,5 +1,5 @@
-//! What may be asked of a reactor, from inside of a handler or out. A call borrows what it needs and calls nobody: what it
-//! causes are events, see [`Reactor::run_caused`].
+//! Calls to a reactor, from inside or outside of a handler. A call borrows what it needs, and calls nobody. What it
+//! causes is queued as events; see [`Reactor::run_caused`].
 
 use std::fmt;
 use std::io;
@@ -23,9 +23,9 @@ use crate::server::websocket::{EndError, SendError, SendStatus};
 /// Why a route was not registered. The API's user is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteError {
-    /// The pattern has more segments than there may be.
+    /// The pattern has more segments than [`MAX_SEGMENTS`](milliways_proto::router::MAX_SEGMENTS).
     PatternTooDeep,
-    /// The server name whose route it was to be has been removed.
+    /// The server name that the route is for has been removed.
     DomainRemoved,
 }
 
@@ -42,23 +42,23 @@ impl std::error::Error for RouteError {}
 
 /// Apps, routes and listening sockets.
 impl Reactor {
-    /// A new app, with a router of its own.
+    /// Adds an app with a router of its own. It stays until [`Reactor::remove_app`].
     pub fn add_app(&self, settings: AppSettings) -> AppId {
         self.server().apps.insert(settings)
     }
 
-    /// Has [`Event::Connected`](crate::Event::Connected) and [`Event::Disconnected`](crate::Event::Disconnected) tell of the
-    /// app's connections from now on.
+    /// Turns on [`Event::Connected`](crate::Event::Connected) and [`Event::Disconnected`](crate::Event::Disconnected)
+    /// for an app.
     pub fn count_connections(&self, app: AppId) {
         self.server().apps.of_mut(app).counts = true;
     }
 
-    /// Leaves the header that names the interface out of responses from now on.
+    /// Leaves the `uWebSockets` header out of responses from now on.
     pub fn leave_out_name(&self) {
         self.server().leave_out_name();
     }
 
-    /// Registers a route, or with `None` removes it, and returns what was there.
+    /// Registers a route, or removes it if `route` is `None`. Returns the route that was there before.
     pub fn route(
         &self,
         app: AppId,
@@ -75,20 +75,24 @@ impl Reactor {
         }
     }
 
-    /// All routes of an app, those of its server names included.
+    /// Returns all routes of an app, including those of its server names.
     pub fn routes(&self, app: AppId) -> Vec<Route> {
         self.server().routes(app)
     }
 
-    /// Settings for a route of WebSockets, to be named in [`Route::WebSocket`]. `asks`: what becomes of a request is
-    /// decided by whoever takes [`Event::Upgrade`](crate::Event::Upgrade). They are in use until
-    /// [`Reactor::release_behavior`].
+    /// Adds the settings of a WebSocket route, for [`Route::WebSocket`]. They are in use until
+    /// [`Reactor::release_behavior`], and as long as there are WebSockets with them.
+    ///
+    /// `asks`: requests become [`Event::Upgrade`](crate::Event::Upgrade), whose handler decides about them. Otherwise,
+    /// they become WebSockets at once.
     pub fn add_behavior(&self, app: AppId, settings: WebSocketSettings, asks: bool) -> BehaviorId {
         self.server().add_behavior(app, settings, asks)
     }
 
-    /// Listens on a port, 0 for one that is free. Without a host: on all addresses, IPv6 and IPv4. Unless `exclusive`,
-    /// others may listen on the same port and share its connections (`SO_REUSEPORT`).
+    /// Listens on a TCP port; 0 means any free port. Without a host, listens on all IPv6 and IPv4 addresses. Looking up
+    /// a host name blocks.
+    ///
+    /// Unless `exclusive`, other sockets may listen on the same port and share its connections (`SO_REUSEPORT`).
     pub fn listen(
         &self,
         app: AppId,
@@ -99,7 +103,7 @@ impl Reactor {
         self.add_listener(app, Listening::Tcp(listener::bind(host, port, exclusive)?))
     }
 
-    /// Listens on a Unix socket at `path`, in place of what is there. Only this user may connect.
+    /// Listens on a Unix socket at `path`, and replaces a socket that is already there. Only this user may connect.
     pub fn listen_unix(&self, app: AppId, path: &Path) -> Result<ListenerId, ListenError> {
         self.add_listener(app, Listening::Local(listener::bind_local(path)?))
     }
@@ -112,7 +116,7 @@ impl Reactor {
         Ok(id)
     }
 
-    /// Closes a listening socket; its connections stay. False when it was closed before.
+    /// Closes a listening socket. Its connections stay open. Returns false if it was closed before.
     pub fn close_listener(&self, id: ListenerId) -> bool {
         let mut core = self.core();
         let Some(app) = core.listeners.remove(id) else { return false };
@@ -120,24 +124,24 @@ impl Reactor {
         true
     }
 
-    /// The port a socket listens on, `None` when it is closed or has none.
+    /// Returns the port of a listening socket; `None` if the socket is closed or is a Unix socket.
     pub fn local_port(&self, id: ListenerId) -> Option<u16> {
         self.local_address(id).map(|address| address.port())
     }
 
-    /// The address and the port a socket listens on, `None` when it is closed or has none.
+    /// Returns the address and port of a listening socket; `None` if the socket is closed or is a Unix socket.
     pub fn local_address(&self, id: ListenerId) -> Option<SocketAddr> {
         self.core().listeners.address(id)
     }
 
-    /// Returns a handle by which other threads ask something of the app. It is valid until [`Reactor::remove_app`], or the end
-    /// of the reactor. The first one creates the descriptor that wakes the reactor's poll, which can fail.
+    /// Returns a handle by which other threads send commands to an app. It is valid until [`Reactor::remove_app`] or
+    /// the end of the reactor. The first call creates the descriptor that wakes the reactor's poll, which can fail.
     pub fn remote(&self, app: AppId) -> io::Result<Remote> {
         self.core().remote(app)
     }
 
-    /// Closes the app's listening sockets and all its connections, one after the other. `between` is called after each, to
-    /// handle what that has caused before the next one ends.
+    /// Closes the listening sockets of an app, and cuts its connections one after the other. Calls `between` after each
+    /// connection, to handle the events that this has caused before the next connection is cut.
     pub fn close_app(&self, app: AppId, mut between: impl FnMut()) {
         let listeners = self.core().listeners.of(app);
         for listener in listeners {
@@ -154,55 +158,56 @@ impl Reactor {
     }
 }
 
-/// How long apps, and the settings of WebSocket routes, stay.
+/// How long apps and behaviors are kept.
 impl Reactor {
-    /// How much is kept at the moment.
+    /// Returns the number of items that are kept until the owner removes them.
     pub fn kept(&self) -> Kept {
         self.server().kept()
     }
 
-    /// Whether nothing listens for an app and nobody is connected to it, so that nothing happens to it by itself.
+    /// Returns whether an app has neither a listening socket nor a connection.
     pub fn is_quiet(&self, app: AppId) -> bool {
         self.server().apps.is_quiet(app)
     }
 
-    /// Has an app be among the next of [`Reactor::take_quiet`], if it is quiet then.
+    /// Has the next call of [`Reactor::take_quiet`] return an app, if it is quiet by then.
     pub fn note_quiet(&self, app: AppId) {
         self.server().apps.note_quiet(app);
     }
 
-    /// Whether [`Reactor::take_quiet`] or [`Reactor::take_unused`] may return something.
+    /// Returns whether [`Reactor::take_quiet`] or [`Reactor::take_unused`] may return something.
     pub fn has_quiet(&self) -> bool {
         self.server().has_quiet()
     }
 
-    /// The apps that have become quiet since the last call, or have been noted as such.
+    /// Returns the apps that have become quiet or been noted since the last call, and are quiet now.
     pub fn take_quiet(&self) -> Vec<AppId> {
         self.server().take_quiet()
     }
 
-    /// Forgets an app that is quiet. The owner has taken the routes before, and does not name it any more: its number is used
-    /// again.
+    /// Removes an app, which must be quiet, and its routes. Release what the routes refer to first; see
+    /// [`Reactor::routes`]. The id must not be used any more, because its number is reused.
     pub fn remove_app(&self, app: AppId) {
         self.core().remove_app(app);
     }
 
-    /// The route of a behavior has gone. Its WebSockets keep it.
+    /// Notes that the route of a behavior has been removed. The behavior stays in use until its last WebSocket has
+    /// closed.
     pub fn release_behavior(&self, behavior: BehaviorId) {
         self.server().release_behavior(behavior);
     }
 
-    /// Has a behavior be among the next of [`Reactor::take_unused`], if it is unused then.
+    /// Has the next call of [`Reactor::take_unused`] return a behavior, if it is unused by then.
     pub fn note_unused(&self, behavior: BehaviorId) {
         self.server().note_unused(behavior);
     }
 
-    /// The behaviors that have become unused since the last call, or have been noted as such.
+    /// Returns the behaviors that have become unused or been noted since the last call, and are unused now.
     pub fn take_unused(&self) -> Vec<BehaviorId> {
         self.server().take_unused()
     }
 
-    /// Forgets a behavior that is unused. The owner does not name it any more: its number is used again.
+    /// Removes a behavior, which must be unused. The id must not be used any more, because its number is reused.
     pub fn remove_behavior(&self, behavior: BehaviorId) {
         self.server().remove_behavior(behavior);
     }
@@ -210,38 +215,41 @@ impl Reactor {
 
 /// TLS: certificates and server names (RFC 6066 section 3).
 impl Reactor {
-    /// Has the app speak TLS with those who connect from now on.
+    /// Makes an app use TLS for connections that are accepted from now on.
     pub fn secure(&self, app: AppId, config: TlsConfig) {
         self.server().secure(app, config);
     }
 
-    /// Adds a server name with a certificate of its own, and a router of its own, which is returned; `*` in place of the first
-    /// label stands for any. A name that is there gets the certificate, and keeps its router.
+    /// Adds a server name with a certificate and a router of its own, and returns the router. An asterisk in place of
+    /// the first label matches any label. A name that exists already gets the new certificate, and keeps its router.
+    ///
+    /// An app without TLS has no server names. In that case, this does nothing and returns the app's own router.
     pub fn add_server_name(&self, app: AppId, name: &str, config: TlsConfig) -> Result<DomainId, InvalidServerName> {
         self.server().add_server_name(app, name, config)
     }
 
-    /// Removes a server name; returns its routes. Connections that are open live on, without routes.
+    /// Removes a server name and returns its routes. Open connections stay, but their requests match no route any more.
     pub fn remove_server_name(&self, app: AppId, name: &str) -> Vec<Route> {
         self.server().remove_server_name(app, name)
     }
 
-    /// The router of those who ask for a name: its own, or that of a pattern it matches.
+    /// Returns the router of a server name, or of the pattern that it matches; `None` if there is neither.
     pub fn domain(&self, app: AppId, name: &str) -> Option<DomainId> {
         self.server().find_domain(app, name)
     }
 
-    /// Has [`Event::MissingServerName`](crate::Event::MissingServerName) tell of names that the app does not have from now on.
+    /// Turns on [`Event::MissingServerName`](crate::Event::MissingServerName) for an app with TLS.
     pub fn ask_for_names(&self, app: AppId) {
         self.server().ask_for_names(app);
     }
 
-    /// Reads the files of the app and its names anew, for those who connect from now on. If one is invalid, nothing changes.
+    /// Reads the certificate files of an app and its server names again, for handshakes from now on. If one of them is
+    /// invalid, nothing changes.
     pub fn reload_certificates(&self, app: AppId) -> Result<(), TlsError> {
         self.server().reload_certificates(app)
     }
 
-    /// The certificate that the peer has shown, in PEM form.
+    /// Returns the peer's certificate in PEM form; `None` if it has sent none.
     pub fn peer_certificate(&self, id: ConnectionId) -> Result<Option<String>, Stale> {
         self.server().peer_certificate(id)
     }
@@ -249,28 +257,30 @@ impl Reactor {
 
 /// Connections of any kind.
 impl Reactor {
-    /// Where a connection comes from: its peer's address, `None` for a Unix socket.
+    /// Returns the address of the peer; `None` for a Unix socket, or if the connection has failed.
     pub fn remote_address(&self, id: ConnectionId) -> Result<Option<SocketAddr>, Stale> {
         self.server().remote_address(id)
     }
 
-    /// Where it comes from as the proxy in between says; `None` if none says anything.
+    /// Returns the address of the client according to the PROXY header; `None` if there is no header or it has no
+    /// address.
     pub fn proxied_remote_address(&self, id: ConnectionId) -> Result<Option<SocketAddr>, Stale> {
         self.server().proxied_remote_address(id)
     }
 
-    /// Gathers what is written to a connection until [`Reactor::uncork`]; returns what that is to be called with.
+    /// Corks a connection: what is written to it is gathered until [`Reactor::uncork`]. Returns the connection that was
+    /// corked before, to be passed to [`Reactor::uncork`] as `outer`.
     pub fn cork(&self, id: ConnectionId) -> Result<Option<Slot>, Stale> {
         self.server().cork(id)
     }
 
-    /// Sends what has been gathered, unless there is an outer cork that goes on gathering. The connection may have gone
-    /// meanwhile.
+    /// Uncorks a connection, which may have closed meanwhile, and sends what has been gathered. If `outer` is the same
+    /// connection, the outer cork continues to gather.
     pub fn uncork(&self, slot: Slot, outer: Option<Slot>) {
         self.server().uncork(slot, outer);
     }
 
-    /// Whether what is written to a connection is being gathered.
+    /// Returns whether a connection is corked.
     pub fn is_corked(&self, id: ConnectionId) -> bool {
         self.server().transport.is_corked(id.slot)
     }
@@ -278,39 +288,47 @@ impl Reactor {
 
 /// Requests and their bodies.
 impl Reactor {
-    /// Declares that a request will be answered after its handler has returned; [`Event::Aborted`](crate::Event::Aborted)
-    /// tells when that has become impossible.
+    /// Declares that the response will be completed after the handler has returned. If that becomes impossible,
+    /// [`Event::Aborted`](crate::Event::Aborted) follows.
     pub fn await_response(&self, id: ConnectionId) -> Result<(), Stale> {
         self.server().await_response(id)
     }
 
-    /// Has [`Event::Data`](crate::Event::Data) tell of the request's body; also of the end of one that is empty. Too late for one
-    /// that has waited for as long as a connection may stand still, and for one that is told already or is asked for as a whole.
+    /// Asks for the request's body in pieces, each an [`Event::Data`](crate::Event::Data). An empty body is one empty
+    /// piece.
+    ///
+    /// Fails with [`BodyError::Taken`] if some of the body has been delivered already, or if it has been asked for as a
+    /// whole. Fails with [`BodyError::Stale`] if the body has been discarded, because no handler asked for it during an
+    /// idle timeout.
     pub fn receive_body(&self, id: ConnectionId) -> Result<(), BodyError> {
         self.server().receive_body(id)
     }
 
-    /// Has [`Event::Collected`](crate::Event::Collected) tell of the request's body when it is complete, unless it is longer than
-    /// `max` bytes.
+    /// Asks for the request's body as a whole, which becomes an [`Event::Collected`](crate::Event::Collected) when it
+    /// is complete or exceeds `max` bytes.
+    ///
+    /// Fails as [`Reactor::receive_body`] does, and also if the body has been asked for in pieces.
     pub fn collect_body(&self, id: ConnectionId, max: usize) -> Result<(), BodyError> {
         self.server().collect_body(id, max)
     }
 
-    /// Stops reading the request's body: its sender is slowed down when the buffers between the sender and us are full. No
-    /// timeout runs, but for that of a sender who has finished.
+    /// Pauses reading the request's body. When the buffers between the client and us are full, the client has to wait.
+    /// The idle timeout does not apply to a paused body, but a client that has sent its FIN is still considered gone
+    /// after a while.
     pub fn pause_body(&self, id: ConnectionId) -> Result<(), Stale> {
         self.server().pause_body(id)
     }
 
-    /// Goes on reading.
+    /// Resumes reading the request's body.
     pub fn resume_body(&self, id: ConnectionId) -> Result<(), Stale> {
         self.server().resume_body(id)
     }
 
-    /// Makes a request a WebSocket, and returns its id. `key` is the client's, and so are `protocol`, of which the first is
-    /// chosen, and `extensions`.
+    /// Makes a request a WebSocket and returns its id. `key`, `protocol` and `extensions` are the values of the
+    /// client's Sec-WebSocket headers; the first subprotocol is chosen.
     ///
-    /// Headers that have been written go before those of the handshake. A subprotocol that has been written stays.
+    /// Headers that have been written precede those of the handshake. A subprotocol among them overrides the chosen
+    /// one.
     pub fn upgrade(
         &self,
         id: ConnectionId,
@@ -325,24 +343,25 @@ impl Reactor {
 
 /// Responses.
 impl Reactor {
-    /// Writes the status, such as `200 OK` or `200`; the first one counts, and later ones are ignored.
+    /// Sets the status, such as `200 OK` or `200`. The first status counts, unless a header was written before it. Any
+    /// other is checked and ignored.
     pub fn write_status(&self, id: ConnectionId, status: &[u8]) -> Result<(), ResponseError> {
         self.server().write_status(id, status)
     }
 
-    /// Writes a header. A Content-Length must be that of the body, which completing the response checks; a Connection header
-    /// with `close` closes the connection after the response.
+    /// Adds a header. A Content-Length must be that of the body, which completing the response checks. A Connection
+    /// header with `close` closes the connection after the response.
     pub fn write_header(&self, id: ConnectionId, name: &[u8], value: &[u8]) -> Result<(), ResponseError> {
         self.server().write_header(id, name, value)
     }
 
-    /// Completes the response with the rest of its body. `close`: the connection ends after it.
+    /// Completes the response with `body`, or with the rest of it. `close`: the connection closes after the response.
     pub fn respond(&self, id: ConnectionId, body: &[u8], close: bool) -> Result<(), ResponseError> {
         self.server().respond(id, body, close)
     }
 
-    /// Completes the response without a body; `content_length` is what its head announces nevertheless, as the answer to
-    /// a HEAD, or a 304, does.
+    /// Completes the response without a body, or without more of it. `content_length` is what the head announces
+    /// nevertheless, as a response to HEAD and a 304 may; it is ignored if the head has been sent.
     pub fn respond_without_body(
         &self,
         id: ConnectionId,
@@ -352,24 +371,26 @@ impl Reactor {
         self.server().respond_without_body(id, content_length, close)
     }
 
-    /// Ends the head of a response whose body comes in chunks (RFC 9112 section 7.1), or as long as its own Content-Length
-    /// says, unless that has been done. To a client of HTTP/1.0 the end of the connection says where the body ends.
+    /// Sends the head of a response whose body is written in pieces: in chunks (RFC 9112 section 7.1), by the
+    /// Content-Length that was written, or, for a client of HTTP/1.0, until the connection ends. Does nothing if such a
+    /// body has begun.
     pub fn begin_chunks(&self, id: ConnectionId) -> Result<(), ResponseError> {
         self.server().begin_chunks(id)
     }
 
-    /// Writes a part of the body. Returns whether the client keeps up: false when it waits for the socket, or is gone.
+    /// Writes a piece of the body, after [`Reactor::begin_chunks`] if that has not been called. Returns whether the
+    /// client keeps up: false if output is waiting for the socket, or the socket has failed.
     pub fn write_chunk(&self, id: ConnectionId, chunk: &[u8]) -> Result<bool, ResponseError> {
         self.server().write_chunk(id, chunk)
     }
 
-    /// Writes the next piece of a body of `total` bytes as far as the socket takes it; what it does not take is to be
-    /// passed again when [`Event::Writable`](crate::Event::Writable) says so.
+    /// Writes as much of the next piece of a body of `total` bytes as the socket takes. The rest is not kept: pass it
+    /// again at [`Event::Writable`](crate::Event::Writable). The first call sends the head, and its total counts.
     pub fn try_end(&self, id: ConnectionId, piece: &[u8], total: u64, close: bool) -> Result<TryEnd, ResponseError> {
         self.server().try_end(id, piece, total, close)
     }
 
-    /// How many bytes of a body whose length was announced have been written; 0 for one in chunks.
+    /// Returns the number of bytes of the body that have been written, if its length has been announced; 0 otherwise.
     pub fn write_offset(&self, id: ConnectionId) -> Result<u64, Stale> {
         self.server().write_offset(id)
     }
@@ -379,19 +400,19 @@ impl Reactor {
         self.server().want_writable(id)
     }
 
-    /// Answers with 500 and closes, unless the response is complete or awaited: for a handler that failed. Returns whether
-    /// it did.
+    /// Responds with 500 and closes the connection, because the handler has failed. If the head has been sent, only
+    /// closes the connection. Does nothing if the response is complete or awaited. Returns whether it did something.
     pub fn fail_response(&self, id: ConnectionId) -> bool {
         self.server().fail_response(id)
     }
 
-    /// Answers with 500 and closes, also when the response is awaited, or closes in the middle of a response: for a handler
-    /// that nothing more is to be expected of. Nothing happens when the response is complete.
+    /// Does what [`Reactor::fail_response`] does, even if the response is awaited. This is for a handler that will not
+    /// complete it.
     pub fn abandon_response(&self, id: ConnectionId) {
         self.server().abandon_response(id);
     }
 
-    /// Closes the connection without completing the response, or before there is a request.
+    /// Cuts the connection before the response is complete, or before there is a request.
     pub fn close_response(&self, id: ConnectionId) -> Result<(), Stale> {
         let mut core = self.core();
         core.server.close_response(id)?;
@@ -402,16 +423,17 @@ impl Reactor {
 
 /// WebSockets.
 impl Reactor {
-    /// Sends a frame: a whole message or, unless `fin`, a fragment.
+    /// Sends a frame: a whole message or, unless `fin`, a fragment. Earlier publications to the WebSocket's topics are
+    /// sent first.
     ///
-    /// What has been published to its topics before goes out before. When the first fragment of a message is dropped, so are
-    /// the others; no other fragment ever is.
+    /// If the first fragment of a message is dropped, so are the others. No other fragment is ever dropped.
     pub fn send(&self, id: ConnectionId, opcode: Opcode, fin: bool, payload: &[u8]) -> Result<SendStatus, SendError> {
         self.server().send(id, opcode, fin, payload)
     }
 
-    /// Sends a whole message as [`Reactor::send`] does, compressed if that was agreed on and the message is long enough.
-    /// `message` is only called if somebody gets it.
+    /// Sends a whole message as [`Reactor::send`] does, but compresses it if that was agreed on and the message is long
+    /// enough. `message` is only called if the message is sent, or needed for
+    /// [`Event::Dropped`](crate::Event::Dropped).
     pub fn send_compressed<'m>(
         &self,
         id: ConnectionId,
@@ -421,8 +443,8 @@ impl Reactor {
         self.server().send_compressed(id, opcode, message)
     }
 
-    /// Sends a frame as [`Reactor::send`] does, whose bytes `append` appends, for those who can write them only once and
-    /// don't know their number before. It must not shorten what is there.
+    /// Sends a frame as [`Reactor::send`] does. `append` appends the payload, whose length need not be known before. It
+    /// must not change what is in the buffer already.
     pub fn send_with(
         &self,
         id: ConnectionId,
@@ -433,39 +455,40 @@ impl Reactor {
         self.server().send_with(id, opcode, fin, append)
     }
 
-    /// Sends a Ping (RFC 6455 section 5.5.2), with as much of the payload as a control frame can carry.
+    /// Sends a Ping (RFC 6455 section 5.5.2). The payload is cut to 125 bytes, the most that a control frame can have.
     pub fn ping(&self, id: ConnectionId, payload: &[u8]) -> Result<SendStatus, SendError> {
         self.server().ping(id, payload)
     }
 
-    /// Stops reading: the peer is slowed down when the buffers between it and us are full. Meanwhile nothing is told of
-    /// it, not even that it has finished, and the idle timeout does not run.
+    /// Pauses reading. When the buffers between the peer and us are full, the peer has to wait. Meanwhile the idle
+    /// timeout does not apply, and not even the peer's FIN is noticed.
     pub fn pause_websocket(&self, id: ConnectionId) -> Result<(), Stale> {
         self.server().pause_websocket(id)
     }
 
-    /// Goes on reading.
+    /// Resumes reading.
     pub fn resume_websocket(&self, id: ConnectionId) -> Result<(), Stale> {
         self.server().resume_websocket(id)
     }
 
-    /// Bytes that wait because the socket did not take them, and those that were lost with it until its end is told.
+    /// Returns the number of bytes that are waiting because the socket has refused them, or that were lost when it
+    /// failed.
     pub fn buffered_amount(&self, id: ConnectionId) -> Result<usize, Stale> {
         self.server().buffered_amount(id)
     }
 
-    /// Whether a WebSocket is open; returns its behavior.
+    /// Returns the behavior of an open WebSocket.
     pub fn check_websocket(&self, id: ConnectionId) -> Result<BehaviorId, Stale> {
         self.server().check_websocket(id)
     }
 
-    /// Closes with a Close frame, which without a code is empty. Causes [`Event::Close`](crate::Event::Close), with the code 0
-    /// for none.
+    /// Closes a WebSocket with a Close frame, which is empty if there is no code. Causes
+    /// [`Event::Close`](crate::Event::Close), with the code 0 if there is none.
     pub fn end(&self, id: ConnectionId, code: Option<u16>, reason: &[u8]) -> Result<(), EndError> {
         self.server().end_in_order(id, code, reason)
     }
 
-    /// Closes the socket without a word to the peer. Causes [`Event::Close`](crate::Event::Close).
+    /// Cuts a WebSocket, without a Close frame. Causes [`Event::Close`](crate::Event::Close).
     pub fn close(&self, id: ConnectionId) -> Result<(), Stale> {
         let mut core = self.core();
         core.server.close(id)?;
@@ -476,40 +499,40 @@ impl Reactor {
 
 /// Publish and subscribe.
 impl Reactor {
-    /// Subscribes a WebSocket to a topic, any bytes; `None` if it has subscribed already.
+    /// Subscribes a WebSocket to a topic, which may be any bytes. Returns `None` if it has subscribed already.
     pub fn subscribe(&self, id: ConnectionId, topic: &[u8]) -> Result<Option<Change>, Stale> {
         self.server().subscribe(id, topic)
     }
 
-    /// Ends a subscription; `None` if there is none. What has been published already still arrives.
+    /// Ends a subscription. Returns `None` if there is none. Earlier publications are still sent.
     pub fn unsubscribe(&self, id: ConnectionId, topic: &[u8]) -> Result<Option<Change>, Stale> {
         self.server().unsubscribe(id, topic)
     }
 
-    /// Whether a WebSocket has subscribed to a topic.
+    /// Returns whether a WebSocket has subscribed to a topic.
     pub fn is_subscribed(&self, id: ConnectionId, topic: &[u8]) -> Result<bool, Stale> {
         self.server().is_subscribed(id, topic)
     }
 
-    /// The topics that a WebSocket has subscribed to, in no particular order.
+    /// Returns the topics that a WebSocket has subscribed to, in no particular order.
     pub fn topics(&self, id: ConnectionId) -> Result<Vec<Box<[u8]>>, Stale> {
         self.server().topics(id)
     }
 
-    /// How many of an app's WebSockets have subscribed to a topic.
+    /// Returns the number of an app's WebSockets that have subscribed to a topic.
     pub fn subscribers(&self, app: AppId, topic: &[u8]) -> usize {
         self.server().subscribers(app, topic)
     }
 
-    /// Sends a message to all of an app's WebSockets that have subscribed to a topic; false when there are none. It is on
-    /// its way at the end of the turn, and in order with what is sent to each directly.
+    /// Publishes a message to all of an app's WebSockets that have subscribed to a topic. Returns false if there are
+    /// none. The message is sent by the end of the turn, in order with what is sent to each WebSocket directly.
     ///
-    /// `compress`: where that was agreed on, and the message is long enough.
+    /// `compress`: the message is compressed for the WebSockets that have agreed on that, if it is long enough.
     pub fn publish(&self, app: AppId, topic: &[u8], opcode: Opcode, message: &[u8], compress: bool) -> bool {
         self.server().publish(app, None, topic, opcode, message, compress)
     }
 
-    /// The same for a WebSocket, which does not get it itself.
+    /// Publishes a message as [`Reactor::publish`] does, to all subscribers except the WebSocket itself.
     pub fn publish_from(
         &self,
         id: ConnectionId,
@@ -521,14 +544,14 @@ impl Reactor {
         self.server().publish_from(id, topic, opcode, message, compress)
     }
 
-    /// What [`Reactor::publish`] would return for a long message that nobody would get and nobody be told of: false where nobody
-    /// has subscribed, and true where it would be dropped for all who have. Such a message need not be made. `None` for any
-    /// other.
+    /// Returns what [`Reactor::publish`] would return if no subscriber would receive the message: false if there are no
+    /// subscribers, true if it would be dropped for all of them without [`Event::Dropped`](crate::Event::Dropped). The
+    /// message need not be created then. Returns `None` otherwise.
     pub fn publish_in_vain(&self, app: AppId, topic: &[u8]) -> Option<bool> {
         self.server().publish_in_vain(app, None, topic)
     }
 
-    /// The same of [`Reactor::publish_from`].
+    /// Returns what [`Reactor::publish_from`] would return, as [`Reactor::publish_in_vain`] does.
     pub fn publish_in_vain_from(&self, id: ConnectionId, topic: &[u8]) -> Result<Option<bool>, Stale> {
         self.server().publish_in_vain_from(id, topic)
     }

@@ -1,8 +1,7 @@
-//! What connections say: HTTP, WebSockets, publish and subscribe, their timeouts, and how they end.
+//! The server: HTTP, WebSockets, publish and subscribe, timeouts, and how connections end.
 //!
-//! Nothing here calls anybody. What has happened is returned as an [`Event`], or put in a queue of them
-//! ([`events`]). What is to be sent goes through the [`Transport`], which removes nobody: a connection is removed by
-//! [`Server::settle`] alone, never in the middle of its event.
+//! Nothing here calls anybody. An [`Event`] is returned or queued ([`events`]). Output goes through the [`Transport`],
+//! which removes nobody: only [`Server::settle`] removes a connection.
 
 pub(crate) mod app;
 pub(crate) mod closing;
@@ -48,25 +47,26 @@ pub(crate) struct Server {
     codecs: Codecs,
     pub(crate) clock: Clock,
     wheel: TimerWheel,
-    /// Clients that may be leaving, and when they are taken for gone, in this order; see [`timeouts`].
+    /// Half-closed clients that may be leaving, and when they are considered gone, in this order; see [`timeouts`].
     leaving: VecDeque<(Instant, ConnectionId)>,
     pub(crate) events: EventQueue,
-    /// Connections that are to be read again, because what held them up is over.
+    /// Connections that are to be read again, because they are no longer held up.
     pub(crate) resumed: Vec<Slot>,
-    /// WebSockets over the limit of their behavior, to be closed when nobody is in the middle of sending to them.
+    /// WebSockets that have exceeded their back pressure limit. They are closed in activities of their own, not while a
+    /// message is being sent to them.
     pub(crate) doomed: Vec<ConnectionId>,
-    /// Apps in which something has been published that has not been delivered; each once.
+    /// Apps with undelivered publications, each once.
     published: Vec<AppId>,
-    /// Open WebSockets.
+    /// The number of open WebSockets.
     websockets: usize,
-    /// Connections whose sockets close at the end of the event or turn.
+    /// The number of connections that have been cut and not been removed yet.
     gone: usize,
-    /// A connection has gone since a listener was starved for descriptors.
+    /// A connection has been removed since accepting last failed for lack of descriptors or memory.
     pub(crate) has_freed_descriptor: bool,
     greeting: Greeting,
 }
 
-/// The time, as it was told last.
+/// The time that the reactor was last called with.
 pub(crate) struct Clock {
     /// Whole seconds since the epoch.
     pub(crate) tick: Tick,
@@ -74,7 +74,8 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// The time to note for a connection that has just been active: rounded up, so that no timeout is early.
+    /// Returns the time to note for a connection that has just been active. It is rounded up, so that no timeout is
+    /// early.
     fn active(&self) -> Tick {
         self.tick + 1
     }
@@ -82,9 +83,9 @@ impl Clock {
 
 /// The headers that every response has.
 struct Greeting {
-    /// Whether responses name the interface.
+    /// Whether they include the one that names the interface.
     is_named: bool,
-    /// The headers, and the second for which they are right.
+    /// The headers, and the second for which they are valid.
     marks: Option<(Tick, Marks)>,
 }
 
@@ -119,13 +120,13 @@ impl Server {
         }
     }
 
-    /// Notes the time for everything that is done from now on.
+    /// Sets the time for everything that is done from now on.
     pub(crate) fn set_time(&mut self, tick: Tick, instant: Instant) {
         self.clock = Clock { tick, instant };
         self.transport.set_now(tick);
     }
 
-    /// Leaves the header that names the interface out of responses from now on.
+    /// Leaves the `uWebSockets` header out of responses from now on.
     pub(crate) fn leave_out_name(&mut self) {
         self.greeting = Greeting { is_named: false, marks: None };
     }
@@ -138,12 +139,12 @@ impl Server {
         self.websockets
     }
 
-    /// Takes a connection that has come to an app.
+    /// Begins a connection of an app.
     pub(crate) fn begin(&mut self, app: AppId, stream: TcpStream) {
         let slot = self.table.vacant_slot();
         let it = self.apps.of(app);
         let (has_preface, is_secure) = (it.settings.proxy_protocol, it.names.is_some());
-        // A socket that the kernel has no memory to watch is closed.
+        // If the kernel has no memory to watch the socket, the socket is closed.
         if self.transport.insert(slot, stream, has_preface, is_secure).is_err() {
             return;
         }
@@ -162,19 +163,20 @@ impl Server {
         }
     }
 
-    /// The request that a handle names, while its response is not complete.
+    /// Returns an error unless the handle refers to a request whose response is not complete.
     pub(crate) fn check_response(&mut self, id: ConnectionId) -> Result<(), Stale> {
         if self.table.get(id)?.is_answering() { Ok(()) } else { Err(Stale) }
     }
 
-    /// Gathers what is written to a connection; returns what [`Server::uncork`] is to be called with.
+    /// Corks a connection. Returns the connection that was corked before, to be passed to [`Server::uncork`] as
+    /// `outer`.
     pub(crate) fn cork(&mut self, id: ConnectionId) -> Result<Option<Slot>, Stale> {
         self.table.get(id)?;
         Ok(self.transport.cork(id.slot))
     }
 
-    /// Sends what has been gathered, unless there is an outer cork that goes on gathering. The connection may have gone
-    /// meanwhile.
+    /// Uncorks a connection, which may have been removed, and sends what has been gathered. If `outer` is the same
+    /// connection, the outer cork continues to gather.
     pub(crate) fn uncork(&mut self, slot: Slot, outer: Option<Slot>) {
         self.transport.uncork(slot, outer);
         if outer != Some(slot) && self.transport.has(slot) {
@@ -192,17 +194,17 @@ impl Server {
         Ok(self.transport.proxied_address(id.slot))
     }
 
-    /// How many connections there are, those included that are only closing.
+    /// Returns the number of connections, including those that are closing.
     pub(crate) fn connections(&self) -> usize {
         self.table.len() - self.gone
     }
 
-    /// Where an app's connections are.
+    /// Returns the slots of an app's connections.
     pub(crate) fn connections_of(&self, app: AppId) -> Vec<Slot> {
         self.table.slots().filter(|slot| self.is_of(*slot, app)).collect()
     }
 
-    /// Cuts a connection, if it is still one of the app's.
+    /// Cuts a connection if it still belongs to the app.
     pub(crate) fn cut_if_of(&mut self, slot: Slot, app: AppId) {
         if self.is_of(slot, app) {
             self.end(slot, End::Cut);
@@ -213,8 +215,8 @@ impl Server {
         self.table.is_live(slot) && self.behaviors.app_of(&self.table[slot]) == app
     }
 
-    /// Takes the next event: behind so many, if they belong to somebody further out. Nobody is told what a WebSocket that has
-    /// closed meanwhile did not get.
+    /// Takes the next event, or the event at position `mark`. Drops [`Event::Dropped`] if its WebSocket has closed
+    /// meanwhile.
     pub(crate) fn take_event(&mut self, mark: Option<usize>) -> Option<Event<'static>> {
         loop {
             let event = match mark {
@@ -227,7 +229,7 @@ impl Server {
         }
     }
 
-    /// Whether something is to be done at the end of the turn.
+    /// Returns whether something is left to do at the end of the turn.
     pub(crate) fn has_work(&self) -> bool {
         self.transport.has_touched()
             || !self.resumed.is_empty()

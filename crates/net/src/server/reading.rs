@@ -1,4 +1,4 @@
-//! Reading from a connection, holding it up, and going on when the client has taken what was written.
+//! Reading from connections, holding them up, and continuing when the client has taken what was written.
 
 use milliways_proto::http::HttpError;
 use milliways_tls::TlsConfig;
@@ -41,15 +41,16 @@ impl Server {
         } else if let Talk::WebSocket { flags, .. } = &mut conversation.talk
             && matches!(read, Read::Data { .. } | Read::Garbled { .. })
         {
-            // Bytes alone extend no other timeout: a head must be complete in time in however many pieces it arrives, a body
-            // must keep a pace, and a closing connection has no claim to anything.
+            // Bytes alone extend no other timeout: a head must be complete in time in however many pieces it arrives, a
+            // body must keep a pace, and a closing connection has no claim to anything.
             flags.take(WebSocketFlag::Pinged);
             conversation.last_active = now;
         }
     }
 
-    /// Has the kernel report the connection again if there is more to read. It reports nothing for a peer that has finished
-    /// by way of TLS.
+    /// Continues reading in another activity: has the kernel report the connection again if there is more to read.
+    /// After a TLS peer's `close_notify`, the kernel reports nothing, so the connection ends at once unless it is held
+    /// up.
     pub(crate) fn read_later(&mut self, slot: Slot) {
         if !self.transport.peer_has_closed(slot) {
             self.transport.rearm(slot);
@@ -65,8 +66,9 @@ impl Server {
         self.end(slot, End::Refused(HttpError::Syntax));
     }
 
-    /// Returns whether the connection must not be read now. HTTP: the next request waits until the response before it is
-    /// complete and the client has taken it. Only the rest of a body that a handler has asked for is read before that.
+    /// Returns whether the connection must not be read now. HTTP: the next request waits until the response before it
+    /// is complete and the client has taken it. Only the rest of a body that a handler has asked for is read before
+    /// that.
     pub(crate) fn is_held_up(&self, slot: Slot) -> bool {
         match self.table[slot].talk {
             Talk::Http { responder: Some(_), flags } => flags.has(HttpFlag::Paused) || !self.has_room_for_body(slot),
@@ -91,7 +93,7 @@ impl Server {
         }
     }
 
-    /// Has a connection be read that was held up, and restarts its timeout.
+    /// Resumes reading a connection that was held up, and restarts its timeout.
     pub(super) fn go_on_reading(&mut self, slot: Slot) {
         let now = self.clock.active();
         let conversation = &mut self.table[slot];
@@ -126,7 +128,7 @@ impl Server {
         self.sides.get(self.table[slot].side).is_some_and(|side| !side.input.is_empty())
     }
 
-    /// Writes what waits: the socket is writable.
+    /// Writes waiting output, because the socket is writable.
     pub(crate) fn handle_writable(&mut self, slot: Slot) {
         let is_stalled = match self.table[slot].talk {
             Talk::WebSocket { .. } => {
@@ -146,7 +148,8 @@ impl Server {
         }
     }
 
-    /// Notes that the client has taken output that waited. Once it has taken all of it, whatever waited for that goes on.
+    /// Notes that the client has taken output that waited. Once it has taken all of it, whatever waited for that goes
+    /// on.
     pub(super) fn handle_taken(&mut self, slot: Slot) {
         let now = self.clock.active();
         if self.transport.is_broken(slot) {
@@ -170,7 +173,7 @@ impl Server {
         self.arm(slot);
     }
 
-    /// Notes a FIN that has arrived while the connection is held up. `has_read`: bytes have been read since the kernel has
+    /// Notes a FIN that has arrived while the connection is held up. `has_read`: bytes have been read since the kernel
     /// reported the FIN.
     pub(crate) fn note_half_closed(&mut self, slot: Slot, has_read: bool) {
         let now = self.clock.active();
@@ -181,9 +184,9 @@ impl Server {
         if !self.table[slot].is_answering() || self.table[slot].http().has(HttpFlag::HalfClosed) {
             return;
         }
-        // A FIN says that the client sends nothing more, not that it has gone (RFC 9293 section 3.6). Its request gets a
-        // response unless the client turns out to be gone. If bytes have arrived with the FIN, or wait in front of it, the
-        // client has sent a request and has merely finished sending.
+        // A FIN says that the client sends nothing more, not that it has gone (RFC 9293 section 3.6). Its request gets
+        // a response unless the client turns out to be gone. If bytes have arrived with the FIN, or wait in front of
+        // it, the client has sent a request and has merely finished sending.
         let is_leaving =
             !has_read && (!self.has_body(slot) || self.is_unclaimed(slot)) && !self.transport.has_unread(slot);
         self.table[slot].http().add(HttpFlag::HalfClosed);

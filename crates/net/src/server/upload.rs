@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// The bytes of a body that are read before a handler has asked for it. Most bodies are shorter, and a body that has been read
-/// does not hide the end of its connection.
+/// The bytes of a body that are read before a handler has asked for it. Most bodies are shorter, and a body that has
+/// been read does not hide the end of its connection.
 const KEPT: usize = 64 * 1024;
 
 /// The body of a request, until it has been received and delivered.
@@ -66,7 +66,7 @@ impl Upload {
         Self { is_complete: true, ..Self::default() }
     }
 
-    /// Has `taker` get the body; returns false if it has been promised to another one.
+    /// Promises the body to `taker`. Returns false if it has been promised to another one.
     pub(super) fn claim(&mut self, taker: Taker) -> bool {
         // A handler that has got nothing so far may be replaced by another of its kind, as ultimate-express does it.
         let is_free = matches!(
@@ -86,8 +86,8 @@ impl Upload {
         self.is_complete
     }
 
-    /// Counts a piece of `length` bytes, the last one if `is_last`; returns false if the body is longer than `max` bytes. A
-    /// body that is discarded may have any length.
+    /// Counts a piece of `length` bytes, the last one if `is_last`; returns false if the body is longer than `max`
+    /// bytes. A body that is discarded may have any length.
     pub(super) fn count(&mut self, length: usize, is_last: bool, max: u64) -> bool {
         self.received += length as u64;
         if self.received > max && !matches!(self.taker, Taker::Discarded) {
@@ -107,7 +107,7 @@ impl Upload {
         is_enough
     }
 
-    /// Takes a piece that has been counted to the taker, or keeps it if there is none.
+    /// Passes a piece that has been counted to the taker, or keeps it if there is none.
     pub(super) fn take<'b>(&mut self, piece: &'b [u8]) -> Part<'b> {
         match &mut self.taker {
             Taker::Nobody => self.kept.extend_from_slice(piece),
@@ -130,7 +130,7 @@ impl Upload {
         Part::Nothing
     }
 
-    /// Takes what has been kept to the taker.
+    /// Passes what has been kept to the taker.
     pub(super) fn take_kept(&mut self) -> Part<'static> {
         let kept = std::mem::take(&mut self.kept);
         match self.take(&kept) {

@@ -1,16 +1,16 @@
-//! Sockets, what waits to be written to them, and TLS. No HTTP and no WebSocket.
+//! The transport: sockets, the output that is waiting for them, and TLS. It knows no HTTP and no WebSocket.
 //!
 //! The contract:
 //!
-//! - A connection is named by its [`Slot`], which whoever uses the transport chooses, from [`Transport::insert`] to
-//!   [`Transport::remove`]. In between every function may be called with it; outside, none.
-//! - What is written is gathered and goes out with [`Transport::flush`]. Until then it costs no system call, unless it is
-//!   much. What the socket refuses waits, and [`Transport::flush_writable`] offers it again.
-//! - **Writing removes nobody and calls nobody.** It notes facts, which [`Transport::settle`] returns: that the socket has
-//!   failed, that what waits has moved. The slots with new facts are in [`Transport::next_touched`].
-//! - Bytes are those of the protocol above, in and out, whether the connection speaks TLS or not. So is what is told of
-//!   the end: a TLS peer that has closed has finished like one whose FIN has come.
-//! - Output may be divided into units, which another unit may go out between, ahead of what waits.
+//! - A connection has a [`Slot`], which the caller chooses, from [`Transport::insert`] to [`Transport::remove`]. In
+//!   between, every function may be called with the slot; at other times, none, except where stated.
+//! - Output is gathered and sent by [`Transport::flush`]. Until then it costs no system call, unless there is much of
+//!   it. What the socket refuses waits, and [`Transport::flush_writable`] offers it again.
+//! - **Writing removes nobody and calls nobody.** It notes facts, which [`Transport::settle`] returns: that the socket
+//!   has failed, that waiting output has moved. [`Transport::next_touched`] returns the slots with new facts.
+//! - Bytes in and out are those of the protocol above, with or without TLS. A TLS peer's `close_notify` counts as its
+//!   FIN.
+//! - Output may be divided into units. An expedited unit is sent between two others, ahead of waiting output.
 //! - Nothing here waits, reads a clock, or knows another thread.
 
 mod origin;
@@ -36,11 +36,11 @@ pub(crate) use socket::Facts;
 use socket::{Layer, Link, SPARE};
 use tls::Sessions;
 
-/// A connection's link is there from its insertion to its removal.
+/// Every connection has a link from its insertion to its removal.
 const LINKED: &str = "a connection that has been inserted and not removed";
 
-/// The bytes of a TLS record with a `close_notify` alert (RFC 8446 section 6.1), at most: what a peer that has finished may
-/// have sent ahead of its FIN.
+/// The maximum length in bytes of a TLS record with a `close_notify` alert (RFC 8446 section 6.1), which a peer may
+/// have sent right before its FIN.
 const CLOSE_NOTIFY: usize = 31;
 
 pub(crate) struct Transport {
@@ -49,9 +49,9 @@ pub(crate) struct Transport {
     origins: Origins,
     #[expect(clippy::vec_box, reason = "a connection holds the box, so that the box is what is worth keeping")]
     spare: Vec<Box<Output>>,
-    /// The connection whose output is being gathered: whoever gathers it flushes it.
+    /// The connection that is corked. Uncorking it flushes it, so it is not added to `touched`.
     corked: Option<Slot>,
-    /// Connections with something to flush or to settle, each once.
+    /// Connections that are to be flushed and settled, each once.
     touched: Vec<Slot>,
     registry: Registry,
     unit_length: UnitLength,
@@ -59,45 +59,47 @@ pub(crate) struct Transport {
     now: Tick,
 }
 
-/// What reading gave.
+/// The result of reading.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Read {
-    /// So many bytes of data are at the beginning of the buffer, maybe none.
+    /// Data of this length is at the beginning of the buffer. The length may be 0.
     Data {
         length: usize,
-        /// The socket had no more.
+        /// The read has drained the socket.
         is_drained: bool,
-        /// The peer has said that nothing more comes.
+        /// The peer's `close_notify` follows the data.
         is_last: bool,
     },
-    /// A TLS handshake has begun with a peer that asks for this name, or none. [`Transport::choose`] goes on with it.
+    /// The ClientHello of a TLS peer is complete and asks for this server name, or for none. [`Transport::choose`]
+    /// continues the handshake.
     Hello {
         name: Option<String>,
-        /// The socket had no more.
+        /// The read has drained the socket.
         is_drained: bool,
     },
-    /// Nothing is there to be read.
+    /// The socket has nothing to read.
     Nothing,
-    /// The peer has finished.
+    /// The peer has sent its FIN or, before this read, its `close_notify`.
     Finished,
-    /// The connection is gone.
+    /// The socket has failed.
     Failed,
-    /// So many bytes of data are at the beginning of the buffer, and then comes what cannot be understood. The peer is
-    /// told by what [`Transport::flush`] sends.
+    /// Data of this length is at the beginning of the buffer, and then the TLS session has failed, or the PROXY header
+    /// before it is invalid. If there is an alert for the peer, [`Transport::flush`] sends it.
     Garbled {
         length: usize,
-        /// The socket had no more.
+        /// The read has drained the socket.
         is_drained: bool,
     },
-    /// What stands where a proxy may say who the peer is cannot be understood.
+    /// The PROXY header of a connection without TLS is invalid.
     InvalidPreface {
-        /// The socket had no more.
+        /// The read has drained the socket.
         is_drained: bool,
     },
 }
 
 impl Transport {
-    /// Without connections. Output is divided into units by `unit_length`, where it is.
+    /// Creates a transport without connections. `unit_length` divides output into units, after
+    /// [`Transport::begin_units`].
     pub(crate) fn new(registry: Registry, unit_length: UnitLength) -> Self {
         Self {
             links: Chunks::default(),
@@ -116,7 +118,8 @@ impl Transport {
         self.now = now;
     }
 
-    /// Takes a connection's socket. `has_preface`: a proxy may say who the peer is before anything else.
+    /// Adds a connection. `has_preface`: it may begin with a PROXY header. Fails if the socket cannot be registered
+    /// with the kernel.
     pub(crate) fn insert(
         &mut self,
         slot: Slot,
@@ -136,7 +139,7 @@ impl Transport {
         Ok(())
     }
 
-    /// Closes a connection's socket and forgets what was to be written to it.
+    /// Closes the socket of a connection and drops its output.
     pub(crate) fn remove(&mut self, slot: Slot) {
         let Some(link) = self.links[slot.index()].take() else { return };
         if let Some(mut output) = link.output {
@@ -149,7 +152,7 @@ impl Transport {
         self.origins.remove(slot);
     }
 
-    /// Forgets what is to be written, and takes nothing more of it: the connection is to be removed.
+    /// Drops all output of a connection that is about to be removed, and what is written to it from now on.
     pub(crate) fn abandon(&mut self, slot: Slot) {
         let link = self.link_mut(slot);
         link.is_broken = true;
@@ -161,7 +164,8 @@ impl Transport {
 
     // Writing.
 
-    /// Appends to the output of a connection; returns what `append` returns. What is written to one that has failed is lost.
+    /// Appends to the output of a connection, and returns the result of `append`. If the socket has failed, the output
+    /// is lost.
     #[inline]
     pub(crate) fn write<R>(&mut self, slot: Slot, append: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let link = self.links[slot.index()].as_mut().expect(LINKED);
@@ -177,8 +181,8 @@ impl Transport {
         result
     }
 
-    /// Appends what `append_head` appends, `payload` and `tail`. A large payload is not copied as far as the socket takes
-    /// it from where it lies.
+    /// Appends what `append_head` appends, then `payload` and `tail`. A large payload is passed to the socket directly,
+    /// and only what the socket refuses is copied.
     pub(crate) fn write_payload(
         &mut self,
         slot: Slot,
@@ -200,7 +204,8 @@ impl Transport {
         }
     }
 
-    /// Writes a piece of a payload as far as the socket takes it, and keeps none that is long; returns how much that is.
+    /// Writes as much of `piece` as the socket takes. Returns the number of bytes. A short piece is gathered as a
+    /// whole, unless output is waiting already.
     pub(crate) fn offer(&mut self, slot: Slot, piece: &[u8]) -> usize {
         if !self.keeps_up(slot) {
             return 0;
@@ -212,7 +217,8 @@ impl Transport {
         self.offer_now(slot, piece)
     }
 
-    /// Writes what is there and as much of `piece` as the socket takes, and keeps none of it; returns how much it took.
+    /// Writes all output and then as much of `piece` as the socket takes. Returns how many bytes of `piece` that is;
+    /// the rest is not kept. The socket must not have refused output.
     pub(crate) fn offer_now(&mut self, slot: Slot, piece: &[u8]) -> usize {
         let mut taken = 0;
         self.output_of(slot);
@@ -220,7 +226,8 @@ impl Transport {
         taken
     }
 
-    /// Keeps what the socket has just refused. `is_begun`: it is the rest of a unit.
+    /// Appends bytes that the socket has just refused. `is_begun`: they are the rest of a unit whose beginning is
+    /// waiting or has been sent.
     pub(crate) fn hold(&mut self, slot: Slot, refused: &[u8], is_begun: bool) {
         let is_broken = self.is_broken(slot);
         let output = self.output_of(slot);
@@ -230,7 +237,7 @@ impl Transport {
         }
     }
 
-    /// What is written from now on is whole units.
+    /// Divides output into units: from now on, only whole units are written.
     pub(crate) fn begin_units(&mut self, slot: Slot) {
         let link = self.link_mut(slot);
         link.has_units = true;
@@ -239,8 +246,7 @@ impl Transport {
         }
     }
 
-    /// The unit that has just been written is the last. `supersedes`: those that wait are dropped for it, but for one that
-    /// has begun to go out.
+    /// Writes the last unit. `supersedes`: units that are waiting are dropped, except one that has been sent in part.
     pub(crate) fn write_last_unit(&mut self, slot: Slot, supersedes: bool, append: impl FnOnce(&mut Vec<u8>)) {
         let unit_length = self.unit_length;
         if supersedes && let Some(output) = self.blocked_output(slot) {
@@ -252,7 +258,7 @@ impl Transport {
         }
     }
 
-    /// Has a unit go out ahead of those that wait. Where none does, it is written.
+    /// Sends a unit ahead of those that are waiting. If none is waiting, writes it.
     pub(crate) fn expedite(&mut self, slot: Slot, lane: Lane, append: impl FnOnce(&mut Vec<u8>)) {
         match self.blocked_output(slot) {
             Some(output) => {
@@ -264,14 +270,14 @@ impl Transport {
         }
     }
 
-    /// As [`Transport::expedite`] where something waits; nothing otherwise.
+    /// Does what [`Transport::expedite`] does, but only if output is waiting because the socket has refused it.
     pub(crate) fn expedite_if_blocked(&mut self, slot: Slot, lane: Lane, append: impl FnOnce(&mut Vec<u8>)) {
         if self.backpressure(slot) > 0 {
             self.expedite(slot, lane, append);
         }
     }
 
-    /// Writes output, unless the socket has refused some and has not said since that it takes more.
+    /// Writes output, unless the socket has refused some and has not taken all of it since.
     pub(crate) fn flush(&mut self, slot: Slot) {
         if self.backpressure(slot) == 0 {
             self.flush_writable(slot);
@@ -300,14 +306,14 @@ impl Transport {
         self.touch(slot);
     }
 
-    /// Sends our FIN, and a TLS peer before it that nothing more comes. Once all output is out.
+    /// Sends our FIN, after a `close_notify` if there is TLS. All output must have been sent.
     pub(crate) fn finish(&mut self, slot: Slot) {
         self.say_goodbye(slot);
-        // An error means that the connection is gone, which reading it will tell.
+        // An error means that the connection is gone, which the next read will report.
         let _ = self.link(slot).stream.shutdown(Shutdown::Write);
     }
 
-    /// Tells a TLS peer that nothing more comes, once all output is out.
+    /// Sends a `close_notify` if there is TLS (RFC 8446 section 6.1). All output must have been sent.
     pub(crate) fn say_goodbye(&mut self, slot: Slot) {
         let link = self.links[slot.index()].as_ref().expect(LINKED);
         if link.layer.is_secure()
@@ -320,12 +326,14 @@ impl Transport {
         }
     }
 
-    /// Gathers what is written to a connection until [`Transport::uncork`]; returns what that is to be called with.
+    /// Corks a connection: what is written to it is gathered until [`Transport::uncork`]. Returns the connection that
+    /// was corked before, to be passed to [`Transport::uncork`] as `outer`.
     pub(crate) fn cork(&mut self, slot: Slot) -> Option<Slot> {
         self.corked.replace(slot)
     }
 
-    /// Sends what has been gathered, unless there is an outer cork that goes on gathering.
+    /// Uncorks a connection, which may have been removed, and sends what has been gathered. If `outer` is the same
+    /// connection, the outer cork continues to gather.
     pub(crate) fn uncork(&mut self, slot: Slot, outer: Option<Slot>) {
         if outer != Some(slot) && self.has(slot) {
             self.flush(slot);
@@ -333,13 +341,13 @@ impl Transport {
         self.corked = outer;
     }
 
-    /// Whether what is written to a connection is being gathered.
+    /// Returns whether a connection is corked.
     #[inline]
     pub(crate) fn is_corked(&self, slot: Slot) -> bool {
         self.corked == Some(slot)
     }
 
-    /// Has a connection be flushed and settled at the end of the turn, unless it is corked.
+    /// Has a connection flushed and settled at the end of the turn, unless it is corked.
     #[inline]
     pub(crate) fn touch(&mut self, slot: Slot) {
         if self.corked == Some(slot) {
@@ -352,12 +360,12 @@ impl Transport {
         }
     }
 
-    /// Whether [`Transport::next_touched`] may return one.
+    /// Returns whether [`Transport::next_touched`] may return a slot.
     pub(crate) fn has_touched(&self) -> bool {
         !self.touched.is_empty()
     }
 
-    /// The next connection to be flushed and settled.
+    /// Returns the next connection to be flushed and settled.
     pub(crate) fn next_touched(&mut self) -> Option<Slot> {
         loop {
             let slot = self.touched.pop()?;
@@ -368,7 +376,8 @@ impl Transport {
         }
     }
 
-    /// What has become of a connection's output since the last call. Memory that is not needed any more is given back.
+    /// Returns what has happened to the output of a connection since the last call. Frees memory that is no longer
+    /// needed.
     pub(crate) fn settle(&mut self, slot: Slot) -> Facts {
         let link = self.links[slot.index()].as_mut().expect(LINKED);
         link.is_touched = false;
@@ -388,70 +397,73 @@ impl Transport {
         facts
     }
 
-    // What is known of a connection.
+    // Facts about a connection.
 
-    /// Whether the slot has a connection.
+    /// Returns whether a slot has a connection. May be called with any slot.
     pub(crate) fn has(&self, slot: Slot) -> bool {
         self.links.get(slot.index()).is_some_and(Option::is_some)
     }
 
-    /// Bytes that the socket has refused and that wait for it to be writable.
+    /// Returns the number of bytes that are waiting because the socket has refused some; 0 if it has not.
     #[inline]
     pub(crate) fn backpressure(&self, slot: Slot) -> usize {
         self.link(slot).output.as_ref().map_or(0, |output| output.backpressure())
     }
 
-    /// Bytes that the socket has not taken, whether it still may or has failed.
+    /// Returns the number of bytes that are waiting because the socket has refused some, or that were lost when it
+    /// failed.
     #[inline]
     pub(crate) fn unsent(&self, slot: Slot) -> usize {
         self.link(slot).output.as_ref().map_or(0, |output| output.backpressure() + output.lost())
     }
 
-    /// Whether something is still to be written, or waits.
+    /// Returns whether there is output that has not been sent.
     #[inline]
     pub(crate) fn has_output(&self, slot: Slot) -> bool {
         self.link(slot).output.as_ref().is_some_and(|output| !output.is_empty())
     }
 
-    /// Whether the peer keeps up, as far as is known: nothing waits for its socket, and nothing has been lost with it.
+    /// Returns whether the peer keeps up, as far as is known: the socket has neither refused output nor failed.
     #[inline]
     pub(crate) fn keeps_up(&self, slot: Slot) -> bool {
         let link = self.link(slot);
         !link.is_broken && link.output.as_ref().is_none_or(|output| output.backpressure() == 0)
     }
 
-    /// A write has failed, which has used up the socket's error: reading it looks like a FIN.
+    /// Returns whether output is lost, usually because a write has failed. That clears the socket's error, so that a
+    /// read looks like a FIN.
     #[inline]
     pub(crate) fn is_broken(&self, slot: Slot) -> bool {
         self.link(slot).is_broken
     }
 
-    /// Whether the protocol above has not begun yet, because a TLS handshake goes on.
+    /// Returns whether the TLS handshake, before which the protocol above cannot begin, is not complete.
     pub(crate) fn is_handshaking(&self, slot: Slot) -> bool {
         self.link(slot).layer.is_handshaking()
     }
 
-    /// Where a connection comes from: its peer's address, `None` for a Unix socket.
+    /// Returns the address of the peer; `None` for a Unix socket, or if the connection has failed.
     pub(crate) fn peer_address(&self, slot: Slot) -> Option<SocketAddr> {
         self.link(slot).stream.peer_addr().ok()
     }
 
-    /// Where it comes from as the proxy in between says; `None` if none says anything.
+    /// Returns the address of the client according to the PROXY header; `None` if there is no header or it has no
+    /// address.
     pub(crate) fn proxied_address(&self, slot: Slot) -> Option<SocketAddr> {
         self.origins.address(slot)
     }
 
-    /// The router that the server name of a TLS connection has chosen.
+    /// Returns the router of the server name that a TLS peer has asked for; the default one if there is none.
     pub(crate) fn domain(&self, slot: Slot) -> DomainId {
         self.sessions.domain(slot)
     }
 
-    /// The certificate that a TLS peer has shown, as DER.
+    /// Returns the certificate of a TLS peer in DER form; `None` if it has sent none.
     pub(crate) fn certificate(&mut self, slot: Slot) -> Option<&[u8]> {
         self.sessions.at(slot)?.certificate()
     }
 
-    /// Has the kernel look whether the peer is still there; see [`sys::look_after`].
+    /// Has the kernel probe whether the peer is still there; see [`sys::look_after`].
     pub(crate) fn look_after(&self, slot: Slot, idle_timeout: Tick) {
         sys::look_after(&self.link(slot).stream, idle_timeout);
     }
@@ -461,12 +473,12 @@ impl Transport {
         sys::leave_alone(&self.link(slot).stream);
     }
 
-    /// When [`Transport::rest_silent`] has something to do.
+    /// Returns when [`Transport::rest_silent`] has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Tick> {
         self.sessions.next_deadline()
     }
 
-    /// Has TLS sessions that have been silent forget what they can make again.
+    /// Drops the expanded keys of TLS sessions that have been silent.
     pub(crate) fn rest_silent(&mut self) {
         self.sessions.rest_silent(self.now);
     }
@@ -486,13 +498,13 @@ impl Transport {
         link.output.get_or_insert_with(|| self.spare.pop().unwrap_or_default())
     }
 
-    /// The output of a connection whose socket has refused some of it.
+    /// Returns the output of a connection if the socket has refused some.
     fn blocked_output(&mut self, slot: Slot) -> Option<&mut Output> {
         let output = self.link_mut(slot).output.as_deref_mut()?;
         (output.backpressure() > 0).then_some(output)
     }
 
-    /// Keeps a box for the next connection that is busy.
+    /// Keeps a box for another connection, if there are not enough already.
     fn recycle(&mut self, mut output: Box<Output>) {
         if self.spare.len() < SPARE {
             output.shrink();

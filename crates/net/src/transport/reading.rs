@@ -1,4 +1,4 @@
-//! Reading from sockets, through the layers below the protocol.
+//! Reading from sockets, through the PROXY protocol and TLS.
 
 use std::io::{self, Read as _};
 
@@ -16,7 +16,7 @@ impl Transport {
     pub(crate) fn read(&mut self, slot: Slot, buffer: &mut [u8]) -> Read {
         let link = self.links[slot.index()].as_mut().expect(LINKED);
         let session = if link.layer.is_secure() { self.sessions.at(slot) } else { None };
-        // What is behind the peer's last word is nothing to us.
+        // RFC 8446 section 6.1: what follows a `close_notify` must be ignored.
         if session.as_ref().is_some_and(|session| session.peer_has_closed()) {
             return Read::Finished;
         }
@@ -41,7 +41,7 @@ impl Transport {
         }
     }
 
-    /// Takes `length` bytes through the layers below the protocol.
+    /// Passes the first `length` bytes of the buffer through the PROXY protocol and TLS.
     fn receive(&mut self, slot: Slot, buffer: &mut [u8], mut length: usize, is_drained: bool) -> Read {
         let link = self.links[slot.index()].as_mut().expect(LINKED);
         if link.layer.has_preface() {
@@ -68,7 +68,7 @@ impl Transport {
         self.after_records(slot, input, is_drained)
     }
 
-    /// Goes on with a handshake by what the owner has for the name that the peer asks for.
+    /// Continues a TLS handshake with the certificate and the router for the server name that the peer has asked for.
     pub(crate) fn choose(
         &mut self,
         slot: Slot,
@@ -99,24 +99,24 @@ impl Transport {
         }
     }
 
-    /// Whether a TLS peer has said that nothing more comes. The kernel has nothing to tell about it then.
+    /// Returns whether a TLS peer has sent its `close_notify`, for which the kernel reports nothing.
     pub(crate) fn peer_has_closed(&mut self, slot: Slot) -> bool {
         self.link(slot).layer.is_secure() && self.sessions.at(slot).is_some_and(|session| session.peer_has_closed())
     }
 
-    /// Whether more is there to be read than what a peer says last.
+    /// Returns whether the socket has something to read; with TLS, more than a `close_notify`.
     pub(crate) fn has_unread(&self, slot: Slot) -> bool {
         let link = self.link(slot);
         let most = if link.layer.is_secure() { CLOSE_NOTIFY } else { 0 };
         sys::retry(|| link.stream.peek(&mut [0; CLOSE_NOTIFY + 1])).is_ok_and(|length| length > most)
     }
 
-    /// Has the kernel tell again what it has to tell about a connection.
+    /// Registers a connection with the kernel again, so that the kernel reports readiness that it has reported before.
     pub(crate) fn rearm(&mut self, slot: Slot) {
         let link = self.links[slot.index()].as_mut().expect(LINKED);
         let interest = Interest::READABLE | Interest::WRITABLE;
         if self.registry.reregister(&mut link.stream, Named::Connection(slot).token(), interest).is_err() {
-            // For want of kernel memory; the deadline of the connection will end it.
+            // The kernel has no memory for it. The connection ends at its next deadline.
             link.is_broken = true;
         }
     }

@@ -1,4 +1,4 @@
-//! What is done for one connection before another has its turn.
+//! Activities: all that is done for one connection before the next one has its turn.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,44 +17,45 @@ use crate::server::http::{self, Found};
 use crate::server::timeouts::Offered;
 use crate::transport::Read;
 
-/// Bytes read with one system call. Only as much of the buffer is touched as is read.
+/// The number of bytes that one system call may read. Only the part of the buffer that bytes are read into is touched.
 const RECEIVE_BUFFER: usize = 256 * 1024;
 
-/// How often a connection that has more is read before the others have their turn.
+/// The number of reads after which the other connections have their turn, even if there is more to read.
 const READ_BUDGET: u8 = 4;
 
-/// The event of one connection: all that is done for it before another's turn.
+/// All that is done for one connection before the next one has its turn.
 pub(super) struct Activity {
     pub(super) slot: Slot,
-    /// What was corked before.
+    /// The connection that was corked before.
     pub(super) outer: Option<Slot>,
     step: Step,
-    /// Bytes that are being handled.
+    /// The bytes that are still to be handled.
     input: Input,
-    /// A request whose handler has been called.
+    /// The request whose handler has just been called.
     routing: Option<Routing>,
 }
 
-/// What is next in an activity, when its input has been handled.
+/// The next step of an activity, once its input has been handled.
 pub(super) enum Step {
     Writable {
         peer: Option<Peer>,
     },
     Read(Reading),
-    /// What was read has been handled.
+    /// The bytes that were read have been handled.
     Handled {
         reading: Reading,
         is_drained: bool,
         is_last: bool,
         is_garbled: bool,
     },
-    /// A peer asks for a server name.
+    /// A TLS client has asked for a server name.
     Hello {
         reading: Reading,
         name: Option<String>,
         is_drained: bool,
     },
-    /// The same, when the app has been told of a name that it does not have.
+    /// The handler of [`Event::MissingServerName`] has been called, if that was necessary, and the certificate is to be
+    /// chosen.
     Choose {
         reading: Reading,
         name: Option<String>,
@@ -65,9 +66,9 @@ pub(super) enum Step {
     Left,
     Doomed(ConnectionId),
     Resume,
-    /// What was kept while nothing was to be read is to be handled.
+    /// Bytes that were kept while the connection was held up are to be handled.
     Kept,
-    /// It has been handled.
+    /// These bytes have been handled.
     Resumed,
     Over,
 }
@@ -75,13 +76,13 @@ pub(super) enum Step {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     peer: Peer,
-    /// How often the socket may still be read.
+    /// The number of reads that are left.
     left: u8,
-    /// Something has been read since the kernel told of what has become of the peer.
+    /// Bytes have been read since the kernel reported the state of the peer.
     has_read: bool,
 }
 
-/// Bytes of the turn's buffers that are to be handled.
+/// A part of one of the turn's buffers that is to be handled.
 #[derive(Clone, Debug, Default)]
 struct Input {
     is_joined: bool,
@@ -97,20 +98,21 @@ impl Input {
 
 struct Routing {
     id: ConnectionId,
-    /// Where the request's head is.
+    /// The head of the request.
     head: Input,
-    /// How many routes have had it.
+    /// The number of matching routes that have passed it on.
     skip: usize,
 }
 
 impl Activity {
-    /// Does nothing more, whatever was next; returns whose it is.
+    /// Drops everything that is left to do. Returns the slot.
     pub(super) fn abandon(&mut self) -> Slot {
         *self = Self { slot: self.slot, outer: None, step: Step::Over, input: Input::default(), routing: None };
         self.slot
     }
 
-    /// Ends the routing of a request whose handler has answered it, or will; returns whether it did.
+    /// Ends the routing of a request that is not to be routed further after its handler has returned. Returns whether
+    /// it did.
     #[inline]
     pub(super) fn end_routing(&mut self, server: &mut Server, yields: &AtomicBool) -> bool {
         let is_over = self.routing.as_ref().is_some_and(|routing| !server.goes_on_routing(routing.id, is_set(yields)));
@@ -121,7 +123,7 @@ impl Activity {
         is_over
     }
 
-    /// Whether bytes are to be handled, or a request to be routed.
+    /// Returns whether bytes have to be handled or a request to be routed.
     pub(super) fn has_input(&self) -> bool {
         self.routing.is_some() || !self.input.range.is_empty()
     }
@@ -140,7 +142,7 @@ impl Turn {
     pub(super) fn end_activity(&mut self, core: &mut Core) {
         let Some(Activity { slot, outer, .. }) = self.activity.take() else { return };
         self.last = None;
-        // It may be large, and the next one seldom is.
+        // This buffer may be large, and few activities need one.
         self.joined = Vec::new();
         let server = &mut core.server;
         server.transport.uncork(slot, outer);
@@ -153,7 +155,7 @@ impl Turn {
         }
     }
 
-    /// Takes the next step for a connection.
+    /// Takes the next step of the activity.
     #[inline(never)]
     pub(super) fn take_step(&mut self, core: &mut Core) {
         let Some(activity) = &mut self.activity else { return };
@@ -172,8 +174,8 @@ impl Turn {
                 if is_garbled {
                     server.end(slot, End::Garbled);
                 }
-                // A short read has drained the socket; the kernel tells when there is more. When the peer has finished or
-                // failed, that is only seen by reading on.
+                // A short read has drained the socket, and the kernel reports when there is more. But a FIN or a
+                // failure that it has reported already is only seen by reading again.
                 let is_over = is_drained && !is_last && reading.peer == Peer::Talking;
                 let reading = Reading { left: reading.left - 1, has_read: true, ..reading };
                 if is_over {
@@ -196,7 +198,7 @@ impl Turn {
                 };
             }
             Step::Expired => {
-                // What has been written to it in this turn may have moved its deadline.
+                // Output that was written in this turn may have moved the deadline.
                 server.settle(slot);
                 if !server.table.is_live(slot) {
                     return self.end_activity(core);
@@ -251,7 +253,7 @@ impl Turn {
         let has_closed = server.transport.peer_has_closed(slot);
         let peer = if has_closed && reading.peer == Peer::Talking { Peer::Finished } else { reading.peer };
         if server.is_held_up(slot) {
-            // The next request waits for its turn, in the kernel's buffer.
+            // What is not read stays in the kernel's buffer.
             server.table[slot].set_unread(true);
             match (server.table[slot].talk, peer) {
                 (Talk::Http { responder: Some(_), .. } | Talk::WebSocket { .. }, Peer::Failed) => {
@@ -265,7 +267,7 @@ impl Turn {
         let conversation = &mut server.table[slot];
         let waits = conversation.awaits_request() && conversation.is_unread() && peer != Peer::Failed;
         if waits && server.has_kept(slot) {
-            // Requests that were put off come before whatever the socket has, its end included.
+            // Requests that have been kept come before whatever is in the socket, including its end.
             server.resumed.push(slot);
             return;
         }
@@ -312,7 +314,8 @@ impl Turn {
         }
     }
 
-    /// Takes bytes to the protocol that the connection speaks at this point of them.
+    /// Passes input to the current protocol of the connection, up to the first event. The protocol may change in the
+    /// middle of the input.
     pub(super) fn handle_input<'t>(&'t mut self, server: &mut Server, room: &'t mut RequestRoom<'t>) -> Polled<'t> {
         let Self { activity: Some(activity), buffer, joined, inflated, yields, last, .. } = self else {
             return Polled::Pending;
@@ -363,7 +366,7 @@ impl Step {
     }
 }
 
-/// Takes a request to the next route that matches it.
+/// Routes a request to its next match.
 fn route<'t>(
     server: &mut Server,
     activity: &mut Activity,
@@ -392,7 +395,8 @@ fn is_set(yields: &AtomicBool) -> bool {
     yields.load(Ordering::Relaxed)
 }
 
-/// Goes on with a request that its handler has passed on, or left without an answer.
+/// Continues after the handler of a request has returned without a response: with the next route if the handler has
+/// yielded, and otherwise with an error.
 fn route_on<'t>(
     server: &mut Server,
     activity: &mut Activity,

@@ -14,7 +14,7 @@ use std::mem;
 
 use super::{Body, BodyChunk, HttpError, Request, RequestRoom, lower_minor_version};
 
-/// What the client sent.
+/// What a client has sent.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'b> {
     /// The head of a request. If [`Request::body`] returns a body, its data follows.
@@ -25,7 +25,7 @@ pub enum Event<'b> {
         data: &'b [u8],
         /// Whether the body ends here. The next event is the next request.
         is_last: bool,
-        /// The number of bytes of data that are still to come; `None` if only the end of the body will tell.
+        /// The number of bytes of data that are still to come; `None` if the body is chunked and has not ended.
         remaining: Option<u64>,
     },
 }
@@ -35,7 +35,7 @@ pub enum Event<'b> {
 pub struct Step<'b> {
     /// The number of bytes of the input that were used. They must not be passed again.
     pub consumed: usize,
-    /// What they completed. `None` if the rest of the input, or more input, has to be passed next.
+    /// The event that they complete. `None` if the rest of the input, or more input, has to be passed next.
     pub event: Option<Event<'b>>,
 }
 
@@ -58,17 +58,18 @@ enum State {
 }
 
 impl Receiver {
-    /// Whether the client is between two requests. The machine then equals a new one.
+    /// Returns whether the client is between two requests. The machine then equals a new one.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Between)
     }
 
-    /// Whether a part of a body is still to come.
+    /// Returns whether a part of a body is still to come.
     pub fn has_body(&self) -> bool {
         matches!(self.state, State::Body(_))
     }
 
-    /// The number of bytes of the body's data that are still to come: 0 outside of a body, `None` in a chunked one.
+    /// Returns the number of bytes of the body's data that are still to come: 0 outside of a body, `None` in a chunked
+    /// one.
     pub fn remaining(&self) -> Option<u64> {
         match &self.state {
             State::Body(body) => body.remaining(),
@@ -76,7 +77,7 @@ impl Receiver {
         }
     }
 
-    /// Returns the incomplete head that the machine has kept, followed by `input`, or `None` if it has kept nothing and
+    /// Returns the incomplete head that the machine has kept, followed by `input`; `None` if it has kept nothing and
     /// `input` can be handled where it lies.
     ///
     /// Must be called once for each input that was received, before [`Receiver::handle`]. The caller owns the returned

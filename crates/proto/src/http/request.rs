@@ -1,14 +1,14 @@
-//! Request heads: parsed by httparse, then held to RFC 9112 where a lenient parser would be dangerous.
+//! Request heads: parsed by httparse, then checked against RFC 9112 where lenient parsing would be dangerous.
 
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use super::{Body, HttpError, Method};
 
-/// The default of the number of bytes that a request head may have. uWebSockets.js has the same.
+/// The default maximum size of a request head, in bytes. uWebSockets.js has the same.
 pub const DEFAULT_MAX_HEAD_SIZE: usize = 4096;
 
-/// The number of header fields that a request may have.
+/// The maximum number of header fields in a request.
 pub const MAX_HEADERS: usize = 100;
 
 /// Room for one request and its header fields, on the caller's stack.
@@ -18,7 +18,7 @@ pub struct RequestRoom<'b> {
 }
 
 impl Default for RequestRoom<'_> {
-    /// Empty room.
+    /// Creates empty room.
     #[inline]
     fn default() -> Self {
         Self { headers: [const { MaybeUninit::uninit() }; MAX_HEADERS], request: None }
@@ -42,10 +42,10 @@ pub struct Request<'b> {
 
 impl<'b> Request<'b> {
     /// Parses the head at the start of `input`. Returns the request, which is put into `room`, and the length of its
-    /// head, or `None` if the head is incomplete; then the same bytes, and more, must be passed again.
+    /// head; `None` if the head is incomplete. Then pass the same bytes again, together with more.
     ///
-    /// HTTP/1.2 and later versions are an [`HttpError::Version`], too. [`lower_minor_version`] makes some of them
-    /// acceptable.
+    /// A version other than HTTP/1.0 and HTTP/1.1 is an [`HttpError::Version`]. [`lower_minor_version`] makes some of
+    /// these versions acceptable.
     pub fn parse(
         input: &'b [u8],
         room: &'b mut RequestRoom<'b>,
@@ -84,39 +84,43 @@ impl<'b> Request<'b> {
         Ok(Some((request, length)))
     }
 
-    /// The method as it was sent.
+    /// Returns the method as it was sent.
     pub fn method(&self) -> &'b str {
         self.method
     }
 
-    /// The method, if it is one that routes can name.
+    /// Returns the method if routes can name it.
     pub fn known_method(&self) -> Option<Method> {
         Method::parse(self.method)
     }
 
-    /// Whether the version is HTTP/1.0. Its clients know neither chunks nor interim responses nor upgrades.
+    /// Returns whether the version is HTTP/1.0. Clients of this version know neither chunks nor interim responses nor
+    /// upgrades.
     pub fn is_http_1_0(&self) -> bool {
         self.is_http_1_0
     }
 
-    /// The path of the target, not decoded. It starts with `/`, or is the `*` of OPTIONS (RFC 9112 section 3.2.4).
+    /// Returns the path of the target, not decoded. It starts with `/`, or is the `*` of OPTIONS (RFC 9112 section
+    /// 3.2.4).
     pub fn path(&self) -> &'b str {
         self.path
     }
 
-    /// What follows the first question mark of the target, not decoded; `None` if there is no question mark.
+    /// Returns the query of the target, which follows the first question mark, not decoded; `None` if there is no
+    /// question mark.
     pub fn query(&self) -> Option<&'b str> {
         self.query
     }
 
-    /// The trimmed value of the first header with this name. `lower_name` must be in lower case; a name with a capital
-    /// letter finds nothing. The value of `host` is the host of the target, if it has one (RFC 9112 section 3.2.2).
+    /// Returns the trimmed value of the first header with this name. `lower_name` must be in lower case; a name with a
+    /// capital letter finds nothing. The value of `host` is the host of the target, if it has one (RFC 9112 section
+    /// 3.2.2).
     pub fn header(&self, lower_name: &[u8]) -> Option<&'b [u8]> {
         self.values(lower_name).next().or_else(|| self.target_host.filter(|_| lower_name == b"host"))
     }
 
-    /// The value of a header that is a comma-separated list, with all its lines combined (RFC 9110 section 5.3); empty
-    /// if there is no such header.
+    /// Returns the value of a header that is a comma-separated list, with all its lines combined (RFC 9110 section
+    /// 5.3); empty if there is no such header.
     pub fn list(&self, lower_name: &[u8]) -> Cow<'b, [u8]> {
         let mut values = self.values(lower_name);
         let mut list = Cow::Borrowed(values.next().unwrap_or_default());
@@ -135,25 +139,25 @@ impl<'b> Request<'b> {
         sent.chain(self.target_host.map(|host| ("Host", host)))
     }
 
-    /// Whether a header that is a comma-separated list (RFC 9110 section 5.6.1) contains this token, in any letter
-    /// case.
+    /// Returns whether a header that is a comma-separated list (RFC 9110 section 5.6.1) contains this token, in any
+    /// letter case.
     pub fn header_has_token(&self, lower_name: &[u8], token: &[u8]) -> bool {
         self.values(lower_name).any(|value| has_token(value, token))
     }
 
-    /// Whether the connection must close after the response (RFC 9112 section 9.3): the client has asked for this, or
-    /// it speaks HTTP/1.0 and has not asked for the connection to be kept alive.
+    /// Returns whether the connection must close after the response (RFC 9112 section 9.3): the client has asked for
+    /// this, or it speaks HTTP/1.0 and has not asked for the connection to be kept alive.
     pub fn asks_to_close(&self) -> bool {
         self.asks_to_close
     }
 
-    /// Whether the client waits for a `100 Continue` before it sends the body (RFC 9110 section 10.1.1). A client of
-    /// HTTP/1.0 never does.
+    /// Returns whether the client waits for a `100 Continue` before it sends the body (RFC 9110 section 10.1.1). A
+    /// client of HTTP/1.0 never does.
     pub fn expects_continue(&self) -> bool {
         self.body.is_some() && !self.is_http_1_0 && self.header_has_token(b"expect", b"100-continue")
     }
 
-    /// The body that follows this head; `None` if there is none.
+    /// Returns the body that follows this head; `None` if there is none.
     pub fn body(&self) -> Option<Body> {
         self.body.clone()
     }
@@ -220,7 +224,7 @@ impl<'b> Request<'b> {
     }
 }
 
-/// Whether a comma-separated list (RFC 9110 section 5.6.1) contains this token, in any letter case.
+/// Returns whether a comma-separated list (RFC 9110 section 5.6.1) contains this token, in any letter case.
 fn has_token(list: &[u8], token: &[u8]) -> bool {
     list.split(|byte| *byte == b',').any(|element| element.trim_ascii().eq_ignore_ascii_case(token))
 }

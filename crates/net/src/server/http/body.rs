@@ -1,8 +1,8 @@
 //! Receiving the body of a request.
 //!
-//! The beginning of a body that no handler has asked for is read and kept. The rest stays in the kernel's buffer and slows the
-//! client down until a handler asks for it, or the response is complete. What is left then is discarded, because the next
-//! request follows it. The whole body is discarded if no handler asks for it during an idle timeout.
+//! The beginning of a body that no handler has asked for is read and kept. The rest stays in the kernel's buffer and
+//! slows the client down until a handler asks for it, or the response is complete. What is left then is discarded,
+//! because the next request follows it. The whole body is discarded if no handler asks for it during an idle timeout.
 
 use std::fmt;
 
@@ -14,8 +14,8 @@ use crate::server::Server;
 use crate::server::conversation::{HttpFlag, Talk};
 use crate::server::upload::{Part, Taker, Upload};
 
-/// The average over an idle timeout, in bytes a second, that a client must reach which sends a body. A slower one is considered
-/// to hold the connection on purpose.
+/// The average rate in bytes a second, over an idle timeout, that a client sending a body must reach. A slower client
+/// is considered to hold the connection on purpose.
 const MIN_RATE: u64 = 16 * 1024;
 
 /// Why a request's body cannot be received. This is an error of the program.
@@ -23,7 +23,7 @@ const MIN_RATE: u64 = 16 * 1024;
 pub enum BodyError {
     /// The response is complete, the request has been aborted, or the body has been discarded.
     Stale,
-    /// A handler has asked for it before, and gets it as a whole or has got some of it.
+    /// Some of the body has been delivered, or another handler has asked for it in another way.
     Taken,
 }
 
@@ -54,7 +54,7 @@ impl<'b> Part<'b> {
     }
 }
 
-/// Calls of the program, which [`crate::Reactor`] documents.
+/// The methods behind those of [`crate::Reactor`], which documents them.
 impl Server {
     pub(crate) fn receive_body(&mut self, id: ConnectionId) -> Result<(), BodyError> {
         self.claim_body(id, Taker::chunks())
@@ -102,7 +102,8 @@ impl Server {
         Ok(())
     }
 
-    /// Discards a body that no handler has asked for in time. The client may have gone, which only shows behind the body.
+    /// Discards a body that no handler has asked for in time. The client may have gone, which is only seen after the
+    /// body.
     pub(in crate::server) fn abandon_body(&mut self, slot: Slot) {
         let conversation = &mut self.table[slot];
         conversation.http().add(HttpFlag::BodyAbandoned);
@@ -112,7 +113,7 @@ impl Server {
         self.go_on_reading(slot);
     }
 
-    /// Takes a piece of a body, which had `consumed` bytes on the wire, to the handler that has asked for it.
+    /// Passes a piece of a body, which took `consumed` bytes on the wire, to the handler that has asked for it.
     pub(super) fn take_data<'b>(
         &mut self,
         slot: Slot,
@@ -138,7 +139,8 @@ impl Server {
         Ok(part.into_event(id, remaining))
     }
 
-    /// Delivers what of a body had arrived before a handler asked for it, or its end; returns whether there was something.
+    /// Queues the part of a body that arrived before a handler asked for it, or its end. Returns whether there was
+    /// something to deliver.
     #[inline]
     pub(crate) fn deliver_owed(&mut self, slot: Slot) -> bool {
         let Talk::Http { responder: Some(_), flags } = self.table[slot].talk else { return false };
@@ -167,7 +169,7 @@ impl Server {
         if side.upload.take_if(|upload| upload.is_done()).is_none() {
             return;
         }
-        // Nothing may be left of a response that is complete.
+        // A flag must not outlive its response.
         if conversation.is_answering() {
             conversation.http().add(HttpFlag::BodyTold);
         }

@@ -1,6 +1,6 @@
 //! HTTP/1.1 and HTTP/1.0: requests on their way to their handlers.
 //!
-//! What a handler answers is in `response`, what becomes of a request's body in `upload`, WebSockets begin in `upgrade`.
+//! [`body`] has the bodies of requests, [`response`] the responses, and [`upgrade`] the beginning of WebSockets.
 
 mod body;
 mod response;
@@ -23,9 +23,9 @@ use super::upload::Upload;
 use crate::event::Event;
 use crate::ids::{BehaviorId, ConnectionId, RouteId, Slot, Stale};
 
-/// What has come of bytes of an HTTP client.
+/// The result of [`Server::handle_http`].
 pub(crate) struct Handled<'b> {
-    /// How many of them were used.
+    /// The number of bytes that were consumed.
     pub(crate) consumed: usize,
     pub(crate) received: Received<'b>,
 }
@@ -33,24 +33,24 @@ pub(crate) struct Handled<'b> {
 /// What an HTTP client has sent.
 pub(crate) enum Received<'b> {
     Nothing,
-    /// The head of a request, which is to be routed.
+    /// A request that has to be routed.
     Request(&'b Request<'b>),
     Event(Event<'b>),
 }
 
-/// Where a request goes.
+/// The result of routing a request.
 pub(crate) enum Found {
-    /// To a handler.
+    /// The request goes to a handler.
     Http(RouteId, Parameters),
-    /// To a handler that decides whether it becomes a WebSocket.
+    /// The request goes to a handler, which decides whether it becomes a WebSocket.
     Upgrade(BehaviorId, Parameters),
-    /// To a handler, as a WebSocket that is open already.
+    /// The request has become a WebSocket, and its open handler gets it.
     Open(BehaviorId, ConnectionId, Parameters),
-    /// It has been answered, or refused.
+    /// The request has been answered without a handler.
     Done,
 }
 
-/// What the reactor's owner asks for; [`crate::Reactor`] documents each.
+/// The methods behind those of [`crate::Reactor`], which documents them.
 impl Server {
     pub(crate) fn fail_response(&mut self, id: ConnectionId) -> bool {
         let is_unanswered = self.is_unanswered(id);
@@ -87,7 +87,7 @@ impl Server {
 }
 
 impl Server {
-    /// Handles the next part of what an HTTP client has sent: of a body, of a head.
+    /// Handles bytes of an HTTP client up to the end of a head, or of a piece of a body.
     pub(crate) fn handle_http<'b>(
         &mut self,
         slot: Slot,
@@ -132,7 +132,7 @@ impl Server {
         Handled { consumed, received }
     }
 
-    /// A request has come.
+    /// Begins a request, whose head has arrived.
     fn begin_request(&mut self, slot: Slot, request: &Request<'_>) -> Result<(), HttpError> {
         let now = self.clock.active();
         let conversation = &mut self.table[slot];
@@ -151,17 +151,18 @@ impl Server {
         Ok(())
     }
 
-    /// Takes a request to the route number `skip` of those that match it.
+    /// Finds the match at index `skip`, counted from 0, among the routes that match a request. Without another match,
+    /// responds with 404. Declared routes respond here as well.
     pub(crate) fn route(&mut self, id: ConnectionId, request: &Request<'_>, skip: usize) -> Found {
         let slot = id.slot;
         let app = self.table[slot].app();
         let domain = self.transport.domain(slot);
-        // RFC 9110 section 7.8: in a request of HTTP/1.0 Upgrade doesn't count.
+        // RFC 9110 section 7.8: a server ignores Upgrade in a request of HTTP/1.0.
         let is_upgrade = !request.is_http_1_0() && Handshake::is_offered_by(request);
         let router = self.apps.of(app).router(domain);
         let found = router.and_then(|router| router.find(is_upgrade, request.known_method(), request.path(), skip));
         let found = found.map(|found| (found.value.clone(), found.parameters.clone()));
-        // Whatever the handler makes of it, the body will be read.
+        // The body will be read, even if no handler asks for it.
         if found.is_some() && skip == 0 && request.expects_continue() {
             self.write_continue(slot);
         }
@@ -183,8 +184,8 @@ impl Server {
         }
     }
 
-    /// Returns whether something is left to do for a request whose handler has returned: it goes to the next route if the
-    /// handler `yields`, and otherwise it has no response, unless one is awaited.
+    /// Returns whether something is left to do for a request whose handler has returned: it goes to the next route if
+    /// the handler `yields`, and otherwise it has no response, unless one is awaited.
     #[inline]
     pub(crate) fn goes_on_routing(&mut self, id: ConnectionId, yields: bool) -> bool {
         if yields { self.check_response(id).is_ok() } else { self.is_unanswered(id) }
@@ -205,13 +206,14 @@ impl Server {
         });
     }
 
-    /// Whether a handler that has attached something waits for the end of a response.
+    /// Returns whether a handler waits for the end of the response.
     fn is_heard(&mut self, id: ConnectionId) -> bool {
         self.check_response(id).is_ok() && self.table[id.slot].http().is_heard()
     }
 
-    /// Follows up a response that no handler has written. `is_heard`: a handler that has yielded wants to know. If what it had
-    /// written did not allow the response, no other will follow, even if one is awaited.
+    /// Completes what follows a response that no handler has written. If a handler that has yielded waits for the end
+    /// of the response (`is_heard`), it gets [`Event::Answered`]. If what such a handler had written did not allow the
+    /// response, the request fails, even if a response is awaited.
     fn conclude(&mut self, id: ConnectionId, is_heard: bool, request: &Request<'_>) {
         if self.check_response(id).is_ok() {
             self.fail_request(id, request);
@@ -220,7 +222,7 @@ impl Server {
         }
     }
 
-    /// Lets the handler of a response go on writing, if it wants to.
+    /// Queues [`Event::Writable`] for a response, if that is wanted.
     pub(super) fn go_on_writing(&mut self, slot: Slot) {
         let id = self.table.id(slot);
         let conversation = &mut self.table[slot];
@@ -231,7 +233,7 @@ impl Server {
         flags.take(HttpFlag::Stalled);
         let (is_half_closed, is_wanted) = (flags.has(HttpFlag::HalfClosed), flags.has(HttpFlag::WantsWritable));
         if is_half_closed {
-            // The client has taken all that was there for it, so that it may wait for more, or have gone.
+            // The client has taken all output. From now on, the timeout of half-closed clients applies.
             self.arm(slot);
         }
         if is_wanted {

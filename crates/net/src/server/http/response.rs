@@ -1,4 +1,4 @@
-//! What a handler answers.
+//! Responses, as handlers write them.
 
 use milliways_proto::http::{
     Declared, Draft, Instruction, Marks, Outgoing, Persistence, Request, Responder, query_value,
@@ -20,16 +20,17 @@ impl From<Stale> for ResponseError {
     }
 }
 
-/// What became of a piece of a body.
+/// The result of [`Reactor::try_end`](crate::Reactor::try_end).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TryEnd {
-    /// The socket took all of it; [`Reactor::write_offset`](crate::Reactor::write_offset) tells how much.
+    /// The whole piece has been taken. If not, [`Reactor::write_offset`](crate::Reactor::write_offset) returns how far
+    /// the body has been written.
     pub is_taken: bool,
     /// The response is complete.
     pub is_complete: bool,
 }
 
-/// What the reactor's owner asks for; [`crate::Reactor`] documents each.
+/// The methods behind those of [`crate::Reactor`], which documents them.
 impl Server {
     pub(crate) fn write_status(&mut self, id: ConnectionId, status: &[u8]) -> Result<(), ResponseError> {
         let (responder, draft) = self.responder(id)?;
@@ -126,7 +127,7 @@ impl Server {
 }
 
 impl Server {
-    /// Answers with what was declared.
+    /// Writes a declared response.
     pub(super) fn declare(
         &mut self,
         id: ConnectionId,
@@ -154,15 +155,15 @@ impl Server {
                 Instruction::End(bytes) => self.respond(id, bytes, false),
             };
             if written.is_err() {
-                // The request goes unanswered, which has an answer of its own.
+                // `Server::conclude` fails the request.
                 return;
             }
         }
     }
 
-    /// Answers a request that no route has answered.
+    /// Responds with 404 to a request that no route has answered.
     pub(super) fn respond_not_found(&mut self, id: ConnectionId) {
-        // What fails is noticed by the response not being complete.
+        // If this fails, the response is not complete, and `Server::conclude` fails the request.
         let _ = self.respond_by(id, Responder::end_not_found);
     }
 
@@ -172,7 +173,7 @@ impl Server {
         }
     }
 
-    /// The response that a handle names, and what has been written of it.
+    /// Returns the response that a handle refers to, and its draft.
     fn responder(&mut self, id: ConnectionId) -> Result<(&mut Responder, &mut Draft), Stale> {
         let conversation = self.table.get(id)?;
         let Talk::Http { responder: Some(responder), .. } = &mut conversation.talk else { return Err(Stale) };
@@ -186,7 +187,7 @@ impl Server {
         }
     }
 
-    /// Has a response append to the output.
+    /// Calls a method of the response with the output to append to.
     fn append<T>(
         &mut self,
         id: ConnectionId,
@@ -213,7 +214,7 @@ impl Server {
     ) -> Result<(), ResponseError> {
         let outgoing = self.append(id, |responder, draft, marks, output| {
             let outgoing = call(responder, draft, marks, output)?;
-            // A short body goes with the head.
+            // A short body is appended right after the head.
             let is_short = outgoing.payload.len() < DIRECT_FROM;
             if is_short {
                 output.extend_from_slice(outgoing.payload);
@@ -239,12 +240,12 @@ impl Server {
         self.table[slot].note_progress(now);
     }
 
-    /// How many bytes of a response's body have been written.
+    /// Returns the number of bytes of the response's body that have been written.
     pub(super) fn offset(&self, slot: Slot) -> u64 {
         self.sides.get(self.table[slot].side).map_or(0, |side| side.draft.offset())
     }
 
-    /// After the last byte of a response: the next request's turn, or the end.
+    /// Ends a response that is complete: begins to wait for the next request, or to close the connection.
     fn finish_response(&mut self, slot: Slot, persistence: Persistence) {
         let now = self.clock.active();
         let conversation = &mut self.table[slot];

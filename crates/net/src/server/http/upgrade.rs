@@ -1,4 +1,4 @@
-//! From a request to a WebSocket (RFC 6455 section 4.2).
+//! Upgrades of requests to WebSockets (RFC 6455 section 4.2).
 
 use std::fmt;
 
@@ -15,11 +15,11 @@ use crate::server::conversation::{HttpFlag, Talk};
 /// Why a request did not become a WebSocket. The API's user is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpgradeError {
-    /// The response is complete already, or the request was aborted.
+    /// The response is complete, or the request was aborted.
     Stale,
     /// The key is not the base64 form of 16 bytes, or a subprotocol has a CR, LF or NUL.
     Invalid(InvalidAcceptance),
-    /// A part of a body has been written.
+    /// The head has been sent.
     HasBegun,
     /// The status that has been written is not 101.
     OtherStatus,
@@ -62,7 +62,7 @@ impl From<InvalidUpgrade> for UpgradeError {
 }
 
 impl Server {
-    /// [`crate::Reactor::upgrade`].
+    /// The method behind [`crate::Reactor::upgrade`], which documents it.
     pub(crate) fn upgrade(
         &mut self,
         id: ConnectionId,
@@ -86,14 +86,14 @@ impl Server {
         transport.write(slot, |output| acceptance.write(output, &head, &marks));
         transport.begin_units(slot);
         if flags.has(HttpFlag::LookedAfter) {
-            // A WebSocket has pings of its own.
+            // A WebSocket has Pings of its own.
             transport.leave_alone(slot);
         }
         conversation.become_websocket(behavior, Sender::new(agreed.is_some()), now);
         if let Some(contexts) = agreed.and_then(|agreement| codecs.contexts(agreement)) {
             sides.of(&mut conversation.side).contexts = Some(Box::new(contexts));
         }
-        // What the client has sent meanwhile is frames.
+        // What the client has sent already is frames, which can be read now.
         if conversation.is_unread() {
             self.resumed.push(slot);
         }
@@ -103,7 +103,7 @@ impl Server {
         Ok(self.table.renew(slot))
     }
 
-    /// A request for a WebSocket: it becomes one, or its handler is asked.
+    /// Handles a request for a WebSocket route: upgrades it, or leaves that to the handler.
     pub(super) fn open_or_ask(
         &mut self,
         id: ConnectionId,
@@ -115,13 +115,14 @@ impl Server {
             server.end(id.slot, End::Refused(error));
             Found::Done
         };
-        // A request to upgrade that has a body could be read as frames by one of us and as a body by the other.
+        // If the request has a body, then client, proxy and server may disagree on whether its bytes are a body or
+        // frames.
         let handshake = match Handshake::parse(request) {
             Ok(handshake) if request.body().is_none() => handshake,
             Ok(_) => return refuse(self, HttpError::Syntax),
             Err(error) => return refuse(self, error),
         };
-        // Remembered, since a handler may upgrade when the request is gone.
+        // A handler may upgrade after the request is gone, so this is noted.
         if breaks_on_deflate(request.header(b"user-agent").unwrap_or_default()) {
             self.table[id.slot].http().add(HttpFlag::BreaksOnDeflate);
         }
@@ -130,7 +131,7 @@ impl Server {
         }
         match self.upgrade(id, behavior, handshake.key(), handshake.protocols(), handshake.extensions()) {
             Ok(id) => Found::Open(behavior, id, parameters),
-            // A subprotocol with a control character gets no further than the parser; the rest is as it was a moment ago.
+            // The parser refuses control characters in a subprotocol, and everything else was valid a moment ago.
             Err(_) => refuse(self, HttpError::Syntax),
         }
     }

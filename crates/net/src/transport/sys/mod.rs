@@ -1,5 +1,5 @@
-//! What depends on the platform, and nothing else: system calls that std's and mio's types do not offer in the form needed
-//! here. No other file of this crate has a `cfg` of an operating system.
+//! Everything that depends on the platform: system calls that std and mio do not offer in the form needed here. No
+//! other file of this crate has a `cfg` of an operating system.
 
 #[cfg(not(unix))]
 mod other;
@@ -22,8 +22,8 @@ pub(crate) use platform::{
     is_unknown_family,
 };
 
-/// Sending to a peer that has gone must not raise SIGPIPE, whatever the host process does about that signal. Where the flag
-/// does not exist, std and mio set the socket option that does the same.
+/// Sending to a peer that has gone must not raise SIGPIPE, whatever the host process does about that signal. Where the
+/// flag does not exist, std and mio set the socket option that does the same.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 const FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
@@ -34,23 +34,24 @@ pub(crate) fn send(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     retry(|| stream.write(bytes))
 }
 
-/// Sends the beginning of `first` followed by `second` with one system call; returns the number of bytes that the socket has
-/// taken.
+/// Sends the beginning of `first` followed by `second` with one system call; returns the number of bytes that the
+/// socket has taken.
 pub(crate) fn send_both(stream: &TcpStream, first: &[u8], second: &[u8]) -> io::Result<usize> {
     let buffers = [IoSlice::new(first), IoSlice::new(second)];
     retry(|| SockRef::from(stream).send_vectored_with_flags(&buffers, FLAGS))
 }
 
-/// How long a peer must be silent before the kernel sends a probe, how long the kernel waits for an answer before the next
-/// one, and how many it sends. Together they take 25 seconds: short enough for a program that keeps something for a client
-/// that has vanished, and long enough not to keep waking the radio of one that has not.
+/// How long a peer must be silent before the kernel sends a probe, how long the kernel waits for an answer before the
+/// next one, and how many it sends. Together they take 25 seconds: short enough for a program that keeps something for
+/// a client that has vanished, and long enough not to keep waking the radio of one that has not.
 const KEEPALIVE_TIME: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
 
-/// Has the kernel probe whether the peer is still there (RFC 9293 section 3.8.4). The connection fails if the peer does not
-/// answer, or does not acknowledge what was sent to it, within the time above or `idle_timeout` seconds, whichever is longer;
-/// an `idle_timeout` of 0 sets no limit for acknowledgements. Unix sockets do not have these options, and end with their peer.
+/// Has the kernel probe whether the peer is still there (RFC 9293 section 3.8.4). The connection fails if the peer does
+/// not answer, or does not acknowledge what was sent to it, within the time above or `idle_timeout` seconds, whichever
+/// is longer; an `idle_timeout` of 0 sets no limit for acknowledgements. Unix sockets do not have these options, and
+/// end with their peer.
 pub(crate) fn look_after(stream: &TcpStream, idle_timeout: Tick) {
     let socket = SockRef::from(stream);
     let keepalive =

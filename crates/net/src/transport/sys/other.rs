@@ -1,4 +1,4 @@
-//! The stand-ins for platforms that are not Unix. There are no Unix sockets, and no loop can watch a poll.
+//! Stand-ins for platforms that are not Unix: there are no Unix sockets, and no other loop can watch a poll.
 
 use std::ffi::c_int;
 use std::io;
@@ -23,18 +23,18 @@ pub(crate) fn descriptor(_poll: &Poll) -> io::Result<c_int> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Whether a call has failed because the process or the system has run out of descriptors or memory.
+/// Returns whether a call has failed because the process or the system has run out of descriptors or memory.
 pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(NO_DESCRIPTORS | NO_BUFFERS))
 }
 
-/// Whether binding has failed because this machine does not have the family of the address.
+/// Returns whether binding has failed because this machine does not have the family of the address.
 pub(crate) fn is_unknown_family(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(NO_FAMILY | NO_ADDRESS))
 }
 
-/// Does nothing. Windows lets a port be bound that has connections in TIME-WAIT, and its `SO_REUSEADDR` would let one process
-/// take the port of another.
+/// Does nothing. Windows lets a port be bound that has connections in TIME-WAIT, and its `SO_REUSEADDR` would let one
+/// process take the port of another.
 #[expect(clippy::unnecessary_wraps, reason = "fails on Unix")]
 pub(crate) fn allow_reuse(_socket: &Socket, _is_shared: bool) -> io::Result<()> {
     Ok(())

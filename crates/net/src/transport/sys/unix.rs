@@ -1,4 +1,4 @@
-//! The calls that Unix has and other platforms have not, or have in another form.
+//! System calls that only Unix has, or that differ on other platforms.
 
 use std::ffi::c_int;
 use std::io;
@@ -20,18 +20,18 @@ pub(crate) fn descriptor(poll: &Poll) -> io::Result<c_int> {
     Ok(poll.as_raw_fd())
 }
 
-/// Whether a call has failed because the process or the system has run out of descriptors or memory.
+/// Returns whether a call has failed because the process or the system has run out of descriptors or memory.
 pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS))
 }
 
-/// Whether binding has failed because this machine does not have the family of the address.
+/// Returns whether binding has failed because this machine does not have the family of the address.
 pub(crate) fn is_unknown_family(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
-/// Allows a port to be bound while connections of a previous listener are in TIME-WAIT and, if `is_shared`, while others
-/// listen on it, between which the kernel then divides the connections.
+/// Allows a port to be bound while connections of a previous listener are in TIME-WAIT and, if `is_shared`, while
+/// others listen on it, between which the kernel then divides the connections.
 pub(crate) fn allow_reuse(socket: &Socket, is_shared: bool) -> io::Result<()> {
     socket.set_reuse_address(true)?;
     if is_shared { socket.set_reuse_port(true) } else { Ok(()) }
@@ -40,8 +40,8 @@ pub(crate) fn allow_reuse(socket: &Socket, is_shared: bool) -> io::Result<()> {
 /// A listening Unix socket.
 pub(crate) type LocalListener = UnixListener;
 
-/// Listens on a Unix socket at `path`, which only this user may connect to. A socket that is already there, for example that
-/// of a previous process, is replaced.
+/// Listens on a Unix socket at `path`, which only this user may connect to. A socket that is already there, for example
+/// that of a previous process, is replaced.
 pub(crate) fn bind_local(path: &Path, backlog: c_int) -> io::Result<LocalListener> {
     // The kernel would bind to what is before a NUL.
     if path.as_os_str().as_bytes().contains(&0) {
@@ -62,8 +62,8 @@ pub(crate) fn bind_local(path: &Path, backlog: c_int) -> io::Result<LocalListene
     Ok(UnixListener::from_std(OwnedFd::from(socket).into()))
 }
 
-/// Accepts a connection of a Unix socket. Reading and writing are the same for all stream sockets, so it is treated as a
-/// TCP connection.
+/// Accepts a connection of a Unix socket. Reading and writing are the same for all stream sockets, so it is treated as
+/// a TCP connection.
 pub(crate) fn accept_local(listener: &LocalListener) -> io::Result<TcpStream> {
     let (stream, _address) = listener.accept()?;
     let descriptor = OwnedFd::from(std::os::unix::net::UnixStream::from(stream));
