@@ -1,9 +1,14 @@
 //! Control frames for clients that read slowly: they do not wait behind messages.
 
+use std::thread;
+
 use milliways_net::{ConnectionId, SendStatus, WebSocketSettings};
 use milliways_proto::ws::Opcode;
 
 use crate::support::{BINARY, CLOSE, Client, PING, PONG, Server, TEXT, frame, frames, masked, noise};
+
+/// The number of turns without a change after which a socket has taken all that it can.
+const QUIET_TURNS: usize = 300;
 
 fn unlimited() -> WebSocketSettings {
     WebSocketSettings { max_backpressure: 0, ..WebSocketSettings::default() }
@@ -31,6 +36,15 @@ fn fill(server: &Server, id: ConnectionId, length: usize) -> Vec<Vec<u8>> {
         server.pump();
         server.settle();
         waiting += usize::from(buffered(server, id) > 0);
+    }
+    // On a busy machine, the kernel may still be moving bytes to the client, and then takes more.
+    let (mut before, mut quiet_turns) = (buffered(server, id), 0);
+    while quiet_turns < QUIET_TURNS {
+        thread::yield_now();
+        server.turn();
+        let now = buffered(server, id);
+        quiet_turns = if now == before { quiet_turns + 1 } else { 0 };
+        before = now;
     }
     server.take_log();
     sent

@@ -169,16 +169,16 @@ fn act(server: &Server, known: &RefCell<Known>) {
 fn use_topics(server: &Server, known: &RefCell<Known>, to: Key, what: usize, length: usize) {
     let topic = b'a' + known.borrow_mut().below(4) as u8;
     match what {
-        40..=43 => {
-            let is_new =
-                server.causing(|reactor| reactor.subscribe(id(to), &[topic])).expect("an open WebSocket").is_some();
+        // The events that a call causes are handled before it returns, and their handlers act as well. So what is known is
+        // brought up to date before them.
+        40..=43 => server.causing(|reactor| {
+            let is_new = reactor.subscribe(id(to), &[topic]).expect("an open WebSocket").is_some();
             assert_eq!(known.borrow_mut().subscriptions.insert((to, topic)), is_new);
-        }
-        44 => {
-            let was =
-                server.causing(|reactor| reactor.unsubscribe(id(to), &[topic])).expect("an open WebSocket").is_some();
+        }),
+        44 => server.causing(|reactor| {
+            let was = reactor.unsubscribe(id(to), &[topic]).expect("an open WebSocket").is_some();
             assert_eq!(known.borrow_mut().subscriptions.remove(&(to, topic)), was);
-        }
+        }),
         45..=47 => {
             _ = server
                 .causing(|reactor| reactor.publish(server.app, &[topic], Opcode::Binary, &vec![b'p'; length], false));
