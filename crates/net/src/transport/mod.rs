@@ -33,7 +33,7 @@ use crate::token::Named;
 use origin::Origins;
 use output::{DIRECT_FROM, Lane, Output, UnitLength, Wire};
 pub(crate) use socket::Facts;
-use socket::{Layer, Link, SPARE};
+use socket::{Layer, Link, SpareOutputs};
 use tls::Sessions;
 
 /// Every connection has a link from its insertion to its removal.
@@ -47,8 +47,7 @@ pub(crate) struct Transport {
     links: Chunks<Option<Link>>,
     sessions: Sessions,
     origins: Origins,
-    #[expect(clippy::vec_box, reason = "a connection holds the box, so that the box is what is worth keeping")]
-    spare: Vec<Box<Output>>,
+    spare: SpareOutputs,
     /// The connection that is corked. Uncorking it flushes it, so it is not added to `touched`.
     corked: Option<Slot>,
     /// Connections that are to be flushed and settled, each once.
@@ -70,7 +69,7 @@ pub(crate) enum Read {
         /// The peer's `close_notify` follows the data.
         is_last: bool,
     },
-    /// The ClientHello of a TLS peer is complete and asks for this server name, or for none. [`Transport::choose`]
+    /// The `ClientHello` of a TLS peer is complete and asks for this server name, or for none. [`Transport::choose`]
     /// continues the handshake.
     Hello {
         name: Option<String>,
@@ -105,7 +104,7 @@ impl Transport {
             links: Chunks::default(),
             sessions: Sessions::default(),
             origins: Origins::default(),
-            spare: Vec::new(),
+            spare: SpareOutputs::default(),
             corked: None,
             touched: Vec::new(),
             registry,
@@ -144,7 +143,7 @@ impl Transport {
         let Some(link) = self.links[slot.index()].take() else { return };
         if let Some(mut output) = link.output {
             output.reset();
-            self.recycle(output);
+            self.spare.keep(output);
         }
         if link.layer.is_secure() {
             self.sessions.remove(slot);
@@ -169,7 +168,7 @@ impl Transport {
     #[inline]
     pub(crate) fn write<R>(&mut self, slot: Slot, append: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let link = self.links[slot.index()].as_mut().expect(LINKED);
-        let output = link.output.get_or_insert_with(|| self.spare.pop().unwrap_or_default());
+        let output = self.spare.output_in(&mut link.output);
         let result = append(output.bytes());
         if link.is_broken {
             output.lose();
@@ -301,7 +300,7 @@ impl Transport {
         } else if output.has_settled() {
             // A broadcast goes through one box after the other.
             let output = link.output.take();
-            return output.into_iter().for_each(|output| self.recycle(output));
+            return output.into_iter().for_each(|output| self.spare.keep(output));
         }
         self.touch(slot);
     }
@@ -392,7 +391,7 @@ impl Transport {
             && output.lost() == 0
             && let Some(output) = link.output.take()
         {
-            self.recycle(output);
+            self.spare.keep(output);
         }
         facts
     }
@@ -495,20 +494,12 @@ impl Transport {
 
     fn output_of(&mut self, slot: Slot) -> &mut Output {
         let link = self.links[slot.index()].as_mut().expect(LINKED);
-        link.output.get_or_insert_with(|| self.spare.pop().unwrap_or_default())
+        self.spare.output_in(&mut link.output)
     }
 
     /// Returns the output of a connection if the socket has refused some.
     fn blocked_output(&mut self, slot: Slot) -> Option<&mut Output> {
         let output = self.link_mut(slot).output.as_deref_mut()?;
         (output.backpressure() > 0).then_some(output)
-    }
-
-    /// Keeps a box for another connection, if there are not enough already.
-    fn recycle(&mut self, mut output: Box<Output>) {
-        if self.spare.len() < SPARE {
-            output.shrink();
-            self.spare.push(output);
-        }
     }
 }

@@ -63,7 +63,7 @@ impl Transport {
             return Read::Data { length, is_drained, is_last: false };
         }
         let Some(session) = self.sessions.used(slot, self.now) else { return Read::Failed };
-        let output = link.output.get_or_insert_with(|| self.spare.pop().unwrap_or_default());
+        let output = self.spare.output_in(&mut link.output);
         let input = session.receive(&mut buffer[..length], output.sealed());
         self.after_records(slot, input, is_drained)
     }
@@ -79,7 +79,7 @@ impl Transport {
     ) -> Read {
         let link = self.links[slot.index()].as_mut().expect(LINKED);
         let Some(session) = self.sessions.used(slot, self.now) else { return Read::Failed };
-        let output = link.output.get_or_insert_with(|| self.spare.pop().unwrap_or_default());
+        let output = self.spare.output_in(&mut link.output);
         let input = session.choose(config, buffer, output.sealed());
         self.sessions.set_domain(slot, domain);
         self.after_records(slot, input, is_drained)

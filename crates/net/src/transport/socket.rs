@@ -6,7 +6,7 @@ use super::output::Output;
 
 /// The number of spare boxes for output that are kept. Few connections have output in any one turn, except after a
 /// broadcast.
-pub(super) const SPARE: usize = 64;
+const SPARE: usize = 64;
 
 pub(super) struct Link {
     pub(super) stream: TcpStream,
@@ -24,6 +24,29 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(stream: TcpStream, layer: Layer) -> Self {
         Self { stream, output: None, layer, is_broken: false, is_touched: false, has_units: false }
+    }
+}
+
+/// Boxes for output that no connection has, kept for the next ones.
+#[derive(Default)]
+pub(super) struct SpareOutputs(
+    #[expect(clippy::vec_box, reason = "a connection holds the box, so that the box is what is worth keeping")]
+    Vec<Box<Output>>,
+);
+
+impl SpareOutputs {
+    /// Returns the output in `place`, which is put there if there is none.
+    #[inline]
+    pub(super) fn output_in<'l>(&mut self, place: &'l mut Option<Box<Output>>) -> &'l mut Output {
+        place.get_or_insert_with(|| self.0.pop().unwrap_or_default())
+    }
+
+    /// Keeps a box that a connection no longer needs, if there are not enough already.
+    pub(super) fn keep(&mut self, mut output: Box<Output>) {
+        if self.0.len() < SPARE {
+            output.shrink();
+            self.0.push(output);
+        }
     }
 }
 
