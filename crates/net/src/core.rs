@@ -1,31 +1,29 @@
-//! The state of a reactor: the server, the listening sockets, the poll, and the mailbox.
+//! The state of a reactor: the server, the connections that are busy, the listening sockets, the kernel's events, and the
+//! mailbox.
 
 use std::io;
-use std::time::Duration;
 
 use mio::net::TcpStream;
-use mio::{Events, Poll};
 
-use crate::ids::{AppId, ListenerId, Slot};
+use crate::ids::{AppId, ConnectionId, ListenerId, Slot};
+use crate::kernel::Kernel;
 use crate::listener::{Accepted, Listeners};
-use crate::mailbox::{Command, Inbox, Letter, Remote};
+use crate::mailbox::{Command, Inbox, Remote};
 use crate::server::Server;
-use crate::transport::sys::retry;
 
 /// The number of connections that are accepted from a listening socket before others have their turn.
 const ACCEPT_BUDGET: usize = 512;
-
-/// The number of commands of other threads that are carried out before connections have their turn.
-const COMMAND_BUDGET: usize = 512;
 
 /// The state of a reactor.
 pub(crate) struct Core {
     pub(crate) server: Server,
     pub(crate) busy: Busy,
     pub(crate) listeners: Listeners,
-    pub(crate) poll: Poll,
+    pub(crate) kernel: Kernel,
     /// `None` until [`Core::remote`] is called.
     inbox: Option<Inbox>,
+    /// Commands may be waiting: the kernel has reported the mailbox, and not all have been carried out since.
+    has_commands: bool,
 }
 
 /// The connections whose events are being handled. There is more than one only while a handler runs the event loop.
@@ -37,6 +35,10 @@ pub(crate) struct Busy {
 }
 
 impl Busy {
+    pub(crate) fn has(&self, slot: Slot) -> bool {
+        self.slots.contains(&slot)
+    }
+
     pub(crate) fn begin(&mut self, slot: Slot) {
         self.slots.push(slot);
     }
@@ -47,7 +49,7 @@ impl Busy {
 
     /// Puts off an event of the kernel if its connection is busy. Returns whether it did.
     pub(crate) fn put_off(&mut self, slot: Slot) -> bool {
-        let is_busy = self.slots.contains(&slot);
+        let is_busy = self.has(slot);
         if is_busy && !self.put_off.contains(&slot) {
             self.put_off.push(slot);
         }
@@ -57,7 +59,7 @@ impl Busy {
     /// Forgets that an event has been put off, if the connection is no longer busy. Returns whether it did.
     pub(crate) fn take_put_off(&mut self, slot: Slot) -> bool {
         let Some(index) = self.put_off.iter().position(|other| *other == slot) else { return false };
-        if self.slots.contains(&slot) {
+        if self.has(slot) {
             return false;
         }
         self.put_off.swap_remove(index);
@@ -66,14 +68,16 @@ impl Busy {
 }
 
 impl Core {
-    pub(crate) fn new(poll: Poll, server: Server) -> Self {
-        Self { server, busy: Busy::default(), listeners: Listeners::default(), poll, inbox: None }
+    pub(crate) fn new(kernel: Kernel, server: Server) -> Self {
+        let (busy, listeners) = (Busy::default(), Listeners::default());
+        Self { server, busy, listeners, kernel, inbox: None, has_commands: false }
     }
 
     pub(crate) fn remote(&mut self, app: AppId) -> io::Result<Remote> {
+        debug_assert!(self.server.apps.has(app), "a removed app has no address");
         let inbox = match &mut self.inbox {
             Some(inbox) => inbox,
-            none => none.insert(Inbox::new(self.poll.registry())?),
+            none => none.insert(Inbox::new(self.kernel.registry())?),
         };
         Ok(inbox.remote(app))
     }
@@ -85,24 +89,61 @@ impl Core {
         self.server.remove_app(app);
     }
 
-    /// Carries out the commands of other threads.
-    pub(crate) fn carry_out(&mut self) {
-        let Some(inbox) = &self.inbox else { return };
-        for (app, command) in inbox.take(COMMAND_BUDGET).into_iter().filter_map(Letter::open) {
-            match command {
-                Command::Adopt { stream } => {
-                    // Accepted sockets inherit this from their listening socket. Unix sockets do not have this option.
-                    let _ = stream.set_nodelay(true);
-                    // A socket whose mode cannot be set is closed.
-                    if stream.set_nonblocking(true).is_ok() {
-                        self.server.begin(app, TcpStream::from_std(stream));
-                    }
-                }
-                Command::Publish { topic, opcode, message, compress } => {
-                    self.server.publish(app, None, &topic, opcode, &message, compress);
+    /// Notes that commands of other threads are waiting.
+    pub(crate) fn note_commands(&mut self) {
+        self.has_commands = true;
+    }
+
+    /// Carries out the next command of another thread. Returns whether there was one.
+    pub(crate) fn carry_out(&mut self) -> bool {
+        if !self.has_commands {
+            return false;
+        }
+        let Some(letter) = self.inbox.as_mut().and_then(Inbox::next) else {
+            self.has_commands = false;
+            return false;
+        };
+        match letter.open() {
+            Some((app, Command::Adopt { stream })) => {
+                // Accepted sockets inherit this from their listening socket. Unix sockets do not have this option.
+                let _ = stream.set_nodelay(true);
+                // A socket whose mode cannot be set is closed.
+                if stream.set_nonblocking(true).is_ok() {
+                    self.server.begin(app, TcpStream::from_std(stream));
                 }
             }
+            Some((app, Command::Publish { topic, opcode, message, compress })) => {
+                self.server.publish(app, None, &topic, opcode, &message, compress);
+            }
+            None => {}
         }
+        true
+    }
+
+    /// Carries out the commands that are waiting now, of which the kernel may not have reported the last ones yet.
+    pub(crate) fn carry_out_waiting(&mut self) {
+        let waiting = self.inbox.as_ref().map_or(0, Inbox::len);
+        self.has_commands |= waiting > 0;
+        for _ in 0..waiting {
+            self.carry_out();
+        }
+    }
+
+    /// Returns whether anything could happen that a process should stay alive for.
+    pub(crate) fn is_active(&self) -> bool {
+        self.server.table.len() > 0
+            || self.listeners.count() > 0
+            || self.inbox.as_ref().is_some_and(|inbox| inbox.len() > 0)
+    }
+
+    /// Returns whether a turn has work that the kernel does not report. What is left to a busy connection is done at the end
+    /// of its activity.
+    pub(crate) fn has_work(&self) -> bool {
+        let Self { server, busy, .. } = self;
+        self.has_commands
+            || server.has_work()
+            || server.resumed.iter().any(|slot| !busy.has(*slot))
+            || server.doomed.iter().any(|id| !busy.has(id.slot))
     }
 
     /// Accepts the connections that are waiting at a listening socket.
@@ -116,27 +157,36 @@ impl Core {
             }
         }
         // More may be waiting, which the kernel would not report again.
-        self.listeners.rearm(self.poll.registry(), id);
+        self.listeners.rearm(self.kernel.registry(), id);
     }
 
     pub(crate) fn wake_starved(&mut self) {
-        self.listeners.wake_starved(self.poll.registry());
+        self.listeners.wake_starved(self.kernel.registry());
     }
 
     /// Returns the next connection that is to be read again and is not busy.
     pub(crate) fn next_resumed(&mut self) -> Option<Slot> {
         let Self { server, busy, .. } = self;
-        let index = server.resumed.iter().rposition(|slot| !busy.slots.contains(slot))?;
+        let index = server.resumed.iter().rposition(|slot| !busy.has(*slot))?;
         Some(server.resumed.swap_remove(index))
     }
 
+    /// Returns the next WebSocket that is to be closed for exceeding its limit and is not busy.
+    pub(crate) fn next_doomed(&mut self) -> Option<ConnectionId> {
+        let Self { server, busy, .. } = self;
+        let index = server.doomed.iter().rposition(|id| !busy.has(id.slot))?;
+        Some(server.doomed.swap_remove(index))
+    }
+
     /// Flushes the output of connections that were written to outside of their activity, and removes those that are
-    /// over.
+    /// over. Busy connections are settled at the end of their activity.
     pub(crate) fn settle_touched(&mut self) {
-        let Self { server, .. } = self;
+        let Self { server, busy, .. } = self;
         while let Some(slot) = server.transport.next_touched() {
             server.transport.flush(slot);
-            server.settle(slot);
+            if !busy.has(slot) {
+                server.settle(slot);
+            }
         }
         server.forget_settled();
         if std::mem::take(&mut server.has_freed_descriptor) {
@@ -146,13 +196,8 @@ impl Core {
 
     /// Removes a connection that a call has cut. A busy connection is removed at the end of its activity instead.
     pub(crate) fn settle_idle(&mut self, slot: Slot) {
-        if !self.busy.slots.contains(&slot) && self.server.transport.has(slot) && !self.server.table.is_live(slot) {
+        if !self.busy.has(slot) && self.server.transport.has(slot) && !self.server.table.is_live(slot) {
             self.server.settle(slot);
         }
-    }
-
-    /// Polls the kernel for events, without waiting.
-    pub(crate) fn ask_kernel(&mut self, events: &mut Events) -> io::Result<()> {
-        retry(|| self.poll.poll(events, Some(Duration::ZERO)))
     }
 }

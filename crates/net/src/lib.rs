@@ -12,6 +12,7 @@
 mod core;
 mod event;
 mod ids;
+mod kernel;
 mod listener;
 mod mailbox;
 mod reactor;

@@ -17,6 +17,9 @@ use mio::{Registry, Waker};
 use crate::ids::AppId;
 use crate::token::Named;
 
+/// The number of commands for which an empty queue keeps its memory.
+const KEPT: usize = 1024;
+
 /// A command from another thread to an app.
 #[derive(Debug)]
 pub enum Command {
@@ -50,7 +53,7 @@ pub struct Undelivered(
 
 impl fmt::Display for Undelivered {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the app has been removed, or its thread has ended")
+        formatter.write_str("the app has been removed, its thread has ended, or it could not be woken")
     }
 }
 
@@ -154,6 +157,8 @@ pub(crate) struct Inbox {
     mailbox: Arc<Mailbox>,
     /// The addresses of the apps for which there has been a [`Remote`].
     addresses: HashMap<AppId, Arc<Address>>,
+    /// Commands that have been taken from the mailbox all at once, so that its lock is held for a moment only.
+    taken: VecDeque<Letter>,
 }
 
 impl Inbox {
@@ -161,7 +166,7 @@ impl Inbox {
     pub(crate) fn new(registry: &Registry) -> io::Result<Self> {
         let waker = Waker::new(registry, Named::Mailbox.token())?;
         let state = Mutex::new(Some(State { letters: VecDeque::new(), waker }));
-        Ok(Self { mailbox: Arc::new(Mailbox { state }), addresses: HashMap::new() })
+        Ok(Self { mailbox: Arc::new(Mailbox { state }), addresses: HashMap::new(), taken: VecDeque::new() })
     }
 
     pub(crate) fn remote(&mut self, app: AppId) -> Remote {
@@ -176,25 +181,29 @@ impl Inbox {
         }
     }
 
-    /// Takes up to `most` commands, the oldest first. If there are more, the poll reports the mailbox again.
-    pub(crate) fn take(&self, most: usize) -> VecDeque<Letter> {
-        let mut state = self.mailbox.lock();
-        let Some(State { letters, waker }) = &mut *state else { return VecDeque::new() };
-        let rest = letters.split_off(most.min(letters.len()));
-        if !rest.is_empty() && waker.wake().is_err() {
-            // They would wait until the next command, so it is better to carry out too many now.
-            letters.extend(rest);
-            return std::mem::take(letters);
+    /// Takes the next command, in the order in which they were sent.
+    pub(crate) fn next(&mut self) -> Option<Letter> {
+        if self.taken.is_empty() {
+            if self.taken.capacity() > KEPT {
+                self.taken = VecDeque::new();
+            }
+            let mut state = self.mailbox.lock();
+            std::mem::swap(&mut self.taken, &mut state.as_mut()?.letters);
         }
-        std::mem::replace(letters, rest)
+        self.taken.pop_front()
+    }
+
+    /// Returns the number of commands that are waiting.
+    pub(crate) fn len(&self) -> usize {
+        self.taken.len() + self.mailbox.lock().as_ref().map_or(0, |state| state.letters.len())
     }
 }
 
 impl Drop for Inbox {
     fn drop(&mut self) {
         self.addresses.values().for_each(|address| address.close());
-        let state = self.mailbox.lock().take();
+        let waiting = self.mailbox.lock().take();
         // Commands own sockets, which are closed without the lock.
-        drop(state);
+        drop(waiting);
     }
 }

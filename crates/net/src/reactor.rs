@@ -8,17 +8,17 @@ use std::any::Any;
 use std::cell::{Cell, RefCell, RefMut};
 use std::ffi::c_int;
 use std::io;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 use milliways_proto::http::RequestRoom;
 use milliways_proto::timer::Tick;
-use mio::Poll;
 
 use crate::core::Core;
 use crate::event::Event;
+use crate::kernel::Kernel;
 use crate::server::Server;
-use crate::transport::sys;
 use crate::turn::{Polled, Turn};
 
 /// Seconds until accepting is retried after descriptors or memory have run out.
@@ -36,6 +36,13 @@ pub struct Stats {
 }
 
 /// The sockets of one thread, with their protocols and timeouts.
+///
+/// A reactor cannot be sent to another thread:
+///
+/// ```compile_fail,E0277
+/// fn send(_: impl Send) {}
+/// send(milliways_net::Reactor::new(std::time::Instant::now()));
+/// ```
 pub struct Reactor {
     core: RefCell<Core>,
     epoch: Instant,
@@ -43,25 +50,28 @@ pub struct Reactor {
     spare: Cell<Option<Box<Turn>>>,
     /// A handler is running the event loop; see [`Reactor::nested`].
     is_nested: Cell<bool>,
+    /// It belongs to its thread, whatever its fields would allow.
+    _thread: PhantomData<*const ()>,
 }
 
 impl Reactor {
     /// Creates a reactor without sockets, at the time `now`. Fails if the system cannot create a poll.
     pub fn new(now: Instant) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let server = Server::new(poll.registry().try_clone()?, now);
+        let kernel = Kernel::new()?;
+        let server = Server::new(kernel.registry().try_clone()?, now);
         Ok(Self {
-            core: RefCell::new(Core::new(poll, server)),
+            core: RefCell::new(Core::new(kernel, server)),
             epoch: now,
             spare: Cell::default(),
             is_nested: Cell::new(false),
+            _thread: PhantomData,
         })
     }
 
     /// Returns the descriptor that is readable when [`Reactor::turn`] has something to do. It is valid as long as the
     /// reactor. Fails with [`io::ErrorKind::Unsupported`] on a platform without such a descriptor, such as Windows.
     pub fn descriptor(&self) -> io::Result<c_int> {
-        sys::descriptor(&self.core().poll)
+        self.core().kernel.descriptor()
     }
 
     /// Begins a turn with the events that the kernel has, without waiting. Call this when [`Reactor::descriptor`] is
@@ -95,14 +105,16 @@ impl Reactor {
         self.tell_time(now);
         let mut turn = self.take_spare();
         let mut core = self.core();
-        if !self.is_nested.get() {
+        if !self.is_nested.get() && core.kernel.is_idle() {
             core.server.table.recycle();
         }
-        if let Err(error) = core.ask_kernel(&mut turn.events) {
-            self.spare.set(Some(turn));
-            return Err(error);
+        match core.kernel.ask() {
+            Ok(may_have_more) => turn.begin(expires, may_have_more),
+            Err(error) => {
+                self.spare.set(Some(turn));
+                return Err(error);
+            }
         }
-        turn.begin(expires);
         Ok(turn)
     }
 
@@ -161,13 +173,12 @@ impl Reactor {
 
     /// Returns whether [`Reactor::pump`] has something to do.
     pub fn has_work(&self) -> bool {
-        self.core().server.has_work()
+        self.core().has_work()
     }
 
-    /// Returns whether there is a connection or a listening socket, for which the process should go on.
+    /// Returns whether there is a connection, a listening socket or a waiting command, for which the process should go on.
     pub fn is_active(&self) -> bool {
-        let core = self.core();
-        core.server.table.len() > 0 || core.listeners.count() > 0
+        self.core().is_active()
     }
 
     /// Returns the numbers of connections, WebSockets and listening sockets.
@@ -213,12 +224,16 @@ impl Reactor {
     fn run_each(&self, next: impl Fn() -> Option<Event<'static>>, mut handle: impl FnMut(Event<'_>)) {
         while let Some(event) = next() {
             let slot = event.id().map(|id| id.slot);
+            let is_report = matches!(event, Event::Panicked { .. });
             let Err(panic) = catch_unwind(AssertUnwindSafe(|| handle(event))) else { continue };
             let mut core = self.core();
             if let Some(slot) = slot {
                 core.server.give_up(slot);
             }
-            core.server.events.push(Event::Panicked { message: panic_message(&*panic) });
+            // Reporting a failed report could go on without end.
+            if !is_report {
+                core.server.events.push(Event::Panicked { message: panic_message(&*panic) });
+            }
         }
     }
 

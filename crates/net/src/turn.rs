@@ -8,27 +8,25 @@ mod activity;
 use std::sync::atomic::AtomicBool;
 
 use milliways_proto::http::RequestRoom;
-use mio::Events;
 
 use self::activity::{Activity, Step};
 use crate::core::Core;
 use crate::event::Event;
 use crate::ids::Slot;
+use crate::kernel::Report;
 use crate::token::Named;
 
-/// The number of events that are taken from the kernel at once. The others are left to the next turn, so that the
-/// thread can do other work in between.
-const EVENTS: usize = 1024;
+/// The number of commands of other threads that are carried out in a turn.
+const COMMAND_BUDGET: usize = 512;
 
 /// One pass of a reactor over its work: events of the kernel, deadlines, output. See
 /// [`Reactor::poll`](crate::Reactor::poll).
 pub struct Turn {
     stage: Stage,
-    /// The buffer for events of the kernel.
-    pub(crate) events: Events,
-    told: Vec<Told>,
-    /// The number of elements of `told` that have been handled.
-    handled: usize,
+    /// The kernel may have more events than it has returned.
+    may_have_more: bool,
+    /// The number of commands that may still be carried out.
+    commands: usize,
     /// Whether this turn handles deadlines.
     expires: bool,
     /// [`Event::Connected`] and [`Event::Disconnected`] are to be returned before the turn goes on.
@@ -65,6 +63,8 @@ enum Bug {
 enum Stage {
     /// Events of the kernel.
     Kernel,
+    /// Commands of other threads.
+    Commands,
     /// Deadlines that have passed.
     Expired,
     /// Half-closed clients that are considered gone.
@@ -78,38 +78,6 @@ enum Stage {
     /// Connections that are to be flushed and settled.
     Touched,
     Done,
-}
-
-/// An event of the kernel.
-#[derive(Clone, Copy, Debug)]
-struct Told {
-    named: Named,
-    is_writable: bool,
-    peer: Option<Peer>,
-}
-
-/// The state of a peer as the kernel reports it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Peer {
-    Talking,
-    /// It has sent its FIN.
-    Finished,
-    /// The connection has failed.
-    Failed,
-}
-
-impl Told {
-    fn of(event: &mio::event::Event) -> Self {
-        let is_readable = event.is_readable() || event.is_read_closed() || event.is_error();
-        let peer = if event.is_error() || event.is_write_closed() {
-            Peer::Failed
-        } else if event.is_read_closed() {
-            Peer::Finished
-        } else {
-            Peer::Talking
-        };
-        Self { named: Named::by(event.token()), is_writable: event.is_writable(), peer: is_readable.then_some(peer) }
-    }
 }
 
 /// The result of polling a turn.
@@ -136,9 +104,8 @@ impl Turn {
     pub(crate) fn new() -> Self {
         Self {
             stage: Stage::Done,
-            events: Events::with_capacity(EVENTS),
-            told: Vec::new(),
-            handled: 0,
+            may_have_more: false,
+            commands: 0,
             expires: false,
             tells_counted: false,
             activity: None,
@@ -151,18 +118,19 @@ impl Turn {
         }
     }
 
-    /// Begins with the events that the kernel has returned.
-    pub(crate) fn begin(&mut self, expires: bool) {
-        self.told.clear();
-        self.told.extend(self.events.iter().map(Told::of));
-        self.handled = 0;
-        self.expires = expires;
+    /// Begins with the events that the kernel has returned, and may have more of.
+    pub(crate) fn begin(&mut self, expires: bool, may_have_more: bool) {
         self.stage = Stage::Kernel;
+        self.may_have_more = may_have_more;
+        self.commands = COMMAND_BUDGET;
+        self.expires = expires;
     }
 
     /// Begins without events of the kernel.
     pub(crate) fn begin_pump(&mut self) {
-        self.stage = Stage::Resumed;
+        self.stage = Stage::Commands;
+        self.commands = COMMAND_BUDGET;
+        self.expires = false;
     }
 
     /// Takes steps until there is an event.
@@ -170,6 +138,7 @@ impl Turn {
     /// This runs for each message, and is kept small for that: what runs once for many messages is in functions of its
     /// own.
     pub(crate) fn poll<'t>(&'t mut self, core: &mut Core, room: &'t mut RequestRoom<'t>) -> Polled<'t> {
+        self.last = None;
         if self.bug == Bug::Told {
             self.bug = Bug::None;
         }
@@ -226,9 +195,8 @@ impl Turn {
         let server = &mut core.server;
         let (slot, step) = match self.stage {
             Stage::Kernel => {
-                let Some(told) = self.told.get(self.handled).copied() else { return self.end_kernel(core) };
-                self.handled += 1;
-                let Told { named, is_writable, peer } = told;
+                let Some(report) = core.kernel.next() else { return self.end_kernel(core) };
+                let Report { named, is_writable, peer } = report;
                 let slot = match named {
                     Named::Connection(slot) => slot,
                     Named::Listener(id) => {
@@ -237,8 +205,7 @@ impl Turn {
                         return Advance::Again;
                     }
                     Named::Mailbox => {
-                        core.carry_out();
-                        self.tells_counted = true;
+                        core.note_commands();
                         return Advance::Again;
                     }
                 };
@@ -247,24 +214,41 @@ impl Turn {
                 }
                 (slot, if is_writable { Step::Writable { peer } } else { Step::after_writable(peer) })
             }
+            Stage::Commands => {
+                if self.commands > 0 && core.carry_out() {
+                    self.commands -= 1;
+                    self.tells_counted = true;
+                    return Advance::Again;
+                }
+                return self.end_stage(if self.expires { Stage::Expired } else { Stage::Resumed });
+            }
             Stage::Expired => match server.next_expired() {
+                Some(slot) if core.busy.has(slot) => {
+                    server.postpone(slot);
+                    return Advance::Again;
+                }
                 Some(slot) => (slot, Step::Expired),
                 None => return self.end_stage(Stage::Left),
             },
-            Stage::Left => {
-                let Some(slot) = server.next_left() else {
+            Stage::Left => match server.next_left() {
+                Some(slot) if core.busy.has(slot) => {
+                    server.note_leaving(slot);
+                    return Advance::Again;
+                }
+                Some(slot) => (slot, Step::Left),
+                None => {
+                    self.stage = Stage::Resumed;
                     server.transport.rest_silent();
                     core.wake_starved();
-                    return self.end_stage(Stage::Resumed);
-                };
-                (slot, Step::Left)
-            }
+                    return Advance::Again;
+                }
+            },
             Stage::Resumed => match core.next_resumed() {
                 Some(slot) => (slot, Step::Resume),
                 None => return self.end_stage(Stage::Doomed),
             },
             Stage::Doomed => {
-                let Some(id) = server.doomed.pop() else {
+                let Some(id) = core.next_doomed() else {
                     self.tells_counted = true;
                     return self.end_stage(Stage::Published);
                 };
@@ -293,10 +277,10 @@ impl Turn {
     fn end_kernel(&mut self, core: &mut Core) -> Advance {
         // If the thread has been busy for long, a peer may seem silent although its bytes have arrived. So all events
         // of the kernel are handled before any deadline.
-        if self.expires && self.told.len() == EVENTS && core.ask_kernel(&mut self.events).is_ok() {
-            self.begin(true);
+        if self.expires && self.may_have_more {
+            self.may_have_more = core.kernel.ask().unwrap_or_default();
         } else {
-            self.stage = if self.expires { Stage::Expired } else { Stage::Resumed };
+            self.stage = Stage::Commands;
         }
         Advance::Again
     }

@@ -111,7 +111,7 @@ impl Reactor {
     fn add_listener(&self, app: AppId, socket: Listening) -> Result<ListenerId, ListenError> {
         let mut core = self.core();
         let core = &mut *core;
-        let id = core.listeners.insert(core.poll.registry(), app, socket)?;
+        let id = core.listeners.insert(core.kernel.registry(), app, socket)?;
         core.server.apps.note_listener(app);
         Ok(id)
     }
@@ -143,6 +143,8 @@ impl Reactor {
     /// Closes the listening sockets of an app, and cuts its connections one after the other. Calls `between` after each
     /// connection, to handle the events that this has caused before the next connection is cut.
     pub fn close_app(&self, app: AppId, mut between: impl FnMut()) {
+        // Connections that other threads have handed over end with the others.
+        self.core().carry_out_waiting();
         let listeners = self.core().listeners.of(app);
         for listener in listeners {
             self.close_listener(listener);

@@ -229,12 +229,8 @@ impl Server {
         }
     }
 
-    /// Returns whether something is left to do at the end of the turn.
+    /// Returns whether something is left to do at the end of the turn, apart from connections that are resumed or doomed.
     pub(crate) fn has_work(&self) -> bool {
-        self.transport.has_touched()
-            || !self.resumed.is_empty()
-            || !self.doomed.is_empty()
-            || self.has_published()
-            || !self.events.is_empty()
+        self.transport.has_touched() || self.has_published() || !self.events.is_empty()
     }
 }

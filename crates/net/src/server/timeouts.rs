@@ -75,6 +75,11 @@ impl Server {
         self.wheel.poll_expired(self.clock.tick).map(Slot)
     }
 
+    /// Examines the deadline of a connection again in a second.
+    pub(crate) fn postpone(&mut self, slot: Slot) {
+        self.wheel.schedule(slot.0, self.clock.tick + 1);
+    }
+
     /// Handles what is due for a connection. If that returns a value, [`Server::end_if_stuck`] has to be called with it
     /// after the handler has run.
     pub(crate) fn handle_expired(&mut self, slot: Slot) -> Option<Offered> {
@@ -116,7 +121,7 @@ impl Server {
     }
 
     /// Notes that a client's FIN has come while it waits for a response.
-    pub(super) fn note_leaving(&mut self, slot: Slot) {
+    pub(crate) fn note_leaving(&mut self, slot: Slot) {
         self.table[slot].http().add(HttpFlag::Leaving);
         self.leaving.push_back((self.clock.instant + LEAVING_TIMEOUT, self.table.id(slot)));
     }

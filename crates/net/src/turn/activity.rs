@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use milliways_proto::http::{Request, RequestRoom};
 use milliways_tls::TlsConfig;
 
-use super::{Peer, Polled, Turn};
+use super::{Polled, Turn};
 use crate::core::Core;
 use crate::event::{Event, RoutedRequest};
 use crate::ids::{ConnectionId, DomainId, Slot};
+use crate::kernel::Peer;
 use crate::server::Server;
 use crate::server::closing::End;
 use crate::server::conversation::Talk;
@@ -141,7 +142,6 @@ impl Turn {
 
     pub(super) fn end_activity(&mut self, core: &mut Core) {
         let Some(Activity { slot, outer, .. }) = self.activity.take() else { return };
-        self.last = None;
         // This buffer may be large, and few activities need one.
         self.joined = Vec::new();
         let server = &mut core.server;
@@ -317,11 +317,10 @@ impl Turn {
     /// Passes input to the current protocol of the connection, up to the first event. The protocol may change in the
     /// middle of the input.
     pub(super) fn handle_input<'t>(&'t mut self, server: &mut Server, room: &'t mut RequestRoom<'t>) -> Polled<'t> {
-        let Self { activity: Some(activity), buffer, joined, inflated, yields, last, .. } = self else {
+        let Self { activity: Some(activity), buffer, joined, inflated, yields, .. } = self else {
             return Polled::Pending;
         };
         let slot = activity.slot;
-        *last = Some(slot);
         if let Some(routing) = activity.routing.take() {
             let head = routing.head.bytes(buffer, joined);
             return route_on(server, activity, routing, head, room, yields);

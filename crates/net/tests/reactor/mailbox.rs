@@ -132,6 +132,36 @@ fn commands_that_have_waited_are_carried_out_in_several_turns_without_another_on
 }
 
 #[test]
+fn a_reactor_works_through_a_long_queue_in_the_time_that_its_length_takes() {
+    const COMMANDS: usize = 400_000;
+
+    let server = news();
+    let client = server.open();
+    let remote = remote(&server);
+    for number in 0..COMMANDS {
+        let topic = if number % 100_000 == 0 { "news" } else { "nobody is subscribed" };
+        remote.send(publication(topic, number.to_string())).expect("an app");
+    }
+    let expected: Vec<_> = (0..4).flat_map(|times| frame(BINARY, (times * 100_000).to_string().as_bytes())).collect();
+    client.expect(expected);
+    server.until("the end of the queue", || !server.reactor.has_work());
+}
+
+#[test]
+fn what_waits_keeps_a_loop_alive_and_connections_that_were_handed_over_end_with_their_app() {
+    let server = responding();
+    server.reactor.close_listener(server.listener);
+    assert!(!server.reactor.is_active());
+    let (client, stream) = connection();
+    remote(&server).send(Command::Adopt { stream }).expect("an app");
+    assert!(server.reactor.is_active());
+    server.close_app(server.app);
+    expect_closed(&client);
+    server.expect_empty();
+    assert!(!server.reactor.is_active());
+}
+
+#[test]
 fn a_handler_may_send_to_its_own_app() {
     let server = Server::websocket(WebSocketSettings::default(), |server, event| match event {
         Event::Open { id, .. } => {

@@ -10,6 +10,7 @@ mod heads;
 mod http;
 mod lifecycle;
 mod mailbox;
+mod nesting;
 mod panics;
 mod pipelining;
 mod pubsub;
