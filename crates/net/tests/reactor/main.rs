@@ -1,6 +1,8 @@
 //! Tests of the reactor with real sockets on the loopback interface and a simulated clock: time passes when a test says
 //! so, and nothing sleeps. Server and clients share one thread, so that each test decides what happens in which order.
 
+#![expect(clippy::disallowed_methods, reason = "a test ends what hangs, and its clock starts somewhere")]
+
 mod backpressure;
 mod closing;
 mod control_frames;

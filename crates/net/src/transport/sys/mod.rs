@@ -1,5 +1,5 @@
 //! Everything that depends on the platform: system calls that std and mio do not offer in the form needed here. No
-//! other file of this crate has a `cfg` of an operating system.
+//! other source file of this crate has a `cfg` of an operating system.
 
 #[cfg(not(unix))]
 mod other;
