@@ -48,7 +48,11 @@ impl Busy {
     }
 
     /// Puts off an event of the kernel if its connection is busy. Returns whether it did.
+    #[inline]
     pub(crate) fn put_off(&mut self, slot: Slot) -> bool {
+        if self.slots.is_empty() {
+            return false;
+        }
         let is_busy = self.has(slot);
         if is_busy && !self.put_off.contains(&slot) {
             self.put_off.push(slot);
@@ -57,6 +61,7 @@ impl Busy {
     }
 
     /// Forgets that an event has been put off, if the connection is no longer busy. Returns whether it did.
+    #[inline]
     pub(crate) fn take_put_off(&mut self, slot: Slot) -> bool {
         let Some(index) = self.put_off.iter().position(|other| *other == slot) else { return false };
         if self.has(slot) {

@@ -212,7 +212,9 @@ impl Turn {
                 if core.busy.put_off(slot) || !core.server.table.is_live(slot) {
                     return Advance::Again;
                 }
-                (slot, if is_writable { Step::Writable { peer } } else { Step::after_writable(peer) })
+                // With every report of something to read, the kernel says that the socket is writable.
+                let is_awaited = is_writable && core.server.awaits_writable(slot);
+                (slot, if is_awaited { Step::Writable { peer } } else { Step::after_writable(peer) })
             }
             Stage::Commands => {
                 if self.commands > 0 && core.carry_out() {

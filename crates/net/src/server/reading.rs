@@ -128,6 +128,13 @@ impl Server {
         self.sides.get(self.table[slot].side).is_some_and(|side| !side.input.is_empty())
     }
 
+    /// Returns whether [`Server::handle_writable`] has something to do.
+    #[inline]
+    pub(crate) fn awaits_writable(&self, slot: Slot) -> bool {
+        let is_stalled = matches!(self.table[slot].talk, Talk::Http { flags, .. } if flags.has(HttpFlag::Stalled));
+        is_stalled || self.transport.backpressure(slot) > 0
+    }
+
     /// Writes waiting output, because the socket is writable.
     pub(crate) fn handle_writable(&mut self, slot: Slot) {
         let is_stalled = match self.table[slot].talk {

@@ -237,6 +237,10 @@ impl Turn {
             }
             Step::Over => return self.end_activity(core),
         };
+        // An event that the step has caused is returned while the activity goes on.
+        if matches!(next, Step::Over) && !server.events.has_next() {
+            return self.end_activity(core);
+        }
         self.set_step(next);
     }
 
@@ -265,13 +269,15 @@ impl Turn {
             return;
         }
         let conversation = &mut server.table[slot];
-        let waits = conversation.awaits_request() && conversation.is_unread() && peer != Peer::Failed;
-        if waits && server.has_kept(slot) {
-            // Requests that have been kept come before whatever is in the socket, including its end.
-            server.resumed.push(slot);
-            return;
+        if conversation.is_unread() {
+            conversation.set_unread(false);
+            if conversation.awaits_request() && peer != Peer::Failed && server.has_kept(slot) {
+                // Requests that were put off precede what is in the socket, even a FIN.
+                server.table[slot].set_unread(true);
+                server.resumed.push(slot);
+                return;
+            }
         }
-        server.table[slot].set_unread(false);
         if self.buffer.is_empty() {
             self.buffer = vec![0; RECEIVE_BUFFER];
         }
@@ -307,6 +313,7 @@ impl Turn {
         activity.step = step;
         activity.input = Input { is_joined: false, range: 0..length };
         if length > 0
+            && server.table[slot].side.is_some()
             && let Some(joined) = server.join(slot, &self.buffer[..length])
         {
             activity.input = Input { is_joined: true, range: 0..joined.len() };
