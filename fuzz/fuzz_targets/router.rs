@@ -121,6 +121,10 @@ impl Pattern {
     /// By segment: 0 literal, 1 parameter, 2 wildcard; `None` when the pattern does not match.
     fn ranks(&self, path: &str) -> Option<Vec<u8>> {
         let Self::Segments(parts) = self else { return None };
+        // The path of OPTIONS for the server as a whole (RFC 9112 section 3.2.4) matches what matches everything.
+        if path == "*" {
+            return matches!(parts[..], [Part::Wildcard]).then(|| vec![2]);
+        }
         let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
         let mut ranks = Vec::new();
         for (index, part) in parts.iter().enumerate() {
