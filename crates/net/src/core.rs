@@ -39,6 +39,12 @@ impl Busy {
         self.slots.contains(&slot)
     }
 
+    /// Takes the last element of a list whose connection is not busy.
+    fn take_idle<T>(&self, list: &mut Vec<T>, slot_of: impl Fn(&T) -> Slot) -> Option<T> {
+        let index = list.iter().rposition(|element| !self.has(slot_of(element)))?;
+        Some(list.swap_remove(index))
+    }
+
     pub(crate) fn begin(&mut self, slot: Slot) {
         self.slots.push(slot);
     }
@@ -171,16 +177,12 @@ impl Core {
 
     /// Returns the next connection that is to be read again and is not busy.
     pub(crate) fn next_resumed(&mut self) -> Option<Slot> {
-        let Self { server, busy, .. } = self;
-        let index = server.resumed.iter().rposition(|slot| !busy.has(*slot))?;
-        Some(server.resumed.swap_remove(index))
+        self.busy.take_idle(&mut self.server.resumed, |slot| *slot)
     }
 
     /// Returns the next WebSocket that is to be closed for exceeding its limit and is not busy.
     pub(crate) fn next_doomed(&mut self) -> Option<ConnectionId> {
-        let Self { server, busy, .. } = self;
-        let index = server.doomed.iter().rposition(|id| !busy.has(id.slot))?;
-        Some(server.doomed.swap_remove(index))
+        self.busy.take_idle(&mut self.server.doomed, |id| id.slot)
     }
 
     /// Flushes the output of connections that were written to outside of their activity, and removes those that are

@@ -268,15 +268,14 @@ impl Turn {
             }
             return;
         }
-        let conversation = &mut server.table[slot];
+        let conversation = &server.table[slot];
         if conversation.is_unread() {
-            conversation.set_unread(false);
             if conversation.awaits_request() && peer != Peer::Failed && server.has_kept(slot) {
                 // Requests that were put off precede what is in the socket, even a FIN.
-                server.table[slot].set_unread(true);
                 server.resumed.push(slot);
                 return;
             }
+            server.table[slot].set_unread(false);
         }
         if self.buffer.is_empty() {
             self.buffer = vec![0; RECEIVE_BUFFER];

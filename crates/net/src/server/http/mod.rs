@@ -96,6 +96,7 @@ impl Server {
     ) -> Handled<'b> {
         let length = bytes.len();
         let is_answering = self.table[slot].is_answering();
+        // Most requests follow a response that the client has taken, and are let through by these two.
         let may_be_held_up = is_answering || self.transport.backpressure(slot) > 0;
         if may_be_held_up && self.is_held_up(slot) {
             self.keep_unread(slot, bytes);
