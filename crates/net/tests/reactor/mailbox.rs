@@ -12,7 +12,7 @@ use milliways_proto::ws::Opcode;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::support::{BINARY, Client, Event, GET, NOTHING, Server, TEXT, frame, frames, ok};
+use crate::support::{self, BINARY, Client, Event, GET, NOTHING, Server, TEXT, frame, frames, ok};
 
 /// Ends a wait that would otherwise never end. Nothing takes nearly as long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,12 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MANY: usize = 2000;
 
 fn publication(topic: &str, message: impl AsRef<[u8]>) -> Command {
-    Command::Publish {
-        topic: topic.as_bytes().into(),
-        opcode: Opcode::Binary,
-        message: message.as_ref().into(),
-        compress: false,
-    }
+    support::publication(topic, Opcode::Binary, message)
 }
 
 /// A server whose WebSockets subscribe to "news".
@@ -171,7 +166,7 @@ fn a_handler_may_send_to_its_own_app() {
         _ => {}
     });
     let client = server.open();
-    client.send(crate::support::masked(TEXT, b"go"));
+    client.send(support::masked(TEXT, b"go"));
     client.expect(frame(BINARY, b"from the handler"));
 }
 

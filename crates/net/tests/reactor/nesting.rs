@@ -7,10 +7,10 @@ use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use milliways_net::{Command, WebSocketSettings};
+use milliways_net::WebSocketSettings;
 use milliways_proto::ws::Opcode;
 
-use crate::support::{Client, Event, GET, Server, TEXT, bytes_of, frame, masked, ok, opcode};
+use crate::support::{Event, GET, Server, TEXT, bytes_of, frame, masked, ok, opcode, publication};
 
 /// A server that sends messages back. `in_loop` is run for the message "loop", as the loop would run callbacks.
 fn looping(settings: WebSocketSettings, in_loop: impl Fn(&Server) + 'static) -> Server {
@@ -41,13 +41,7 @@ fn what_the_kernel_has_reported_together_is_handled_in_the_nested_turns() {
     other.send_some(&masked(TEXT, b"other"));
     publishing.send_some(&masked(TEXT, b"published"));
     let new = server.connect_without_waiting();
-    let command = Command::Publish {
-        topic: (*b"news").into(),
-        opcode: Opcode::Text,
-        message: (*b"by another thread").into(),
-        compress: false,
-    };
-    remote.send(command).expect("an app");
+    remote.send(publication("news", Opcode::Text, "by another thread")).expect("an app");
     first.expect(frame(TEXT, b"loop"));
     other.expect(frame(TEXT, b"other"));
     publishing.expect([frame(TEXT, b"published"), frame(TEXT, b"by another thread")].concat());
@@ -69,9 +63,7 @@ fn a_command_is_carried_out_in_a_nested_turn_although_an_outer_one_knows_of_it()
     let (first, other) = (server.open(), server.open());
     let remote = server.reactor.remote(server.app).expect("a descriptor");
     first.send_some(&masked(TEXT, b"loop"));
-    let command =
-        Command::Publish { topic: (*b"news").into(), opcode: Opcode::Text, message: (*b"go").into(), compress: false };
-    remote.send(command).expect("an app");
+    remote.send(publication("news", Opcode::Text, "go")).expect("an app");
     // The other client speaks when it has got what was published: inside of the handler.
     other.send_some(&masked(TEXT, b"heard"));
     first.expect(frame(TEXT, b"go"));
@@ -146,7 +138,7 @@ fn a_websocket_that_a_nested_turn_would_close_for_its_back_pressure_is_closed_af
         Event::Close { .. } => assert_eq!(*order.borrow(), ["returned"]),
         _ => {}
     });
-    let client: Client<'_> = server.connect_with_small_buffer();
+    let client = server.connect_with_small_buffer();
     client.upgrade();
     client.send(masked(TEXT, b"fill"));
     server.until("the end", || server.log_lines().iter().any(|line| line.starts_with("close")));

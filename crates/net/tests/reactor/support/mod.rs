@@ -5,6 +5,7 @@ mod server;
 
 use std::time::Duration;
 
+use milliways_net::Command;
 use milliways_proto::ws::Opcode;
 
 pub(crate) use client::Client;
@@ -81,6 +82,12 @@ fn header(first: u8, mask: u8, length: usize) -> Vec<u8> {
         bytes.extend_from_slice(&(length as u64).to_be_bytes());
     }
     bytes
+}
+
+/// What another thread sends to publish a message that is not compressed.
+pub(crate) fn publication(topic: &str, opcode: Opcode, message: impl AsRef<[u8]>) -> Command {
+    let (topic, message) = (topic.as_bytes().into(), message.as_ref().into());
+    Command::Publish { topic, opcode, message, compress: false }
 }
 
 pub(crate) fn opcode(binary: bool) -> Opcode {
