@@ -35,6 +35,12 @@ pub(crate) struct Busy {
 }
 
 impl Busy {
+    /// Returns whether no connection is busy, as outside of nested event loops between two activities.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     pub(crate) fn has(&self, slot: Slot) -> bool {
         self.slots.contains(&slot)
     }
@@ -54,11 +60,7 @@ impl Busy {
     }
 
     /// Puts off an event of the kernel if its connection is busy. Returns whether it did.
-    #[inline]
     pub(crate) fn put_off(&mut self, slot: Slot) -> bool {
-        if self.slots.is_empty() {
-            return false;
-        }
         let is_busy = self.has(slot);
         if is_busy && !self.put_off.contains(&slot) {
             self.put_off.push(slot);
@@ -66,8 +68,12 @@ impl Busy {
         is_busy
     }
 
-    /// Forgets that an event has been put off, if the connection is no longer busy. Returns whether it did.
     #[inline]
+    pub(crate) fn has_put_off(&self) -> bool {
+        !self.put_off.is_empty()
+    }
+
+    /// Forgets that an event has been put off, if the connection is no longer busy. Returns whether it did.
     pub(crate) fn take_put_off(&mut self, slot: Slot) -> bool {
         let Some(index) = self.put_off.iter().position(|other| *other == slot) else { return false };
         if self.has(slot) {

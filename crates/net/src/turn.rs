@@ -37,6 +37,8 @@ pub struct Turn {
     buffer: Vec<u8>,
     /// Bytes that a connection had kept, followed by those that have just been read.
     joined: Vec<u8>,
+    /// The server name that the TLS client of the activity has asked for.
+    hello: Option<String>,
     /// A decompressed message, while its event is handled.
     inflated: Vec<u8>,
     /// Whether the handler of the current request yields.
@@ -111,6 +113,7 @@ impl Turn {
             activity: None,
             buffer: Vec::new(),
             joined: Vec::new(),
+            hello: None,
             inflated: Vec::new(),
             yields: AtomicBool::new(false),
             last: None,
@@ -209,7 +212,10 @@ impl Turn {
                         return Advance::Again;
                     }
                 };
-                if core.busy.put_off(slot) || !core.server.table.is_live(slot) {
+                if !core.busy.is_empty() && core.busy.put_off(slot) {
+                    return Advance::Again;
+                }
+                if !core.server.table.is_live(slot) {
                     return Advance::Again;
                 }
                 // With every report of something to read, the kernel says that the socket is writable.
@@ -268,6 +274,7 @@ impl Turn {
             Stage::Done => return Advance::Done,
         };
         self.begin_activity(core, slot, step);
+        self.take_step(core);
         Advance::Again
     }
 

@@ -10,56 +10,69 @@ const CHUNK: usize = 512;
 
 /// A growable array with indices, as `Vec` is.
 pub struct Chunks<T> {
-    /// All but the last one are full. Each is allocated with room for exactly `CHUNK` elements.
-    chunks: Vec<Vec<T>>,
+    /// All elements of a chunk exist from the beginning, so that an index inside of one is always in bounds.
+    chunks: Vec<Box<[T; CHUNK]>>,
+    len: usize,
 }
 
 impl<T> Default for Chunks<T> {
     fn default() -> Self {
-        Self { chunks: Vec::new() }
+        Self { chunks: Vec::new(), len: 0 }
+    }
+}
+
+impl<T: Default> Chunks<T> {
+    /// Appends an element.
+    pub fn push(&mut self, value: T) {
+        if self.len == self.chunks.len() * CHUNK {
+            let chunk: Box<[T]> = std::iter::repeat_with(T::default).take(CHUNK).collect();
+            self.chunks.push(chunk.try_into().unwrap_or_else(|_| unreachable!("it has this length")));
+        }
+        let index = self.len;
+        self.len += 1;
+        self[index] = value;
     }
 }
 
 impl<T> Chunks<T> {
     /// Returns the number of elements.
     pub fn len(&self) -> usize {
-        self.chunks.last().map_or(0, |last| (self.chunks.len() - 1) * CHUNK + last.len())
+        self.len
     }
 
     /// Returns whether there are no elements.
     pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
-    }
-
-    /// Appends an element.
-    pub fn push(&mut self, value: T) {
-        if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
-        }
-        self.chunks.last_mut().expect("there is one with room").push(value);
+        self.len == 0
     }
 
     /// Returns the element at `index`, or `None` if `index` is out of bounds.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<&T> {
-        self.chunks.get(index / CHUNK)?.get(index % CHUNK)
+        (index < self.len).then(|| &self[index])
     }
 
     /// Returns the element at `index` for changing it, or `None` if `index` is out of bounds.
+    #[inline]
     pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
-        self.chunks.get_mut(index / CHUNK)?.get_mut(index % CHUNK)
+        if index < self.len { Some(&mut self[index]) } else { None }
     }
 }
 
+/// An index that is out of bounds panics, or returns a default element if the last chunk has one there.
 impl<T> Index<usize> for Chunks<T> {
     type Output = T;
 
+    #[inline]
     fn index(&self, index: usize) -> &T {
+        debug_assert!(index < self.len, "{index} of {}", self.len);
         &self.chunks[index / CHUNK][index % CHUNK]
     }
 }
 
 impl<T> IndexMut<usize> for Chunks<T> {
+    #[inline]
     fn index_mut(&mut self, index: usize) -> &mut T {
+        debug_assert!(index < self.len, "{index} of {}", self.len);
         &mut self.chunks[index / CHUNK][index % CHUNK]
     }
 }

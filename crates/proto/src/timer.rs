@@ -31,6 +31,12 @@ struct Node {
 
 const UNSCHEDULED: Node = Node { next: NONE, previous: NONE };
 
+impl Default for Node {
+    fn default() -> Self {
+        UNSCHEDULED
+    }
+}
+
 /// A timer wheel. Its keys are small integers, such as slots of a table, each scheduled for at most one tick.
 pub struct TimerWheel {
     /// The first key of each bucket, or [`NONE`].

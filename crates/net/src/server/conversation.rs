@@ -116,11 +116,14 @@ flags! {
     }
 }
 
-impl Conversation {
-    pub(crate) fn vacant() -> Self {
+impl Default for Conversation {
+    /// A vacant one.
+    fn default() -> Self {
         Self { generation: Generation::default(), last_active: 0, owner: 0, side: None, talk: Talk::Vacant }
     }
+}
 
+impl Conversation {
     /// Begins a new connection of an app.
     pub(crate) fn begin(&mut self, app: AppId, now: Tick) {
         self.last_active = now;

@@ -12,9 +12,8 @@ use crate::transport::Read;
 impl Server {
     /// Reads once.
     pub(crate) fn read(&mut self, slot: Slot, buffer: &mut [u8]) -> Read {
-        let was_handshaking = self.transport.is_handshaking(slot);
         let read = self.transport.read(slot, buffer);
-        self.note_read(slot, was_handshaking, &read);
+        self.note_read(slot, &read);
         read
     }
 
@@ -27,14 +26,15 @@ impl Server {
         is_drained: bool,
     ) -> Read {
         let read = self.transport.choose(slot, config, domain, buffer, is_drained);
-        self.note_read(slot, true, &read);
+        self.note_read(slot, &read);
         read
     }
 
-    fn note_read(&mut self, slot: Slot, was_handshaking: bool, read: &Read) {
+    #[inline]
+    fn note_read(&mut self, slot: Slot, read: &Read) {
         let now = self.clock.active();
         let conversation = &mut self.table[slot];
-        if was_handshaking && !self.transport.is_handshaking(slot) {
+        if self.transport.take_opened() {
             // The timeout of the protocol above begins.
             conversation.last_active = now;
             self.arm(slot);
@@ -69,6 +69,7 @@ impl Server {
     /// Returns whether the connection must not be read now. HTTP: the next request waits until the response before it
     /// is complete and the client has taken it. Only the rest of a body that a handler has asked for is read before
     /// that.
+    #[inline]
     pub(crate) fn is_held_up(&self, slot: Slot) -> bool {
         match self.table[slot].talk {
             Talk::Http { responder: Some(_), flags } => flags.has(HttpFlag::Paused) || !self.has_room_for_body(slot),
@@ -131,8 +132,8 @@ impl Server {
     /// Returns whether [`Server::handle_writable`] has something to do.
     #[inline]
     pub(crate) fn awaits_writable(&self, slot: Slot) -> bool {
-        let is_stalled = matches!(self.table[slot].talk, Talk::Http { flags, .. } if flags.has(HttpFlag::Stalled));
-        is_stalled || self.transport.backpressure(slot) > 0
+        self.transport.backpressure(slot) > 0
+            || matches!(self.table[slot].talk, Talk::Http { flags, .. } if flags.has(HttpFlag::Stalled))
     }
 
     /// Writes waiting output, because the socket is writable.

@@ -29,7 +29,7 @@ impl Table {
     pub(crate) fn occupy(&mut self) -> Slot {
         let slot = self.vacant_slot();
         if self.free.pop().is_none() {
-            self.entries.push(Conversation::vacant());
+            self.entries.push(Conversation::default());
         }
         slot
     }

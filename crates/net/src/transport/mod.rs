@@ -52,6 +52,8 @@ pub(crate) struct Transport {
     corked: Option<Slot>,
     /// Connections that are to be flushed and settled, each once.
     touched: Vec<Slot>,
+    /// A TLS handshake has been completed since this was last asked.
+    has_opened: bool,
     registry: Registry,
     unit_length: UnitLength,
     /// Whole seconds since the epoch.
@@ -107,6 +109,7 @@ impl Transport {
             spare: SpareOutputs::default(),
             corked: None,
             touched: Vec::new(),
+            has_opened: false,
             registry,
             unit_length,
             now: 0,

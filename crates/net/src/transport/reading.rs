@@ -89,6 +89,7 @@ impl Transport {
         let link = self.links[slot.index()].as_mut().expect(LINKED);
         if link.layer.is_handshaking() && self.sessions.at(slot).is_some_and(|session| session.is_open()) {
             link.layer.end_handshake();
+            self.has_opened = true;
         }
         self.touch(slot);
         match then {
@@ -97,6 +98,12 @@ impl Transport {
             Then::Failed => Read::Garbled { length, is_drained },
             Then::Hello(name) => Read::Hello { name, is_drained },
         }
+    }
+
+    /// Returns whether the last read has completed a TLS handshake.
+    #[inline]
+    pub(crate) fn take_opened(&mut self) -> bool {
+        std::mem::take(&mut self.has_opened)
     }
 
     /// Returns whether a TLS peer has sent its `close_notify`, for which the kernel reports nothing.

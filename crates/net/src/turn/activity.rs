@@ -37,6 +37,7 @@ pub(super) struct Activity {
 }
 
 /// The next step of an activity, once its input has been handled.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     Writable {
         peer: Option<Peer>,
@@ -49,17 +50,15 @@ pub(super) enum Step {
         is_last: bool,
         is_garbled: bool,
     },
-    /// A TLS client has asked for a server name.
+    /// A TLS client has asked for a server name, or for none: [`Turn::hello`].
     Hello {
         reading: Reading,
-        name: Option<String>,
         is_drained: bool,
     },
     /// The handler of [`Event::MissingServerName`] has been called, if that was necessary, and the certificate is to be
     /// chosen.
     Choose {
         reading: Reading,
-        name: Option<String>,
         is_drained: bool,
     },
     Expired,
@@ -150,7 +149,7 @@ impl Turn {
             server.settle(slot);
         }
         core.busy.end();
-        if core.busy.take_put_off(slot) && server.transport.has(slot) {
+        if core.busy.has_put_off() && core.busy.take_put_off(slot) && server.transport.has(slot) {
             server.transport.rearm(slot);
         }
     }
@@ -187,11 +186,12 @@ impl Turn {
                     Step::Over
                 }
             }
-            Step::Hello { reading, name, is_drained } => {
-                server.ask_for_name(slot, name.as_deref());
-                Step::Choose { reading, name, is_drained }
+            Step::Hello { reading, is_drained } => {
+                server.ask_for_name(slot, self.hello.as_deref());
+                Step::Choose { reading, is_drained }
             }
-            Step::Choose { reading, name, is_drained } => {
+            Step::Choose { reading, is_drained } => {
+                let name = self.hello.take();
                 return match server.choose_name(slot, name.as_deref()) {
                     Some((config, domain)) => self.choose(server, reading, is_drained, (&config, domain)),
                     None => self.set_step(Step::Over),
@@ -300,7 +300,10 @@ impl Turn {
             Read::Garbled { length, is_drained } => {
                 (length, Step::Handled { reading, is_drained, is_last: false, is_garbled: true })
             }
-            Read::Hello { name, is_drained } => (0, Step::Hello { reading, name, is_drained }),
+            Read::Hello { name, is_drained } => {
+                self.hello = name;
+                (0, Step::Hello { reading, is_drained })
+            }
             Read::Nothing => return,
             Read::Finished => return server.end(slot, End::Finished),
             Read::Failed => return server.end(slot, End::Failed),
