@@ -141,4 +141,24 @@ describe('a worker process of node:cluster', ours, () => {
     );
     assert.deepEqual(reports.map(String).sort(), ['-1,true,-1', 'exit,0,', 'token,false']);
   });
+
+  it('has the port to itself with LIBUS_LISTEN_EXCLUSIVE_PORT, and another worker is refused', async (t) => {
+    const reports = await run(
+      t,
+      async function primary({ cluster, once, report }) {
+        const first = cluster.fork({ PORT: 0 });
+        const [{ port }] = await once(first, 'listening');
+        const second = cluster.fork({ PORT: port });
+        report('refused', ...(await once(second, 'message'))[0]);
+        await once(second, 'exit');
+        first.disconnect();
+      },
+      function serve({ uWS }) {
+        uWS.App().listen('127.0.0.1', Number(process.env.PORT), uWS.LIBUS_LISTEN_EXCLUSIVE_PORT, (token, error) => {
+          if (!token) process.send([error.code], () => process.exit());
+        });
+      },
+    );
+    assert.deepEqual(reports, [['refused', 'EADDRINUSE']]);
+  });
 });
