@@ -3,13 +3,12 @@
 
 use std::io;
 
-use mio::net::TcpStream;
-
 use crate::ids::{AppId, ConnectionId, ListenerId, Slot};
 use crate::kernel::Kernel;
 use crate::listener::{Accepted, Listeners};
 use crate::mailbox::{Command, Inbox, Remote};
 use crate::server::Server;
+use crate::transport::sys::TcpStream;
 
 /// The number of connections that are accepted from a listening socket before others have their turn.
 const ACCEPT_BUDGET: usize = 512;

@@ -5,10 +5,8 @@ use std::ffi::c_int;
 use std::io;
 use std::time::Duration;
 
-use mio::{Events, Poll, Registry};
-
 use crate::token::Named;
-use crate::transport::sys;
+use crate::transport::sys::{self, Event, Events, Poll, Registry};
 
 /// The number of events that are taken from the kernel at once. The others are left to the next turn, so that the thread can
 /// do other work in between.
@@ -34,7 +32,7 @@ pub(crate) enum Peer {
 }
 
 impl Report {
-    fn of(event: &mio::event::Event) -> Self {
+    fn of(event: &Event) -> Self {
         let is_readable = event.is_readable() || event.is_read_closed() || event.is_error();
         let peer = if event.is_error() || event.is_write_closed() {
             Peer::Failed

@@ -6,14 +6,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
-use mio::event::Source;
-use mio::net::{TcpListener, TcpStream};
-use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, Socket, Type};
-
 use crate::ids::{AppId, ListenerId};
 use crate::token::Named;
-use crate::transport::sys;
+use crate::transport::sys::{self, Interest, Registry, Source, TcpListener, TcpStream, Token};
 
 /// The maximum number of connections that wait to be accepted. The kernel's own limit applies if it is lower.
 const BACKLOG: i32 = 4096;
@@ -203,31 +198,19 @@ pub(crate) fn bind_local(path: &Path) -> io::Result<sys::LocalListener> {
 pub(crate) fn bind(host: Option<&str>, port: u16, exclusive: bool) -> Result<TcpListener, ListenError> {
     let Some(host) = host else {
         let any = |address: IpAddr| SocketAddr::new(address, port);
-        return Ok(match bind_to(any(Ipv6Addr::UNSPECIFIED.into()), exclusive) {
-            Err(error) if sys::is_unknown_family(&error) => bind_to(any(Ipv4Addr::UNSPECIFIED.into()), exclusive)?,
+        return Ok(match sys::bind_tcp(any(Ipv6Addr::UNSPECIFIED.into()), exclusive, BACKLOG) {
+            Err(error) if sys::is_unknown_family(&error) => {
+                sys::bind_tcp(any(Ipv4Addr::UNSPECIFIED.into()), exclusive, BACKLOG)?
+            }
             bound => bound?,
         });
     };
     let mut last = ListenError::HostNotFound;
     for address in (host, port).to_socket_addrs().map_err(|error| ListenError::of_lookup(&error))? {
-        match bind_to(address, exclusive) {
+        match sys::bind_tcp(address, exclusive, BACKLOG) {
             Ok(listener) => return Ok(listener),
             Err(error) => last = error.into(),
         }
     }
     Err(last)
-}
-
-fn bind_to(address: SocketAddr, exclusive: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    sys::allow_reuse(&socket, !exclusive)?;
-    // Accepted sockets inherit this, which saves a system call for each.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(TcpListener::from_std(socket.into()))
 }

@@ -7,15 +7,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use milliways_proto::ws::Opcode;
-use mio::{Registry, Waker};
 
 use crate::ids::AppId;
 use crate::token::Named;
+use crate::transport::sys::{Registry, StdTcpStream, Waker};
 
 /// The number of commands for which an empty queue keeps its memory.
 const KEPT: usize = 1024;
@@ -27,7 +26,7 @@ pub enum Command {
     Adopt {
         /// The socket of the connection, which may be any stream socket, blocking or not. Nothing else may use it any
         /// more.
-        stream: TcpStream,
+        stream: StdTcpStream,
     },
     /// Publishes a message as [`Reactor::publish`](crate::Reactor::publish) does. Messages from one thread arrive in
     /// the order in which it has sent them.

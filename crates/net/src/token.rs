@@ -1,8 +1,7 @@
 //! The tokens by which the kernel names what an event is about.
 
-use mio::Token;
-
 use crate::ids::{ListenerId, Slot};
+use crate::transport::sys::Token;
 
 /// The token of the mailbox, which is above those of listening sockets.
 const MAILBOX: usize = u32::MAX as usize;

@@ -26,8 +26,6 @@ use std::time::{Instant, SystemTime};
 use milliways_proto::http::Marks;
 use milliways_proto::timer::{Tick, TimerWheel};
 use milliways_proto::ws::{Codecs, frame_len};
-use mio::Registry;
-use mio::net::TcpStream;
 
 use self::app::{Apps, Behaviors};
 use self::closing::End;
@@ -37,6 +35,7 @@ use self::table::Table;
 use crate::event::Event;
 use crate::ids::{AppId, ConnectionId, Slot, Stale};
 use crate::transport::Transport;
+use crate::transport::sys::{Registry, TcpStream};
 
 pub(crate) struct Server {
     pub(crate) transport: Transport,

@@ -25,8 +25,6 @@ use std::net::{Shutdown, SocketAddr};
 
 use milliways_proto::chunks::Chunks;
 use milliways_proto::timer::Tick;
-use mio::net::TcpStream;
-use mio::{Interest, Registry};
 
 use crate::ids::{DomainId, Slot};
 use crate::token::Named;
@@ -34,6 +32,7 @@ use origin::Origins;
 use output::{DIRECT_FROM, Lane, Output, UnitLength, Wire};
 pub(crate) use socket::Facts;
 use socket::{Layer, Link, SpareOutputs};
+use sys::{Interest, Registry, TcpStream};
 use tls::Sessions;
 
 /// Every connection has a link from its insertion to its removal.

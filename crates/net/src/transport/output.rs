@@ -2,9 +2,7 @@
 
 use std::io;
 
-use mio::net::TcpStream;
-
-use super::sys;
+use super::sys::{self, TcpStream};
 use super::tls::Session;
 
 /// The number of bytes from which on output is written at once. Less output is gathered while the events of its

@@ -3,9 +3,9 @@
 use std::io::{self, Read as _};
 
 use milliways_tls::TlsConfig;
-use mio::Interest;
 
 use super::origin::Preface;
+use super::sys::Interest;
 use super::tls::{Input, Then};
 use super::{CLOSE_NOTIFY, LINKED, Read, Transport, sys};
 use crate::ids::{DomainId, Slot};

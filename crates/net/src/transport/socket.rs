@@ -1,8 +1,7 @@
 //! The state of a connection in the transport: 16 bytes while it is idle.
 
-use mio::net::TcpStream;
-
 use super::output::Output;
+use super::sys::TcpStream;
 
 /// The number of spare boxes for output that are kept. Few connections have output in any one turn, except after a
 /// broadcast.
