@@ -2,13 +2,15 @@
 //! mailbox.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 
+use crate::acceptor::Acceptors;
 use crate::ids::{AppId, ConnectionId, ListenerId, Slot};
-use crate::kernel::Kernel;
-use crate::listener::{Accepted, Listeners};
+use crate::kernel::{self, Kernel};
+use crate::listener::{Accepted, BACKLOG, Listeners};
 use crate::mailbox::{Command, Inbox, Remote};
 use crate::server::Server;
-use crate::transport::sys::TcpStream;
+use crate::transport::sys::{self, StdTcpStream, TcpStream};
 
 /// The number of connections that are accepted from a listening socket before others have their turn.
 const ACCEPT_BUDGET: usize = 512;
@@ -18,6 +20,8 @@ pub(crate) struct Core {
     pub(crate) server: Server,
     pub(crate) busy: Busy,
     pub(crate) listeners: Listeners,
+    /// The apps that hand over what they accept.
+    pub(crate) acceptors: Acceptors,
     pub(crate) kernel: Kernel,
     /// `None` until [`Core::remote`] is called.
     inbox: Option<Inbox>,
@@ -85,8 +89,8 @@ impl Busy {
 
 impl Core {
     pub(crate) fn new(kernel: Kernel, server: Server) -> Self {
-        let (busy, listeners) = (Busy::default(), Listeners::default());
-        Self { server, busy, listeners, kernel, inbox: None, has_commands: false }
+        let (busy, listeners, acceptors) = (Busy::default(), Listeners::default(), Acceptors::default());
+        Self { server, busy, listeners, acceptors, kernel, inbox: None, has_commands: false }
     }
 
     pub(crate) fn remote(&mut self, app: AppId) -> io::Result<Remote> {
@@ -98,10 +102,28 @@ impl Core {
         Ok(inbox.remote(app))
     }
 
+    /// Makes every [`Remote`] of an app refuse commands, and carries out those that have been sent before.
+    pub(crate) fn close_remotes(&mut self, app: AppId) {
+        if let Some(inbox) = &mut self.inbox {
+            inbox.close(app);
+        }
+        self.carry_out_waiting();
+        self.server.apps.end_adopting(app);
+    }
+
+    /// Does what [`Core::close_remotes`] does, and accepts all connections that are waiting.
+    pub(crate) fn close_for_shutdown(&mut self, app: AppId) {
+        self.close_remotes(app);
+        for listener in self.listeners.of(app) {
+            self.accept_all(listener);
+        }
+    }
+
     pub(crate) fn remove_app(&mut self, app: AppId) {
         if let Some(inbox) = &mut self.inbox {
             inbox.forget_app(app);
         }
+        self.acceptors.forget_app(app);
         self.server.remove_app(app);
     }
 
@@ -120,20 +142,48 @@ impl Core {
             return false;
         };
         match letter.open() {
-            Some((app, Command::Adopt { stream })) => {
-                // Accepted sockets inherit this from their listening socket. Unix sockets do not have this option.
-                let _ = stream.set_nodelay(true);
-                // A socket whose mode cannot be set is closed.
-                if stream.set_nonblocking(true).is_ok() {
-                    self.server.begin(app, TcpStream::from_std(stream));
-                }
-            }
-            Some((app, Command::Publish { topic, opcode, message, compress })) => {
+            // If the kernel cannot watch the socket, the socket is closed.
+            (app, Command::Adopt { stream }) => _ = self.begin(app, stream),
+            (app, Command::Publish { topic, opcode, message, compress }) => {
                 self.server.publish(app, None, &topic, opcode, &message, compress);
             }
-            None => {}
         }
         true
+    }
+
+    /// Serves a connection that another part of the process has accepted. Returns the error and the socket if that is
+    /// not possible.
+    pub(crate) fn adopt(
+        &mut self,
+        app: AppId,
+        stream: StdTcpStream,
+        peer: Option<IpAddr>,
+    ) -> Result<(), (io::Error, StdTcpStream)> {
+        if !sys::may_be_connected(&stream) {
+            return Err((io::ErrorKind::InvalidInput.into(), stream));
+        }
+        let mut stream = TcpStream::from_std(stream);
+        let is_watched = kernel::is_watched(&mut stream);
+        let stream = StdTcpStream::from(stream);
+        if is_watched {
+            return Err((io::ErrorKind::AlreadyExists.into(), stream));
+        }
+        let port = stream.peer_addr().map_or(0, |address| address.port());
+        let slot = self.begin(app, stream)?;
+        if let Some(peer) = peer {
+            self.server.transport.set_peer_address(slot, SocketAddr::new(peer, port));
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, app: AppId, stream: StdTcpStream) -> Result<Slot, (io::Error, StdTcpStream)> {
+        // Accepted sockets inherit this from their listening socket. Unix sockets do not have this option.
+        let _ = stream.set_nodelay(true);
+        if let Err(error) = stream.set_nonblocking(true) {
+            return Err((error, stream));
+        }
+        let begun = self.server.begin(app, TcpStream::from_std(stream));
+        begun.map_err(|(error, stream)| (error, stream.into()))
     }
 
     /// Carries out the commands that are waiting now, of which the kernel may not have reported the last ones yet.
@@ -149,6 +199,7 @@ impl Core {
     pub(crate) fn is_active(&self) -> bool {
         self.server.table.len() > 0
             || self.listeners.count() > 0
+            || self.server.apps.adopt()
             || self.inbox.as_ref().is_some_and(|inbox| inbox.len() > 0)
     }
 
@@ -160,20 +211,46 @@ impl Core {
             || server.has_work()
             || server.resumed.iter().any(|slot| !busy.has(*slot))
             || server.doomed.iter().any(|id| !busy.has(id.slot))
+            || server.visited_again.iter().any(|slot| !busy.has(*slot))
     }
 
-    /// Accepts the connections that are waiting at a listening socket.
+    /// Accepts connections that are waiting at a listening socket.
     pub(crate) fn accept(&mut self, id: ListenerId) {
-        for _ in 0..ACCEPT_BUDGET {
-            match self.listeners.accept(id) {
-                Accepted::Connection(app, stream) => self.server.begin(app, stream),
-                Accepted::Failed => {}
-                Accepted::Nothing => return,
-                Accepted::Starved => return self.server.has_freed_descriptor = false,
+        if self.accept_some(id) {
+            // The kernel would not report those that are still waiting.
+            self.listeners.rearm(self.kernel.registry(), id);
+        }
+    }
+
+    /// Accepts all connections that are waiting at a listening socket, which is about to be closed.
+    pub(crate) fn accept_all(&mut self, id: ListenerId) {
+        // A flood of new connections must not keep the thread here for ever.
+        for _ in 0..usize::from(BACKLOG).div_ceil(ACCEPT_BUDGET) {
+            if !self.accept_some(id) {
+                return;
             }
         }
-        // More may be waiting, which the kernel would not report again.
-        self.listeners.rearm(self.kernel.registry(), id);
+    }
+
+    /// Accepts as many connections as others may wait for. Returns whether there may be more.
+    fn accept_some(&mut self, id: ListenerId) -> bool {
+        for _ in 0..ACCEPT_BUDGET {
+            match self.listeners.accept(id) {
+                Accepted::Connection(app, stream) => {
+                    if let Some(stream) = self.acceptors.hand_over(app, stream) {
+                        // If the kernel has no memory to watch the socket, the socket is closed.
+                        let _ = self.server.begin(app, stream);
+                    }
+                }
+                Accepted::Failed => {}
+                Accepted::Nothing => return false,
+                Accepted::Starved => {
+                    self.server.has_freed_descriptor = false;
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     pub(crate) fn wake_starved(&mut self) {
@@ -188,6 +265,17 @@ impl Core {
     /// Returns the next WebSocket that is to be closed for exceeding its limit and is not busy.
     pub(crate) fn next_doomed(&mut self) -> Option<ConnectionId> {
         self.busy.take_idle(&mut self.server.doomed, |id| id.slot)
+    }
+
+    /// Returns the next connection of an app that is being shut down, to be visited. A busy one is visited later.
+    pub(crate) fn next_visit(&mut self) -> Option<Slot> {
+        while let Some(slot) = self.server.next_visit() {
+            if !self.busy.has(slot) {
+                return Some(slot);
+            }
+            self.server.visited_again.push(slot);
+        }
+        self.busy.take_idle(&mut self.server.visited_again, |slot| *slot)
     }
 
     /// Flushes the output of connections that were written to outside of their activity, and removes those that are

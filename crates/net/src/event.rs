@@ -190,6 +190,17 @@ pub enum Event<'b> {
         /// The id, which is stale.
         id: ConnectionId,
     },
+    /// An app has been shut down, after [`Reactor::shut_down`](crate::Reactor::shut_down): it has no connection any
+    /// more.
+    ShutDown {
+        /// The app.
+        app: AppId,
+        /// The number of connections that have ended in order since the call.
+        closed: u64,
+        /// The number of connections that have been cut, at the deadline or by
+        /// [`Reactor::close_app`](crate::Reactor::close_app).
+        forced: u64,
+    },
     /// Handling an event has panicked, which is a bug of ours. The event's connection has been closed.
     Panicked {
         /// The message of the panic.
@@ -218,7 +229,10 @@ impl Event<'_> {
             | Self::Close { id, .. }
             | Self::Connected { id, .. }
             | Self::Disconnected { id, .. } => Some(*id),
-            Self::Unanswered { .. } | Self::MissingServerName { .. } | Self::Panicked { .. } => None,
+            Self::Unanswered { .. }
+            | Self::MissingServerName { .. }
+            | Self::ShutDown { .. }
+            | Self::Panicked { .. } => None,
         }
     }
 }

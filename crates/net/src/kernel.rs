@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::ffi::c_int;
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::token::Named;
-use crate::transport::sys::{self, Event, Events, Poll, Registry};
+use crate::transport::sys::{self, Event, Events, Interest, Poll, Registry, TcpStream};
 
 /// The number of events that are taken from the kernel at once. The others are left to the next turn, so that the thread can
 /// do other work in between.
@@ -45,9 +46,29 @@ impl Report {
     }
 }
 
+/// What the polls of all reactors of the process watch.
+static POLLS: Mutex<Vec<Arc<Registry>>> = Mutex::new(Vec::new());
+
+fn polls() -> MutexGuard<'static, Vec<Arc<Registry>>> {
+    // Nothing panics while it is locked.
+    POLLS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns whether a reactor of this process, in whichever thread, watches this very descriptor.
+pub(crate) fn is_watched(stream: &mut TcpStream) -> bool {
+    // Should a poll report the socket meanwhile, its reactor finds the mailbox empty.
+    let token = Named::Mailbox.token();
+    polls().iter().any(|registry| match registry.register(stream, token, Interest::READABLE) {
+        Ok(()) => registry.deregister(stream).is_err(),
+        Err(error) => error.kind() == io::ErrorKind::AlreadyExists,
+    })
+}
+
 /// The poll of a reactor.
 pub(crate) struct Kernel {
     poll: Poll,
+    /// The poll's registry, also in [`POLLS`].
+    registry: Arc<Registry>,
     events: Events,
     /// Events are edge-triggered, so they must not be lost. A turn that begins while another one is under way, in a handler
     /// that runs the event loop, handles what the outer turn has left.
@@ -56,11 +77,14 @@ pub(crate) struct Kernel {
 
 impl Kernel {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { poll: Poll::new()?, events: Events::with_capacity(EVENTS), reports: VecDeque::new() })
+        let poll = Poll::new()?;
+        let registry = Arc::new(poll.registry().try_clone()?);
+        polls().push(Arc::clone(&registry));
+        Ok(Self { poll, registry, events: Events::with_capacity(EVENTS), reports: VecDeque::new() })
     }
 
-    pub(crate) fn registry(&self) -> &Registry {
-        self.poll.registry()
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
+        &self.registry
     }
 
     /// See [`sys::descriptor`].
@@ -84,5 +108,11 @@ impl Kernel {
     /// Returns the next event that has not been handled.
     pub(crate) fn next(&mut self) -> Option<Report> {
         self.reports.pop_front()
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        polls().retain(|registry| !Arc::ptr_eq(registry, &self.registry));
     }
 }

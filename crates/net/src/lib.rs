@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod acceptor;
 mod core;
 mod event;
 mod ids;

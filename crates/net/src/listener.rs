@@ -11,7 +11,7 @@ use crate::token::Named;
 use crate::transport::sys::{self, Interest, Registry, Source, TcpListener, TcpStream, Token};
 
 /// The maximum number of connections that wait to be accepted. The kernel's own limit applies if it is lower.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: u16 = 4096;
 
 /// Why listening has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,7 +189,7 @@ impl Source for Listening {
 
 /// Listens on a Unix socket; see [`sys::bind_local`].
 pub(crate) fn bind_local(path: &Path) -> io::Result<sys::LocalListener> {
-    sys::bind_local(path, BACKLOG)
+    sys::bind_local(path, BACKLOG.into())
 }
 
 /// Binds to the first address of `host` that works; without a host, to every address of IPv6 and IPv4.
@@ -198,16 +198,16 @@ pub(crate) fn bind_local(path: &Path) -> io::Result<sys::LocalListener> {
 pub(crate) fn bind(host: Option<&str>, port: u16, exclusive: bool) -> Result<TcpListener, ListenError> {
     let Some(host) = host else {
         let any = |address: IpAddr| SocketAddr::new(address, port);
-        return Ok(match sys::bind_tcp(any(Ipv6Addr::UNSPECIFIED.into()), exclusive, BACKLOG) {
+        return Ok(match sys::bind_tcp(any(Ipv6Addr::UNSPECIFIED.into()), exclusive, BACKLOG.into()) {
             Err(error) if sys::is_unknown_family(&error) => {
-                sys::bind_tcp(any(Ipv4Addr::UNSPECIFIED.into()), exclusive, BACKLOG)?
+                sys::bind_tcp(any(Ipv4Addr::UNSPECIFIED.into()), exclusive, BACKLOG.into())?
             }
             bound => bound?,
         });
     };
     let mut last = ListenError::HostNotFound;
     for address in (host, port).to_socket_addrs().map_err(|error| ListenError::of_lookup(&error))? {
-        match sys::bind_tcp(address, exclusive, BACKLOG) {
+        match sys::bind_tcp(address, exclusive, BACKLOG.into()) {
             Ok(listener) => return Ok(listener),
             Err(error) => last = error.into(),
         }

@@ -42,8 +42,8 @@ pub enum Command {
     },
 }
 
-/// The error for a command that has not been sent, because the app has been removed, its reactor has ended, or the
-/// reactor could not be woken.
+/// The error for a command that has not been sent, because the app has been closed or removed, its reactor has ended,
+/// or the reactor could not be woken.
 #[derive(Debug)]
 pub struct Undelivered(
     /// The command as it was.
@@ -52,7 +52,7 @@ pub struct Undelivered(
 
 impl fmt::Display for Undelivered {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the app has been removed, its thread has ended, or it could not be woken")
+        formatter.write_str("the app has been closed, its thread has ended, or it could not be woken")
     }
 }
 
@@ -71,7 +71,8 @@ impl Remote {
     /// Sends a command, which the reactor carries out in its next turn. This may be called at any time on any thread,
     /// and blocks only while another thread adds a command or the reactor takes some.
     ///
-    /// The queue has no limit. A command that waits when its app is removed, or when its reactor ends, is dropped.
+    /// The queue has no limit. A command that waits when its app is removed, or when its reactor ends, is dropped. What
+    /// waits when the app is closed is carried out before.
     pub fn send(&self, command: Command) -> Result<(), Undelivered> {
         if !self.is_open() {
             return Err(Undelivered(command));
@@ -79,13 +80,26 @@ impl Remote {
         self.mailbox.send(Letter { address: Arc::clone(&self.address), command })
     }
 
-    /// Returns whether the app has not been removed and its reactor has not ended.
+    /// Hands a connection over, as [`Command::Adopt`] does. Returns it if that is not possible.
+    pub(crate) fn hand_over(&self, stream: StdTcpStream) -> Result<(), StdTcpStream> {
+        match self.send(Command::Adopt { stream }) {
+            Err(Undelivered(Command::Adopt { stream })) => Err(stream),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns whether the app has neither been closed nor removed since, and its reactor has not ended.
     pub fn is_open(&self) -> bool {
         self.address.is_open()
     }
+
+    /// Returns whether both stand for the same app.
+    pub fn is_same_app(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.address, &other.address)
+    }
 }
 
-/// The identity of an app, which outlives it.
+/// The identity of an app until it is closed or removed. It outlives the app.
 #[derive(Debug)]
 struct Address {
     app: AppId,
@@ -114,9 +128,9 @@ pub(crate) struct Letter {
 }
 
 impl Letter {
-    /// Returns the app and the command; `None` if the app has been removed.
-    pub(crate) fn open(self) -> Option<(AppId, Command)> {
-        self.address.is_open().then_some((self.address.app, self.command))
+    /// Returns the app, which has not been removed, and the command.
+    pub(crate) fn open(self) -> (AppId, Command) {
+        (self.address.app, self.command)
     }
 }
 
@@ -138,7 +152,8 @@ impl Mailbox {
     fn send(&self, letter: Letter) -> Result<(), Undelivered> {
         let mut state = self.lock();
         let Some(State { letters, waker }) = &mut *state else { return Err(Undelivered(letter.command)) };
-        if letters.is_empty() && waker.wake().is_err() {
+        // An address is closed under this lock, so nothing is added once that is done.
+        if !letter.address.is_open() || (letters.is_empty() && waker.wake().is_err()) {
             return Err(Undelivered(letter.command));
         }
         letters.push_back(letter);
@@ -173,11 +188,28 @@ impl Inbox {
         Remote { mailbox: Arc::clone(&self.mailbox), address: Arc::clone(address) }
     }
 
-    /// Closes the address of an app that is removed.
+    /// Closes the address of an app: no command can be sent to it any more. The app's next [`Remote`] has another one.
+    pub(crate) fn close(&mut self, app: AppId) {
+        let Some(address) = self.addresses.remove(&app) else { return };
+        let _locked = self.mailbox.lock();
+        address.close();
+    }
+
+    /// Closes the address of an app that is removed, and drops the commands to it that are waiting.
     pub(crate) fn forget_app(&mut self, app: AppId) {
-        if let Some(address) = self.addresses.remove(&app) {
-            address.close();
+        self.close(app);
+        let mut dropped = Vec::new();
+        let mut drop_from = |letters: &mut VecDeque<Letter>| {
+            let (to_it, others) = letters.drain(..).partition::<Vec<_>, _>(|letter| letter.address.app == app);
+            dropped.extend(to_it);
+            letters.extend(others);
+        };
+        drop_from(&mut self.taken);
+        if let Some(state) = &mut *self.mailbox.lock() {
+            drop_from(&mut state.letters);
         }
+        // Commands own sockets, which are closed without the lock.
+        drop(dropped);
     }
 
     /// Takes the next command, in the order in which they were sent.

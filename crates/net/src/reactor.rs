@@ -10,6 +10,7 @@ use std::ffi::c_int;
 use std::io;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use milliways_proto::http::RequestRoom;
@@ -58,7 +59,7 @@ impl Reactor {
     /// Creates a reactor without sockets, at the time `now`. Fails if the system cannot create a poll.
     pub fn new(now: Instant) -> io::Result<Self> {
         let kernel = Kernel::new()?;
-        let server = Server::new(kernel.registry().try_clone()?, now);
+        let server = Server::new(Arc::clone(kernel.registry()), now);
         Ok(Self {
             core: RefCell::new(Core::new(kernel, server)),
             epoch: now,
@@ -88,9 +89,15 @@ impl Reactor {
         self.begin(now, true)
     }
 
-    /// Begins a turn without asking the kernel. It sends what was written outside of events, and continues reading from
+    /// Begins a turn without waiting for the kernel. It sends what was written outside of events, and continues reading from
     /// connections that are no longer held up. Call this before the thread goes to sleep.
     pub fn pump(&self, now: Instant) -> Box<Turn> {
+        // Requests that have arrived are to be answered before the connections of an app that is being shut down close.
+        if self.server().has_visits()
+            && let Ok(turn) = self.begin(now, false)
+        {
+            return turn;
+        }
         self.tell_time(now);
         let mut turn = self.take_spare();
         turn.begin_pump();

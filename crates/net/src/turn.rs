@@ -16,6 +16,9 @@ use crate::ids::Slot;
 use crate::kernel::Report;
 use crate::token::Named;
 
+/// The number of connections that are visited in a turn while their app is being shut down.
+const VISIT_BUDGET: usize = 512;
+
 /// The number of commands of other threads that are carried out in a turn.
 const COMMAND_BUDGET: usize = 512;
 
@@ -27,6 +30,8 @@ pub struct Turn {
     may_have_more: bool,
     /// The number of commands that may still be carried out.
     commands: usize,
+    /// The number of connections of apps that are being shut down that may still be visited.
+    visits: usize,
     /// Whether this turn handles deadlines.
     expires: bool,
     /// [`Event::Connected`] and [`Event::Disconnected`] are to be returned before the turn goes on.
@@ -71,6 +76,8 @@ enum Stage {
     Expired,
     /// Half-closed clients that are considered gone.
     Left,
+    /// Connections of apps that are being shut down.
+    Visits,
     /// Connections that are to be read again.
     Resumed,
     /// WebSockets that are to be closed for exceeding their back pressure limit.
@@ -108,6 +115,7 @@ impl Turn {
             stage: Stage::Done,
             may_have_more: false,
             commands: 0,
+            visits: 0,
             expires: false,
             tells_counted: false,
             activity: None,
@@ -126,6 +134,7 @@ impl Turn {
         self.stage = Stage::Kernel;
         self.may_have_more = may_have_more;
         self.commands = COMMAND_BUDGET;
+        self.visits = VISIT_BUDGET;
         self.expires = expires;
     }
 
@@ -133,6 +142,7 @@ impl Turn {
     pub(crate) fn begin_pump(&mut self) {
         self.stage = Stage::Commands;
         self.commands = COMMAND_BUDGET;
+        self.visits = VISIT_BUDGET;
         self.expires = false;
     }
 
@@ -228,7 +238,7 @@ impl Turn {
                     self.tells_counted = true;
                     return Advance::Again;
                 }
-                return self.end_stage(if self.expires { Stage::Expired } else { Stage::Resumed });
+                return self.end_stage(if self.expires { Stage::Expired } else { Stage::Visits });
             }
             Stage::Expired => match server.next_expired() {
                 Some(slot) if core.busy.has(slot) => {
@@ -245,11 +255,19 @@ impl Turn {
                 }
                 Some(slot) => (slot, Step::Left),
                 None => {
-                    self.stage = Stage::Resumed;
+                    self.stage = Stage::Visits;
                     server.transport.rest_silent();
+                    server.note_overdue();
                     core.wake_starved();
                     return Advance::Again;
                 }
+            },
+            Stage::Visits => match if self.visits > 0 { core.next_visit() } else { None } {
+                Some(slot) => {
+                    self.visits -= 1;
+                    (slot, Step::Visit)
+                }
+                None => return self.end_stage(Stage::Resumed),
             },
             Stage::Resumed => match core.next_resumed() {
                 Some(slot) => (slot, Step::Resume),

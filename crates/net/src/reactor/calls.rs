@@ -3,12 +3,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::time::Instant;
 
 use milliways_proto::router::{PatternTooDeep, RouteKind};
 use milliways_proto::topics::Change;
-use milliways_proto::ws::Opcode;
+use milliways_proto::ws::{CloseFrame, Opcode};
 use milliways_tls::{InvalidServerName, TlsConfig, TlsError};
 
 use super::Reactor;
@@ -19,6 +20,7 @@ use crate::server::app::Kept;
 use crate::server::http::{BodyError, ResponseError, TryEnd, UpgradeError};
 use crate::server::settings::{AppSettings, Route, WebSocketSettings};
 use crate::server::websocket::{EndError, SendError, SendStatus};
+use crate::transport::sys::StdTcpStream;
 
 /// Why a route was not registered. The API's user is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,21 +136,76 @@ impl Reactor {
         self.core().listeners.address(id)
     }
 
-    /// Returns a handle by which other threads send commands to an app. It is valid until [`Reactor::remove_app`] or
-    /// the end of the reactor. The first call creates the descriptor that wakes the reactor's poll, which can fail.
+    /// Returns a handle by which other threads send commands to an app. It is valid until [`Reactor::close_app`],
+    /// [`Reactor::remove_app`] or the end of the reactor. The first call creates the descriptor that wakes the reactor's
+    /// poll, which can fail.
     pub fn remote(&self, app: AppId) -> io::Result<Remote> {
         self.core().remote(app)
+    }
+
+    /// Keeps an app and its thread alive until [`Reactor::close_app`], as a listening socket would, because others are
+    /// going to hand connections over to its [`Reactor::remote`].
+    pub fn begin_adopting(&self, app: AppId) {
+        self.server().apps.begin_adopting(app);
+    }
+
+    /// Makes an app hand the connections that it accepts over to its children, in turn, as they are: before TLS and
+    /// before anything has been read. A child that has been closed or has ended is skipped and forgotten. Without
+    /// children, the app serves its connections itself.
+    pub fn add_child(&self, app: AppId, child: Remote) {
+        self.core().acceptors.add(app, child);
+    }
+
+    /// Undoes [`Reactor::add_child`]. The connections that the child has got stay with it.
+    pub fn remove_child(&self, app: AppId, child: &Remote) {
+        self.core().acceptors.remove(app, child);
+    }
+
+    /// Serves a connection, which may be any connected stream socket, as if the app had accepted it. `peer` is the
+    /// address of the client if the socket doesn't know it.
+    ///
+    /// Returns the error and the socket if it is not a stream socket or listens ([`io::ErrorKind::InvalidInput`]), if a
+    /// reactor of this process serves this very socket already ([`io::ErrorKind::AlreadyExists`]), or if the kernel
+    /// cannot watch it. A connection that has failed is closed in the next turn.
+    pub fn adopt(
+        &self,
+        app: AppId,
+        stream: StdTcpStream,
+        peer: Option<IpAddr>,
+    ) -> Result<(), (io::Error, StdTcpStream)> {
+        self.core().adopt(app, stream, peer)
+    }
+
+    /// Closes the listening sockets of an app and has its connections end in order: requests in progress are answered
+    /// with `Connection: close`, connections between two requests close, and WebSockets get a Close frame with `code`
+    /// and `reason` after what waits to be sent to them. What is left at `deadline` is cut. When nothing is left,
+    /// [`Event::ShutDown`](crate::Event::ShutDown) follows. The turns that follow do all of this, a part in each.
+    ///
+    /// Does nothing if the app is being shut down already. Fails if the code must not be sent.
+    pub fn shut_down(&self, app: AppId, code: u16, reason: &[u8], deadline: Option<Instant>) -> Result<(), EndError> {
+        if !CloseFrame::allows(code) {
+            return Err(EndError::InvalidCode(code));
+        }
+        // What other threads have handed over is served, and so are the connections that the kernel has established.
+        self.core().close_for_shutdown(app);
+        self.close_listeners(app);
+        self.server().shut_down(app, code, reason, deadline);
+        Ok(())
+    }
+
+    fn close_listeners(&self, app: AppId) {
+        let listeners = self.core().listeners.of(app);
+        for listener in listeners {
+            self.close_listener(listener);
+        }
     }
 
     /// Closes the listening sockets of an app, and cuts its connections one after the other. Calls `between` after each
     /// connection, to handle the events that this has caused before the next connection is cut.
     pub fn close_app(&self, app: AppId, mut between: impl FnMut()) {
         // Connections that other threads have handed over end with the others.
-        self.core().carry_out_waiting();
-        let listeners = self.core().listeners.of(app);
-        for listener in listeners {
-            self.close_listener(listener);
-        }
+        self.core().close_remotes(app);
+        self.close_listeners(app);
         let slots = self.server().connections_of(app);
         for slot in slots {
             let mut core = self.core();

@@ -5,6 +5,7 @@
 //! WebSocket has it.
 
 use std::collections::HashMap;
+use std::mem;
 
 use milliways_proto::router::Router;
 use milliways_proto::topics::Topics;
@@ -14,6 +15,7 @@ use super::conversation::Conversation;
 use super::names::Names;
 use super::pubsub::About;
 use super::settings::{AppSettings, Behavior, Route, WebSocketSettings};
+use super::shutdown::Shutdown;
 use crate::ids::{AppId, BehaviorId, DomainId};
 
 /// An app: its routers, settings and topics.
@@ -34,6 +36,10 @@ pub(crate) struct App {
     pub(crate) connections: u32,
     /// The number of listening sockets.
     pub(crate) listeners: u32,
+    /// Whether the app waits for connections that others hand over, for which it stays alive as if it listened.
+    pub(crate) adopts: bool,
+    /// How far shutting down has come; `None` if the app is not being shut down.
+    pub(crate) shutdown: Option<Box<Shutdown>>,
 }
 
 impl App {
@@ -48,6 +54,8 @@ impl App {
             counts: false,
             connections: 0,
             listeners: 0,
+            adopts: false,
+            shutdown: None,
         }
     }
 
@@ -69,7 +77,7 @@ impl App {
     }
 
     fn is_quiet(&self) -> bool {
-        self.connections == 0 && self.listeners == 0
+        self.connections == 0 && self.listeners == 0 && !self.adopts
     }
 
     fn routes(&self) -> Vec<Route> {
@@ -93,7 +101,12 @@ pub(crate) struct Apps {
     all: Numbered<App>,
     /// Apps that may have become quiet.
     quiet: Vec<AppId>,
+    /// The number of apps that wait for connections that others hand over.
+    adopting: usize,
 }
+
+/// Whoever holds the number of an app or a behavior keeps it.
+const NAMED: &str = "removed when nobody names it any more";
 
 impl Apps {
     pub(crate) fn insert(&mut self, settings: AppSettings) -> AppId {
@@ -105,11 +118,11 @@ impl Apps {
     }
 
     pub(crate) fn of(&self, id: AppId) -> &App {
-        self.all.get(id.0).expect("removed when nobody names it any more")
+        self.all.get(id.0).expect(NAMED)
     }
 
     pub(crate) fn of_mut(&mut self, id: AppId) -> &mut App {
-        self.all.get_mut(id.0).expect("removed when nobody names it any more")
+        self.all.get_mut(id.0).expect(NAMED)
     }
 
     /// Counts a new connection.
@@ -121,6 +134,9 @@ impl Apps {
     pub(crate) fn forget_connection(&mut self, app: AppId) {
         let it = self.of_mut(app);
         it.connections -= 1;
+        if let Some(shutdown) = &mut it.shutdown {
+            shutdown.note_removed();
+        }
         if it.is_quiet() {
             self.quiet.push(app);
         }
@@ -137,6 +153,26 @@ impl Apps {
         self.quiet.push(app);
     }
 
+    /// Makes an app wait for connections that others hand over.
+    pub(crate) fn begin_adopting(&mut self, app: AppId) {
+        let adopts = &mut self.all.get_mut(app.0).expect(NAMED).adopts;
+        self.adopting += usize::from(!*adopts);
+        *adopts = true;
+    }
+
+    /// Undoes [`Apps::begin_adopting`].
+    pub(crate) fn end_adopting(&mut self, app: AppId) {
+        if mem::take(&mut self.of_mut(app).adopts) {
+            self.adopting -= 1;
+            self.quiet.push(app);
+        }
+    }
+
+    /// Returns whether an app waits for connections that others hand over.
+    pub(crate) fn adopt(&self) -> bool {
+        self.adopting > 0
+    }
+
     /// Has the next call of [`Apps::take_quiet`] return an app, if it is quiet by then.
     pub(crate) fn note_quiet(&mut self, app: AppId) {
         self.quiet.push(app);
@@ -148,7 +184,7 @@ impl Apps {
 
     /// Returns the quiet apps among those that have been noted or have lost a socket since the last call.
     fn take_quiet(&mut self) -> Vec<AppId> {
-        let mut quiet = std::mem::take(&mut self.quiet);
+        let mut quiet = mem::take(&mut self.quiet);
         quiet.sort_unstable_by_key(|app| app.0);
         quiet.dedup();
         quiet.retain(|app| self.has(*app) && self.is_quiet(*app));
@@ -165,11 +201,11 @@ pub(crate) struct Behaviors {
 
 impl Behaviors {
     pub(crate) fn get(&self, id: BehaviorId) -> &Behavior {
-        self.all.get(id.0).expect("removed when nobody names it any more")
+        self.all.get(id.0).expect(NAMED)
     }
 
     fn get_mut(&mut self, id: BehaviorId) -> &mut Behavior {
-        self.all.get_mut(id.0).expect("removed when nobody names it any more")
+        self.all.get_mut(id.0).expect(NAMED)
     }
 
     /// Counts a WebSocket that has this behavior.
@@ -204,7 +240,7 @@ impl Behaviors {
 
     /// Returns the behaviors that have become unused or been noted since the last call, and are unused now.
     fn take_unused(&mut self) -> Vec<BehaviorId> {
-        let mut unused = std::mem::take(&mut self.unused);
+        let mut unused = mem::take(&mut self.unused);
         unused.sort_unstable_by_key(|behavior| behavior.0);
         unused.dedup();
         unused.retain(|behavior| self.is_unused(*behavior));

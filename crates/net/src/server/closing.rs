@@ -11,6 +11,7 @@
 //! | `Violation` | 1002, 1007 or 1009 and an explanation, in place of blocked frames; FIN | 1006 and a reason | | |
 //! | `Silent` | 1001; FIN. If output is blocked: no frame, cut | 1006, timed out | cut | cut |
 //! | `Lifetime` | 1000; FIN after the peer's Close frame | 1000 | | |
+//! | `ShutDown` | the app's code and reason; FIN after the peer's Close frame | the same | | FIN after pending output |
 //! | `Cut` | no frame, cut | 1006 | cut | cut |
 //! | `Finished` | no frame, cut | 1006, FIN before Close frame | cut | FIN after pending output |
 //! | `Failed` | no frame, cut | 1006 | cut | cut |
@@ -51,6 +52,12 @@ pub(crate) enum End<'r> {
     Silent,
     /// A WebSocket has reached its maximum lifetime.
     Lifetime,
+    /// The program shuts the app down. Only for WebSockets, and for connections between two requests.
+    ShutDown {
+        /// The close code of WebSockets.
+        code: u16,
+        reason: &'r [u8],
+    },
     /// The program closes the connection immediately, or a bug of ours makes it unusable.
     Cut,
     /// The peer's FIN has arrived, or its `close_notify` over TLS.
@@ -84,6 +91,9 @@ impl Farewell {
         match end {
             End::Asked { code, reason } => {
                 let code = code.unwrap_or_default();
+                Self { close: Some((code, reason.into(), Fin::AfterPeerClose)), code, reason: reason.into() }
+            }
+            End::ShutDown { code, reason } => {
                 Self { close: Some((code, reason.into(), Fin::AfterPeerClose)), code, reason: reason.into() }
             }
             End::PeerClosed(CloseFrame { code, reason }) => Self {
@@ -152,7 +162,7 @@ impl Server {
         let id = self.table.id(slot);
         let is_heard = is_answering && self.table[slot].http().is_heard();
         match end {
-            End::Answered => return self.begin_closing(slot, Fin::AfterOutput),
+            End::Answered | End::ShutDown { .. } => return self.begin_closing(slot, Fin::AfterOutput),
             End::Refused(error) => {
                 let response = match &mut self.table[slot].talk {
                     Talk::Http { responder: Some(responder), .. } => responder.refuse(error),
@@ -306,6 +316,7 @@ impl Server {
         self.sides.release(&mut self.table[slot].side);
         self.wheel.cancel(slot.0);
         self.apps.forget_connection(app);
+        self.end_shutdown(app);
         self.table.vacate(slot);
         self.has_freed_descriptor = true;
     }

@@ -82,6 +82,8 @@ flags! {
         OwesBody,
         /// The handler has not asked for the request's body in time, so the body is being discarded.
         BodyAbandoned,
+        /// The connection has had a response.
+        Served,
         /// The client is a browser that offers permessage-deflate and yet breaks on compressed messages.
         BreaksOnDeflate,
     }
@@ -90,7 +92,7 @@ flags! {
 impl HttpFlags {
     /// Removes the facts that concern only the current response.
     pub(crate) fn forget_response(&mut self) {
-        self.keep(&[HttpFlag::Unread, HttpFlag::HalfClosed, HttpFlag::LookedAfter]);
+        self.keep(&[HttpFlag::Unread, HttpFlag::HalfClosed, HttpFlag::LookedAfter, HttpFlag::Served]);
     }
 
     /// Returns whether a handler waits for the end of the response.

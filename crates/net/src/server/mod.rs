@@ -13,6 +13,7 @@ pub(crate) mod names;
 pub(crate) mod pubsub;
 mod reading;
 pub(crate) mod settings;
+pub(crate) mod shutdown;
 mod sides;
 mod table;
 pub(crate) mod timeouts;
@@ -20,7 +21,9 @@ mod upload;
 pub(crate) mod websocket;
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use milliways_proto::http::Marks;
@@ -56,6 +59,10 @@ pub(crate) struct Server {
     pub(crate) doomed: Vec<ConnectionId>,
     /// Apps with undelivered publications, each once.
     published: Vec<AppId>,
+    /// Apps that are being shut down, each once.
+    shutting_down: Vec<AppId>,
+    /// Connections that have begun or become WebSockets while their app is being shut down.
+    pub(crate) visited_again: Vec<Slot>,
     /// The number of open WebSockets.
     websockets: usize,
     /// The number of connections that have been cut and not been removed yet.
@@ -98,7 +105,7 @@ impl Greeting {
 }
 
 impl Server {
-    pub(crate) fn new(registry: Registry, now: Instant) -> Self {
+    pub(crate) fn new(registry: Arc<Registry>, now: Instant) -> Self {
         Self {
             transport: Transport::new(registry, frame_len),
             table: Table::default(),
@@ -113,6 +120,8 @@ impl Server {
             resumed: Vec::new(),
             doomed: Vec::new(),
             published: Vec::new(),
+            shutting_down: Vec::new(),
+            visited_again: Vec::new(),
             websockets: 0,
             gone: 0,
             has_freed_descriptor: false,
@@ -139,15 +148,12 @@ impl Server {
         self.websockets
     }
 
-    /// Begins a connection of an app.
-    pub(crate) fn begin(&mut self, app: AppId, stream: TcpStream) {
+    /// Begins a connection of an app. Returns the error and the socket if the kernel cannot watch it.
+    pub(crate) fn begin(&mut self, app: AppId, stream: TcpStream) -> Result<Slot, (io::Error, TcpStream)> {
         let slot = self.table.vacant_slot();
         let it = self.apps.of(app);
         let (has_preface, is_secure) = (it.settings.proxy_protocol, it.names.is_some());
-        // If the kernel has no memory to watch the socket, the socket is closed.
-        if self.transport.insert(slot, stream, has_preface, is_secure).is_err() {
-            return;
-        }
+        self.transport.insert(slot, stream, has_preface, is_secure)?;
         let now = self.clock.active();
         let occupied = self.table.occupy();
         debug_assert_eq!(occupied, slot);
@@ -155,6 +161,8 @@ impl Server {
         self.apps.note_connection(app);
         self.arm(slot);
         self.count(app, slot, Count::Up);
+        self.visit_if_shutting_down(slot);
+        Ok(slot)
     }
 
     fn count(&mut self, app: AppId, slot: Slot, count: Count) {
@@ -207,6 +215,9 @@ impl Server {
     /// Cuts a connection if it still belongs to the app.
     pub(crate) fn cut_if_of(&mut self, slot: Slot, app: AppId) {
         if self.is_of(slot, app) {
+            if let Some(shutdown) = &mut self.apps.of_mut(app).shutdown {
+                shutdown.note_forced();
+            }
             self.end(slot, End::Cut);
         }
     }
@@ -231,6 +242,6 @@ impl Server {
 
     /// Returns whether something is left to do at the end of the turn, apart from connections that are resumed or doomed.
     pub(crate) fn has_work(&self) -> bool {
-        self.transport.has_touched() || self.has_published() || !self.events.is_empty()
+        self.transport.has_touched() || self.has_published() || self.has_visits() || !self.events.is_empty()
     }
 }

@@ -78,7 +78,12 @@ impl Table {
 
     /// Returns every slot that may be in use.
     pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
-        (0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).map(Slot)
+        (0..self.end()).map(Slot)
+    }
+
+    /// Returns a number above those of all slots in use.
+    pub(crate) fn end(&self) -> u32 {
+        u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
     }
 }
 

@@ -156,12 +156,13 @@ impl Server {
         }
     }
 
-    /// Returns when [`Server::next_expired`], [`Server::next_left`] or
+    /// Returns when [`Server::next_expired`], [`Server::next_left`], [`Server::note_overdue`] or
     /// [`Transport::rest_silent`](crate::transport::Transport::rest_silent) has something to do: as seconds since the
     /// epoch, and as an instant.
     pub(crate) fn next_deadline(&self) -> (Option<Tick>, Option<Instant>) {
         let tick = self.wheel.next_expiry().into_iter().chain(self.transport.next_deadline()).min();
-        (tick, self.leaving.front().map(|(deadline, _)| *deadline))
+        let leaving = self.leaving.front().map(|(deadline, _)| *deadline);
+        (tick, leaving.into_iter().chain(self.next_overdue()).min())
     }
 
     /// Returns whether a connection is scheduled in the timer wheel.
@@ -280,7 +281,9 @@ impl Server {
             Talk::Vacant | Talk::Gone => None,
             Talk::Closing { .. } => Some(conversation.last_active + CLOSE_TIMEOUT),
             _ if self.transport.is_handshaking(slot) => Some(conversation.last_active + HANDSHAKE_TIMEOUT),
-            Talk::Http { responder: None, .. } => self.idle_deadline(slot),
+            Talk::Http { responder: None, .. } => {
+                self.idle_deadline(slot).into_iter().chain(self.grace_deadline(slot)).min()
+            }
             Talk::Http { responder: Some(_), flags } => self
                 .idle_deadline(slot)
                 .into_iter()

@@ -22,6 +22,7 @@ pub(crate) mod tls;
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 
 use milliways_proto::chunks::Chunks;
 use milliways_proto::timer::Tick;
@@ -53,7 +54,7 @@ pub(crate) struct Transport {
     touched: Vec<Slot>,
     /// A TLS handshake has been completed since this was last asked.
     has_opened: bool,
-    registry: Registry,
+    registry: Arc<Registry>,
     unit_length: UnitLength,
     /// Whole seconds since the epoch.
     now: Tick,
@@ -100,7 +101,7 @@ pub(crate) enum Read {
 impl Transport {
     /// Creates a transport without connections. `unit_length` divides output into units, after
     /// [`Transport::begin_units`].
-    pub(crate) fn new(registry: Registry, unit_length: UnitLength) -> Self {
+    pub(crate) fn new(registry: Arc<Registry>, unit_length: UnitLength) -> Self {
         Self {
             links: Chunks::default(),
             sessions: Sessions::default(),
@@ -119,17 +120,19 @@ impl Transport {
         self.now = now;
     }
 
-    /// Adds a connection. `has_preface`: it may begin with a PROXY header. Fails if the socket cannot be registered
-    /// with the kernel.
+    /// Adds a connection. `has_preface`: it may begin with a PROXY header. Returns the error and the socket if the
+    /// kernel cannot watch it.
     pub(crate) fn insert(
         &mut self,
         slot: Slot,
         mut stream: TcpStream,
         has_preface: bool,
         is_secure: bool,
-    ) -> io::Result<()> {
+    ) -> Result<(), (io::Error, TcpStream)> {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.registry.register(&mut stream, Named::Connection(slot).token(), interest)?;
+        if let Err(error) = self.registry.register(&mut stream, Named::Connection(slot).token(), interest) {
+            return Err((error, stream));
+        }
         while self.links.len() <= slot.index() {
             self.links.push(None);
         }
@@ -443,9 +446,14 @@ impl Transport {
         self.link(slot).layer.is_handshaking()
     }
 
+    /// Sets the address of the peer, which only the caller knows.
+    pub(crate) fn set_peer_address(&mut self, slot: Slot, address: SocketAddr) {
+        self.origins.set_peer(slot, address);
+    }
+
     /// Returns the address of the peer; `None` for a Unix socket, or if the connection has failed.
     pub(crate) fn peer_address(&self, slot: Slot) -> Option<SocketAddr> {
-        self.link(slot).stream.peer_addr().ok()
+        self.origins.peer(slot).or_else(|| self.link(slot).stream.peer_addr().ok())
     }
 
     /// Returns the address of the client according to the PROXY header; `None` if there is no header or it has no

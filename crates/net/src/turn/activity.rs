@@ -65,6 +65,8 @@ pub(super) enum Step {
     Offered(Offered),
     Left,
     Doomed(ConnectionId),
+    /// The app is being shut down.
+    Visit,
     Resume,
     /// Bytes that were kept while the connection was held up are to be handled.
     Kept,
@@ -215,6 +217,10 @@ impl Turn {
             }
             Step::Doomed(id) => {
                 let _ = server.close(id);
+                Step::Over
+            }
+            Step::Visit => {
+                server.visit(slot);
                 Step::Over
             }
             Step::Resume => {

@@ -56,6 +56,7 @@ fn fragile() -> Server {
                 | Event::Collected { .. }
                 | Event::Answered { .. }
                 | Event::MissingServerName { .. }
+                | Event::ShutDown { .. }
                 | Event::Panicked { .. } => {}
             }
         },

@@ -110,7 +110,8 @@ impl Known {
             Event::Upgrade { .. }
             | Event::Unanswered { .. }
             | Event::Answered { .. }
-            | Event::MissingServerName { .. } => {}
+            | Event::MissingServerName { .. }
+            | Event::ShutDown { .. } => {}
             Event::Panicked { message } => panic!("{message}"),
         }
     }

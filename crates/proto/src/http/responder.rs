@@ -64,7 +64,7 @@ enum Term {
     NoBody = 1,
     /// The client speaks HTTP/1.0.
     Http10 = 1 << 1,
-    /// The connection closes after the response, and the head says so.
+    /// The connection closes after the response, and the head says so if it has not been sent before that was known.
     Closes = 1 << 2,
 }
 
@@ -228,6 +228,11 @@ impl Responder {
         terms.add_if(request.is_http_1_0(), Term::Http10);
         terms.add_if(request.asks_to_close(), Term::Closes);
         Self { stage: Stage::Head, terms }
+    }
+
+    /// Closes the connection after the response. The head says so, unless it has been sent.
+    pub fn close(&mut self) {
+        self.terms.add_if(true, Term::Closes);
     }
 
     /// Whether the head of the final response has been sent.

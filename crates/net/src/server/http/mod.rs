@@ -118,7 +118,8 @@ impl Server {
             Ok(Step { consumed, event }) => match event {
                 None => Ok((consumed, Received::Nothing)),
                 Some(http::Event::Request(request)) => {
-                    self.begin_request(slot, request).map(|()| (consumed, Received::Request(request)))
+                    let is_last = consumed == length || request.body().is_some();
+                    self.begin_request(slot, request, is_last).map(|()| (consumed, Received::Request(request)))
                 }
                 Some(http::Event::Data { data, is_last, remaining }) => self
                     .take_data(slot, data, is_last, remaining, consumed)
@@ -133,14 +134,22 @@ impl Server {
         Handled { consumed, received }
     }
 
-    /// Begins a request, whose head has arrived.
-    fn begin_request(&mut self, slot: Slot, request: &Request<'_>) -> Result<(), HttpError> {
+    /// Begins a request, whose head has arrived. `is_last`: no other request is known to follow.
+    fn begin_request(&mut self, slot: Slot, request: &Request<'_>, is_last: bool) -> Result<(), HttpError> {
         let now = self.clock.active();
         let conversation = &mut self.table[slot];
         conversation.last_active = now;
         if let Talk::Http { responder, .. } = &mut conversation.talk {
             *responder = Some(Responder::new(request));
         }
+        let app = conversation.app();
+        if is_last
+            && self.is_shutting_down(app)
+            && let Talk::Http { responder: Some(responder), .. } = &mut self.table[slot].talk
+        {
+            responder.close();
+        }
+        let conversation = &mut self.table[slot];
         if let Some(body) = request.body() {
             let max_body_size = self.apps.of(conversation.app()).settings.max_body_size;
             if body.remaining().is_some_and(|length| length > max_body_size) {

@@ -259,6 +259,7 @@ impl Server {
         }
         let mut flags: HttpFlags = *conversation.http();
         flags.forget_response();
+        flags.add(HttpFlag::Served);
         conversation.talk = Talk::Http { responder: None, flags };
         conversation.last_active = now;
         if has_input || flags.has(HttpFlag::Unread) {

@@ -100,6 +100,7 @@ impl Server {
         self.websockets += 1;
         self.behaviors.hold(behavior);
         self.arm(slot);
+        self.visit_if_shutting_down(slot);
         Ok(self.table.renew(slot))
     }
 

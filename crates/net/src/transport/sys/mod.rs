@@ -12,7 +12,7 @@ use self::native as platform;
 pub(crate) use platform::{
     Event, Events, INVALID_ARGUMENT, Interest, LocalListener, Poll, Registry, Source, StdTcpStream, TcpListener,
     TcpStream, Token, Waker, accept_local, bind_local, bind_tcp, descriptor, is_exhaustion, is_unknown_family,
-    leave_alone, look_after, send, send_both,
+    leave_alone, look_after, may_be_connected, send, send_both,
 };
 
 /// How long a peer must be silent before the kernel sends a probe, how long the kernel waits for an answer before the

@@ -17,7 +17,8 @@ pub(crate) struct Client<'s> {
 impl<'s> Client<'s> {
     pub(crate) fn new(server: &'s Server, stream: TcpStream) -> Self {
         stream.set_nonblocking(true).expect("a socket");
-        stream.set_nodelay(true).expect("a socket");
+        // Unix sockets do not have this option.
+        let _ = stream.set_nodelay(true);
         Self { stream, server }
     }
 

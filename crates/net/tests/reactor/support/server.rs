@@ -59,6 +59,7 @@ fn line_of(event: &Event<'_>) -> String {
         }
         Event::Close { code, reason, .. } => format!("close {code} {}", reason.escape_ascii()),
         Event::MissingServerName { name, .. } => format!("missing {name}"),
+        Event::ShutDown { closed, forced, .. } => format!("shut down {closed} {forced}"),
         Event::Panicked { message } => format!("panicked {message}"),
     }
 }

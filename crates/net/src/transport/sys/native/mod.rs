@@ -62,6 +62,17 @@ pub(crate) fn send_both(stream: &TcpStream, first: &[u8], second: &[u8]) -> io::
     retry(|| SockRef::from(stream).send_vectored_with_flags(&buffers, FLAGS))
 }
 
+/// Returns whether a socket is a stream socket that does not listen. It may have failed, for example because its peer
+/// has reset the connection.
+pub(crate) fn may_be_connected(stream: &StdTcpStream) -> bool {
+    let socket = SockRef::from(stream);
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    let listens = socket.is_listener().unwrap_or(false);
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    let listens = false;
+    !listens && socket.r#type().is_ok_and(|kind| kind == Type::STREAM)
+}
+
 /// Has the kernel probe whether the peer is still there (RFC 9293 section 3.8.4). The connection fails if the peer does
 /// not answer, or does not acknowledge what was sent to it, within 25 seconds (see [`KEEPALIVE_TIME`]) or `idle_timeout`
 /// seconds, whichever is longer; an `idle_timeout` of 0 sets no limit for acknowledgements. Unix sockets do not have these options, and
