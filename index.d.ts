@@ -409,10 +409,105 @@ export interface TemplatedApp {
   numSubscribers(topic: TextOrBytes): number;
 
   /**
+   * Returns a number by which any thread of this process can hand connections over to this app; see
+   * {@link addChildAppDescriptor}. Send it to that thread, for example by `postMessage`.
+   *
+   * From now on the app waits for connections, and keeps its thread running, as if it listened. {@link close} and
+   * {@link shutdown} end that, and so does the end of the thread; afterwards the number stands for nothing, and never
+   * for another app. Until then, every call returns the same number.
+   *
+   * @throws Error `ERR_MILLIWAYS_SHUTTING_DOWN` while the app is being shut down.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DESCRIPTOR` if the system has no descriptor left to wake this thread by.
+   */
+  getDescriptor(): AppDescriptor;
+
+  /**
+   * Makes this app an acceptor: it hands each connection that it accepts from now on over to its children, in turn. A
+   * child is an app in any thread of this process. It serves the connection as if it had accepted it, with its own
+   * routes, options and certificates: an App may be the acceptor of SSLApps.
+   *
+   * A child that has been closed, or whose thread has ended, is skipped and forgotten; so is one that has ended before
+   * this call. An app without children serves its connections itself. Adding a child again has no effect.
+   *
+   * @throws Error `ERR_MILLIWAYS_INVALID_DESCRIPTOR` if {@link getDescriptor} has never returned the number in this
+   * process.
+   */
+  addChildAppDescriptor(descriptor: AppDescriptor): TemplatedApp;
+
+  /**
+   * Undoes {@link addChildAppDescriptor}. The connections that the child has got stay with it. Does nothing if it is not
+   * a child.
+   *
+   * @throws Error `ERR_MILLIWAYS_INVALID_DESCRIPTOR` if {@link getDescriptor} has never returned the number in this
+   * process.
+   */
+  removeChildAppDescriptor(descriptor: AppDescriptor): TemplatedApp;
+
+  /**
+   * Serves a connection that something else has accepted, such as a parent process, as if the app had accepted it.
+   *
+   * @param fd The file descriptor of the connection, which is a stream socket: TCP, or a Unix domain socket. It belongs
+   * to the app from now on, which closes it, and nothing else may use or close it any more. A socket of `node:net` keeps
+   * its own descriptor and closes it, so that one must not be passed. After an error, the descriptor is as before.
+   * @param ip The address of the client if the socket does not know it, for {@link WebSocket.getRemoteAddress} and the
+   * like: as text, or as 4 or 16 bytes.
+   * @throws Error `ERR_MILLIWAYS_INVALID_SOCKET` if `fd` is not the descriptor of an open stream socket, if it listens,
+   * or if an app of this process has it already. A connection that has failed is no error; it closes.
+   * @throws Error `ERR_MILLIWAYS_INVALID_ADDRESS` if `ip` is not an address.
+   * @throws Error `ERR_MILLIWAYS_SHUTTING_DOWN` while the app is being shut down.
+   */
+  adoptSocket(fd: number, ip?: TextOrBytes): TemplatedApp;
+
+  /**
+   * Stops without cutting anybody off. Listening stops before this returns. What is under way is finished:
+   *
+   *  - A request that has arrived is answered, with `Connection: close`.
+   *  - A connection that waits for another request closes. A new one has a second to send its first.
+   *  - A WebSocket gets a Close frame, after what has been sent to it, and waits for the client's. Its `close` handler
+   *    runs with the code and the reason. A request that becomes a WebSocket meanwhile opens, and then closes likewise.
+   *
+   * What is left at the timeout is cut. Handlers may go on publishing and sending. A second call returns the same
+   * promise. When the promise has resolved, the app can listen again. {@link close} ends the waiting.
+   *
+   * This is not in uWebSockets.js. It is optional here so that classes which implement that interface still do; call it
+   * as `app.shutdown?.()` in TypeScript.
+   *
+   * @returns a promise for the numbers of connections that have closed in order and that have been cut.
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` if the code or the timeout is invalid.
+   * @throws TypeError `ERR_MILLIWAYS_INVALID_OPTIONS` if the options are not an object.
+   * @throws Error `ERR_MILLIWAYS_INVALID_DATA` if the reason is not {@link TextOrBytes}.
+   */
+  shutdown?(options?: ShutdownOptions): Promise<ShutdownResult>;
+
+  /**
    * Stops listening and drops all connections at once, without a Close frame. `close` handlers run with code 1006, and
    * `onAborted` handlers run. The app can listen again afterwards.
    */
   close(): TemplatedApp;
+}
+
+/** A number that stands for an app in all threads of a process; see {@link TemplatedApp.getDescriptor}. */
+export type AppDescriptor = number;
+
+/** Options of {@link TemplatedApp.shutdown}. */
+export interface ShutdownOptions {
+  /**
+   * The close code of WebSockets: 1000 to 1003, 1007 to 1014, or 3000 to 4999 (RFC 6455 section 7.4). The default is
+   * 1001, for a server that goes away.
+   */
+  code?: number;
+  /** The reason in the Close frame, up to 123 bytes of UTF-8; more is cut off. The default is empty. */
+  reason?: TextOrBytes;
+  /** Milliseconds after which what is left is cut. 0 or more; `Infinity` is no limit. The default is 10,000. */
+  timeout?: number;
+}
+
+/** The result of {@link TemplatedApp.shutdown}. */
+export interface ShutdownResult {
+  /** The number of connections that have closed in order since the call. */
+  closed: number;
+  /** The number of connections that have been cut, at the timeout or by {@link TemplatedApp.close}. */
+  forced: number;
 }
 
 /**
@@ -1480,12 +1575,16 @@ export type MilliwaysErrorCode =
   | 'ERR_MILLIWAYS_DETACHED_BUFFER'
   | 'ERR_MILLIWAYS_FRAGMENT_ORDER'
   | 'ERR_MILLIWAYS_INTERNAL'
+  | 'ERR_MILLIWAYS_INVALID_ADDRESS'
   | 'ERR_MILLIWAYS_INVALID_DATA'
   | 'ERR_MILLIWAYS_INVALID_DECLARATION'
+  | 'ERR_MILLIWAYS_INVALID_DESCRIPTOR'
   | 'ERR_MILLIWAYS_INVALID_HANDLER'
   | 'ERR_MILLIWAYS_INVALID_HEADER'
+  | 'ERR_MILLIWAYS_INVALID_OPTIONS'
   | 'ERR_MILLIWAYS_INVALID_PATTERN'
   | 'ERR_MILLIWAYS_INVALID_SERVER_NAME'
+  | 'ERR_MILLIWAYS_INVALID_SOCKET'
   | 'ERR_MILLIWAYS_INVALID_THIS'
   | 'ERR_MILLIWAYS_INVALID_TOKEN'
   | 'ERR_MILLIWAYS_INVALID_UPGRADE'
@@ -1497,6 +1596,7 @@ export type MilliwaysErrorCode =
   | 'ERR_MILLIWAYS_REQUEST_EXPIRED'
   | 'ERR_MILLIWAYS_RESPONSE_DONE'
   | 'ERR_MILLIWAYS_RESPONSE_ORDER'
+  | 'ERR_MILLIWAYS_SHUTTING_DOWN'
   | 'ERR_MILLIWAYS_TLS'
   | 'ERR_MILLIWAYS_TOO_DEEP'
   | 'ERR_MILLIWAYS_WEBSOCKET_CLOSED';

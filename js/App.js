@@ -6,7 +6,15 @@ const { isArrayBuffer } = require('node:util/types');
 const connections = require('./connections');
 const { kindOf } = require('./data');
 const { define } = require('./define');
-const { describe, fail, refuseArguments, requireArguments, requireFunction } = require('./errors');
+const {
+  describe,
+  errorOf,
+  fail,
+  refuseArguments,
+  requireArguments,
+  requireFunction,
+  requireOptions,
+} = require('./errors');
 const { watch } = require('./failure');
 const { toHostname, toKnownHostname } = require('./hostname');
 const HttpRequest = require('./HttpRequest');
@@ -25,6 +33,12 @@ const { SSLWebSocket, WebSocket } = require('./WebSocket');
 const METHODS = ['get', 'post', 'options', 'del', 'patch', 'put', 'head', 'connect', 'trace', 'any'];
 
 const LIBUS_LISTEN_EXCLUSIVE_PORT = 1;
+
+/** The close code for WebSockets of a server that goes away (RFC 6455 section 7.4.1). */
+const GOING_AWAY = 1001;
+
+/** Milliseconds after which `shutdown` cuts what is left. */
+const SHUTDOWN_TIMEOUT = 10_000;
 
 /** The generation of a connection that has gone. The addon returns empty addresses for it. */
 const GONE = 0xffffffff;
@@ -50,6 +64,9 @@ class TemplatedApp {
   #filters = [];
   /** Whether microtasks and nextTicks run before the next message is delivered. */
   #drains;
+  /** The promise that `shutdown` has returned, until the app listens again. */
+  #shutdown;
+  #isShuttingDown = false;
 
   constructor(options, isSecure = false) {
     this.#app = native.createApp(options, this.#holder);
@@ -103,8 +120,10 @@ class TemplatedApp {
     refuseArguments('listen', 4, parameters);
     const callback = parameters.pop();
     requireFunction(callback);
+    if (this.#isShuttingDown) return this.#refuseToListen(callback);
     const { host, port, options } = listenAt(parameters);
     const exclusive = (options & LIBUS_LISTEN_EXCLUSIVE_PORT) !== 0;
+    this.#shutdown = undefined;
     listenOnPort(callback, { host, port }, (number) => native.listen(this.#app, host, number, exclusive));
     return this;
   }
@@ -114,6 +133,8 @@ class TemplatedApp {
     requireArguments(2, arguments.length);
     refuseArguments('listen_unix', 2, arguments);
     requireFunction(callback);
+    if (this.#isShuttingDown) return this.#refuseToListen(callback);
+    this.#shutdown = undefined;
     listenOnPath(callback, path, () => native.listenUnix(this.#app, path));
     return this;
   }
@@ -183,10 +204,76 @@ class TemplatedApp {
     return this;
   }
 
+  getDescriptor() {
+    requireApp(this);
+    refuseArguments('getDescriptor', 0, arguments);
+    this.#requireOpen();
+    return native.getDescriptor(this.#app);
+  }
+
+  addChildAppDescriptor(descriptor) {
+    requireApp(this);
+    requireArguments(1, arguments.length);
+    refuseArguments('addChildAppDescriptor', 1, arguments);
+    native.addChildAppDescriptor(this.#app, descriptor);
+    return this;
+  }
+
+  removeChildAppDescriptor(descriptor) {
+    requireApp(this);
+    requireArguments(1, arguments.length);
+    refuseArguments('removeChildAppDescriptor', 1, arguments);
+    native.removeChildAppDescriptor(this.#app, descriptor);
+    return this;
+  }
+
+  adoptSocket(fd, ip) {
+    requireApp(this);
+    requireArguments(1, arguments.length);
+    refuseArguments('adoptSocket', 2, arguments);
+    this.#requireOpen();
+    native.adoptSocket(this.#app, fd, ip);
+    return this;
+  }
+
+  shutdown(options = {}) {
+    requireApp(this);
+    refuseArguments('shutdown', 1, arguments);
+    if (this.#shutdown !== undefined) return this.#shutdown;
+    requireOptions('shutdown', options);
+    const { code = GOING_AWAY, reason = '', timeout = SHUTDOWN_TIMEOUT } = options;
+    let resolve;
+    const promise = new Promise((settle) => (resolve = settle));
+    const done = (closed, forced) => {
+      this.#isShuttingDown = false;
+      resolve({ closed, forced });
+    };
+    this.#isShuttingDown = true;
+    try {
+      native.shutDownApp(this.#app, code, reason, timeout, done);
+    } catch (error) {
+      this.#isShuttingDown = false;
+      throw error;
+    }
+    this.#shutdown = promise;
+    return promise;
+  }
+
   close() {
     requireApp(this);
     refuseArguments('close', 0, arguments);
     native.closeApp(this.#app);
+    return this;
+  }
+
+  /** Throws while the app is being shut down, because what the caller asks for would end at once. */
+  #requireOpen() {
+    if (this.#isShuttingDown) throw shuttingDown();
+    this.#shutdown = undefined;
+  }
+
+  #refuseToListen(callback) {
+    callback(false, shuttingDown());
     return this;
   }
 
@@ -234,6 +321,11 @@ function secure(options, call) {
     if (cause?.code !== 'ERR_MILLIWAYS_TLS') throw cause;
     fail(cause.code, `App construction failed: ${cause.message}`, Error, { cause });
   }
+}
+
+function shuttingDown() {
+  const message = 'The app is being shut down. Wait for the promise that shutdown has returned.';
+  return errorOf('ERR_MILLIWAYS_SHUTTING_DOWN', message);
 }
 
 const HANDLERS = ['upgrade', 'open', 'message', 'dropped', 'drain', 'close', 'ping', 'pong', 'subscription'];

@@ -51,4 +51,19 @@ function requireFunction(callback) {
   }
 }
 
-module.exports = { describe, errorOf, fail, refuseArguments, requireArguments, requireFunction };
+/** Throws unless the options of a function are an object. */
+function requireOptions(name, options) {
+  if (typeof options !== 'object' || options === null) {
+    fail('ERR_MILLIWAYS_INVALID_OPTIONS', `${name} takes an object with options, not ${describe(options)}.`, TypeError);
+  }
+}
+
+module.exports = {
+  describe,
+  errorOf,
+  fail,
+  refuseArguments,
+  requireArguments,
+  requireFunction,
+  requireOptions,
+};

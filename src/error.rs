@@ -51,6 +51,14 @@ pub(crate) enum Error {
     TooDeep,
     /// Certificates, keys or ciphers that cannot be used; the text says why.
     Tls(String),
+    /// The value is not the descriptor of any app.
+    InvalidDescriptor(String),
+    /// The reactor has no descriptor by which another thread could wake it; the text says why.
+    NoDescriptor(String),
+    /// The number is not that of a socket that an app can adopt; the text says why.
+    InvalidSocket(String),
+    /// The value is not the address of a client.
+    InvalidAddress(String),
     /// A bug of ours: the message of the panic.
     Internal(String),
     /// A handler returned without a response to a request with this method and URL.
@@ -81,6 +89,9 @@ impl Exception for Error {
             Self::NoResponse(..) => "ERR_MILLIWAYS_NO_RESPONSE",
             Self::TooDeep => "ERR_MILLIWAYS_TOO_DEEP",
             Self::Tls(_) => "ERR_MILLIWAYS_TLS",
+            Self::InvalidDescriptor(_) | Self::NoDescriptor(_) => "ERR_MILLIWAYS_INVALID_DESCRIPTOR",
+            Self::InvalidSocket(_) => "ERR_MILLIWAYS_INVALID_SOCKET",
+            Self::InvalidAddress(_) => "ERR_MILLIWAYS_INVALID_ADDRESS",
         }
     }
 
@@ -124,6 +135,16 @@ impl Exception for Error {
                 "More than {MAX_CALLS} handlers have called each other. Make this call later, for example by setImmediate."
             ),
             Self::Tls(reason) => reason.clone(),
+            Self::InvalidDescriptor(value) => format!(
+                "A descriptor of an app must be a number that getDescriptor has returned in this process, and is {value}."
+            ),
+            Self::NoDescriptor(reason) => format!("Other threads could not wake this one: {reason}."),
+            Self::InvalidSocket(reason) => {
+                format!("adoptSocket takes the file descriptor of a connected stream socket: {reason}.")
+            }
+            Self::InvalidAddress(value) => {
+                format!("ip must be the text or the bytes of an IPv4 or IPv6 address, and is {value}.")
+            }
             Self::Internal(panic) => {
                 format!("milliways has a bug, please report it: {panic}. The connection it happened on was closed.")
             }

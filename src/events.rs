@@ -57,6 +57,7 @@ impl Environment {
             Event::MissingServerName { app, name } => self.tell_missing_name(app, &name),
             Event::Connected { app, id } => self.tell_filter(app, id, 1.0),
             Event::Disconnected { app, id } => self.tell_filter(app, id, -1.0),
+            Event::ShutDown { app, closed, forced } => self.tell_shut_down(app, closed, forced),
             Event::Panicked { message } => self.report(&Error::Internal(message)),
         }
     }
@@ -261,6 +262,16 @@ impl Environment {
         self.scopes.event(Scope::Own, |js| {
             let Some(function) = self.function(js, |callbacks| callbacks.filters.get(&app.0))? else { return Ok(()) };
             js.call(function, &[js.number(id.slot.0)?, js.number(id.generation.0)?, js.double(count)?]).map(|_| ())
+        });
+    }
+
+    fn tell_shut_down(&self, app: AppId, closed: u64, forced: u64) {
+        self.scopes.event(Scope::Own, |js| {
+            let Some(function) = self.function(js, |callbacks| callbacks.shutdowns.get(&app.0))? else { return Ok(()) };
+            // It is called once. The function stays in the scope.
+            self.callbacks.borrow_mut().shutdowns.remove(&app.0);
+            let count = |count: u64| js.size(usize::try_from(count).unwrap_or(usize::MAX));
+            js.call(function, &[count(closed)?, count(forced)?]).map(|_| ())
         });
     }
 

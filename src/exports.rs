@@ -3,7 +3,7 @@
 use std::ptr::NonNull;
 
 use crate::call::{Call, Returned};
-use crate::classes::{app, cork, http_request, http_response, parts, pubsub, store, tls, websocket};
+use crate::classes::{app, cork, handover, http_request, http_response, parts, pubsub, store, tls, websocket};
 use crate::environment::Environment;
 use crate::node::{Callback, Failed, Js, Value, export};
 use crate::uv::Loop;
@@ -28,6 +28,11 @@ unsafe fn export_functions(js: Js<'_>, exports: Value<'_>, environment: NonNull<
         c"releaseApp" => app::release_app,
         c"releaseContexts" => app::release_contexts,
         c"closeApp" => app::close,
+        c"shutDownApp" => app::shut_down,
+        c"getDescriptor" => handover::get_descriptor,
+        c"addChildAppDescriptor" => handover::add_child,
+        c"removeChildAppDescriptor" => handover::remove_child,
+        c"adoptSocket" => handover::adopt_socket,
         c"addRoute" => app::add_route,
         c"setFilter" => app::set_filter,
         c"leaveOutName" => app::leave_out_name,

@@ -31,6 +31,8 @@ pub(crate) struct Callbacks {
     pub(crate) filters: HashMap<u32, Callback>,
     /// Called with server names that an app does not have, by app.
     pub(crate) missing_names: HashMap<u32, Callback>,
+    /// Called when an app has been shut down, by app.
+    pub(crate) shutdowns: HashMap<u32, Callback>,
     /// By app.
     pub(crate) holders: HashMap<u32, Holder>,
 }

@@ -7,6 +7,7 @@
 mod call;
 mod classes;
 mod current_request;
+mod descriptors;
 mod driver;
 mod environment;
 mod error;

@@ -3,12 +3,15 @@
 use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use milliways_net::{AppId, BehaviorId, DomainId, ListenError, ListenerId, Route, RouteId};
 use milliways_proto::http::{Declared, Method};
 use milliways_proto::router::RouteKind;
 
+use super::number::{invalid_number, number_of};
 use super::options::{app_settings, websocket_settings};
+use super::websocket::{CLOSE_CODES, close_code};
 use crate::call::{Call, Returned};
 use crate::error::Error;
 use crate::handlers::{BehaviorCallbacks, Holder};
@@ -63,6 +66,33 @@ pub(crate) fn close<'s>(call: &Call<'s, 1>) -> Returned<'s> {
     let environment = call.environment;
     let mark = environment.reactor.mark();
     environment.reactor.close_app(AppId(call.u32(0)?), || environment.handle_caused(mark));
+    environment.update_liveness();
+    Ok(None)
+}
+
+/// `shutDownApp(app, code, reason, timeout, done)`; `timeout` is in milliseconds, and Infinity means none. `done` is called with
+/// the numbers of connections that have ended in order and of those that have been cut.
+pub(crate) fn shut_down<'s>(call: &Call<'s, 5>) -> Returned<'s> {
+    const TIMEOUT: &str = "a number of milliseconds that is not below 0";
+
+    let (environment, js, app) = (call.environment, call.js, AppId(call.u32(0)?));
+    let refused = || invalid_number(js, "code", CLOSE_CODES, call.arguments[1]);
+    let code = close_code(js, call.arguments[1])?;
+    let reason = call.bytes(2)?;
+    let timeout = number_of(js, call.arguments[3])?;
+    if timeout.is_nan() || timeout < 0.0 {
+        return Err(invalid_number(js, "timeout", TIMEOUT, call.arguments[3])?);
+    }
+    let Some(done) = Callback::new(js, call.arguments[4])? else {
+        return Err(Error::Internal("no callback".to_owned()));
+    };
+    let deadline =
+        Duration::try_from_secs_f64(timeout / 1000.0).ok().and_then(|after| Instant::now().checked_add(after));
+    environment.callbacks.borrow_mut().shutdowns.insert(app.0, done);
+    if environment.reactor.shut_down(app, code.unwrap_or_default(), &reason, deadline).is_err() {
+        environment.callbacks.borrow_mut().shutdowns.remove(&app.0);
+        return Err(refused()?);
+    }
     environment.update_liveness();
     Ok(None)
 }

@@ -35,10 +35,15 @@ pub(super) fn number_of(js: Js<'_>, value: Value<'_>) -> Result<f64, Failed> {
 
 /// The error for a value that `name` must not have.
 pub(super) fn invalid_number(js: Js<'_>, name: &str, allowed: &'static str, value: Value<'_>) -> Result<Error, Failed> {
+    Ok(Error::InvalidNumber { name: name.to_owned(), allowed, value: shown(js, value)? })
+}
+
+/// A value as the text of an error shows it.
+pub(super) fn shown(js: Js<'_>, value: Value<'_>) -> Result<String, Failed> {
     /// The number of characters of a text that are shown.
     const SHOWN: usize = 40;
 
-    let value = match js.type_of(value)? {
+    Ok(match js.type_of(value)? {
         ValueType::napi_string => {
             let text = js.text(value)?;
             let shown: String = text.chars().take(SHOWN).collect();
@@ -50,6 +55,5 @@ pub(super) fn invalid_number(js: Js<'_>, name: &str, allowed: &'static str, valu
         ValueType::napi_object if js.is_array(value)? => "an array".to_owned(),
         ValueType::napi_object => "an object".to_owned(),
         _ => js.text(value)?,
-    };
-    Ok(Error::InvalidNumber { name: name.to_owned(), allowed, value })
+    })
 }

@@ -130,10 +130,10 @@ pub(crate) fn end<'s>(call: &Call<'s, 4>) -> Returned<'s> {
 }
 
 /// The close codes that a program may send.
-const CLOSE_CODES: &str = "1000 to 1003, 1007 to 1014, or 3000 to 4999 (RFC 6455 section 7.4)";
+pub(super) const CLOSE_CODES: &str = "1000 to 1003, 1007 to 1014, or 3000 to 4999 (RFC 6455 section 7.4)";
 
 /// A number that fits into a Close frame; `None` for `undefined`.
-fn close_code(js: Js<'_>, value: Value<'_>) -> Result<Option<u16>, Error> {
+pub(super) fn close_code(js: Js<'_>, value: Value<'_>) -> Result<Option<u16>, Error> {
     if js.is_undefined(value)? {
         return Ok(None);
     }

@@ -16,8 +16,10 @@ pub(super) struct uv_handle_t {
 
 // uv_handle_type
 pub(super) const UV_CHECK: c_int = 2;
+pub(super) const UV_NAMED_PIPE: c_int = 7;
 pub(super) const UV_POLL: c_int = 8;
 pub(super) const UV_PREPARE: c_int = 9;
+pub(super) const UV_TCP: c_int = 12;
 pub(super) const UV_TIMER: c_int = 13;
 
 // uv_poll_event
@@ -36,6 +38,7 @@ unsafe extern "C" {
     pub(super) fn uv_unref(handle: *mut uv_handle_t);
     pub(super) fn uv_close(handle: *mut uv_handle_t, callback: Option<Callback>);
     pub(super) fn uv_update_time(uv_loop: *mut uv_loop_t);
+    pub(super) fn uv_guess_handle(descriptor: c_int) -> c_int;
 
     pub(super) fn uv_poll_init(uv_loop: *mut uv_loop_t, handle: *mut uv_handle_t, descriptor: c_int) -> c_int;
     pub(super) fn uv_poll_start(handle: *mut uv_handle_t, events: c_int, callback: Option<PollCallback>) -> c_int;

@@ -4,6 +4,7 @@
 //! and events, and that `uv_handle_size` returns the size of a handle.
 
 mod ffi;
+mod socket;
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::Cell;
@@ -14,6 +15,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub(crate) use ffi::uv_loop_t as Loop;
+pub(crate) use socket::{give_back, stream_of};
 
 /// A libuv call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -116,6 +116,7 @@ interface Later {
   getDescriptor: unknown;
   addChildAppDescriptor: unknown;
   removeChildAppDescriptor: unknown;
+  adoptSocket: unknown;
 }
 
 /** A request with more members than ours. */

@@ -272,6 +272,18 @@ is<uWS.TemplatedApp>()(app.addServerName('*.example.com', { key_file_name: 'key.
 is<uWS.TemplatedApp>()(app.removeServerName('example.com'));
 is<uWS.TemplatedApp | undefined>()(app.reloadCertificates?.());
 is<uWS.TemplatedApp>()(app.missingServerName((hostname) => is<string>()(hostname)));
+is<uWS.AppDescriptor>()(app.getDescriptor());
+is<number>()(app.getDescriptor());
+is<uWS.TemplatedApp>()(app.addChildAppDescriptor(app.getDescriptor()));
+is<uWS.TemplatedApp>()(app.removeChildAppDescriptor(1));
+is<uWS.TemplatedApp>()(app.adoptSocket(3).adoptSocket(4, '192.0.2.1').adoptSocket(5, new Uint8Array(16)));
+// @ts-expect-error
+app.adoptSocket();
+is<Promise<uWS.ShutdownResult> | undefined>()(app.shutdown?.({ code: 1001, reason: 'moving', timeout: 5000 }));
+const outcome: uWS.ShutdownResult = { closed: 1, forced: 0 };
+const shutdownOptions: uWS.ShutdownOptions = { reason: new Uint8Array(1) };
+is<Promise<uWS.ShutdownResult> | undefined>()(app.shutdown?.(shutdownOptions));
+is<number>()(outcome.closed + outcome.forced);
 is<uWS.TemplatedApp>()(app.close());
 is<void>()(uWS.us_listen_socket_close({}));
 is<number>()(uWS.us_socket_local_port({}));
