@@ -1,7 +1,10 @@
 'use strict';
 
-// Runs one server per processor, each in its own thread. They share the port, and the system distributes the
-// connections among them. A message that is published in one thread reaches the clients of all threads.
+// Runs one server per processor, each in its own thread. A message that is published in one thread reaches the clients
+// of all threads.
+//
+// By default the threads share the port, and the system distributes the connections among them. With ACCEPTOR=1 the
+// main thread accepts all connections and hands them over to the others in turn, so that each gets as many.
 //
 //   for i in 1 2 3 4; do curl localhost:9001; done
 //   ws = new WebSocket('ws://localhost:9001'); ws.onmessage = (event) => console.log(event.data)
@@ -13,27 +16,32 @@ const uWS = require('../dist/uws.js');
 const wantedPort = Number(process.env.PORT || 9001);
 const THREADS = Number(process.env.THREADS || os.availableParallelism());
 
+const ACCEPTOR = Boolean(process.env.ACCEPTOR);
+
 const TOPIC = 'all';
 
 if (parentPort) serve(workerData.port, parentPort);
 else lead();
 
-/** The main thread has no server: it starts the others and waits until they end. */
+/** The main thread starts the others and waits until they end. */
 async function lead() {
+  /** @type {import('../dist/uws.js').TemplatedApp | undefined} */
+  let acceptor;
   /** @type {Set<Worker>} */
   const workers = new Set();
   let isEnding = false;
 
   const end = () => {
     isEnding = true;
+    acceptor?.close();
     for (const worker of workers) worker.postMessage('end');
   };
   process.once('SIGTERM', end);
   process.once('SIGINT', end);
 
   /**
-   * @param {number} port
-   * @returns {Promise<number>} the port that it listens on
+   * @param {number} [port]
+   * @returns {Promise<number>} the port that it listens on, or its app's descriptor if there is an acceptor
    */
   const start = (port) =>
     new Promise((resolve) => {
@@ -49,6 +57,18 @@ async function lead() {
       });
     });
 
+  if (ACCEPTOR) {
+    const descriptors = await Promise.all(Array.from({ length: THREADS }, () => start()));
+    if (isEnding) return;
+    acceptor = uWS.App();
+    for (const descriptor of descriptors) acceptor.addChildAppDescriptor(descriptor);
+    acceptor.listen(wantedPort, (listenSocket, error) => {
+      if (!listenSocket) throw error;
+      const port = uWS.us_socket_local_port(listenSocket);
+      console.log(`Listening on port ${port} for ${THREADS} threads`);
+    });
+    return;
+  }
   // With port 0 the system chooses a port for the first thread, and the others have to use the same.
   const port = await start(wantedPort);
   if (isEnding) return;
@@ -57,7 +77,7 @@ async function lead() {
 }
 
 /**
- * @param {number} port
+ * @param {number | undefined} port undefined if an acceptor hands connections over
  * @param {import('node:worker_threads').MessagePort} leader
  */
 function serve(port, leader) {
@@ -82,13 +102,19 @@ function serve(port, leader) {
       // All threads of the process share the values of the key-value store.
       const visits = uWS.incInteger('visits', 1);
       res.writeHeader('Content-Type', 'application/json').end(JSON.stringify({ thread: threadId, visits }));
-    })
+    });
+
+  if (port === undefined) {
+    // This app does not listen. It lives from here on, and gets connections once the acceptor has its descriptor.
+    leader.postMessage(app.getDescriptor());
+  } else {
     // Without an option, so that several threads can listen on the port. Note that another program of the same user
     // could do so, too.
-    .listen(port, (listenSocket, error) => {
+    app.listen(port, (listenSocket, error) => {
       if (!listenSocket) throw error;
       leader.postMessage(uWS.us_socket_local_port(listenSocket));
     });
+  }
 
   channel.onmessage = (/** @type {any} */ { data }) => {
     app.publish(TOPIC, data.message, data.isBinary);

@@ -12,8 +12,15 @@ const { fetch, request } = require('../support/http.js');
 const { ours } = require('../support/uws.js');
 const { Example } = require('./Example.js');
 
-describe('WorkerThreads', ours, () => {
-  const start = (t, threads) => Example.start(t, 'WorkerThreads.js', { env: { THREADS: String(threads) } });
+for (const [way, env] of [
+  ['a shared port', {}],
+  ['an acceptor', { ACCEPTOR: '1' }],
+]) {
+  describe(`WorkerThreads with ${way}`, ours, () => tests(env));
+}
+
+function tests(env) {
+  const start = (t, threads) => Example.start(t, 'WorkerThreads.js', { env: { ...env, THREADS: String(threads) } });
 
   /** Connects a WebSocket, and finds out which thread it is in. */
   async function connect(t, example) {
@@ -81,8 +88,8 @@ describe('WorkerThreads', ours, () => {
     t.after(() => other.close());
     await once(other, 'listening');
     const { port } = other.address();
-    const { code, stderr } = await Example.run('WorkerThreads.js', { port });
+    const { code, stderr } = await Example.run('WorkerThreads.js', { port, env });
     assert.equal(code, 1);
     assert.match(stderr, new RegExp(`^Error: listen EADDRINUSE: .*:${port}$`, 'm'));
   });
-});
+}

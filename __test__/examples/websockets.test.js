@@ -161,20 +161,18 @@ describe('GracefulShutdown', ours, () => {
       await example.printed('Shutting down');
       assert.ok(await isRefused(example.port));
       const [code, reason] = await deadline(closed, 'close');
-      assert.deepEqual([code, String(reason)], [1001, 'shutting down']);
+      assert.deepEqual([code, String(reason)], [1001, 'please reconnect']);
       await example.printed('A WebSocket closed with 1001');
+      // Nothing is under way on this connection.
+      await kept.readToEnd();
+      kept.destroy();
 
-      for (const [client, rest, body] of [
-        [inFlight, '67890', 'Got 10 bytes\n'],
-        [kept, request('/'), 'Here I am\n'],
-      ]) {
-        client.write(rest);
-        const response = await client.readResponse();
-        assert.deepEqual([response.status, response.body, response.headers.connection], [200, body, 'close']);
-        await client.readToEnd();
-        client.destroy();
-      }
-      // The timer for the other connections is still running.
+      inFlight.write('67890');
+      const response = await inFlight.readResponse();
+      assert.deepEqual([response.status, response.body, response.headers.connection], [200, 'Got 10 bytes\n', 'close']);
+      await inFlight.readToEnd();
+      inFlight.destroy();
+      await example.printed('Closed 3 connections, and cut 0');
       const ended = await example.exit();
       assert.deepEqual(ended, { code: 0, signal: null, stderr: '' });
     });
@@ -194,6 +192,10 @@ describe('GracefulShutdown', ours, () => {
     await example.printed('Began with /job');
     example.kill('SIGTERM');
     assert.deepEqual(await example.exit(), { code: 0, signal: null, stderr: '' });
+    assert.ok(
+      example.lines.some((line) => /^Closed \d connections, and cut [12]$/.test(line)),
+      example.lines.join('\n'),
+    );
     await until(() => [idle, stuck].every(({ ended, closed }) => ended || closed), 'end of both connections');
     for (const client of [idle, stuck]) client.destroy();
   });
