@@ -5,8 +5,9 @@ import { others } from './steps/others.mjs';
 import { pages } from './steps/pages.mjs';
 import { sockets } from './steps/sockets.mjs';
 import { streams } from './steps/streams.mjs';
+import { threads } from './steps/threads.mjs';
 
-export const steps = { ...pages, ...bodies, ...streams, ...sockets, ...others };
+export const steps = { ...pages, ...bodies, ...streams, ...sockets, ...threads, ...others };
 
 /** Reasons for different results with milliways (docs/COMPATIBILITY.md). */
 export const differences = {

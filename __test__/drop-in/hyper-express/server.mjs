@@ -1,8 +1,10 @@
 // A site on hyper-express: an API, uploads, downloads, events and sockets.
 
+import { once } from 'node:events';
 import { rmSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { Worker } from 'node:worker_threads';
 import HyperExpress from 'hyper-express';
 import { addBodies } from './routes/bodies.mjs';
 import { addPages } from './routes/pages.mjs';
@@ -59,6 +61,27 @@ server.post('/others/:name/:act', async (request, response) => {
   if (act === 'force_close') return response.json(other.force_close());
   if (act === 'again') return response.send(await other.listen(port + 0.5).catch((error) => error.message));
   return response.send(act);
+});
+
+// An acceptor, which hands its connections over to servers in threads, as the package's own documentation has it.
+const children = [];
+server.post('/acceptor', async (_request, response) => {
+  const acceptor = new HyperExpress.Server({ auto_close: false });
+  for (let number = 0; number < 3; number += 1) {
+    const thread = new Worker(new URL('worker.mjs', import.meta.url), { workerData: number });
+    const [descriptor] = await once(thread, 'message');
+    acceptor.add_child_app_descriptor(descriptor);
+    children.push(descriptor);
+    // The threads end with the process.
+    thread.unref();
+  }
+  await acceptor.listen(0, '127.0.0.1');
+  others.set('acceptor', { other: acceptor });
+  return response.json({ port: acceptor.port });
+});
+server.post('/acceptor/remove/:number', (request, response) => {
+  others.get('acceptor').other.remove_child_app_descriptor(children[request.params.number]);
+  response.send('removed');
 });
 
 const token = await server.listen(port, '127.0.0.1');
