@@ -47,9 +47,10 @@ const app = uWS
   });
 
 async function shutDown() {
+  // Listening has ended when this returns. A second signal changes nothing: it gets the same promise. The close code is
+  // 1001, for a server that goes away. A client that connects again reaches the next process on this port.
+  const promise = app.shutdown?.({ reason: 'please reconnect', timeout: GRACE });
   console.log('Shutting down');
-  // A second signal changes nothing: it gets the same promise. The close code is 1001, for a server that goes away.
-  // The reason tells clients what to do; a client that connects again reaches the next process on this port.
-  const result = await app.shutdown?.({ reason: 'please reconnect', timeout: GRACE });
+  const result = await promise;
   console.log(`Closed ${result?.closed} connections, and cut ${result?.forced}`);
 }
