@@ -1,6 +1,6 @@
 'use strict';
 
-// The module's exports. `_stats` is not enumerable and is for tests only: its contents may change at any time.
+// The module's exports. `_stats` and `_provoke` are not enumerable and are for tests only: they may change at any time.
 
 const constants = require('./constants');
 const DeclarativeResponse = require('./DeclarativeResponse');
@@ -71,3 +71,4 @@ module.exports = {
 };
 
 Object.defineProperty(module.exports, '_stats', { value: native.stats });
+Object.defineProperty(module.exports, '_provoke', { value: native.provoke });

@@ -5,6 +5,7 @@ use milliways_net::{ConnectionId, Reactor};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::node::{self, InstanceData, Scratch, SharedView};
+use crate::trap::Layer;
 
 /// A call of an exported function with up to `N` arguments.
 pub(crate) type Call<'s, const N: usize> = node::Call<'s, Environment, N>;
@@ -33,10 +34,15 @@ unsafe impl InstanceData for Environment {
     fn run<R>(&self, body: impl FnOnce() -> R) -> R {
         self.scopes.call(|| {
             let mark = self.reactor.mark();
+            self.trap.pass(Layer::Call);
             let returned = body();
             self.handle_caused(mark);
             returned
         })
+    }
+
+    fn panicked(&self) {
+        self.scopes.call(|| self.handle_caused(self.reactor.give_up_call()));
     }
 }
 

@@ -11,6 +11,7 @@ use milliways_net::{Event, Turn};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::node::Exception;
+use crate::trap::Layer;
 use crate::uv::{Handles, Loop, Watcher};
 
 /// The maximum number of pumps in a row. Handlers that make each other write without end must not keep the loop from
@@ -74,10 +75,13 @@ impl Environment {
 
     /// Handles the events of a turn.
     fn take(&self, turn: Box<Turn>) {
-        self.reactor.run(turn, |event| match event {
-            // The events that arrive by the million take a short path.
-            Event::Message { behavior, id, payload, binary } => self.tell_message(behavior, id, payload, binary),
-            _ => self.handle(event),
+        self.reactor.run(turn, |event| {
+            self.trap.pass(Layer::Event);
+            match event {
+                // The events that arrive by the million take a short path.
+                Event::Message { behavior, id, payload, binary } => self.tell_message(behavior, id, payload, binary),
+                _ => self.handle(event),
+            }
         });
     }
 
@@ -86,7 +90,12 @@ impl Environment {
     fn serve(&self, serve: impl FnOnce()) {
         let is_nested = self.scopes.is_busy();
         self.scopes.serve(|| {
-            let run = || catch_unwind(AssertUnwindSafe(serve));
+            let run = || {
+                catch_unwind(AssertUnwindSafe(|| {
+                    self.trap.pass(Layer::Loop);
+                    serve();
+                }))
+            };
             if let Err(panic) = if is_nested { self.reactor.nested(run) } else { run() } {
                 self.report(&Error::from_panic(&*panic));
             }

@@ -13,6 +13,7 @@ use crate::node::{AsyncContext, Callback, Ending, Exception, Failed, Js, Scratch
 use crate::registers::Registers;
 use crate::scopes::{Scope, Scopes};
 use crate::store;
+use crate::trap::Trap;
 use crate::uv::Handles;
 
 /// The state of one Node environment. It lives from the loading of the addon until the environment's loop has closed
@@ -27,6 +28,7 @@ pub(crate) struct Environment {
     pub(crate) registers: Registers,
     pub(crate) shared_view: SharedView,
     pub(crate) scratch: Scratch,
+    pub(crate) trap: Trap,
     /// Our handles in the loop, until they are closed.
     pub(crate) handles: RefCell<Option<Handles>>,
     /// The deadline that the timer is set to.
@@ -48,6 +50,7 @@ impl Environment {
             registers: Registers::export(js, exports, c"registers").map_err(failed)?,
             shared_view: SharedView::default(),
             scratch: Scratch::default(),
+            trap: Trap::default(),
             handles: RefCell::default(),
             armed: Cell::new(None),
         });

@@ -6,6 +6,7 @@ use crate::call::{Call, Returned};
 use crate::classes::{app, cork, handover, http_request, http_response, parts, pubsub, store, tls, websocket};
 use crate::environment::Environment;
 use crate::node::{Callback, Failed, Js, Value, export};
+use crate::trap::Layer;
 use crate::uv::Loop;
 
 /// Makes the state of an environment that loads the addon, and fills `exports` with the functions that work on it.
@@ -116,8 +117,31 @@ unsafe fn export_functions(js: Js<'_>, exports: Value<'_>, environment: NonNull<
         c"webSocketBufferedAmount" => websocket::buffered_amount,
         c"uncork" => cork::uncork,
         c"setSharedView" => set_shared_view,
+        c"provoke" => provoke,
     );
     Ok(())
+}
+
+/// `provoke(name)`: the layer of this name panics when it is next reached. This is for tests. Returns the names of all layers.
+fn provoke<'s>(call: &Call<'s, 1>) -> Returned<'s> {
+    let (js, environment) = (call.js, call.environment);
+    let wanted = js.text(call.arguments[0])?;
+    let mut names = Vec::new();
+    for layer in milliways_net::Layer::ALL {
+        let name = format!("{layer:?}");
+        if name == wanted {
+            environment.reactor.provoke(layer);
+        }
+        names.push(js.string(&name)?);
+    }
+    for layer in Layer::ALL {
+        let name = format!("{layer:?}");
+        if name == wanted {
+            environment.trap.set(layer);
+        }
+        names.push(js.string(&name)?);
+    }
+    Ok(Some(js.array(&names)?))
 }
 
 /// `setSharedView(function)`: `function` is called with a value, and returns a typed array of the same memory if that is shared.

@@ -20,6 +20,7 @@ mod registers;
 mod restored;
 mod scopes;
 mod store;
+mod trap;
 mod uv;
 
 use napi::bindgen_prelude::{Env, Object};

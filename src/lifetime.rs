@@ -12,6 +12,7 @@ use milliways_net::{AppId, BehaviorId, Route, RouteId};
 use crate::environment::Environment;
 use crate::node::{Failed, Js};
 use crate::scopes::Scope;
+use crate::trap::Layer;
 
 impl Environment {
     /// Has the addon hold the handlers of an app, which is about to listen.
@@ -42,6 +43,7 @@ impl Environment {
     /// Leaves the handlers of apps that have become quiet to the apps' objects, and forgets what nobody can name any more. To
     /// be called while no event and no call is under way.
     pub(crate) fn sweep(&self) {
+        self.trap.pass(Layer::Sweep);
         self.scopes.event(Scope::Batch, |js| {
             let quiet = self.reactor.take_quiet();
             let is_released = |app: &AppId| self.callbacks.borrow().holders[&app.0].is_released();

@@ -31,6 +31,9 @@ pub(crate) unsafe trait InstanceData {
 
     /// Runs the body of a function that JavaScript has called.
     fn run<R>(&self, body: impl FnOnce() -> R) -> R;
+
+    /// Handles a panic of a body, which is a bug.
+    fn panicked(&self);
 }
 
 /// A call of one of the addon's functions with up to `N` arguments. Arguments that were not passed are `undefined`.
@@ -161,7 +164,11 @@ pub(crate) unsafe fn enter<D: InstanceData, const N: usize>(
     let error = match catch_unwind(AssertUnwindSafe(|| environment.run(|| body(&call)))) {
         Ok(Ok(value)) => return value.map_or(ptr::null_mut(), Value::raw),
         Ok(Err(error)) => error,
-        Err(panic) => D::Error::from_panic(&*panic),
+        Err(panic) => {
+            // If this panics as well, nothing more can be done.
+            let _ = catch_unwind(AssertUnwindSafe(|| environment.panicked()));
+            D::Error::from_panic(&*panic)
+        }
     };
     // If throwing fails JavaScript has ended, and nothing is left to do.
     let _ = error.throw(js);

@@ -10,6 +10,7 @@ use crate::kernel::{self, Kernel};
 use crate::listener::{Accepted, BACKLOG, Listeners};
 use crate::mailbox::{Command, Inbox, Remote};
 use crate::server::Server;
+use crate::server::trap::Layer;
 use crate::transport::sys::{self, StdTcpStream, TcpStream};
 
 /// The number of connections that are accepted from a listening socket before others have their turn.
@@ -141,6 +142,7 @@ impl Core {
             self.has_commands = false;
             return false;
         };
+        self.server.trap.pass(Layer::Command);
         match letter.open() {
             // If the kernel cannot watch the socket, the socket is closed.
             (app, Command::Adopt { stream }) => _ = self.begin(app, stream),
@@ -237,6 +239,7 @@ impl Core {
         for _ in 0..ACCEPT_BUDGET {
             match self.listeners.accept(id) {
                 Accepted::Connection(app, stream) => {
+                    self.server.trap.pass(Layer::Accept);
                     if let Some(stream) = self.acceptors.hand_over(app, stream) {
                         // If the kernel has no memory to watch the socket, the socket is closed.
                         let _ = self.server.begin(app, stream);
@@ -251,6 +254,11 @@ impl Core {
             }
         }
         true
+    }
+
+    /// Has the kernel report all connections that are waiting to be accepted, after a panic has ended accepting.
+    pub(crate) fn rearm_listeners(&mut self) {
+        self.listeners.rearm_all(self.kernel.registry());
     }
 
     pub(crate) fn wake_starved(&mut self) {
@@ -283,10 +291,13 @@ impl Core {
     pub(crate) fn settle_touched(&mut self) {
         let Self { server, busy, .. } = self;
         while let Some(slot) = server.transport.next_touched() {
-            server.transport.flush(slot);
-            if !busy.has(slot) {
-                server.settle(slot);
-            }
+            server.attempt(slot, |server| {
+                server.transport.flush(slot);
+                if !busy.has(slot) {
+                    server.settle(slot);
+                }
+            });
+            server.give_up_broken();
         }
         server.forget_settled();
         if std::mem::take(&mut server.has_freed_descriptor) {

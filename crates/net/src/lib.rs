@@ -29,9 +29,11 @@ pub use mailbox::{Command, Remote, Undelivered};
 pub use milliways_proto::http::RequestRoom;
 pub use milliways_tls::{InvalidServerName, Pem, TlsConfig, TlsError, TlsSettings};
 pub use reactor::calls::RouteError;
-pub use reactor::{Reactor, Stats, panic_message};
+pub use reactor::{Reactor, Stats};
 pub use server::app::Kept;
 pub use server::http::{BodyError, ResponseError, TryEnd, UpgradeError};
+
 pub use server::settings::{AppSettings, Route, SettingsError, WebSocketSettings};
+pub use server::trap::{Layer, panic_message};
 pub use server::websocket::{EndError, SendError, SendStatus};
 pub use turn::{Polled, Turn};

@@ -131,6 +131,13 @@ impl Listeners {
         }
     }
 
+    /// Registers all listening sockets again.
+    pub(crate) fn rearm_all(&mut self, registry: &Registry) {
+        for id in self.at.keys().copied().collect::<Vec<_>>() {
+            self.rearm(registry, id);
+        }
+    }
+
     pub(crate) fn has_starved(&self) -> bool {
         self.at.values().any(|listener| listener.is_starved)
     }

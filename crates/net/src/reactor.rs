@@ -4,7 +4,6 @@
 
 pub(crate) mod calls;
 
-use std::any::Any;
 use std::cell::{Cell, RefCell, RefMut};
 use std::ffi::c_int;
 use std::io;
@@ -20,6 +19,7 @@ use crate::core::Core;
 use crate::event::Event;
 use crate::kernel::Kernel;
 use crate::server::Server;
+use crate::server::trap::{Layer, panic_message};
 use crate::turn::{Polled, Turn};
 
 /// Seconds until accepting is retried after descriptors or memory have run out.
@@ -201,12 +201,31 @@ impl Reactor {
     /// Returns the number of waiting events. Call this before a call: the events that the call causes are queued behind
     /// them.
     pub fn mark(&self) -> usize {
-        self.core().server.events.mark()
+        let mut server = self.server();
+        server.table.take_named();
+        server.events.mark()
     }
 
-    /// Returns whether events have been caused since [`Reactor::mark`] returned `mark`, or have been deferred.
+    /// Returns whether events have been caused since [`Reactor::mark`] returned `mark`, or have been deferred. Call
+    /// this after the call.
     pub fn has_caused(&self, mark: usize) -> bool {
-        self.server().events.has_caused(mark)
+        let mut server = self.server();
+        server.table.take_named();
+        server.events.has_caused(mark)
+    }
+
+    /// Ends the connection that a call was about, because the call has panicked and has left it in an unknown state.
+    /// Returns the mark of the events that this causes; see [`Reactor::mark`].
+    pub fn give_up_call(&self) -> usize {
+        let mut server = self.server();
+        let mark = server.events.mark();
+        server.give_up_named();
+        mark
+    }
+
+    /// Makes a layer panic when it is next reached. This is for tests of what a panic ends.
+    pub fn provoke(&self, layer: Layer) {
+        self.server().trap.set(layer);
     }
 
     /// Defers the ends among the events that have been caused since [`Reactor::mark`] returned `mark`, until
@@ -261,10 +280,4 @@ impl Reactor {
     fn server(&self) -> RefMut<'_, Server> {
         RefMut::map(self.core(), |core| &mut core.server)
     }
-}
-
-/// Returns the message of a panic; empty if it has none.
-pub fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

@@ -316,8 +316,9 @@ impl Turn {
     /// panic reported.
     pub(crate) fn give_up(&mut self, core: &mut Core, message: String) {
         let slot = self.activity.as_mut().map(Activity::abandon).or(self.last);
-        if let Some(slot) = slot {
-            core.server.give_up(slot);
+        match slot {
+            Some(slot) => core.server.give_up(slot),
+            None => core.rearm_listeners(),
         }
         self.end_activity(core);
         if self.bug == Bug::None {

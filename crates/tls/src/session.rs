@@ -10,7 +10,6 @@
 //! ```
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustls::server::{Acceptor, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, InsufficientSizeError, UnbufferedStatus};
@@ -177,7 +176,31 @@ impl Session {
     /// Before [`Session::choose`] is called for a [`Then::Hello`], bytes are only kept. After the peer has closed or
     /// the session has failed, they are dropped.
     pub fn receive(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Input {
-        self.guarded(|session| session.handle(bytes, out))
+        let partial = std::mem::take(&mut self.partial);
+        match &mut self.stage {
+            Stage::Hello(hello) => {
+                debug_assert!(hello.read == 0 || bytes.starts_with(&partial), "partial bytes come first");
+                match hello.handle(bytes) {
+                    Ok(None) => self.keep(bytes, 0, Then::More),
+                    Ok(Some(Asked(name))) => {
+                        self.stage = Stage::Named(hello.hidden.take());
+                        self.keep(bytes, 0, Then::Hello(name))
+                    }
+                    Err(alert) => {
+                        out.extend_from_slice(&alert);
+                        self.fail(0)
+                    }
+                }
+            }
+            Stage::Named(_) => self.keep(bytes, 0, Then::More),
+            Stage::Failed => Input { data: 0, then: Then::Failed },
+            _ if self.peer_has_closed => Input { data: 0, then: Then::Closed },
+            stage => {
+                debug_assert!(bytes.starts_with(&partial), "partial bytes come first");
+                let is_open = matches!(stage, Stage::Open(_));
+                if is_open { self.open(bytes, out) } else { self.shake_hands(bytes, out) }
+            }
+        }
     }
 
     /// Continues the handshake after a [`Then::Hello`], with the certificate for the name in it. `buffer` is as for
@@ -211,39 +234,6 @@ impl Session {
             Stage::Open(traffic) => _ = traffic.seal_alert(Alert::CloseNotify, out),
             Stage::Hello(_) | Stage::Named(_) => out.extend_from_slice(&plain_alert(Alert::CloseNotify)),
             Stage::Handshake(_) | Stage::Failed => {}
-        }
-    }
-
-    /// A panic over what a peer has sent ends its connection, and nothing else.
-    fn guarded(&mut self, step: impl FnOnce(&mut Self) -> Input) -> Input {
-        catch_unwind(AssertUnwindSafe(|| step(self))).unwrap_or_else(|_| self.fail(0))
-    }
-
-    fn handle(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Input {
-        let partial = std::mem::take(&mut self.partial);
-        match &mut self.stage {
-            Stage::Hello(hello) => {
-                debug_assert!(hello.read == 0 || bytes.starts_with(&partial), "partial bytes come first");
-                match hello.handle(bytes) {
-                    Ok(None) => self.keep(bytes, 0, Then::More),
-                    Ok(Some(Asked(name))) => {
-                        self.stage = Stage::Named(hello.hidden.take());
-                        self.keep(bytes, 0, Then::Hello(name))
-                    }
-                    Err(alert) => {
-                        out.extend_from_slice(&alert);
-                        self.fail(0)
-                    }
-                }
-            }
-            Stage::Named(_) => self.keep(bytes, 0, Then::More),
-            Stage::Failed => Input { data: 0, then: Then::Failed },
-            _ if self.peer_has_closed => Input { data: 0, then: Then::Closed },
-            stage => {
-                debug_assert!(bytes.starts_with(&partial), "partial bytes come first");
-                let is_open = matches!(stage, Stage::Open(_));
-                if is_open { self.open(bytes, out) } else { self.shake_hands(bytes, out) }
-            }
         }
     }
 

@@ -32,6 +32,7 @@ use super::Server;
 use super::conversation::Talk;
 use super::events::Count;
 use super::settings::WebSocketSettings;
+use super::trap::Layer;
 use crate::event::Event;
 use crate::ids::Slot;
 
@@ -189,6 +190,7 @@ impl Server {
     }
 
     fn end_websocket(&mut self, slot: Slot, end: End<'_>) {
+        self.trap.pass(Layer::Close);
         let (id, behavior) = (self.table.id(slot), self.table[slot].behavior());
         let settings = self.behaviors.get(behavior).settings;
         let is_blocked = self.transport.backpressure(slot) > 0;
@@ -264,6 +266,7 @@ impl Server {
     /// removes one. Called at the end of the connection's activity, before its deadlines are examined, at the end of
     /// the turn, and after a call that has cut a connection outside of an activity.
     pub(crate) fn settle(&mut self, slot: Slot) {
+        self.trap.pass(Layer::Settle);
         let facts = self.transport.settle(slot);
         let now = self.clock.active();
         let conversation = &mut self.table[slot];

@@ -17,6 +17,7 @@ pub(crate) mod shutdown;
 mod sides;
 mod table;
 pub(crate) mod timeouts;
+pub(crate) mod trap;
 mod upload;
 pub(crate) mod websocket;
 
@@ -35,6 +36,7 @@ use self::closing::End;
 use self::events::{Count, EventQueue};
 use self::sides::Sides;
 use self::table::Table;
+use self::trap::Trap;
 use crate::event::Event;
 use crate::ids::{AppId, ConnectionId, Slot, Stale};
 use crate::transport::Transport;
@@ -69,6 +71,9 @@ pub(crate) struct Server {
     gone: usize,
     /// A connection has been removed since accepting last failed for lack of descriptors or memory.
     pub(crate) has_freed_descriptor: bool,
+    pub(crate) trap: Trap,
+    /// Connections whose step has panicked, and the message.
+    broken: Vec<(ConnectionId, String)>,
     greeting: Greeting,
 }
 
@@ -125,6 +130,8 @@ impl Server {
             websockets: 0,
             gone: 0,
             has_freed_descriptor: false,
+            trap: Trap::default(),
+            broken: Vec::new(),
             greeting: Greeting { is_named: true, marks: None },
         }
     }

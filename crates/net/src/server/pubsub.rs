@@ -1,6 +1,7 @@
 //! The topics of an app: subscribing, publishing, and how publications reach the sockets.
 
 use std::cell::OnceCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use milliways_proto::topics::{Change, Delivery, Topics};
@@ -8,6 +9,7 @@ use milliways_proto::ws::{Contexts, Opcode, write_frame};
 
 use super::Server;
 use super::conversation::WebSocketFlag;
+use super::trap::Layer;
 use crate::event::Event;
 use crate::ids::{AppId, BehaviorId, ConnectionId, Slot, Stale};
 use crate::transport::output::DIRECT_FROM;
@@ -148,13 +150,12 @@ impl Server {
     /// other than `sender`, true if it would be dropped for all of them without [`Event::Dropped`]. Returns `None` as
     /// soon as one subscriber needs the message.
     pub(crate) fn publish_in_vain(&mut self, app: AppId, sender: Option<Slot>, topic: &[u8]) -> Option<bool> {
-        let topics = std::mem::take(&mut self.apps.of_mut(app).topics);
-        let mut receivers = topics.receivers_of(sender.map(|slot| slot.0), topic).peekable();
-        let has_receivers = receivers.peek().is_some();
-        let is_in_vain = receivers.all(|slot| self.drops_unseen(Slot(slot)));
-        drop(receivers);
-        self.apps.of_mut(app).topics = topics;
-        is_in_vain.then_some(has_receivers)
+        self.with_topics(app, |server, topics| {
+            let mut receivers = topics.receivers_of(sender.map(|slot| slot.0), topic).peekable();
+            let has_receivers = receivers.peek().is_some();
+            let is_in_vain = receivers.all(|slot| server.drops_unseen(Slot(slot)));
+            is_in_vain.then_some(has_receivers)
+        })
     }
 
     /// Returns whether a message to a subscriber would be dropped without [`Event::Dropped`], because too much is
@@ -181,9 +182,21 @@ impl Server {
 
     fn deliver(&mut self, app: AppId) {
         self.published.retain(|other| *other != app);
+        self.with_topics(app, |server, topics| {
+            topics.deliver(|slot, delivery| {
+                let slot = Slot(slot);
+                server.attempt(slot, |server| server.write_published(slot, &delivery, When::Now));
+            });
+        });
+        self.give_up_broken();
+    }
+
+    /// Lends the topics of an app to a function, after which the app has them again, even if the function panics.
+    fn with_topics<R>(&mut self, app: AppId, run: impl FnOnce(&mut Self, &mut Topics<About>) -> R) -> R {
         let mut topics = std::mem::take(&mut self.apps.of_mut(app).topics);
-        topics.deliver(|slot, delivery| self.write_published(Slot(slot), &delivery, When::Now));
+        let result = catch_unwind(AssertUnwindSafe(|| run(self, &mut topics)));
         self.apps.of_mut(app).topics = topics;
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Delivers the publications of this turn to one WebSocket, because something else is about to be sent to it.
@@ -191,10 +204,10 @@ impl Server {
         if self.published.is_empty() || !self.table[slot].websocket().has(WebSocketFlag::Subscribed) {
             return;
         }
-        let behavior = self.table[slot].behavior();
-        let mut topics = std::mem::take(self.topics_of(behavior));
-        topics.deliver_to(slot.0, |delivery| self.write_published(slot, &delivery, When::Soon));
-        *self.topics_of(behavior) = topics;
+        let app = self.behaviors.get(self.table[slot].behavior()).app;
+        self.with_topics(app, |server, topics| {
+            topics.deliver_to(slot.0, |delivery| server.write_published(slot, &delivery, When::Soon));
+        });
     }
 
     /// Ends all subscriptions of a WebSocket that is closing. `is_told`: whether [`Event::Subscription`] is wanted for
@@ -217,6 +230,7 @@ impl Server {
     }
 
     fn write_published(&mut self, slot: Slot, delivery: &Delivery<'_, About>, when: When) {
+        self.trap.pass(Layer::Publish);
         let has_compression = self.table[slot].sender().has_compression();
         if !(has_compression && delivery.publications().any(|(_, about)| about.compress)) {
             let frames = delivery.publications().map(|(frame, about)| (frame, about.message_in(frame), about));

@@ -6,6 +6,7 @@ use milliways_tls::TlsConfig;
 use super::Server;
 use super::closing::End;
 use super::conversation::{HttpFlag, Talk, WebSocketFlag};
+use super::trap::Layer;
 use crate::ids::{DomainId, Slot};
 use crate::transport::Read;
 
@@ -13,6 +14,7 @@ impl Server {
     /// Reads once.
     pub(crate) fn read(&mut self, slot: Slot, buffer: &mut [u8]) -> Read {
         let read = self.transport.read(slot, buffer);
+        self.trap.pass(Layer::Read);
         self.note_read(slot, &read);
         read
     }
@@ -35,6 +37,7 @@ impl Server {
         let now = self.clock.active();
         let conversation = &mut self.table[slot];
         if self.transport.take_opened() {
+            self.trap.pass(Layer::Handshake);
             // The timeout of the protocol above begins.
             conversation.last_active = now;
             self.arm(slot);

@@ -20,6 +20,7 @@ use milliways_proto::timer::Tick;
 use super::Server;
 use super::closing::End;
 use super::conversation::{HttpFlag, Talk};
+use super::trap::Layer;
 use crate::event::Event;
 use crate::ids::{AppId, Slot};
 
@@ -94,6 +95,7 @@ impl Server {
 
     /// Ends a connection of an app that is being shut down, or prepares its end.
     pub(crate) fn visit(&mut self, slot: Slot) {
+        self.trap.pass(Layer::Visit);
         let app = self.behaviors.app_of(&self.table[slot]);
         let Some(shutdown) = &mut self.apps.of_mut(app).shutdown else { return };
         if shutdown.is_overdue {

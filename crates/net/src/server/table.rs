@@ -15,6 +15,8 @@ pub(crate) struct Table {
     /// Slots vacated since the last call of [`Table::recycle`]. The batch of kernel events that is being handled may
     /// still contain events of their sockets, which must not reach a new connection.
     vacated: Vec<Slot>,
+    /// The connection that the call under way has named last. It is the one to end if the call panics.
+    named: Option<ConnectionId>,
 }
 
 impl Table {
@@ -56,8 +58,14 @@ impl Table {
         self[slot].id(slot)
     }
 
+    /// Returns the connection that was named last since the previous call of this.
+    pub(crate) fn take_named(&mut self) -> Option<ConnectionId> {
+        self.named.take()
+    }
+
     /// Returns the conversation that a handle refers to.
     pub(crate) fn get(&mut self, id: ConnectionId) -> Result<&mut Conversation, Stale> {
+        self.named = Some(id);
         match self.entries.get_mut(id.slot.index()) {
             Some(conversation) if conversation.generation == id.generation && !conversation.is_over() => {
                 Ok(conversation)

@@ -10,6 +10,7 @@ use super::Server;
 use super::closing::End;
 use super::conversation::{HttpFlag, HttpFlags, Talk, WebSocketFlag};
 use super::settings::{AppSettings, WebSocketSettings};
+use super::trap::Layer;
 use crate::ids::{ConnectionId, Slot};
 use crate::transport::output::Lane;
 
@@ -83,6 +84,7 @@ impl Server {
     /// Handles what is due for a connection. If that returns a value, [`Server::end_if_stuck`] has to be called with it
     /// after the handler has run.
     pub(crate) fn handle_expired(&mut self, slot: Slot) -> Option<Offered> {
+        self.trap.pass(Layer::Deadline);
         let due = self.due(slot);
         self.arm(slot);
         match due {

@@ -11,6 +11,7 @@ use super::Server;
 use super::closing::End;
 use super::conversation::{Talk, WebSocketFlag, WebSocketFlags};
 use super::settings::WebSocketSettings;
+use super::trap::Layer;
 use crate::event::Event;
 use crate::ids::{BehaviorId, ConnectionId, Slot, Stale};
 use crate::transport::output::Lane;
@@ -79,6 +80,7 @@ impl Server {
         }
         let append_head = |output: &mut Vec<u8>| write_frame_header(output, opcode, fin, payload.len());
         self.transport.write_payload(id.slot, payload, append_head, b"");
+        self.trap.pass(Layer::Send);
         Ok(self.finish_sending(id.slot, admission))
     }
 
@@ -119,6 +121,7 @@ impl Server {
             }));
         }
         self.transport.write(id.slot, |output| write_frame_with(output, opcode, fin, append));
+        self.trap.pass(Layer::Send);
         Ok(self.finish_sending(id.slot, admission))
     }
 
@@ -179,6 +182,7 @@ impl Server {
         bytes: &'b mut [u8],
         inflated: &'b mut Vec<u8>,
     ) -> (usize, Option<Event<'b>>) {
+        self.trap.pass(Layer::WebSocket);
         let length = bytes.len();
         let conversation = &self.table[slot];
         let Talk::WebSocket { sender, flags, .. } = conversation.talk else { return (length, None) };

@@ -146,11 +146,14 @@ impl Turn {
         // This buffer may be large, and few activities need one.
         self.joined = Vec::new();
         let server = &mut core.server;
-        server.transport.uncork(slot, outer);
-        if server.transport.has(slot) {
-            server.settle(slot);
-        }
+        server.attempt(slot, |server| {
+            server.transport.uncork(slot, outer);
+            if server.transport.has(slot) {
+                server.settle(slot);
+            }
+        });
         core.busy.end();
+        server.give_up_broken();
         if core.busy.has_put_off() && core.busy.take_put_off(slot) && server.transport.has(slot) {
             server.transport.rearm(slot);
         }

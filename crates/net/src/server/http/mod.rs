@@ -19,6 +19,7 @@ use super::closing::End;
 use super::conversation::{HttpFlag, Talk};
 use super::settings::Route;
 use super::timeouts::is_armed_soon;
+use super::trap::Layer;
 use super::upload::Upload;
 use crate::event::Event;
 use crate::ids::{BehaviorId, ConnectionId, RouteId, Slot, Stale};
@@ -94,6 +95,7 @@ impl Server {
         bytes: &'b mut [u8],
         room: &'b mut RequestRoom<'b>,
     ) -> Handled<'b> {
+        self.trap.pass(Layer::Http);
         let length = bytes.len();
         let is_answering = self.table[slot].is_answering();
         // Most requests follow a response that the client has taken, and are let through by these two.
@@ -164,6 +166,7 @@ impl Server {
     /// Finds the match at index `skip`, counted from 0, among the routes that match a request. Without another match,
     /// responds with 404. Declared routes respond here as well.
     pub(crate) fn route(&mut self, id: ConnectionId, request: &Request<'_>, skip: usize) -> Found {
+        self.trap.pass(Layer::Route);
         let slot = id.slot;
         let app = self.table[slot].app();
         let domain = self.transport.domain(slot);

@@ -9,6 +9,7 @@ use crate::ids::{ConnectionId, Slot, Stale};
 use crate::server::Server;
 use crate::server::closing::End;
 use crate::server::conversation::{HttpFlag, HttpFlags, Talk};
+use crate::server::trap::Layer;
 use crate::server::upload::Upload;
 use crate::transport::output::DIRECT_FROM;
 
@@ -223,6 +224,7 @@ impl Server {
             Ok(if is_short { Outgoing { payload: &[], tail: &[], ..outgoing } } else { outgoing })
         })?;
         self.send_outgoing(id.slot, outgoing);
+        self.trap.pass(Layer::Response);
         if let Some(persistence) = outgoing.end {
             self.finish_response(id.slot, persistence);
         }
