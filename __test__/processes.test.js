@@ -13,8 +13,9 @@ const path = require('node:path');
 const readline = require('node:readline');
 const { describe, it } = require('node:test');
 const { promisify } = require('node:util');
+const { listeningSockets } = require('./support/listening.js');
 const { LoopingRequests, LoopingWebSocket } = require('./support/looping.js');
-const { clear } = require('./support/tls.js');
+const { clear, clientOptions, httpUrl, webSocketUrl } = require('./support/tls.js');
 const { ours } = require('./support/uws.js');
 const { deadline, until } = require('./support/wait.js');
 
@@ -53,12 +54,12 @@ async function startAll(t, start) {
   return { port: first.port, children: [first, ...others].map(({ child }) => child) };
 }
 
-async function connectToAll(t, Client, port, children) {
+async function connectToAll(t, Client, url, children) {
   const clients = [];
   const served = (pid) => clients.filter((client) => client.pid === pid).length;
   while (children.some(({ pid }) => served(pid) < CLIENTS)) {
     assert.ok(clients.length < MAX_CLIENTS, `after ${clients.length} connections, a process has too few`);
-    clients.push(await Client.open(t, port));
+    clients.push(await Client.open(t, url, clientOptions));
   }
   return clients;
 }
@@ -69,8 +70,8 @@ describe('a process', ours, () => {
       const { port, children } = await startAll(t, start);
       const [victim, ...survivors] = children;
       const clients = [
-        ...(await connectToAll(t, LoopingWebSocket, port, children)),
-        ...(await connectToAll(t, LoopingRequests, port, children)),
+        ...(await connectToAll(t, LoopingWebSocket, webSocketUrl(port), children)),
+        ...(await connectToAll(t, LoopingRequests, httpUrl(port), children)),
       ];
       const lucky = clients.filter(({ pid }) => pid !== victim.pid);
       const unlucky = clients.filter(({ pid }) => pid === victim.pid);
@@ -107,28 +108,18 @@ async function startPrimary(t, policy) {
   return { child, ...JSON.parse(line) };
 }
 
-/** Returns how many sockets listen on a port of 127.0.0.1 (proc(5), /proc/net/tcp). */
-function countListeners(port) {
-  const address = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  const LISTEN = '0A';
-  const lines = fs.readFileSync('/proc/net/tcp', 'utf8').split('\n').slice(1, -1);
-  return lines
-    .map((line) => line.trim().split(/\s+/))
-    .filter(([, local, , state]) => local === address && state === LISTEN).length;
-}
-
 describe('the primary of node:cluster', ours, () => {
   const POLICIES = { none: cluster.SCHED_NONE, rr: cluster.SCHED_RR };
   for (const [name, policy] of Object.entries(POLICIES)) {
     it(`takes no part in connections, although its schedulingPolicy is ${name}`, async (t) => {
       const primary = await startPrimary(t, name);
       assert.equal(primary.policy, policy);
-      assert.equal(countListeners(primary.port), PROCESSES);
+      assert.equal(listeningSockets().filter(({ port }) => port === primary.port).length, PROCESSES);
       primary.child.kill('SIGSTOP');
       const served = new Set();
       for (let connections = 0; served.size < PROCESSES; connections += 1) {
         assert.ok(connections < MAX_CLIENTS, `only ${[...served]} have served, of ${primary.pids}`);
-        const client = await LoopingRequests.open(t, primary.port);
+        const client = await LoopingRequests.open(t, httpUrl(primary.port), clientOptions);
         await client.stop();
         served.add(client.pid);
       }

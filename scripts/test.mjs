@@ -52,7 +52,7 @@ const STEPS = {
   tls: { title: 'JavaScript tests over TLS', run: tlsTests },
   types: { title: 'Type tests', run: typeTests },
   lint: { title: 'Formatting and linters', run: linters },
-  slow: { title: 'Soak tests', run: soakTests },
+  slow: { title: 'Soak tests, and tests of docs/OPERATIONS.md', run: slowTests },
   'drop-in': { title: 'Programs of dependents', run: dropIn },
 };
 
@@ -69,7 +69,7 @@ async function rustTests() {
 
 async function jsTests() {
   // Files are named one by one because Node 20 does not support patterns.
-  await testFiles((await listTestFiles()).filter((file) => !file.includes('/soak/')));
+  await testFiles((await listTestFiles()).filter((file) => !/^__test__\/(soak|operations)\//.test(file)));
 }
 
 async function tlsTests() {
@@ -144,6 +144,11 @@ async function lintWorkspace(workspace) {
 async function documentation() {
   const env = { RUSTDOCFLAGS: '-D warnings' };
   await cargoWith(env, 'doc', '--workspace', '--no-deps', '--document-private-items');
+}
+
+async function slowTests() {
+  await soakTests();
+  await testFiles((await listTestFiles()).filter((file) => file.startsWith('__test__/operations/')));
 }
 
 async function soakTests() {

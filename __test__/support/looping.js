@@ -7,7 +7,6 @@ const { once } = require('node:events');
 const http = require('node:http');
 const https = require('node:https');
 const { WebSocket } = require('ws');
-const { clientOptions, httpUrl, overTLS, webSocketUrl } = require('./tls.js');
 const { deadline } = require('./wait.js');
 
 /** Messages of a WebSocket that are under way. */
@@ -53,13 +52,15 @@ class Looping {
  */
 class LoopingWebSocket extends Looping {
   #url;
+  #options;
   #webSocket;
   #sent = 0;
 
-  /** Connects, and begins to send. The `after` of the test (`t`) ends it. */
-  static async open(t, port) {
+  /** Connects, with options of ws, and begins to send. The `after` of the test (`t`) ends it. */
+  static async open(t, url, options) {
     const client = new LoopingWebSocket();
-    client.#url = webSocketUrl(port);
+    client.#url = url;
+    client.#options = options;
     t.after(() => {
       client.isStopping = true;
       client.#webSocket.terminate();
@@ -70,7 +71,7 @@ class LoopingWebSocket extends Looping {
   }
 
   #connect() {
-    this.#webSocket = new WebSocket(this.#url, clientOptions);
+    this.#webSocket = new WebSocket(this.#url, this.#options);
     this.connections += 1;
     this.#sent = this.count;
     this.#webSocket.on('error', () => {});
@@ -112,13 +113,16 @@ class LoopingWebSocket extends Looping {
 /** Makes one request after the other on a kept connection of node:http; a response is the server's process id. */
 class LoopingRequests extends Looping {
   #url;
+  #module;
   #agent;
   #ended;
 
-  static async open(t, port) {
+  /** Begins to make requests, with options of node:tls. The `after` of the test (`t`) ends it. */
+  static async open(t, url, options) {
     const client = new LoopingRequests();
-    client.#url = httpUrl(port);
-    client.#agent = new (overTLS ? https : http).Agent({ keepAlive: true, maxSockets: 1, ...clientOptions });
+    client.#url = url;
+    client.#module = url.startsWith('https:') ? https : http;
+    client.#agent = new client.#module.Agent({ keepAlive: true, maxSockets: 1, ...options });
     t.after(() => {
       client.isStopping = true;
       client.#agent.destroy();
@@ -140,8 +144,7 @@ class LoopingRequests extends Looping {
   }
 
   async #request() {
-    const { get } = overTLS ? https : http;
-    const request = get(this.#url, { agent: this.#agent });
+    const request = this.#module.get(this.#url, { agent: this.#agent });
     request.once('socket', () => {
       if (!request.reusedSocket) this.connections += 1;
     });

@@ -9,6 +9,7 @@ const { execFileSync, fork } = require('node:child_process');
 const { once } = require('node:events');
 const fs = require('node:fs');
 const net = require('node:net');
+const { listeningSockets } = require('./listening.js');
 const { until } = require('./wait.js');
 
 const CONNECTIONS = 40;
@@ -33,7 +34,10 @@ async function main(program, migrates) {
     await once(socket, 'connect');
     socket.write(REQUEST);
   }
-  await until(() => answers.length + countQueued(victim.pid) === CONNECTIONS, 'answer of the other process');
+  await until(
+    () => answers.length + listeningSockets(victim.pid)[0].queued === CONNECTIONS,
+    'answer of the other process',
+  );
   const before = answers.length;
   const queued = CONNECTIONS - before;
   victim.kill('SIGKILL');
@@ -47,21 +51,6 @@ async function start(program, port) {
   const child = fork(program, [String(port)]);
   const [message] = await once(child, 'message');
   return [child, message.port];
-}
-
-/**
- * Returns how many connections wait to be accepted by a process: the rx_queue of its socket in the state LISTEN
- * (proc(5), /proc/net/tcp).
- */
-function countQueued(pid) {
-  const LISTEN = '0A';
-  const sockets = new Set(fs.readdirSync(`/proc/${pid}/fd`).map((fd) => fs.readlinkSync(`/proc/${pid}/fd/${fd}`)));
-  let queued = 0;
-  for (const line of fs.readFileSync('/proc/net/tcp', 'utf8').split('\n').slice(1, -1)) {
-    const [, , , state, queues, , , , , inode] = line.trim().split(/\s+/);
-    if (state === LISTEN && sockets.has(`socket:[${inode}]`)) queued += parseInt(queues.split(':')[1], 16);
-  }
-  return queued;
 }
 
 main(...process.argv.slice(2)).catch((error) => {

@@ -1,0 +1,84 @@
+// The server processes behind a proxy, as seen from the test.
+
+import { fork } from 'node:child_process';
+import { EventEmitter, once } from 'node:events';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { deadline } from '../support/wait.js';
+
+const PROGRAM = path.join(path.dirname(fileURLToPath(import.meta.url)), 'upstream.js');
+
+export class Upstream extends EventEmitter {
+  #child;
+  #options;
+
+  /** Starts a server; `options` are those of upstream.js. */
+  static async start(owner, options = {}) {
+    const upstream = new Upstream();
+    upstream.#options = options;
+    owner.after(() => upstream.kill());
+    await upstream.#start();
+    return upstream;
+  }
+
+  async #start() {
+    this.#child = fork(PROGRAM, [JSON.stringify(this.#options)]);
+    this.#child.on('message', (message) => {
+      for (const key of Object.keys(message)) this.emit(key, message[key]);
+    });
+    this.port = await saidByAny([this], 'port');
+    // If it is started again, it listens on the same port.
+    this.#options = { ...this.#options, port: this.port };
+  }
+
+  get pid() {
+    return this.#child.pid;
+  }
+
+  setReady(ready) {
+    this.#child.send({ ready });
+  }
+
+  countConnections() {
+    return this.#ask('connections');
+  }
+
+  countWebSockets() {
+    return this.#ask('webSockets');
+  }
+
+  #ask(key) {
+    const said = saidByAny([this], key);
+    this.#child.send({ ask: true });
+    return said;
+  }
+
+  async kill() {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const exited = once(this.#child, 'exit');
+    this.#child.kill('SIGKILL');
+    await exited;
+  }
+
+  async restart() {
+    await this.kill();
+    await this.#start();
+  }
+}
+
+/** Resolves to the value that one of the servers next gives this key in a message. */
+export async function saidByAny(upstreams, key) {
+  const { promise, resolve } = withResolvers();
+  for (const upstream of upstreams) upstream.once(key, resolve);
+  try {
+    return await deadline(promise, `'${key}' from a server`);
+  } finally {
+    for (const upstream of upstreams) upstream.off(key, resolve);
+  }
+}
+
+function withResolvers() {
+  let resolve;
+  const promise = new Promise((settle) => (resolve = settle));
+  return { promise, resolve };
+}
