@@ -17,7 +17,7 @@ const uWS = require('../dist/uws.js');
 
 const wantedPort = Number(process.env.PORT || 9001);
 const WORKERS = Number(process.env.WORKERS || os.availableParallelism());
-/** Milliseconds after which a worker that is to end closes its remaining connections. */
+/** Milliseconds after which a worker that is to end cuts its remaining connections. */
 const GRACE = Number(process.env.GRACE || 5000);
 
 const TOPIC = 'all';
@@ -94,23 +94,17 @@ async function restart(port) {
 }
 
 function serve() {
-  /** @type {Set<import('../dist/uws.js').WebSocket<unknown>>} */
-  const webSockets = new Set();
   const app = uWS.App();
   app
     .ws('/*', {
       open: (ws) => {
-        webSockets.add(ws);
         ws.subscribe(TOPIC);
         ws.send(`Welcome to process ${process.pid}.`);
       },
       message: (ws, message, isBinary) => {
         app.publish(TOPIC, message, isBinary);
         // The clients of other processes get it by way of the primary.
-        process.send?.({ message, isBinary });
-      },
-      close: (ws) => {
-        webSockets.delete(ws);
+        if (process.connected) process.send?.({ message, isBinary });
       },
     })
     .get('/', (res) => {
@@ -130,9 +124,6 @@ function serve() {
   // Ctrl+C signals every process of the terminal, and the primary tells this one to end.
   process.on('SIGINT', () => {});
   process.on('SIGTERM', () => cluster.worker?.disconnect());
-  // Nothing listens here any more, and the process ends with its last connection.
-  process.once('disconnect', () => {
-    for (const ws of [...webSockets]) ws.end(1001, 'shutting down');
-    setTimeout(() => app.close(), GRACE).unref();
-  });
+  // Nothing listens here any more. The process ends with its last connection.
+  process.once('disconnect', () => app.shutdown?.({ reason: 'please reconnect', timeout: GRACE }));
 }

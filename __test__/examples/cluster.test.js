@@ -29,6 +29,7 @@ async function connect(t, example) {
 async function connectUntil(t, example, isWanted) {
   let client;
   const connectOne = async () => {
+    client?.destroy();
     client = await connect(t, example);
     return isWanted(client.process);
   };
@@ -81,10 +82,11 @@ describe('Cluster', ours, () => {
     const example = await start(t);
     const clients = await connectToTwo(t, example);
     example.kill('SIGHUP');
-    for (const client of clients) {
-      assert.deepEqual(await client.readClose(), { code: 1001, reason: 'shutting down' });
+    const leave = async (client) => {
+      assert.deepEqual(await client.readClose(), { code: 1001, reason: 'please reconnect' });
       client.end();
-    }
+    };
+    await Promise.all(clients.map(leave));
     for (const { process: pid } of clients) await example.printed(`Replaced process ${pid}`);
     const known = clients.map((client) => client.process);
     const others = await connectToTwo(t, example);
