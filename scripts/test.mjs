@@ -84,7 +84,7 @@ async function listTestFiles() {
   return (await listFiles('__test__')).filter((file) => /\.test\.m?js$/.test(file));
 }
 
-async function testFiles(files, { env = process.env, maySkip = () => false } = {}) {
+async function testFiles(files, { env = process.env, maySkip = () => false, timeout = TEST_TIMEOUT_MS } = {}) {
   if (files.length === 0) throw new BuildError('there are no test files in __test__.');
 
   const folder = await mkdtemp(path.join(tmpdir(), 'milliways-test-'));
@@ -93,7 +93,7 @@ async function testFiles(files, { env = process.env, maySkip = () => false } = {
     const options = [
       '--test',
       `--test-concurrency=${TEST_FILES_AT_ONCE}`,
-      `--test-timeout=${TEST_TIMEOUT_MS}`,
+      `--test-timeout=${timeout}`,
       // A log gets TAP, the default of Node 20 without a terminal; a terminal gets the tree.
       `--test-reporter=${process.stdout.isTTY ? 'spec' : 'tap'}`,
       '--test-reporter-destination=stdout',
@@ -148,7 +148,8 @@ async function documentation() {
 
 async function slowTests() {
   await soakTests();
-  await testFiles((await listTestFiles()).filter((file) => file.startsWith('__test__/operations/')));
+  const files = (await listTestFiles()).filter((file) => file.startsWith('__test__/operations/'));
+  await testFiles(files, { timeout: SOAK_TIMEOUT_MS });
 }
 
 async function soakTests() {

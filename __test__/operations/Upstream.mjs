@@ -1,5 +1,6 @@
 // The server processes behind a proxy, as seen from the test.
 
+import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import path from 'node:path';
@@ -58,6 +59,13 @@ export class Upstream extends EventEmitter {
     const exited = once(this.#child, 'exit');
     this.#child.kill('SIGKILL');
     await exited;
+  }
+
+  /** Shuts it down in order. */
+  async shutDown() {
+    const exited = once(this.#child, 'exit');
+    this.#child.send({ shutdown: true });
+    assert.deepEqual(await deadline(exited, 'end of the server'), [0, null]);
   }
 
   async restart() {

@@ -19,7 +19,7 @@ export async function startWeb(t, { code = WEB, seconds, more = {}, ...options }
       'bind :443 ssl': `bind ${https} ssl`,
       'bind :80\n': `bind ${http}\n`,
       '/etc/haproxy/example.com.pem': combinedCertificate(haproxy.folder),
-      ...addresses(upstreams),
+      ...servers(upstreams),
       ...tunnel(seconds),
       ...more,
     };
@@ -32,14 +32,16 @@ export async function startPassing(t, { seconds } = {}) {
   const upstreams = await startUpstreams(t, { proxyProtocol: true, isSecure: true });
   const proxy = await HAProxy.start(t, PASSING, async (haproxy) => ({
     'bind :443': `bind ${(await haproxy.allot('https'))[0]}`,
-    ...addresses(upstreams),
+    ...servers(upstreams),
     ...tunnel(seconds),
   }));
   return { proxy, upstreams, origin: `https://127.0.0.1:${proxy.ports.https}` };
 }
 
-const addresses = ([one, two]) => ({
+const servers = ([one, two]) => ({
   '127.0.0.1:9001': `127.0.0.1:${one.port}`,
   '127.0.0.1:9002': `127.0.0.1:${two.port}`,
+  // Tests wait for the results of checks.
+  'inter 2s': 'inter 200ms',
 });
 const tunnel = (seconds) => (seconds ? { 'timeout tunnel 150s': `timeout tunnel ${seconds}s` } : {});

@@ -5,10 +5,13 @@ import { once } from 'node:events';
 import http2 from 'node:http2';
 import { describe, it } from 'node:test';
 import { binary } from '../support/frames.js';
+import { LoopingWebSocket } from '../support/looping.js';
 import { deadline, until } from '../support/wait.js';
 import { skip } from './Proxy.mjs';
 import { STICKY, startPassing, startWeb } from './haproxy.mjs';
 import {
+  CLIENTS,
+  ROUNDS,
   fetchFresh,
   getJson,
   getText,
@@ -18,6 +21,7 @@ import {
   testReload,
   testRequests,
   trusting,
+  visit,
 } from './scenarios.mjs';
 
 /** Asks who is there from two addresses, by connections that HAProxy keeps. */
@@ -121,6 +125,33 @@ describe('HAProxy that ends TLS', { skip }, () => {
       assert.equal((await openWebSocket(t, url)).pid, drained.pid);
     });
   }
+
+  it('loses no request and no message while the servers are restarted in turn', async (t) => {
+    const { origin, proxy, upstreams } = await startWeb(t);
+    const open = () => LoopingWebSocket.open(t, origin.replace('http', 'ws'), trusting);
+    const clients = await Promise.all(Array.from({ length: CLIENTS }, open));
+    const visitor = visit(origin);
+    const more = () => Promise.all(clients.map((client) => client.reach(client.count + ROUNDS)));
+    for (const [index, name] of ['one', 'two'].entries()) {
+      const upstream = upstreams[index];
+      const isUp = async () => (await proxy.statusOf('app', name)) === 'UP';
+      await more();
+      upstream.setReady(false);
+      await until(async () => !(await isUp()), 'server that is drained');
+      await upstream.shutDown();
+      await more();
+      await upstream.restart();
+      await until(isUp, 'server that is back');
+    }
+    await more();
+    await Promise.all(clients.map((client) => client.stop()));
+    assert.ok((await visitor.stop()) > 0);
+    // The clients check that everything was echoed. Each was told to connect again, once by each server that it had.
+    for (const { losses, connections } of clients) {
+      assert.ok(losses.length > 0 && losses.every((code) => code === 1001), `closed with ${losses}`);
+      assert.equal(connections, losses.length + 1);
+    }
+  });
 
   it('keeps a client with its server by a cookie, as long as there is one', async (t) => {
     const { origin, upstreams } = await startWeb(t, { code: STICKY });

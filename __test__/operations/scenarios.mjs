@@ -25,9 +25,9 @@ const LARGE = (inFull ? 1024 : 64) * MEBIBYTE;
 const MESSAGES = 1000;
 /** For a large transfer, in milliseconds. */
 const PATIENCE = 120_000;
-/** Clients that are connected while a proxy is reloaded, and echoes of each before and after. */
-const CLIENTS = 20;
-const ROUNDS = 100;
+/** Clients that are connected while a proxy or a server is replaced, and echoes of each before and after. */
+export const CLIENTS = 20;
+export const ROUNDS = 100;
 /** Requests that a proxy may send on fewer connections. */
 const REQUESTS = 20;
 
@@ -238,7 +238,7 @@ export function testReload(start) {
 }
 
 /** Makes one request after the other, each on a connection of its own. `stop()` resolves to their number. */
-function visit(origin) {
+export function visit(origin) {
   let isStopping = false;
   const visits = (async () => {
     for (let count = 0; ; count += 1) {

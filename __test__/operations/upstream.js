@@ -4,6 +4,7 @@
 //
 //     { port }                  what it says when it listens
 //     { ready: boolean }        what /ready is to say from now on
+//     { shutdown: true }        shuts down in order, and exits
 //     { ask: true }             answered with { connections, webSockets }: how many it has
 
 const { createHash } = require('node:crypto');
@@ -102,8 +103,12 @@ app
     process.send({ port: uWS.us_socket_local_port(token) });
   });
 
-process.on('message', ({ ready, ask }) => {
+process.on('message', async ({ ready, ask, shutdown }) => {
   if (ready !== undefined) isReady = ready;
+  if (shutdown) {
+    await app.shutdown();
+    process.exit();
+  }
   if (ask) process.send({ connections: uWS._stats().connections, webSockets });
 });
 process.on('disconnect', () => process.exit());
