@@ -30,7 +30,7 @@ function warnWritable() {
 function warnDomain(hostname) {
   warn(
     'WARN_MILLIWAYS_DOMAIN',
-    `An App without TLS does not know which domain a client asks for: the routes for '${hostname}' apply to all domains.`,
+    `An App without TLS does not know which domain a client asks for: the routes for '${String(hostname)}' apply to all domains.`,
   );
 }
 

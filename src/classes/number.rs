@@ -11,12 +11,22 @@ pub(super) const A_SIZE: &str = "a whole number from 0 to Number.MAX_SAFE_INTEGE
 
 /// A number of bytes, `name` in an error.
 pub(super) fn size(js: Js<'_>, value: Value<'_>, name: &str) -> Result<u64, Error> {
-    let number = js.to_f64(value)?;
+    let number = if is_convertible(js, value)? { js.to_f64(value)? } else { f64::NAN };
     if number >= 0.0 && number.fract() == 0.0 && number <= LARGEST_SIZE {
         #[expect(clippy::cast_sign_loss, reason = "checked not to be below 0")]
         return Ok(number as u64);
     }
     Err(invalid_number(js, name, A_SIZE, value)?)
+}
+
+/// A number, `name` in an error, converted by ECMAScript's `ToInt32`.
+pub(super) fn int32(js: Js<'_>, value: Value<'_>, name: &str) -> Result<i32, Error> {
+    if is_convertible(js, value)? { Ok(js.to_i32(value)?) } else { Err(invalid_number(js, name, "a number", value)?) }
+}
+
+/// Whether `ToNumber` does not throw by itself. What a value's own conversion throws is the program's affair.
+fn is_convertible(js: Js<'_>, value: Value<'_>) -> Result<bool, Failed> {
+    Ok(!matches!(js.type_of(value)?, ValueType::napi_bigint | ValueType::napi_symbol))
 }
 
 /// Converts a value by ECMAScript's `ToNumber`. Blank text and arrays, which are not meant as numbers, become NaN, and so does a

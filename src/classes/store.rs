@@ -1,5 +1,6 @@
 //! `store`: the key-value pairs that all threads share.
 
+use super::number::int32;
 use crate::call::{Call, Returned};
 use crate::error::Error;
 use crate::store::{self, store};
@@ -42,7 +43,7 @@ pub(crate) fn get_integer<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 /// `setInteger(key, value, collection)`
 pub(crate) fn set_integer<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     let (key, collection) = (call.bytes(0)?, call.bytes(2)?);
-    let value = call.js.to_i32(call.arguments[1])?;
+    let value = int32(call.js, call.arguments[1], "value")?;
     store().integers.entry(collection).or_default().insert(key, value);
     Ok(None)
 }
@@ -50,7 +51,7 @@ pub(crate) fn set_integer<'s>(call: &Call<'s, 3>) -> Returned<'s> {
 /// `incInteger(key, value, collection): number`, the sum, which wraps at 32 bits.
 pub(crate) fn inc_integer<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     let (key, collection) = (call.bytes(0)?, call.bytes(2)?);
-    let value = call.js.to_i32(call.arguments[1])?;
+    let value = int32(call.js, call.arguments[1], "value")?;
     let sum = {
         let mut store = store();
         let entry = store.integers.entry(collection).or_default().entry(key).or_default();
