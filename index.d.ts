@@ -451,8 +451,8 @@ export interface TemplatedApp {
    * its own descriptor and closes it, so that one must not be passed. After an error, the descriptor is as before.
    * @param ip The address of the client if the socket does not know it, for {@link WebSocket.getRemoteAddress} and the
    * like: as text, or as 4 or 16 bytes.
-   * @throws Error `ERR_MILLIWAYS_INVALID_SOCKET` if `fd` is not the descriptor of an open stream socket, if it listens,
-   * or if an app of this process has it already. A connection that has failed is no error; it closes.
+   * @throws Error `ERR_MILLIWAYS_INVALID_SOCKET` if `fd` is not the descriptor of an open stream socket, if it listens
+   * or is a standard stream of the process (0 to 2), or if an app of this process has it already. A connection that has failed is no error; it closes.
    * @throws Error `ERR_MILLIWAYS_INVALID_ADDRESS` if `ip` is not an address.
    * @throws Error `ERR_MILLIWAYS_SHUTTING_DOWN` while the app is being shut down.
    */

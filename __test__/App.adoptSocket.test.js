@@ -67,6 +67,9 @@ describe('adoptSocket', plain, () => {
     const invalid = [
       file,
       server._handle.fd,
+      0,
+      1,
+      2,
       1_000_000,
       -1,
       0.5,

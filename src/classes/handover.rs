@@ -64,6 +64,10 @@ pub(crate) fn adopt_socket<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     if !(number.fract() == 0.0 && (0.0..=f64::from(c_int::MAX)).contains(&number)) {
         return Err(refuse(format!("{} is not a number of a descriptor", shown(js, value)?)));
     }
+    // A process's standard streams are stream sockets, too, if its parent is Node. Nobody means them.
+    if number <= 2.0 {
+        return Err(refuse(format!("{number} is a standard stream of the process")));
+    }
     // SAFETY: the program leaves the descriptor to us, unless there is an error, after which it is given back.
     let stream = unsafe { uv::stream_of(number as c_int) };
     let stream = stream.ok_or_else(|| refuse(format!("{number} is not an open stream socket")))?;
