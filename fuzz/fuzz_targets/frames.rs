@@ -7,7 +7,7 @@ mod pieces;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use milliways_proto::ws::{CloseFrame, Event, InvalidClose, InvalidFrame, Limits, Receiver, Violation};
+use milliways_proto::ws::{CloseFrame, Event, Limits, Receiver, Violation};
 
 use self::pieces::pieces;
 
@@ -220,7 +220,7 @@ fn next_frame(
         || !matches!(opcode, 0x0..=0x2 | 0x8..=0xA)
         || is_control && (!fin || short > 125)
     {
-        return Err(Violation::InvalidFrame(InvalidFrame::ReservedBits));
+        return Err(Violation::ReservedBits);
     }
     let length_bytes = match short {
         126 => 2,
@@ -236,12 +236,12 @@ fn next_frame(
         _ => short as u128,
     };
     if length >= 1 << 63 || short == 126 && length < 126 || short == 127 && length < 1 << 16 {
-        return Err(Violation::InvalidFrame(InvalidFrame::Length));
+        return Err(Violation::LengthNotMinimal);
     }
     let Some((mask, after)) = after.split_first_chunk::<4>() else { return Ok(Some(Seen::Partial)) };
     if !is_control {
         if message.is_some() != (opcode == 0) {
-            return Err(Violation::InvalidFrame(InvalidFrame::Interrupts));
+            return Err(Violation::Interrupts);
         }
         if message.as_ref().map_or(0, |message| message.2.len()) as u128 + length > limits.max_payload as u128 {
             return Err(Violation::TooBig);
@@ -298,7 +298,7 @@ fn check_close(payload: &[u8]) -> Result<(), Violation> {
         }
     };
     if !is_good {
-        return Err(Violation::InvalidClosePayload(InvalidClose::OneByte));
+        return Err(Violation::CloseOfOneByte);
     }
     // What was received can be sent back as it is.
     let frame = CloseFrame::parse(payload).expect("a good payload");

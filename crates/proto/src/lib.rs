@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cause;
 pub mod chunks;
 pub mod closing;
 pub mod http;

@@ -41,14 +41,7 @@ struct Reading {
 
 impl Reading {
     fn status(&self) -> u16 {
-        match self.error {
-            None => 0,
-            Some(HttpError::Syntax) => 400,
-            Some(HttpError::HeadTooLarge) => 431,
-            Some(HttpError::Version) => 505,
-            Some(HttpError::WebSocketVersion) => 426,
-            Some(other) => panic!("no request is refused with {other:?}"),
-        }
+        self.error.map_or(0, HttpError::status)
     }
 
     fn read(&mut self, bytes: &[u8]) {
@@ -97,7 +90,7 @@ impl Reading {
             } else {
                 self.has_ended = true;
                 if has_body {
-                    return Err(HttpError::Syntax);
+                    return Err(HttpError::UpgradeWithBody);
                 }
                 handshake?;
             }

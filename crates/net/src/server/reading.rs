@@ -66,7 +66,7 @@ impl Server {
 
     /// Ends a connection that does not begin with a valid header of the PROXY protocol where there may be one.
     pub(crate) fn refuse_preface(&mut self, slot: Slot) {
-        self.end(slot, End::Refused(HttpError::Syntax));
+        self.end(slot, End::Refused(HttpError::InvalidProxyHeader));
     }
 
     /// Returns whether the connection must not be read now. HTTP: the next request waits until the response before it

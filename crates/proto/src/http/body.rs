@@ -153,7 +153,7 @@ impl Body {
                 self.overhead = self.overhead.saturating_sub(OVERHEAD_PER_CHUNK);
             }
             if self.overhead > MAX_CHUNK_OVERHEAD {
-                return Err(HttpError::HeadTooLarge);
+                return Err(HttpError::ChunkFramingTooLarge);
             }
             if self.state == State::Ended {
                 return Ok(BodyChunk { consumed: position, data: &[], is_last: true });
@@ -170,7 +170,7 @@ impl State {
             (Self::Size(size, _), _) if byte.is_ascii_hexdigit() => {
                 // A size that wraps around could smuggle a request. uWebSockets.js takes 60 bits, too.
                 if size >> 56 != 0 {
-                    return Err(HttpError::Syntax);
+                    return Err(HttpError::InvalidChunkSize);
                 }
                 let digit = char::from(byte).to_digit(16).unwrap_or_default();
                 Self::Size(size << 4 | u64::from(digit), true)
@@ -180,7 +180,7 @@ impl State {
             (Self::Size(size, true), b';') => Self::Extension(size, Extension::NameStart),
             (Self::Extension(size, extension), b'\r') if extension.may_end() => Self::SizeLineFeed(size),
             (Self::Extension(size, extension), _) => {
-                Self::Extension(size, extension.after(byte).ok_or(HttpError::Syntax)?)
+                Self::Extension(size, extension.after(byte).ok_or(HttpError::InvalidChunkExtension)?)
             }
             // last-chunk = 1*"0"
             (Self::SizeLineFeed(0) | Self::TrailerLineFeed, b'\n') => Self::TrailerStart,
@@ -194,8 +194,26 @@ impl State {
             (Self::TrailerValue, b'\r') => Self::TrailerLineFeed,
             (Self::TrailerValue, _) if is_field_byte(byte) => Self::TrailerValue,
             (Self::LastLineFeed, b'\n') => Self::Ended,
-            _ => return Err(HttpError::Syntax),
+            _ => return Err(self.error()),
         })
+    }
+
+    /// Returns the error for a byte of framing that is not allowed here.
+    #[cold]
+    fn error(self) -> HttpError {
+        match self {
+            // A semicolon without a size, or a CR without an LF behind the size, too.
+            Self::Length(_) | Self::Data(_) | Self::Ended | Self::Size(..) | Self::SizeLineFeed(_) => {
+                HttpError::InvalidChunkSize
+            }
+            Self::Extension(..) => HttpError::InvalidChunkExtension,
+            Self::DataReturn | Self::DataLineFeed => HttpError::InvalidChunkEnd,
+            Self::TrailerStart
+            | Self::TrailerName
+            | Self::TrailerValue
+            | Self::TrailerLineFeed
+            | Self::LastLineFeed => HttpError::InvalidTrailer,
+        }
     }
 }
 
@@ -324,7 +342,11 @@ mod tests {
             "\u{b};a",
         ] {
             for input in [format!("3{extension}\r\nabc\r\n0\r\n\r\n"), format!("3\r\nabc\r\n0{extension}\r\n\r\n")] {
-                assert_eq!(read(&Body::chunked(), input.as_bytes()), Err(HttpError::Syntax), "{extension:?}");
+                assert_eq!(
+                    read(&Body::chunked(), input.as_bytes()).map_err(HttpError::status),
+                    Err(400),
+                    "{extension:?}"
+                );
             }
         }
     }
@@ -355,28 +377,30 @@ mod tests {
             "A\0: b\r\n",
         ] {
             let input = format!("3\r\nabc\r\n0\r\n{trailers}\r\n");
-            assert_eq!(read(&Body::chunked(), input.as_bytes()), Err(HttpError::Syntax), "{trailers:?}");
+            assert_eq!(read(&Body::chunked(), input.as_bytes()), Err(HttpError::InvalidTrailer), "{trailers:?}");
         }
     }
 
     #[test]
     fn ambiguous_chunks_are_refused() {
-        for input in [
-            &b"\r\n"[..],
-            b"g\r\n",
-            b"-1\r\n",
-            b"0x3\r\nabc\r\n",
-            b"3\nabc\r\n0\r\n\r\n",
-            b"3 \r\nabc\r\n",
-            b"0 3\r\nabc\r\n",
-            b"3 x;y\r\nabc\r\n",
-            b"3\r\nabcd\r\n",
-            b"3\r\nabc\n0\r\n\r\n",
-            b"1000000000000000\r\n",
-            b"10000000000000001\r\n",
-            b"0\r\n\n",
+        for (input, error) in [
+            (&b"\r\n"[..], HttpError::InvalidChunkSize),
+            (b"g\r\n", HttpError::InvalidChunkSize),
+            (b"-1\r\n", HttpError::InvalidChunkSize),
+            (b"0x3\r\nabc\r\n", HttpError::InvalidChunkSize),
+            (b"3\nabc\r\n0\r\n\r\n", HttpError::InvalidChunkSize),
+            (b"3\rabc\r\n0\r\n\r\n", HttpError::InvalidChunkSize),
+            (b"3 \r\nabc\r\n", HttpError::InvalidChunkExtension),
+            (b"0 3\r\nabc\r\n", HttpError::InvalidChunkExtension),
+            (b"3 x;y\r\nabc\r\n", HttpError::InvalidChunkExtension),
+            (b"3\r\nabcd\r\n", HttpError::InvalidChunkEnd),
+            (b"3\r\nabc\n0\r\n\r\n", HttpError::InvalidChunkEnd),
+            (b"3\r\nabc\r0\r\n\r\n", HttpError::InvalidChunkEnd),
+            (b"1000000000000000\r\n", HttpError::InvalidChunkSize),
+            (b"10000000000000001\r\n", HttpError::InvalidChunkSize),
+            (b"0\r\n\n", HttpError::InvalidTrailer),
         ] {
-            assert_eq!(read(&Body::chunked(), input), Err(HttpError::Syntax), "{}", input.escape_ascii());
+            assert_eq!(read(&Body::chunked(), input), Err(error), "{}", input.escape_ascii());
         }
     }
 
@@ -390,7 +414,7 @@ mod tests {
                 _ => "x",
             };
             let input = format!("{start}{}", filler.repeat(MAX_CHUNK_OVERHEAD as usize + 1));
-            assert_eq!(read(&Body::chunked(), input.as_bytes()), Err(HttpError::HeadTooLarge), "{start:?}");
+            assert_eq!(read(&Body::chunked(), input.as_bytes()), Err(HttpError::ChunkFramingTooLarge), "{start:?}");
         }
     }
 
@@ -415,7 +439,7 @@ mod tests {
         for extension in [100, 1000, 4000] {
             let chunk = format!("1;{}\r\nx\r\n", "a".repeat(extension));
             assert_eq!(handle(&chunk, 1), Ok(()));
-            assert_eq!(handle(&chunk, 100), Err(HttpError::HeadTooLarge), "{extension}");
+            assert_eq!(handle(&chunk, 100), Err(HttpError::ChunkFramingTooLarge), "{extension}");
         }
     }
 }

@@ -131,7 +131,7 @@ impl Receiver {
                 Ok(Step { consumed: input.len(), event: None })
             }
             // A request borrows the input for as long as the caller lends it, so only the next step can change it.
-            Err(HttpError::Version) => {
+            Err(HttpError::UnsupportedVersion) => {
                 self.state = State::OtherVersion;
                 Ok(Step { consumed: 0, event: None })
             }
@@ -142,7 +142,7 @@ impl Receiver {
     #[cold]
     fn lower_version(&mut self, input: &mut [u8]) -> Result<(), HttpError> {
         self.state = State::Between;
-        if lower_minor_version(input) { Ok(()) } else { Err(HttpError::Version) }
+        if lower_minor_version(input) { Ok(()) } else { Err(HttpError::UnsupportedVersion) }
     }
 
     #[cold]

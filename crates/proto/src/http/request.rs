@@ -44,7 +44,7 @@ impl<'b> Request<'b> {
     /// Parses the head at the start of `input`. Returns the request, which is put into `room`, and the length of its
     /// head; `None` if the head is incomplete. Then pass the same bytes again, together with more.
     ///
-    /// A version other than HTTP/1.0 and HTTP/1.1 is an [`HttpError::Version`]. [`lower_minor_version`] makes some of
+    /// A version other than HTTP/1.0 and HTTP/1.1 is an [`HttpError::UnsupportedVersion`]. [`lower_minor_version`] makes
     /// these versions acceptable.
     pub fn parse(
         input: &'b [u8],
@@ -57,9 +57,7 @@ impl<'b> Request<'b> {
         let length = match parsed.parse_with_uninit_headers(input, &mut room.headers) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if input.len() < max_head_size => return Ok(None),
-            Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
-                return Err(HttpError::HeadTooLarge);
-            }
+            Ok(httparse::Status::Partial) => return Err(HttpError::HeadTooLarge),
             Err(httparse::Error::Version) => {
                 return match version_error(input) {
                     Some(error) => Err(error),
@@ -67,15 +65,17 @@ impl<'b> Request<'b> {
                     None => Err(HttpError::HeadTooLarge),
                 };
             }
-            Err(_) => return Err(HttpError::Syntax),
+            Err(error) => return Err(error_of(error)),
         };
-        let (Some(method), Some(target)) = (parsed.method, parsed.path) else { return Err(HttpError::Syntax) };
+        let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
+            return Err(HttpError::InvalidRequestLine);
+        };
         let headers: &'b mut [httparse::Header<'b>] = parsed.headers;
         let Target { path, query, host: target_host } = if target.starts_with('/') {
             let (path, query) = split_query(target);
             Target { path, query, host: None }
         } else {
-            Target::other(method, target, headers).ok_or(HttpError::Syntax)?
+            Target::other(method, target, headers).ok_or(HttpError::InvalidTarget)?
         };
         let is_http_1_0 = parsed.version == Some(0);
         let request = Self { method, path, query, headers, target_host, body: None, is_http_1_0, asks_to_close: false };
@@ -183,30 +183,33 @@ impl<'b> Request<'b> {
         let start_of = |part: &str| part.as_ptr().addr() - head.as_ptr().addr();
         // Empty lines may precede the request (section 2.2).
         if !head[..start_of(self.method)].chunks(2).all(|line| line == b"\r\n") || !head.ends_with(b"\r\n\r\n") {
-            return Err(HttpError::Syntax);
+            return Err(HttpError::InvalidLineEnd);
         }
         let (mut host, mut framing) = (None, None);
         for header in self.headers {
             // Only line ends contain an LF, so it is enough to look before each name.
             if !head[..start_of(header.name)].ends_with(b"\r\n") {
-                return Err(HttpError::Syntax);
+                return Err(HttpError::InvalidLineEnd);
             }
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
             match header.name.len() {
-                4 if is("host") && host.replace(header.value).is_some() => return Err(HttpError::Syntax),
+                4 if is("host") && host.replace(header.value).is_some() => return Err(HttpError::RepeatedHost),
                 10 if is("connection") => self.asks_to_close |= has_token(header.value, b"close"),
                 14 if is("content-length") => {
                     // Content-Length = 1*DIGIT
-                    let length = parse_digits(header.value).ok_or(HttpError::Syntax)?;
+                    let length = parse_digits(header.value).ok_or(HttpError::InvalidContentLength)?;
                     if framing.replace((length > 0).then(|| Body::with_length(length))).is_some() {
-                        return Err(HttpError::Syntax);
+                        return Err(HttpError::AmbiguousLength);
                     }
                 }
                 17 if is("transfer-encoding") => {
                     // RFC 9112 section 6.1: in HTTP/1.0, "the framing is faulty".
                     let is_chunked = header.value.eq_ignore_ascii_case(b"chunked") && !self.is_http_1_0;
-                    if !is_chunked || framing.replace(Some(Body::chunked())).is_some() {
-                        return Err(HttpError::Syntax);
+                    if !is_chunked {
+                        return Err(HttpError::InvalidTransferEncoding);
+                    }
+                    if framing.replace(Some(Body::chunked())).is_some() {
+                        return Err(HttpError::AmbiguousLength);
                     }
                 }
                 _ => {}
@@ -214,7 +217,7 @@ impl<'b> Request<'b> {
         }
         debug_assert!(head.split(|byte| *byte == b'\n').rev().skip(1).all(|line| line.ends_with(b"\r")));
         if host.map_or(!self.is_http_1_0, <[u8]>::is_empty) {
-            return Err(HttpError::Syntax);
+            return Err(HttpError::MissingHost);
         }
         if self.is_http_1_0 {
             self.asks_to_close |= !self.header_has_token(b"connection", b"keep-alive");
@@ -313,6 +316,18 @@ fn is_authority(authority: &str) -> bool {
     !host.is_empty() && host.bytes().all(is_host_byte) && is_port
 }
 
+/// Returns what is wrong with a head that httparse has refused for another reason than its version.
+#[cold]
+fn error_of(error: httparse::Error) -> HttpError {
+    match error {
+        httparse::Error::HeaderName => HttpError::InvalidHeaderName,
+        httparse::Error::HeaderValue => HttpError::InvalidHeaderValue,
+        httparse::Error::NewLine => HttpError::InvalidLineEnd,
+        httparse::Error::TooManyHeaders => HttpError::TooManyHeaders,
+        httparse::Error::Token | httparse::Error::Status | httparse::Error::Version => HttpError::InvalidRequestLine,
+    }
+}
+
 /// Returns the index of `HTTP-version = "HTTP/" DIGIT "." DIGIT`, which follows a valid method and a valid target.
 fn version_start(input: &[u8]) -> Option<usize> {
     let mut spaces = input.iter().enumerate().filter(|(_, byte)| **byte == b' ');
@@ -328,9 +343,9 @@ fn version_error(input: &[u8]) -> Option<HttpError> {
     let version = &input[version_start(input)?..];
     let fits = |(byte, form): (&u8, &u8)| if *form == b'd' { byte.is_ascii_digit() } else { byte == form };
     if !version.iter().zip(FORM).all(fits) {
-        return Some(HttpError::Syntax);
+        return Some(HttpError::InvalidVersion);
     }
-    (version.len() >= FORM.len()).then_some(HttpError::Version)
+    (version.len() >= FORM.len()).then_some(HttpError::UnsupportedVersion)
 }
 
 /// Turns a request of HTTP/1.2 or a later HTTP/1, which [`Request::parse`] has refused, into one of HTTP/1.1, with

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::frame::{MAX_CONTROL_PAYLOAD, Opcode, write_frame};
 use super::utf8;
+use crate::cause::causes;
 
 /// The body of a Close frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +35,14 @@ impl<'b> CloseFrame<'b> {
             [high, low, reason @ ..] => {
                 let code = u16::from_be_bytes([*high, *low]);
                 if !Self::allows(code) {
-                    Err(Violation::InvalidClosePayload(InvalidClose::Code(code)))
+                    Err(Violation::CloseCode(code))
                 } else if !utf8::is_valid(reason) {
-                    Err(Violation::InvalidClosePayload(InvalidClose::Reason))
+                    Err(Violation::CloseReason)
                 } else {
                     Ok(Self { code, reason })
                 }
             }
-            [_] => Err(Violation::InvalidClosePayload(InvalidClose::OneByte)),
+            [_] => Err(Violation::CloseOfOneByte),
         }
     }
 
@@ -72,96 +73,78 @@ pub fn truncate_reason(reason: &[u8]) -> &[u8] {
     &reason[..end]
 }
 
-/// Why a frame is invalid (sections 5.2, 5.4 and 5.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "Display says it all")]
-pub enum InvalidFrame {
-    Opcode(u8),
-    ReservedBits,
-    /// RSV1 is set where it must not be (RFC 7692 section 6.1).
-    Compressed,
-    Unmasked,
-    FragmentedControl,
-    LongControl,
-    Length,
-    NothingToContinue,
-    Interrupts,
-}
-
-impl fmt::Display for InvalidFrame {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Opcode(opcode) => write!(formatter, "frame with the reserved opcode {opcode}"),
-            Self::ReservedBits => formatter.write_str("frame with RSV2 or RSV3 set"),
-            Self::Compressed => {
-                formatter.write_str("RSV1 set without permessage-deflate, or not in a message's first frame")
-            }
-            Self::Unmasked => formatter.write_str("frame without a mask"),
-            Self::FragmentedControl => formatter.write_str("control frame in fragments"),
-            Self::LongControl => write!(formatter, "control frame of more than {MAX_CONTROL_PAYLOAD} bytes"),
-            Self::Length => formatter.write_str("payload length in more bytes than needed, or of more than 63 bits"),
-            Self::NothingToContinue => formatter.write_str("continuation frame without a message to continue"),
-            Self::Interrupts => formatter.write_str("message between the fragments of another"),
-        }
+causes! {
+    /// How a peer violated the protocol or a limit, for which its connection is failed (section 7.1.7).
+    pub enum Violation of Kind {
+        /// Section 5.2.
+        ReservedBits = Frame, "UNEXPECTED_RSV_2_3", "frame with RSV2 or RSV3 set";
+        /// RFC 7692 section 6.1.
+        Compressed = Frame, "UNEXPECTED_RSV_1",
+            "RSV1 set without permessage-deflate, or not in a message's first frame";
+        /// Section 5.2.
+        ReservedOpcode(u8) = Frame, "INVALID_OPCODE", "frame with the reserved opcode";
+        /// Section 5.1.
+        Unmasked = Frame, "EXPECTED_MASK", "frame without a mask";
+        /// Section 5.5.
+        FragmentedControl = Frame, "FRAGMENTED_CONTROL_FRAME", "control frame in fragments";
+        /// Section 5.5.
+        LongControl = Frame, "INVALID_CONTROL_PAYLOAD_LENGTH", "control frame of more than 125 bytes";
+        /// Section 5.2: "the minimal number of bytes MUST be used to encode the length".
+        LengthNotMinimal = Frame, "PAYLOAD_LENGTH_NOT_MINIMAL",
+            "payload length in more bytes than needed, or of more than 63 bits";
+        /// Section 5.2: "the most significant bit MUST be 0".
+        LengthOver63Bits = Frame, "PAYLOAD_LENGTH_OVER_63_BITS",
+            "payload length in more bytes than needed, or of more than 63 bits";
+        /// Section 5.4.
+        NothingToContinue = Frame, "UNEXPECTED_CONTINUATION", "continuation frame without a message to continue";
+        /// Section 5.4.
+        Interrupts = Frame, "EXPECTED_CONTINUATION", "message between the fragments of another";
+        /// Section 8.1.
+        InvalidUtf8 = Utf8, "INVALID_UTF8", "text that is not UTF-8";
+        /// Section 5.5.1.
+        CloseOfOneByte = Close, "INVALID_CLOSE_PAYLOAD_LENGTH", "close frame with a payload of one byte";
+        /// Section 7.4.
+        CloseCode(u16) = Close, "INVALID_CLOSE_CODE", "close frame with the code";
+        /// Section 5.5.1.
+        CloseReason = Close, "INVALID_CLOSE_REASON", "close frame with a reason that is not UTF-8";
+        /// RFC 7692 section 7.2.2.
+        InvalidDeflate = Inflation, "INVALID_DEFLATE", "message that cannot be decompressed";
+        TooBig = TooBig, "MESSAGE_TOO_BIG", "message over maxPayloadLength";
+        TextTooLong = TooBig, "TEXT_TOO_LONG", "text over the longest string";
+        /// The message decompresses to more than the limit.
+        InflatedTooBig = Bomb, "INFLATED_MESSAGE_TOO_BIG", "message over maxPayloadLength";
     }
 }
 
-/// Why the payload of a Close frame is invalid (section 5.5.1).
+/// The kinds of violations, which close codes and handlers tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "Display says it all")]
-pub enum InvalidClose {
-    OneByte,
-    Code(u16),
-    Reason,
-}
-
-impl fmt::Display for InvalidClose {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OneByte => formatter.write_str("close frame with a payload of one byte"),
-            Self::Code(code) => write!(formatter, "close frame with the code {code}"),
-            Self::Reason => formatter.write_str("close frame with a reason that is not UTF-8"),
-        }
-    }
-}
-
-/// How a peer violated the protocol or a limit, for which its connection is failed (section 7.1.7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Violation {
-    /// A frame that the RFC forbids.
-    InvalidFrame(InvalidFrame),
-    /// A message longer than the limit.
+enum Kind {
+    Frame,
+    Close,
+    Utf8,
     TooBig,
-    /// A text message longer than the longest string.
-    TextTooLong,
-    /// A text message that is not UTF-8.
-    InvalidUtf8,
-    /// A Close frame that the RFC forbids.
-    InvalidClosePayload(InvalidClose),
-    /// A compressed message that decompresses to more than the limit.
-    InflatedTooBig,
-    /// A message that cannot be decompressed (RFC 7692 section 7.2.2).
-    InvalidDeflate,
+    Inflation,
+    Bomb,
 }
 
 impl Violation {
     /// Returns the code of the Close frame that the peer gets.
     pub fn close_code(self) -> u16 {
-        match self {
-            Self::InvalidFrame(_) | Self::InvalidClosePayload(_) => 1002,
-            Self::InvalidUtf8 | Self::InvalidDeflate => 1007,
-            Self::TooBig | Self::TextTooLong | Self::InflatedTooBig => 1009,
+        match self.class() {
+            Kind::Frame | Kind::Close => 1002,
+            Kind::Utf8 | Kind::Inflation => 1007,
+            Kind::TooBig | Kind::Bomb => 1009,
         }
     }
 
     /// Returns the reason that the close handler is called with, together with the code 1006.
     pub fn reason(self) -> &'static str {
-        match self {
-            Self::InvalidFrame(_) => "Received invalid WebSocket frame",
-            Self::TooBig | Self::TextTooLong => "Received too big message",
-            Self::InvalidUtf8 => "Received invalid UTF-8",
-            Self::InvalidClosePayload(_) => "Received invalid close payload",
-            Self::InflatedTooBig | Self::InvalidDeflate => "Received too big message, or other inflation error",
+        match self.class() {
+            Kind::Frame => "Received invalid WebSocket frame",
+            Kind::TooBig => "Received too big message",
+            Kind::Utf8 => "Received invalid UTF-8",
+            Kind::Close => "Received invalid close payload",
+            Kind::Bomb | Kind::Inflation => "Received too big message, or other inflation error",
         }
     }
 }
@@ -169,13 +152,11 @@ impl Violation {
 /// The reason in the Close frame that the peer gets, for whoever looks for the mistake. It is short enough for one.
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.text();
         match self {
-            Self::InvalidFrame(what) => what.fmt(formatter),
-            Self::InvalidClosePayload(what) => what.fmt(formatter),
-            Self::TooBig | Self::InflatedTooBig => formatter.write_str("message over maxPayloadLength"),
-            Self::TextTooLong => formatter.write_str("text over the longest string"),
-            Self::InvalidUtf8 => formatter.write_str("text that is not UTF-8"),
-            Self::InvalidDeflate => formatter.write_str("message that cannot be decompressed"),
+            Self::ReservedOpcode(opcode) => write!(formatter, "{text} {opcode}"),
+            Self::CloseCode(code) => write!(formatter, "{text} {code}"),
+            _ => formatter.write_str(text),
         }
     }
 }
@@ -191,11 +172,10 @@ mod tests {
         assert_eq!(CloseFrame::parse(b""), Ok(CloseFrame { code: 0, reason: b"" }));
         assert_eq!(CloseFrame::parse(b"\x03\xe8bye"), Ok(CloseFrame { code: 1000, reason: b"bye" }));
         for code in [0_u16, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535] {
-            let invalid = Violation::InvalidClosePayload(InvalidClose::Code(code));
-            assert_eq!(CloseFrame::parse(&code.to_be_bytes()), Err(invalid));
+            assert_eq!(CloseFrame::parse(&code.to_be_bytes()), Err(Violation::CloseCode(code)));
         }
-        for (bad, what) in [(&b"\x03"[..], InvalidClose::OneByte), (b"\x03\xe8\xff", InvalidClose::Reason)] {
-            assert_eq!(CloseFrame::parse(bad), Err(Violation::InvalidClosePayload(what)), "{}", bad.escape_ascii());
+        for (bad, what) in [(&b"\x03"[..], Violation::CloseOfOneByte), (b"\x03\xe8\xff", Violation::CloseReason)] {
+            assert_eq!(CloseFrame::parse(bad), Err(what), "{}", bad.escape_ascii());
         }
         for good in [1000_u16, 1001, 1002, 1003, 1007, 1011, 1014, 3000, 3999, 4000, 4999] {
             assert!(CloseFrame::parse(&good.to_be_bytes()).is_ok(), "{good}");
@@ -216,25 +196,40 @@ mod tests {
 
     #[test]
     fn what_is_wrong_fits_into_a_close_frame() {
-        use InvalidFrame::{
-            Compressed, FragmentedControl, Interrupts, Length, LongControl, NothingToContinue, ReservedBits, Unmasked,
+        use Violation::{
+            CloseCode, CloseOfOneByte, CloseReason, Compressed, FragmentedControl, Interrupts, LengthNotMinimal,
+            LengthOver63Bits, LongControl, NothingToContinue, ReservedBits, ReservedOpcode, Unmasked,
         };
-        let frames = [
-            InvalidFrame::Opcode(15),
+        let all = [
+            ReservedOpcode(15),
             ReservedBits,
             Compressed,
             Unmasked,
             FragmentedControl,
             LongControl,
-            Length,
+            LengthNotMinimal,
+            LengthOver63Bits,
             NothingToContinue,
             Interrupts,
+            CloseOfOneByte,
+            CloseCode(65535),
+            CloseReason,
         ];
-        let closes = [InvalidClose::OneByte, InvalidClose::Code(65535), InvalidClose::Reason];
-        let texts = frames.map(|what| what.to_string()).into_iter().chain(closes.map(|what| what.to_string()));
-        for text in texts {
+        for text in all.map(|violation| violation.to_string()) {
             assert!(text.len() <= MAX_CONTROL_PAYLOAD - 2, "{text}");
         }
+    }
+
+    #[test]
+    fn violations_have_names_and_say_what_they_are_about() {
+        assert_eq!(Violation::ReservedOpcode(15).to_string(), "frame with the reserved opcode 15");
+        assert_eq!(Violation::CloseCode(1005).to_string(), "close frame with the code 1005");
+        assert!(Violation::LongControl.to_string().contains(&MAX_CONTROL_PAYLOAD.to_string()));
+        for violation in [Violation::ReservedBits, Violation::ReservedOpcode(3), Violation::InflatedTooBig] {
+            assert_eq!(Violation::NAMES[violation.index()], violation.name());
+        }
+        assert_eq!(Violation::CloseCode(1).name(), "INVALID_CLOSE_CODE");
+        assert_eq!(Violation::InflatedTooBig.index(), Violation::NAMES.len() - 1);
     }
 
     #[test]

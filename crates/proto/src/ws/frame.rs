@@ -1,6 +1,6 @@
 //! Frame headers (RFC 6455 section 5.2).
 
-use super::{InvalidFrame, Violation};
+use super::Violation;
 
 /// The longest header a peer may send: 2 bytes, 8 of extended length, 4 of masking key.
 pub const MAX_FRAME_HEADER: usize = 14;
@@ -63,24 +63,23 @@ impl FrameHeader {
         let [first, second, ..] = *input else { return Ok(None) };
         // RSV2 and RSV3 MUST be 0, and all frames from a client have MASK set (section 5.1).
         let (Some(opcode), 0, 0x80) = (Opcode::parse(first & 0x0F), first & 0x30, second & 0x80) else {
-            return Err(Violation::InvalidFrame(if first & 0x30 != 0 {
-                InvalidFrame::ReservedBits
+            return Err(if first & 0x30 != 0 {
+                Violation::ReservedBits
             } else if Opcode::parse(first & 0x0F).is_none() {
-                InvalidFrame::Opcode(first & 0x0F)
+                Violation::ReservedOpcode(first & 0x0F)
             } else {
-                InvalidFrame::Unmasked
-            }));
+                Violation::Unmasked
+            });
         };
         let (fin, compressed) = (first & 0x80 != 0, first & 0x40 != 0);
         // RSV1 is only allowed if the extension was negotiated, and in the first frame of a message (RFC 7692 section 6.1).
         if compressed && !(compression && matches!(opcode, Opcode::Text | Opcode::Binary)) {
-            return Err(Violation::InvalidFrame(InvalidFrame::Compressed));
+            return Err(Violation::Compressed);
         }
         let short = second & 0x7F;
         // Section 5.5: control frames have a payload of 125 bytes or less and must not be fragmented.
         if opcode.is_control() && (!fin || usize::from(short) > MAX_CONTROL_PAYLOAD) {
-            let what = if fin { InvalidFrame::LongControl } else { InvalidFrame::FragmentedControl };
-            return Err(Violation::InvalidFrame(what));
+            return Err(if fin { Violation::LongControl } else { Violation::FragmentedControl });
         }
         let (payload_len, rest) = match short {
             126 => match input[2..].split_first_chunk() {
@@ -95,7 +94,8 @@ impl FrameHeader {
         };
         // "the most significant bit MUST be 0" and "the minimal number of bytes MUST be used"
         if payload_len >> 63 != 0 || short == 126 && payload_len < 126 || short == 127 && payload_len <= 0xFFFF {
-            return Err(Violation::InvalidFrame(InvalidFrame::Length));
+            let is_over = payload_len >> 63 != 0;
+            return Err(if is_over { Violation::LengthOver63Bits } else { Violation::LengthNotMinimal });
         }
         let Some((mask, rest)) = rest.split_first_chunk() else { return Ok(None) };
         Ok(Some(Self { fin, compressed, opcode, mask: *mask, payload_len, header_len: input.len() - rest.len() }))
@@ -206,21 +206,20 @@ mod tests {
     #[test]
     fn forbidden_headers() {
         for (input, what) in [
-            (&b"\xc1\x80"[..], InvalidFrame::Compressed),
-            (b"\xa1\x80", InvalidFrame::ReservedBits),
-            (b"\x91\x80", InvalidFrame::ReservedBits),
-            (b"\x83\x80", InvalidFrame::Opcode(3)),
-            (b"\x8b\x80", InvalidFrame::Opcode(11)),
-            (b"\x81\x00", InvalidFrame::Unmasked),
-            (b"\x09\x80", InvalidFrame::FragmentedControl),
-            (b"\x89\xfe", InvalidFrame::LongControl),
-            (b"\x88\xff", InvalidFrame::LongControl),
-            (b"\x82\xfe\x00\x7d", InvalidFrame::Length),
-            (b"\x82\xff\x00\x00\x00\x00\x00\x00\xff\xff", InvalidFrame::Length),
-            (b"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00", InvalidFrame::Length),
+            (&b"\xc1\x80"[..], Violation::Compressed),
+            (b"\xa1\x80", Violation::ReservedBits),
+            (b"\x91\x80", Violation::ReservedBits),
+            (b"\x83\x80", Violation::ReservedOpcode(3)),
+            (b"\x8b\x80", Violation::ReservedOpcode(11)),
+            (b"\x81\x00", Violation::Unmasked),
+            (b"\x09\x80", Violation::FragmentedControl),
+            (b"\x89\xfe", Violation::LongControl),
+            (b"\x88\xff", Violation::LongControl),
+            (b"\x82\xfe\x00\x7d", Violation::LengthNotMinimal),
+            (b"\x82\xff\x00\x00\x00\x00\x00\x00\xff\xff", Violation::LengthNotMinimal),
+            (b"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00", Violation::LengthOver63Bits),
         ] {
-            let invalid = Violation::InvalidFrame(what);
-            assert_eq!(FrameHeader::parse(input, false), Err(invalid), "{}", input.escape_ascii());
+            assert_eq!(FrameHeader::parse(input, false), Err(what), "{}", input.escape_ascii());
         }
     }
 

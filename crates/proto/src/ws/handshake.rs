@@ -35,9 +35,10 @@ impl<'b> Handshake<'b> {
     /// than once.
     pub fn parse(request: &Request<'b>) -> Result<Self, HttpError> {
         // Sections 11.3.1 and 11.3.5: each "MUST NOT appear more than once in an HTTP request".
-        let key = only(request.values(b"sec-websocket-key"))?;
-        if only(request.values(b"sec-websocket-version"))? != b"13" {
-            return Err(HttpError::WebSocketVersion);
+        let key = only(request.values(b"sec-websocket-key")).ok_or(HttpError::RepeatedWebSocketKey)?;
+        let version = only(request.values(b"sec-websocket-version")).ok_or(HttpError::RepeatedWebSocketVersion)?;
+        if version != b"13" {
+            return Err(HttpError::UnsupportedWebSocketVersion);
         }
         // Sections 11.3.2 and 11.3.4: several header lines make one list.
         let (protocols, extensions) =
@@ -61,10 +62,10 @@ impl<'b> Handshake<'b> {
     }
 }
 
-/// Returns the value of a header that must not occur twice, which is empty if there is none.
-fn only<'b>(mut values: impl Iterator<Item = &'b [u8]>) -> Result<&'b [u8], HttpError> {
+/// Returns the value of a header that must not occur twice, which is empty if there is none; `None` if it does.
+fn only<'b>(mut values: impl Iterator<Item = &'b [u8]>) -> Option<&'b [u8]> {
     let first = values.next().unwrap_or_default();
-    if values.next().is_some() { Err(HttpError::Syntax) } else { Ok(first) }
+    values.next().is_none().then_some(first)
 }
 
 /// Returns whether this is the base64 form of 16 bytes (section 4.1). The last character has four bits more than they need,
@@ -256,7 +257,7 @@ mod tests {
         for version in ["", "Sec-WebSocket-Version: 8\r\n", "Sec-WebSocket-Version: 13, 8\r\n"] {
             let head = format!("{OFFER}{version}");
             let refused = with_request(&head, |request| Handshake::parse(request).err());
-            assert_eq!(refused, Some(HttpError::WebSocketVersion));
+            assert_eq!(refused, Some(HttpError::UnsupportedWebSocketVersion));
         }
     }
 
@@ -293,11 +294,20 @@ mod tests {
     fn a_key_or_a_version_that_comes_twice_is_refused() {
         let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
         for (more, expected) in [
-            (format!("Sec-WebSocket-Version: 13\r\n{key}"), HttpError::Syntax),
-            ("Sec-WebSocket-Version: 13\r\nsec-websocket-key: x\r\n".to_owned(), HttpError::Syntax),
-            ("Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 13\r\n".to_owned(), HttpError::Syntax),
-            ("Sec-WebSocket-Version: 13\r\nsec-websocket-version: 8\r\n".to_owned(), HttpError::Syntax),
-            ("Sec-WebSocket-Version: 8\r\nSec-WebSocket-Version: 13\r\n".to_owned(), HttpError::Syntax),
+            (format!("Sec-WebSocket-Version: 13\r\n{key}"), HttpError::RepeatedWebSocketKey),
+            ("Sec-WebSocket-Version: 13\r\nsec-websocket-key: x\r\n".to_owned(), HttpError::RepeatedWebSocketKey),
+            (
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 13\r\n".to_owned(),
+                HttpError::RepeatedWebSocketVersion,
+            ),
+            (
+                "Sec-WebSocket-Version: 13\r\nsec-websocket-version: 8\r\n".to_owned(),
+                HttpError::RepeatedWebSocketVersion,
+            ),
+            (
+                "Sec-WebSocket-Version: 8\r\nSec-WebSocket-Version: 13\r\n".to_owned(),
+                HttpError::RepeatedWebSocketVersion,
+            ),
         ] {
             let refused = with_request(&format!("{OFFER}{more}"), |request| {
                 assert!(Handshake::is_offered_by(request), "{more}");
@@ -310,7 +320,7 @@ mod tests {
             let head = OFFER.replace(key, &keys);
             assert!(with_request(&head, Handshake::is_offered_by), "{keys}");
             let refused = with_request(&head, |request| Handshake::parse(request).err());
-            assert_eq!(refused, Some(HttpError::Syntax), "{keys}");
+            assert_eq!(refused, Some(HttpError::RepeatedWebSocketKey), "{keys}");
         }
     }
 

@@ -11,7 +11,7 @@ mod receiver;
 mod sender;
 mod utf8;
 
-pub use close::{CloseFrame, InvalidClose, InvalidFrame, Violation, truncate_reason};
+pub use close::{CloseFrame, Violation, truncate_reason};
 pub use compression::{Codecs, Contexts};
 pub use deflate::{Agreement, DeflateSettings, breaks_on_deflate};
 pub use frame::{

@@ -3,7 +3,7 @@
 //! A connection between two messages has no state here: `Receiver` is one null pointer. An incomplete frame or message is
 //! kept in a box, which exists only as long as there is something to keep.
 
-use super::close::{CloseFrame, InvalidFrame, Violation};
+use super::close::{CloseFrame, Violation};
 use super::frame::{FrameHeader, MAX_FRAME_HEADER, Opcode};
 use super::mask::{advance, unmask, unmask_into};
 use super::utf8::{self, Utf8Stream};
@@ -216,8 +216,8 @@ impl Receiver {
         if !header.opcode.is_control() {
             match (message, header.opcode) {
                 (Some(_), Opcode::Continuation) => {}
-                (Some(_), _) => return Err(Violation::InvalidFrame(InvalidFrame::Interrupts)),
-                (None, Opcode::Continuation) => return Err(Violation::InvalidFrame(InvalidFrame::NothingToContinue)),
+                (Some(_), _) => return Err(Violation::Interrupts),
+                (None, Opcode::Continuation) => return Err(Violation::NothingToContinue),
                 (None, _) => {}
             }
             let so_far = message.map_or(0, |message| message.bytes.len()) as u64;
@@ -433,25 +433,25 @@ mod tests {
         for split in 0..=input.len() {
             assert_eq!(feed_with(limits, &[&input[..split], &input[split..]]), expected, "split at {split}");
         }
-        assert_eq!(events(&frame(0xC1, b"x")), ["InvalidFrame(Compressed)"]);
+        assert_eq!(events(&frame(0xC1, b"x")), ["Compressed"]);
         let later = [frame(0x01, b"a"), frame(0xC0, b"b")].concat();
-        assert_eq!(feed_with(limits, &[&later]), ["InvalidFrame(Compressed)"]);
-        assert_eq!(feed_with(limits, &[&frame(0xC9, b"")]), ["InvalidFrame(Compressed)"]);
+        assert_eq!(feed_with(limits, &[&later]), ["Compressed"]);
+        assert_eq!(feed_with(limits, &[&frame(0xC9, b"")]), ["Compressed"]);
     }
 
     #[test]
     fn closing() {
         assert_eq!(events(&frame(0x88, b"")), ["close ", "idle"]);
         assert_eq!(events(&frame(0x88, b"\x03\xe8bye")), ["close \\x03\\xe8bye", "idle"]);
-        assert_eq!(events(&frame(0x88, b"\x03\xee")), ["InvalidClosePayload(Code(1006))"]);
+        assert_eq!(events(&frame(0x88, b"\x03\xee")), ["CloseCode(1006)"]);
     }
 
     #[test]
     fn sequences_that_are_forbidden() {
-        assert_eq!(events(&frame(0x80, b"a")), ["InvalidFrame(NothingToContinue)"]);
-        assert_eq!(events(&[frame(0x01, b"a"), frame(0x81, b"b")].concat()), ["InvalidFrame(Interrupts)"]);
-        assert_eq!(events(&[frame(0x81, b"a"), frame(0x83, b"b")].concat()), ["text a", "InvalidFrame(Opcode(3))"]);
-        assert_eq!(events(b"\x81\x01a"), ["InvalidFrame(Unmasked)"]);
+        assert_eq!(events(&frame(0x80, b"a")), ["NothingToContinue"]);
+        assert_eq!(events(&[frame(0x01, b"a"), frame(0x81, b"b")].concat()), ["Interrupts"]);
+        assert_eq!(events(&[frame(0x81, b"a"), frame(0x83, b"b")].concat()), ["text a", "ReservedOpcode(3)"]);
+        assert_eq!(events(b"\x81\x01a"), ["Unmasked"]);
     }
 
     #[test]

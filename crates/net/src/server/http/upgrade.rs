@@ -120,7 +120,7 @@ impl Server {
         // frames.
         let handshake = match Handshake::parse(request) {
             Ok(handshake) if request.body().is_none() => handshake,
-            Ok(_) => return refuse(self, HttpError::Syntax),
+            Ok(_) => return refuse(self, HttpError::UpgradeWithBody),
             Err(error) => return refuse(self, error),
         };
         // A handler may upgrade after the request is gone, so this is noted.
@@ -132,8 +132,8 @@ impl Server {
         }
         match self.upgrade(id, behavior, handshake.key(), handshake.protocols(), handshake.extensions()) {
             Ok(id) => Found::Open(behavior, id, parameters),
-            // The parser refuses control characters in a subprotocol, and everything else was valid a moment ago.
-            Err(_) => refuse(self, HttpError::Syntax),
+            // The parser refuses control characters in a subprotocol, and the key is valid.
+            Err(_) => refuse(self, HttpError::UnexpectedResponse),
         }
     }
 }

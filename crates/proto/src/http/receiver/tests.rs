@@ -115,11 +115,11 @@ fn requests_and_bodies_are_the_same_at_every_split() {
 #[test]
 fn a_request_is_refused_alike_at_every_split_and_those_before_it_are_read() {
     for (refused, error) in [
-        ("GET /\r\n\r\n", HttpError::Syntax),
-        ("GET / HTTP/2.0\r\nHost: h\r\n\r\n", HttpError::Version),
-        ("GET / HTTP/1.20\r\nHost: h\r\n\r\n", HttpError::Syntax),
-        ("GET / HTTP/1.2\r\n\r\n", HttpError::Syntax),
-        ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", HttpError::Syntax),
+        ("GET /\r\n\r\n", HttpError::InvalidRequestLine),
+        ("GET / HTTP/2.0\r\nHost: h\r\n\r\n", HttpError::UnsupportedVersion),
+        ("GET / HTTP/1.20\r\nHost: h\r\n\r\n", HttpError::InvalidVersion),
+        ("GET / HTTP/1.2\r\n\r\n", HttpError::MissingHost),
+        ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", HttpError::InvalidChunkEnd),
     ] {
         for (before, line, body) in REQUESTS {
             let reading = read_split([before, refused].concat().as_bytes());

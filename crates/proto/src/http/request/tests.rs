@@ -61,29 +61,30 @@ fn bodies_by_length_and_chunked() {
 
 #[test]
 fn ambiguous_or_malformed_requests_are_refused() {
-    for headers in [
-        "",
-        "Host:\r\n",
-        "Host: a\r\nHost: b\r\n",
-        "Host: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n",
-        "Host: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n",
-        "Host: h\r\nContent-Length: 1, 1\r\n",
-        "Host: h\r\nContent-Length: +1\r\n",
-        "Host: h\r\nContent-Length: \r\n",
-        "Host: h\r\nContent-Length: 1000000000000000000\r\n",
-        "Host: h\r\nContent-Length: 0000000000000000001\r\n",
-        "Host: h\r\nContent-Length: 18446744073709551617\r\n",
-        "Host: h\r\nTransfer-Encoding: gzip, chunked\r\n",
-        "Host: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-        "Host: h\r\nTransfer-Encoding: xchunked\r\n",
-        "Host : h\r\n",
-        "Host: h\r\n folded\r\n",
-        "Host: h\r\n: empty\r\n",
-        "Host: h\nX: y\r\n",
-        "Host: h\r\nX: a\0b\r\n",
+    for (headers, error) in [
+        ("", HttpError::MissingHost),
+        ("Host:\r\n", HttpError::MissingHost),
+        ("Host: a\r\nHost: b\r\n", HttpError::RepeatedHost),
+        ("Host: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n", HttpError::AmbiguousLength),
+        ("Host: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n", HttpError::AmbiguousLength),
+        ("Host: h\r\nContent-Length: 1, 1\r\n", HttpError::InvalidContentLength),
+        ("Host: h\r\nContent-Length: +1\r\n", HttpError::InvalidContentLength),
+        ("Host: h\r\nContent-Length: \r\n", HttpError::InvalidContentLength),
+        ("Host: h\r\nContent-Length: 1000000000000000000\r\n", HttpError::InvalidContentLength),
+        ("Host: h\r\nContent-Length: 0000000000000000001\r\n", HttpError::InvalidContentLength),
+        ("Host: h\r\nContent-Length: 18446744073709551617\r\n", HttpError::InvalidContentLength),
+        ("Host: h\r\nTransfer-Encoding: gzip, chunked\r\n", HttpError::InvalidTransferEncoding),
+        ("Host: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", HttpError::AmbiguousLength),
+        ("Host: h\r\nTransfer-Encoding: xchunked\r\n", HttpError::InvalidTransferEncoding),
+        ("Host : h\r\n", HttpError::InvalidHeaderName),
+        ("Host: h\r\n folded\r\n", HttpError::InvalidHeaderName),
+        ("Host: h\r\n: empty\r\n", HttpError::InvalidHeaderName),
+        ("Host: h\nX: y\r\n", HttpError::InvalidLineEnd),
+        ("Host: h\r\nX: a\0b\r\n", HttpError::InvalidHeaderValue),
+        ("Host: h\r\nX: a\rb\r\n", HttpError::InvalidHeaderValue),
     ] {
         let input = format!("GET / HTTP/1.1\r\n{headers}\r\n");
-        assert_eq!(parse(input.as_bytes()).err(), Some(HttpError::Syntax), "{headers:?}");
+        assert_eq!(parse(input.as_bytes()).err(), Some(error), "{headers:?}");
     }
 }
 
@@ -125,7 +126,18 @@ fn what_is_no_request_line_is_a_bad_request() {
         "GET",
     ] {
         let input = format!("{line}\r\nHost: h\r\n\r\n");
-        assert_eq!(parse(input.as_bytes()).err(), Some(HttpError::Syntax), "{line:?}");
+        assert_eq!(parse(input.as_bytes()).err().map(HttpError::status), Some(400), "{line:?}");
+    }
+    for (line, error) in [
+        ("G=T\x01 / HTTP/1.1", HttpError::InvalidRequestLine),
+        ("GET /\x01 HTTP/1.1", HttpError::InvalidRequestLine),
+        ("GET / JUNK", HttpError::InvalidVersion),
+        ("GET / HTTP/1.1\rX", HttpError::InvalidLineEnd),
+        ("\nGET / HTTP/1.1", HttpError::InvalidLineEnd),
+        ("CONNECT h:443 HTTP/1.1", HttpError::InvalidTarget),
+    ] {
+        let input = format!("{line}\r\nHost: h\r\n\r\n");
+        assert_eq!(parse(input.as_bytes()).err(), Some(error), "{line:?}");
     }
 }
 
@@ -133,12 +145,12 @@ fn what_is_no_request_line_is_a_bad_request() {
 fn another_version_is_refused_as_such_and_a_later_minor_one_is_read_as_1_1() {
     for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/3.1", "HTTP/9.9"] {
         let mut input = format!("PRI * {version}\r\nHost: h\r\n\r\n").into_bytes();
-        assert_eq!(parse(&input).err(), Some(HttpError::Version), "{version}");
+        assert_eq!(parse(&input).err(), Some(HttpError::UnsupportedVersion), "{version}");
         assert!(!lower_minor_version(&mut input), "{version}");
     }
     for version in ["HTTP/1.2", "HTTP/1.9"] {
         let mut input = format!("\r\nGET /a {version}\r\nHost: h\r\n\r\n").into_bytes();
-        assert_eq!(parse(&input).err(), Some(HttpError::Version), "{version}");
+        assert_eq!(parse(&input).err(), Some(HttpError::UnsupportedVersion), "{version}");
         assert!(lower_minor_version(&mut input));
         assert_eq!(parse(&input).expect("good").0, "GET /a None");
     }
@@ -170,11 +182,14 @@ fn http_1_0_needs_no_host_and_closes_unless_it_asks_not_to() {
     }
     let length = parse(b"POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc").expect("good").1;
     assert_eq!(length, Some(Body::with_length(3)));
-    for headers in
-        ["Host:\r\n", "Host: a\r\nHost: b\r\n", "Transfer-Encoding: chunked\r\n", "Transfer-Encoding: identity\r\n"]
-    {
+    for (headers, error) in [
+        ("Host:\r\n", HttpError::MissingHost),
+        ("Host: a\r\nHost: b\r\n", HttpError::RepeatedHost),
+        ("Transfer-Encoding: chunked\r\n", HttpError::InvalidTransferEncoding),
+        ("Transfer-Encoding: identity\r\n", HttpError::InvalidTransferEncoding),
+    ] {
         let input = format!("POST / HTTP/1.0\r\n{headers}\r\n");
-        assert_eq!(parse(input.as_bytes()).err(), Some(HttpError::Syntax), "{headers:?}");
+        assert_eq!(parse(input.as_bytes()).err(), Some(error), "{headers:?}");
     }
 }
 
@@ -295,5 +310,5 @@ fn limits_on_size_and_number_of_headers() {
     let many = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS));
     let mut room = RequestRoom::default();
     let refused = Request::parse(many.as_bytes(), &mut room, DEFAULT_MAX_HEAD_SIZE);
-    assert_eq!(refused.err(), Some(HttpError::HeadTooLarge));
+    assert_eq!(refused.err(), Some(HttpError::TooManyHeaders));
 }
