@@ -22,7 +22,7 @@ use rustls::{
 use crate::record::HEADER;
 
 // RFC 8446 appendix B.1 and B.3.
-const HANDSHAKE: u8 = 22;
+pub(crate) const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 
 /// The type of the server name extension, and that of a host name in it (RFC 6066 sections 1.1 and 3).

@@ -37,6 +37,7 @@
 
 mod config;
 mod der;
+mod failure;
 mod hello;
 mod key;
 mod names;
@@ -48,6 +49,7 @@ mod tests;
 mod traffic;
 
 pub use config::{Pem, TlsConfig, TlsError, TlsSettings};
+pub use failure::Failure;
 pub use names::{InvalidServerName, NamePattern, Names};
 pub use pem::to_pem;
 pub use session::{Input, SealError, Session, Then};

@@ -75,6 +75,9 @@ pub(crate) struct Direction {
 }
 
 impl Direction {
+    /// Bytes that the expanded key takes.
+    pub(crate) const KEY_MEMORY: usize = size_of::<LessSafeKey>();
+
     pub(crate) fn new((sequence, secrets): (u64, ConnectionTrafficSecrets)) -> Self {
         Self { secrets, sequence, key: None }
     }

@@ -13,11 +13,12 @@ use std::fmt;
 
 use rustls::server::{Acceptor, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, InsufficientSizeError, UnbufferedStatus};
-use rustls::{Error, PeerIncompatible};
+use rustls::{Error, HandshakeKind, PeerIncompatible};
 
 use crate::TlsConfig;
-use crate::hello::Hidden;
-use crate::record::{Alert, HEADER, length_of, plain_alert};
+use crate::failure::Failure;
+use crate::hello::{HANDSHAKE, Hidden};
+use crate::record::{Alert, Direction, HEADER, length_of, plain_alert};
 use crate::traffic::{End, Opened, Traffic};
 
 /// Room for a message of the handshake, in bytes. A longer one gets what it asks for.
@@ -37,6 +38,8 @@ pub struct Session {
     peer_has_closed: bool,
     /// Ours has been sealed.
     has_closed: bool,
+    /// The handshake has resumed an earlier session.
+    is_resumed: bool,
 }
 
 enum Stage {
@@ -47,7 +50,7 @@ enum Stage {
     Handshake(Box<Handshake>),
     Open(Traffic),
     /// Nothing can be sent or received any more.
-    Failed,
+    Failed(Failure),
 }
 
 #[derive(Default)]
@@ -118,6 +121,13 @@ impl Session {
     /// failed.
     pub const MAX_PARTIAL: usize = 128 * 1024;
 
+    /// Bytes that an idle session takes, most of them for rustls: what an idle WebSocket with TLS takes more than one
+    /// without, as `npm run bench` measures it.
+    pub const IDLE_MEMORY: usize = 1200;
+
+    /// Bytes that the expanded keys of a session take, which [`Session::rest`] drops.
+    pub const KEY_MEMORY: usize = 2 * Direction::KEY_MEMORY;
+
     /// A session that has received nothing yet.
     pub fn new() -> Self {
         Self {
@@ -126,12 +136,26 @@ impl Session {
             certificate: None,
             peer_has_closed: false,
             has_closed: false,
+            is_resumed: false,
         }
     }
 
     /// Whether the handshake is complete and the session has not failed since, so that data can be received.
     pub fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open(_))
+    }
+
+    /// Whether the handshake has resumed an earlier session of the peer. False before the handshake is complete.
+    pub fn is_resumed(&self) -> bool {
+        self.is_resumed
+    }
+
+    /// Why the session has failed, if it has.
+    pub fn failure(&self) -> Option<Failure> {
+        match self.stage {
+            Stage::Failed(failure) => Some(failure),
+            _ => None,
+        }
     }
 
     /// Whether the peer has sent its `close_notify`. Its FIN may not have come yet.
@@ -186,14 +210,14 @@ impl Session {
                         self.stage = Stage::Named(hello.hidden.take());
                         self.keep(bytes, 0, Then::Hello(name))
                     }
-                    Err(alert) => {
+                    Err(Refused { alert, failure }) => {
                         out.extend_from_slice(&alert);
-                        self.fail(0)
+                        self.fail(0, failure)
                     }
                 }
             }
             Stage::Named(_) => self.keep(bytes, 0, Then::More),
-            Stage::Failed => Input { data: 0, then: Then::Failed },
+            Stage::Failed(_) => Input { data: 0, then: Then::Failed },
             _ if self.peer_has_closed => Input { data: 0, then: Then::Closed },
             stage => {
                 debug_assert!(bytes.starts_with(&partial), "partial bytes come first");
@@ -208,9 +232,11 @@ impl Session {
     ///
     /// At any other time the session fails.
     pub fn choose(&mut self, config: &TlsConfig, buffer: &mut [u8], out: &mut Vec<u8>) -> Input {
-        let Stage::Named(hidden) = &mut self.stage else { return self.fail(0) };
+        let Stage::Named(hidden) = &mut self.stage else { return self.fail(0, Failure::Internal) };
         let hidden = hidden.take();
-        let Ok(connection) = UnbufferedServerConnection::new(config.server()) else { return self.fail(0) };
+        let Ok(connection) = UnbufferedServerConnection::new(config.server()) else {
+            return self.fail(0, Failure::Internal);
+        };
         self.stage = Stage::Handshake(Box::new(Handshake { connection, shown: 0, hidden }));
         let length = self.copy_partial(buffer);
         self.receive(&mut buffer[..length], out)
@@ -233,14 +259,14 @@ impl Session {
         match &mut self.stage {
             Stage::Open(traffic) => _ = traffic.seal_alert(Alert::CloseNotify, out),
             Stage::Hello(_) | Stage::Named(_) => out.extend_from_slice(&plain_alert(Alert::CloseNotify)),
-            Stage::Handshake(_) | Stage::Failed => {}
+            Stage::Handshake(_) | Stage::Failed(_) => {}
         }
     }
 
     /// Lets rustls take the next steps. It is shown one more record at a time, and none behind the end of the
     /// handshake.
     fn shake_hands(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Input {
-        let Stage::Handshake(handshake) = &mut self.stage else { return self.fail(0) };
+        let Stage::Handshake(handshake) = &mut self.stage else { return self.fail(0, Failure::Internal) };
         let Handshake { connection, shown, hidden } = &mut **handshake;
         let mut end = *shown;
         let mut used = 0;
@@ -269,13 +295,13 @@ impl Session {
                     }
                     Err(alert) => {
                         out.extend_from_slice(&plain_alert(alert));
-                        return self.fail(0);
+                        return self.fail(0, Failure::of_alert(alert));
                     }
                 },
                 // A message that followed the last one in the same record would be under another key.
                 Ok(ConnectionState::WriteTraffic(_)) if used == end => break,
-                Ok(_) => return self.fail(0),
-                Err(_) => {
+                Ok(_) => return self.fail(0, Failure::UnexpectedMessage),
+                Err(error) => {
                     // The alert that says why. With nothing to send, rustls would look for records.
                     while connection.wants_write()
                         && let Ok(ConnectionState::EncodeTlsData(mut message)) =
@@ -283,7 +309,7 @@ impl Session {
                     {
                         encode(out, |room| message.encode(room));
                     }
-                    return self.fail(0);
+                    return self.fail(0, Failure::of_error(&error));
                 }
             }
         }
@@ -291,10 +317,11 @@ impl Session {
             .peer_certificates()
             .and_then(|certificates| certificates.first())
             .map(|certificate| certificate.as_ref().into());
-        let Stage::Handshake(handshake) = std::mem::replace(&mut self.stage, Stage::Failed) else {
-            return self.fail(0);
+        self.is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        let Stage::Handshake(handshake) = std::mem::replace(&mut self.stage, Stage::Failed(Failure::Internal)) else {
+            return self.fail(0, Failure::Internal);
         };
-        let Ok(traffic) = Traffic::new(handshake.connection) else { return self.fail(0) };
+        let Ok(traffic) = Traffic::new(handshake.connection) else { return self.fail(0, Failure::Internal) };
         self.stage = Stage::Open(traffic);
         bytes.copy_within(used.., 0);
         let rest = bytes.len() - used;
@@ -302,7 +329,7 @@ impl Session {
     }
 
     fn open(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Input {
-        let Stage::Open(traffic) = &mut self.stage else { return self.fail(0) };
+        let Stage::Open(traffic) = &mut self.stage else { return self.fail(0, Failure::Internal) };
         let Opened { data, rest, end } = traffic.open(bytes);
         match end {
             None => self.keep(&bytes[rest..], data, Then::More),
@@ -310,10 +337,10 @@ impl Session {
                 self.peer_has_closed = true;
                 Input { data, then: Then::Closed }
             }
-            Some(End::PeerFailed) => self.fail(data),
+            Some(End::PeerFailed(alert)) => self.fail(data, Failure::of_peer_alert(alert)),
             Some(End::Failed(alert)) => {
                 let _ = traffic.seal_alert(alert, out);
-                self.fail(data)
+                self.fail(data, Failure::of_alert(alert))
             }
         }
     }
@@ -321,15 +348,15 @@ impl Session {
     /// Keeps bytes that wait for more to come, unless there are too many of them.
     fn keep(&mut self, bytes: &[u8], data: usize, then: Then) -> Input {
         if bytes.len() > Self::MAX_PARTIAL {
-            return self.fail(data);
+            return self.fail(data, Failure::HandshakeTooLong);
         }
         self.partial = bytes.to_vec();
         Input { data, then }
     }
 
-    fn fail(&mut self, data: usize) -> Input {
+    fn fail(&mut self, data: usize, failure: Failure) -> Input {
         self.partial = Vec::new();
-        self.stage = Stage::Failed;
+        self.stage = Stage::Failed(failure);
         Input { data, then: Then::Failed }
     }
 }
@@ -337,27 +364,43 @@ impl Session {
 /// The server name in a ClientHello, if there is one.
 struct Asked(Option<String>);
 
-impl Hello {
-    /// Reads on in a ClientHello, of which `bytes` is everything so far. Returns the name once it is complete, or the
-    /// record of an alert if it is invalid.
-    fn handle(&mut self, bytes: &mut [u8]) -> Result<Option<Asked>, Vec<u8>> {
-        let unread = std::mem::replace(&mut self.read, bytes.len());
-        read_hello(&mut self.acceptor, &bytes[unread..]).or_else(|alert| {
-            // A server name that is not a host name is ignored.
-            self.hidden = Hidden::hide(bytes);
-            if self.hidden.is_none() {
-                return Err(alert);
-            }
-            self.acceptor = Acceptor::default();
-            read_hello(&mut self.acceptor, bytes)
-        })
+/// An invalid ClientHello.
+struct Refused {
+    /// The record of the alert that answers it.
+    alert: Vec<u8>,
+    failure: Failure,
+}
+
+impl Refused {
+    fn with(alert: Alert) -> Self {
+        Self { alert: plain_alert(alert), failure: Failure::of_alert(alert) }
     }
 }
 
-fn read_hello(acceptor: &mut Acceptor, mut bytes: &[u8]) -> Result<Option<Asked>, Vec<u8>> {
+impl Hello {
+    /// Reads on in a ClientHello, of which `bytes` is everything so far. Returns the name once it is complete.
+    fn handle(&mut self, bytes: &mut [u8]) -> Result<Option<Asked>, Refused> {
+        let unread = std::mem::replace(&mut self.read, bytes.len());
+        let result = read_hello(&mut self.acceptor, &bytes[unread..]).or_else(|refused| {
+            // A server name that is not a host name is ignored.
+            self.hidden = Hidden::hide(bytes);
+            if self.hidden.is_none() {
+                return Err(refused);
+            }
+            self.acceptor = Acceptor::default();
+            read_hello(&mut self.acceptor, bytes)
+        });
+        let is_tls = bytes.first() == Some(&HANDSHAKE);
+        result.map_err(|refused| if is_tls { refused } else { Refused { failure: Failure::NotTls, ..refused } })
+    }
+}
+
+fn read_hello(acceptor: &mut Acceptor, mut bytes: &[u8]) -> Result<Option<Asked>, Refused> {
     loop {
         // It fails if there is more than a ClientHello may have.
-        let length = acceptor.read_tls(&mut bytes).map_err(|_| plain_alert(Alert::RecordOverflow))?;
+        let length = acceptor
+            .read_tls(&mut bytes)
+            .map_err(|_| Refused { failure: Failure::HandshakeTooLong, ..Refused::with(Alert::RecordOverflow) })?;
         match acceptor.accept() {
             Ok(Some(accepted)) => {
                 return Ok(Some(Asked(accepted.client_hello().server_name().map(str::to_owned))));
@@ -366,13 +409,14 @@ fn read_hello(acceptor: &mut Acceptor, mut bytes: &[u8]) -> Result<Option<Asked>
             Ok(None) => return Ok(None),
             // Only clients that know nothing newer than TLS 1.1 omit this extension.
             Err((Error::PeerIncompatible(PeerIncompatible::SignatureAlgorithmsExtensionRequired), _)) => {
-                return Err(plain_alert(Alert::ProtocolVersion));
+                return Err(Refused::with(Alert::ProtocolVersion));
             }
-            Err((_, mut alert)) => {
+            Err((error, mut alert)) => {
                 let mut record = Vec::new();
                 let _ = alert.write_all(&mut record);
                 // rustls has no alert for bytes that are not a record.
-                return Err(if record.is_empty() { plain_alert(Alert::DecodeError) } else { record });
+                let alert = if record.is_empty() { plain_alert(Alert::DecodeError) } else { record };
+                return Err(Refused { alert, failure: Failure::of_error(&error) });
             }
         }
     }

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{CipherSuite, ClientConfig, ClientConnection, HandshakeKind, RootCertStore};
 
 use crate::config::CIPHERS;
-use crate::{Input, NamePattern, Names, Pem, SealError, Session, Then, TlsConfig, TlsSettings};
+use crate::{Failure, Input, NamePattern, Names, Pem, SealError, Session, Then, TlsConfig, TlsSettings};
 
 /// The suites that work with an ECDSA key. The others differ only in what rustls does.
 fn suites() -> impl Iterator<Item = CipherSuite> {
@@ -349,8 +349,36 @@ fn bytes_that_are_no_handshake_are_answered_with_an_alert() {
             let answer = ends.receive(garbage);
             assert_eq!(ends.end, Some(Input { data: 0, then: Then::Failed }), "{garbage:?}");
             assert_eq!(answer[0], 21, "{garbage:?}");
+            let failure = if garbage[0] == 22 { Failure::UnexpectedMessage } else { Failure::NotTls };
+            assert_eq!(ends.session.failure(), Some(failure), "{garbage:?}");
         }
     }
+}
+
+#[test]
+fn a_session_says_why_it_has_failed() {
+    let (own, cert) = settings("localhost");
+    let names = |settings: &TlsSettings| Names::new(TlsConfig::new(settings.clone()).expect("good settings"));
+    // The client wants a certificate for another name.
+    let mut ends = Ends::new(names(&own), client_config(&cert, None), "example.com");
+    assert_eq!(ends.session.failure(), None);
+    ends.settle().expect_err("another certificate");
+    let alert = ends.sent();
+    ends.receive(&alert);
+    assert_eq!(ends.session.failure(), Some(Failure::PeerRefusedCertificate));
+    // The client has no cipher suite that the server has.
+    let suites = TlsSettings { ciphers: Some("ECDHE-ECDSA-CHACHA20-POLY1305".to_owned()), ..own.clone() };
+    let mut ends = Ends::new(names(&suites), client_config(&cert, Some(CIPHERS[4].1)), "localhost");
+    ends.settle().expect_err("no common suite");
+    assert_eq!(ends.session.failure(), Some(Failure::HandshakeFailure));
+    // A record was changed.
+    let mut ends = Ends::with(CIPHERS[0].1);
+    ends.settle().expect("a handshake");
+    ends.client.writer().write_all(b"what was said").expect("memory");
+    let mut sent = ends.sent();
+    *sent.last_mut().expect("a record") ^= 1;
+    ends.receive(&sent);
+    assert_eq!(ends.session.failure(), Some(Failure::BadRecordMac));
 }
 
 #[test]
@@ -398,6 +426,8 @@ fn sessions_are_resumed_on_another_thread() {
                 let mut ends = Ends::new(names, client, "localhost");
                 ends.settle().expect("a handshake");
                 ends.echo(b"resumed or not");
+                let is_resumed = ends.client.handshake_kind() == Some(HandshakeKind::Resumed);
+                assert_eq!(ends.session.is_resumed(), is_resumed);
                 ends.client.handshake_kind()
             });
             kinds.push(kind.join().expect("no panic"));

@@ -42,8 +42,8 @@ pub(crate) struct Opened {
 pub(crate) enum End {
     /// The peer has sent a `close_notify`.
     PeerClosed,
-    /// The peer has sent a fatal alert, which is not answered.
-    PeerFailed,
+    /// The peer has sent a fatal alert with this description, which is not answered.
+    PeerFailed(u8),
     Failed(Alert),
 }
 
@@ -154,7 +154,7 @@ impl Traffic {
             // In TLS 1.3 the level has no meaning, and this is the only other alert that is not fatal (RFC 8446 section
             // 6.1).
             [WARNING, USER_CANCELED] => Ok(()),
-            [_, _] => Err(End::PeerFailed),
+            [_, alert] => Err(End::PeerFailed(alert)),
             _ => Err(End::Failed(Alert::DecodeError)),
         }
     }
