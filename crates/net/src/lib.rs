@@ -12,6 +12,7 @@
 mod acceptor;
 mod core;
 mod event;
+mod flags;
 mod ids;
 mod kernel;
 mod listener;

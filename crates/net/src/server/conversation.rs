@@ -5,8 +5,8 @@ use milliways_proto::http::Responder;
 use milliways_proto::timer::Tick;
 use milliways_proto::ws::Sender;
 
-use super::flags::flags;
 use super::sides::SideKey;
+use crate::flags::flags;
 use crate::ids::{AppId, BehaviorId, ConnectionId, Generation, Slot};
 
 pub(crate) struct Conversation {

@@ -7,7 +7,6 @@ pub(crate) mod app;
 pub(crate) mod closing;
 pub(crate) mod conversation;
 pub(crate) mod events;
-mod flags;
 pub(crate) mod http;
 pub(crate) mod names;
 pub(crate) mod pubsub;

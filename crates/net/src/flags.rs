@@ -55,4 +55,4 @@ macro_rules! flags {
     };
 }
 
-pub(super) use flags;
+pub(crate) use flags;
