@@ -211,9 +211,12 @@ impl Way {
                 write_frame_header(output, opcode, fin, payload.len());
                 output.extend_from_slice(payload);
             }
-            Self::HeaderLast => write_frame_with(output, opcode, fin, |output| {
-                payload.chunks(100).for_each(|part| output.extend_from_slice(part));
-            }),
+            Self::HeaderLast => {
+                let length = write_frame_with(output, opcode, fin, |output| {
+                    payload.chunks(100).for_each(|part| output.extend_from_slice(part));
+                });
+                assert_eq!(length, payload.len());
+            }
         }
     }
 }

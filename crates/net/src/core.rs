@@ -240,14 +240,16 @@ impl Core {
             match self.listeners.accept(id) {
                 Accepted::Connection(app, stream) => {
                     self.server.trap.pass(Layer::Accept);
-                    if let Some(stream) = self.acceptors.hand_over(app, stream) {
+                    match self.acceptors.hand_over(app, stream) {
                         // If the kernel has no memory to watch the socket, the socket is closed.
-                        let _ = self.server.begin(app, stream);
+                        Some(stream) => _ = self.server.begin(app, stream),
+                        None => self.server.note_hand_over(app),
                     }
                 }
-                Accepted::Failed => {}
+                Accepted::Failed(app) => self.server.note_accept_error(app),
                 Accepted::Nothing => return false,
-                Accepted::Starved => {
+                Accepted::Starved(app) => {
+                    self.server.note_starvation(app);
                     self.server.has_freed_descriptor = false;
                     return false;
                 }

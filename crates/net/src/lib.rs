@@ -11,6 +11,7 @@
 
 mod acceptor;
 mod core;
+mod counters;
 mod event;
 mod flags;
 mod ids;
@@ -23,6 +24,9 @@ mod token;
 mod transport;
 mod turn;
 
+pub use counters::{
+    Description, Kind, ProcessCounts, ThreadCounts, app_text, descriptions, process_counts, process_text,
+};
 pub use event::{Event, RoutedRequest};
 pub use ids::{AppId, BehaviorId, ConnectionId, DomainId, Generation, ListenerId, RouteId, Slot, Stale};
 pub use listener::ListenError;

@@ -76,11 +76,11 @@ pub(crate) struct Listeners {
 pub(crate) enum Accepted {
     Connection(AppId, TcpStream),
     /// The connection had already failed.
-    Failed,
+    Failed(AppId),
     /// No connection waits.
     Nothing,
     /// Descriptors or memory have run out.
-    Starved,
+    Starved(AppId),
 }
 
 impl Listeners {
@@ -116,11 +116,11 @@ impl Listeners {
             Ok(stream) => Accepted::Connection(listener.app, stream),
             Err(error) if sys::is_exhaustion(&error) => {
                 listener.is_starved = true;
-                Accepted::Starved
+                Accepted::Starved(listener.app)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Accepted::Nothing,
             // ECONNABORTED, EPROTO, or an error of the network (accept(2)): the next connection may be good.
-            Err(_) => Accepted::Failed,
+            Err(_) => Accepted::Failed(listener.app),
         }
     }
 

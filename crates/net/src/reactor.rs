@@ -17,6 +17,7 @@ use milliways_proto::timer::Tick;
 
 use crate::core::Core;
 use crate::event::Event;
+use crate::ids::{AppId, BehaviorId, Slot};
 use crate::kernel::Kernel;
 use crate::server::Server;
 use crate::server::trap::{Layer, panic_message};
@@ -196,6 +197,33 @@ impl Reactor {
             websockets: core.server.websockets(),
             listeners: core.listeners.count(),
         }
+    }
+
+    /// Sets the number under which [`process_counts`](crate::process_counts) lists this reactor's thread. It is 0 until
+    /// then.
+    pub fn set_thread(&self, number: u32) {
+        self.server().registration.set_number(number);
+    }
+
+    /// Returns the numbers of an app, in the order of [`descriptions`](crate::descriptions). Those that only threads
+    /// have are missing.
+    pub fn app_counts(&self, app: AppId) -> Vec<u64> {
+        self.server().apps.of(app).meter.read()
+    }
+
+    /// Counts an exception of a handler of an app.
+    pub fn note_handler_error(&self, app: AppId) {
+        self.server().note_handler_error(app);
+    }
+
+    /// Returns the app of a connection. The connection may have ended in this turn.
+    pub fn app_of(&self, slot: Slot) -> AppId {
+        self.server().app_of(slot)
+    }
+
+    /// Returns the app of a behavior.
+    pub fn app_of_behavior(&self, behavior: BehaviorId) -> AppId {
+        self.server().app_of_behavior(behavior)
     }
 
     /// Returns the number of waiting events. Call this before a call: the events that the call causes are queued behind

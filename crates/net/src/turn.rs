@@ -287,6 +287,7 @@ impl Turn {
             }
             Stage::Touched => {
                 core.settle_touched();
+                core.server.note_memory(self.buffer.capacity());
                 return self.end_stage(Stage::Done);
             }
             Stage::Done => return Advance::Done,

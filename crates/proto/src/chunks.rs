@@ -40,6 +40,11 @@ impl<T> Chunks<T> {
         self.len
     }
 
+    /// Returns the number of bytes that are allocated.
+    pub fn memory(&self) -> usize {
+        self.chunks.capacity() * size_of::<Box<[T; CHUNK]>>() + self.chunks.len() * size_of::<[T; CHUNK]>()
+    }
+
     /// Returns whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -87,6 +87,11 @@ impl TimerWheel {
         }
     }
 
+    /// Returns the number of bytes that are allocated.
+    pub fn memory(&self) -> usize {
+        size_of_val(&*self.heads) + self.nodes.memory()
+    }
+
     /// Returns whether `key` is scheduled.
     pub fn is_scheduled(&self, key: u32) -> bool {
         self.nodes.get(key as usize).is_some_and(|node| node.previous != NONE)

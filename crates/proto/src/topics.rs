@@ -106,6 +106,32 @@ impl<'d, T> Delivery<'d, T> {
     }
 }
 
+impl<'d, T> Delivery<'d, T> {
+    /// Returns the number of publications.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Returns whether there are no publications.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Returns what was noted about the first and the last publication, if no other one came between those in the log;
+    /// otherwise `None`.
+    pub fn ends(&self) -> Option<(&'d T, &'d T)> {
+        let (first, last) = (*self.places.first()?, *self.places.last()?);
+        (last - first + 1 == self.places.len()).then(|| (&self.log[first].about, &self.log[last].about))
+    }
+}
+
+/// Returns the number of bytes that topics and subscriptions take, apart from the names of topics: an estimate, since
+/// lists grow in steps.
+pub fn memory_of(topics: usize, subscriptions: usize) -> usize {
+    let topic = size_of::<Topic>() + size_of::<(Rc<[u8]>, TopicKey)>();
+    topics * topic + subscriptions * (size_of::<Member>() + size_of::<Subscription>())
+}
+
 /// Publications put together because they are not adjacent in the log.
 #[derive(Default)]
 struct Assembly {
@@ -238,6 +264,11 @@ impl<T> Topics<T> {
     /// Returns the number of bytes to be delivered, each counted once whatever the number of subscribers.
     pub fn undelivered(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Returns the number of bytes that are allocated for publications.
+    pub fn log_memory(&self) -> usize {
+        self.bytes.capacity() + self.log.capacity() * size_of::<Publication<T>>() + self.assembly.bytes.capacity()
     }
 
     /// Returns whether there is anything to be delivered.

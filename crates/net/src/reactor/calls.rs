@@ -46,7 +46,7 @@ impl std::error::Error for RouteError {}
 impl Reactor {
     /// Adds an app with a router of its own. It stays until [`Reactor::remove_app`].
     pub fn add_app(&self, settings: AppSettings) -> AppId {
-        self.server().apps.insert(settings)
+        self.server().add_app(settings)
     }
 
     /// Turns on [`Event::Connected`](crate::Event::Connected) and [`Event::Disconnected`](crate::Event::Disconnected)
@@ -605,7 +605,7 @@ impl Reactor {
 
     /// Returns what [`Reactor::publish`] would return if no subscriber would receive the message: false if there are no
     /// subscribers, true if it would be dropped for all of them without [`Event::Dropped`](crate::Event::Dropped). The
-    /// message need not be created then. Returns `None` otherwise.
+    /// message need not be created then, and counts as published. Returns `None` otherwise.
     pub fn publish_in_vain(&self, app: AppId, topic: &[u8]) -> Option<bool> {
         self.server().publish_in_vain(app, None, topic)
     }

@@ -16,6 +16,7 @@ use super::names::Names;
 use super::pubsub::About;
 use super::settings::{AppSettings, Behavior, Route, WebSocketSettings};
 use super::shutdown::Shutdown;
+use crate::counters::{Cell, Meter};
 use crate::ids::{AppId, BehaviorId, DomainId};
 
 /// An app: its routers, settings and topics.
@@ -29,6 +30,11 @@ pub(crate) struct App {
     pub(crate) names: Option<Names>,
     pub(crate) settings: AppSettings,
     pub(crate) topics: Topics<About>,
+    /// The number of bytes of all messages that have been published and had subscribers.
+    pub(crate) published_bytes: u64,
+    /// The number of bytes that the log of publications had allocated after the last delivery.
+    pub(crate) log_memory: usize,
+    pub(crate) meter: Meter,
     /// Whether [`Event::Connected`](crate::Event::Connected) and [`Event::Disconnected`](crate::Event::Disconnected)
     /// are wanted.
     pub(crate) counts: bool,
@@ -43,7 +49,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    fn new(settings: AppSettings) -> Self {
+    fn new(settings: AppSettings, meter: Meter) -> Self {
         Self {
             router: Router::default(),
             domains: HashMap::new(),
@@ -51,6 +57,9 @@ impl App {
             names: None,
             settings,
             topics: Topics::default(),
+            published_bytes: 0,
+            log_memory: 0,
+            meter,
             counts: false,
             connections: 0,
             listeners: 0,
@@ -109,8 +118,8 @@ pub(crate) struct Apps {
 const NAMED: &str = "removed when nobody names it any more";
 
 impl Apps {
-    pub(crate) fn insert(&mut self, settings: AppSettings) -> AppId {
-        AppId(self.all.insert(App::new(settings)))
+    fn insert(&mut self, settings: AppSettings, meter: Meter) -> AppId {
+        AppId(self.all.insert(App::new(settings, meter)))
     }
 
     pub(crate) fn has(&self, id: AppId) -> bool {
@@ -144,12 +153,16 @@ impl Apps {
 
     /// Counts a new listening socket.
     pub(crate) fn note_listener(&mut self, app: AppId) {
-        self.of_mut(app).listeners += 1;
+        let it = self.of_mut(app);
+        it.listeners += 1;
+        it.meter.count(Cell::Listeners);
     }
 
     /// Counts a listening socket that has been closed.
     pub(crate) fn forget_listener(&mut self, app: AppId) {
-        self.of_mut(app).listeners -= 1;
+        let it = self.of_mut(app);
+        it.listeners -= 1;
+        it.meter.subtract(Cell::Listeners, 1);
         self.quiet.push(app);
     }
 
@@ -267,15 +280,27 @@ impl Server {
         self.apps.take_quiet()
     }
 
+    pub(crate) fn add_app(&mut self, settings: AppSettings) -> AppId {
+        let meter = self.registration.add_app();
+        let app = self.apps.insert(settings, meter.clone());
+        self.transport.set_meter(app, Some(meter));
+        app
+    }
+
     pub(crate) fn remove_app(&mut self, app: AppId) {
         debug_assert!(self.apps.is_quiet(app));
+        let it = self.apps.of(app);
+        self.registration.remove_app(&it.meter);
+        self.published_memory -= it.log_memory;
+        self.transport.set_meter(app, None);
         self.published.retain(|published| *published != app);
         self.events.forget_app(app);
         self.apps.all.remove(app.0);
     }
 
     pub(crate) fn add_behavior(&mut self, app: AppId, settings: WebSocketSettings, asks: bool) -> BehaviorId {
-        BehaviorId(self.behaviors.all.insert(Behavior { app, settings, asks, uses: 1 }))
+        let meter = self.apps.of(app).meter.clone();
+        BehaviorId(self.behaviors.all.insert(Behavior { app, meter, settings, asks, uses: 1 }))
     }
 
     pub(crate) fn release_behavior(&mut self, behavior: BehaviorId) {

@@ -30,6 +30,7 @@ use milliways_proto::ws::{CloseFrame, Violation};
 
 use super::Server;
 use super::conversation::Talk;
+use super::counting::count_response;
 use super::events::Count;
 use super::settings::WebSocketSettings;
 use super::trap::Layer;
@@ -151,6 +152,7 @@ impl Server {
             self.transport.flush(slot);
         }
         let end = if end == End::Finished && self.transport.is_broken(slot) { End::Failed } else { end };
+        self.note_end(slot, end);
         match self.table[slot].talk {
             Talk::Http { responder, .. } => self.end_http(slot, responder.is_some(), end),
             Talk::WebSocket { .. } => self.end_websocket(slot, end),
@@ -162,6 +164,9 @@ impl Server {
     fn end_http(&mut self, slot: Slot, is_answering: bool, end: End<'_>) {
         let id = self.table.id(slot);
         let is_heard = is_answering && self.table[slot].http().is_heard();
+        if is_answering {
+            self.note_unfinished(slot, end);
+        }
         match end {
             End::Answered | End::ShutDown { .. } => return self.begin_closing(slot, Fin::AfterOutput),
             End::Refused(error) => {
@@ -169,6 +174,9 @@ impl Server {
                     Talk::Http { responder: Some(responder), .. } => responder.refuse(error),
                     _ => error.response(),
                 };
+                if !response.is_empty() {
+                    count_response(self.meter(slot), (error.status() / 100) as u8);
+                }
                 self.transport.write(slot, |output| output.extend_from_slice(response.as_bytes()));
                 self.begin_closing(slot, Fin::AfterOutput);
             }
@@ -232,6 +240,7 @@ impl Server {
     /// that, the peer gets some time to send its own.
     fn begin_closing(&mut self, slot: Slot, fin: Fin) {
         let now = self.clock.active();
+        self.note_leave(slot, false);
         let conversation = &mut self.table[slot];
         let app = self.behaviors.app_of(conversation);
         let closing = Closing::new(fin);
@@ -253,6 +262,7 @@ impl Server {
 
     /// Cuts a connection. Pending output is lost.
     fn cut(&mut self, slot: Slot) {
+        self.note_leave(slot, true);
         let conversation = &mut self.table[slot];
         let app = self.behaviors.app_of(conversation);
         conversation.become_gone(app);
@@ -313,6 +323,7 @@ impl Server {
     /// Closes the socket and forgets the connection.
     fn remove(&mut self, slot: Slot) {
         let app = self.table[slot].app();
+        self.note_leave(slot, true);
         self.gone -= usize::from(self.table[slot].is_over());
         self.count(app, slot, Count::Down);
         self.transport.remove(slot);
@@ -327,6 +338,7 @@ impl Server {
     /// Cuts a connection because a bug of ours has caused a panic in one of its events.
     pub(crate) fn give_up(&mut self, slot: Slot) {
         if self.table.is_live(slot) {
+            self.note_internal_error(slot);
             self.end(slot, End::Cut);
         }
     }

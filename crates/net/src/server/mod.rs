@@ -6,6 +6,7 @@
 pub(crate) mod app;
 pub(crate) mod closing;
 pub(crate) mod conversation;
+mod counting;
 pub(crate) mod events;
 pub(crate) mod http;
 pub(crate) mod names;
@@ -33,9 +34,11 @@ use milliways_proto::ws::{Codecs, frame_len};
 use self::app::{Apps, Behaviors};
 use self::closing::End;
 use self::events::{Count, EventQueue};
+use self::pubsub::Undelivered;
 use self::sides::Sides;
 use self::table::Table;
 use self::trap::Trap;
+use crate::counters::registry::Registration;
 use crate::event::Event;
 use crate::ids::{AppId, ConnectionId, Slot, Stale};
 use crate::transport::Transport;
@@ -64,6 +67,10 @@ pub(crate) struct Server {
     shutting_down: Vec<AppId>,
     /// Connections that have begun or become WebSockets while their app is being shut down.
     pub(crate) visited_again: Vec<Slot>,
+    /// What is dropped of the delivery under way.
+    undelivered: Undelivered,
+    /// The number of bytes that the logs of publications have allocated.
+    published_memory: usize,
     /// The number of open WebSockets.
     websockets: usize,
     /// The number of connections that have been cut and not been removed yet.
@@ -74,6 +81,7 @@ pub(crate) struct Server {
     /// Connections whose step has panicked, and the message.
     broken: Vec<(ConnectionId, String)>,
     greeting: Greeting,
+    pub(crate) registration: Registration,
 }
 
 /// The time that the reactor was last called with.
@@ -110,8 +118,9 @@ impl Greeting {
 
 impl Server {
     pub(crate) fn new(registry: Arc<Registry>, now: Instant) -> Self {
+        let registration = Registration::new();
         Self {
-            transport: Transport::new(registry, frame_len),
+            transport: Transport::new(registry, frame_len, registration.add_app()),
             table: Table::default(),
             sides: Sides::default(),
             apps: Apps::default(),
@@ -126,12 +135,15 @@ impl Server {
             published: Vec::new(),
             shutting_down: Vec::new(),
             visited_again: Vec::new(),
+            undelivered: Undelivered::default(),
+            published_memory: 0,
             websockets: 0,
             gone: 0,
             has_freed_descriptor: false,
             trap: Trap::default(),
             broken: Vec::new(),
             greeting: Greeting { is_named: true, marks: None },
+            registration,
         }
     }
 
@@ -159,12 +171,14 @@ impl Server {
         let slot = self.table.vacant_slot();
         let it = self.apps.of(app);
         let (has_preface, is_secure) = (it.settings.proxy_protocol, it.names.is_some());
-        self.transport.insert(slot, stream, has_preface, is_secure)?;
+        let inserted = self.transport.insert(slot, app, stream, has_preface, is_secure);
+        inserted.inspect_err(|_| self.note_accept_error(app))?;
         let now = self.clock.active();
         let occupied = self.table.occupy();
         debug_assert_eq!(occupied, slot);
         self.table[slot].begin(app, now);
         self.apps.note_connection(app);
+        self.note_begin(app, is_secure);
         self.arm(slot);
         self.count(app, slot, Count::Up);
         self.visit_if_shutting_down(slot);

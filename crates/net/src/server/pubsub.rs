@@ -8,8 +8,12 @@ use milliways_proto::topics::{Change, Delivery, Topics};
 use milliways_proto::ws::{Contexts, Opcode, write_frame};
 
 use super::Server;
+use super::app::App;
 use super::conversation::WebSocketFlag;
+use super::settings::Behavior;
 use super::trap::Layer;
+use super::websocket::count_dropped;
+use crate::counters::{Cell, Meter};
 use crate::event::Event;
 use crate::ids::{AppId, BehaviorId, ConnectionId, Slot, Stale};
 use crate::transport::output::DIRECT_FROM;
@@ -22,6 +26,8 @@ pub(crate) struct About {
     is_binary: bool,
     /// The length of the message, which is the end of its frame.
     length: usize,
+    /// The number of bytes of all messages published until then in the app, this one included.
+    total: u64,
     compress: bool,
     /// The compressed frame, once a subscriber has needed it.
     compressed: OnceCell<Vec<u8>>,
@@ -37,6 +43,13 @@ impl About {
     fn message_in<'f>(&self, frame: &'f [u8]) -> &'f [u8] {
         &frame[frame.len() - self.length..]
     }
+}
+
+/// The messages of a delivery that are dropped, because too much is waiting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Undelivered {
+    messages: u64,
+    bytes: u64,
 }
 
 /// When a delivery is sent.
@@ -71,9 +84,10 @@ impl Server {
     }
 
     fn note_subscription(&mut self, id: ConnectionId, behavior: BehaviorId, topic: &[u8], change: Option<Change>) {
-        if let Some(change) = change
-            && self.behaviors.get(behavior).settings.tells_subscriptions
-        {
+        let Some(change) = change else { return };
+        let Behavior { settings, meter, .. } = self.behaviors.get(behavior);
+        count_change(meter, change);
+        if settings.tells_subscriptions {
             self.events.push(Event::Subscription { behavior, id, topic: topic.into(), change });
         }
     }
@@ -127,15 +141,17 @@ impl Server {
         {
             return published;
         }
-        let topics = &mut self.apps.of_mut(app).topics;
+        let App { topics, published_bytes, meter, .. } = self.apps.of_mut(app);
+        meter.count(Cell::Published);
         let had_undelivered = topics.has_undelivered();
-        let is_binary = opcode == Opcode::Binary;
-        let about =
-            About { is_binary, length: message.len(), compress, compressed: OnceCell::new(), dropped: OnceCell::new() };
+        let (is_binary, length) = (opcode == Opcode::Binary, message.len());
+        let total = *published_bytes + length as u64;
+        let about = About { is_binary, length, total, compress, compressed: OnceCell::new(), dropped: OnceCell::new() };
         let sender = sender.map(|slot| slot.0);
         if !topics.publish(sender, topic, about, |output| write_frame(output, opcode, true, message)) {
             return false;
         }
+        *published_bytes = total;
         let is_much = topics.undelivered() >= DELIVER_AT;
         if !had_undelivered {
             self.published.push(app);
@@ -148,14 +164,23 @@ impl Server {
 
     /// Returns what publishing a message would return if no subscriber receives it: false if there are no subscribers
     /// other than `sender`, true if it would be dropped for all of them without [`Event::Dropped`]. Returns `None` as
-    /// soon as one subscriber needs the message.
+    /// soon as one subscriber needs the message. Otherwise, the message counts as published.
     pub(crate) fn publish_in_vain(&mut self, app: AppId, sender: Option<Slot>, topic: &[u8]) -> Option<bool> {
-        self.with_topics(app, |server, topics| {
-            let mut receivers = topics.receivers_of(sender.map(|slot| slot.0), topic).peekable();
-            let has_receivers = receivers.peek().is_some();
-            let is_in_vain = receivers.all(|slot| server.drops_unseen(Slot(slot)));
-            is_in_vain.then_some(has_receivers)
-        })
+        let (is_in_vain, receivers) = self.with_topics(app, |server, topics| {
+            let mut count = 0;
+            let is_in_vain = topics.receivers_of(sender.map(|slot| slot.0), topic).all(|slot| {
+                count += 1;
+                server.drops_unseen(Slot(slot))
+            });
+            (is_in_vain, count)
+        });
+        if !is_in_vain {
+            return None;
+        }
+        let meter = &self.apps.of(app).meter;
+        meter.count(Cell::Published);
+        count_dropped(meter, receivers);
+        Some(receivers > 0)
     }
 
     /// Returns whether a message to a subscriber would be dropped without [`Event::Dropped`], because too much is
@@ -188,6 +213,9 @@ impl Server {
                 server.attempt(slot, |server| server.write_published(slot, &delivery, When::Now));
             });
         });
+        let it = self.apps.of_mut(app);
+        let before = std::mem::replace(&mut it.log_memory, it.topics.log_memory());
+        self.published_memory = self.published_memory - before + it.log_memory;
         self.give_up_broken();
     }
 
@@ -218,6 +246,7 @@ impl Server {
         }
         let (id, behavior) = (self.table.id(slot), self.table[slot].behavior());
         while let Some((topic, change)) = self.topics_of(behavior).leave_one(slot.0) {
+            count_change(&self.behaviors.get(behavior).meter, change);
             if is_told {
                 self.events.push(Event::Subscription { behavior, id, topic: (*topic).into(), change });
             }
@@ -231,6 +260,21 @@ impl Server {
 
     fn write_published(&mut self, slot: Slot, delivery: &Delivery<'_, About>, when: When) {
         self.trap.pass(Layer::Publish);
+        let behavior = self.table[slot].behavior();
+        self.undelivered = Undelivered::default();
+        self.write_delivery(slot, delivery, when);
+        let Undelivered { messages, bytes } = self.undelivered;
+        let meter = &self.behaviors.get(behavior).meter;
+        let delivered = delivery.len() as u64 - messages;
+        meter.add(Cell::Delivered, delivered);
+        meter.add(Cell::MessagesSent, delivered);
+        meter.add(Cell::BytesSent, length_of(delivery) - bytes);
+        if messages > 0 {
+            count_dropped(meter, messages);
+        }
+    }
+
+    fn write_delivery(&mut self, slot: Slot, delivery: &Delivery<'_, About>, when: When) {
         let has_compression = self.table[slot].sender().has_compression();
         if !(has_compression && delivery.publications().any(|(_, about)| about.compress)) {
             let frames = delivery.publications().map(|(frame, about)| (frame, about.message_in(frame), about));
@@ -327,6 +371,8 @@ impl Server {
         if !self.is_over_limit(id, behavior) {
             return false;
         }
+        self.undelivered.messages += 1;
+        self.undelivered.bytes += message.len() as u64;
         if self.behaviors.get(behavior).settings.tells_dropped {
             let message = Arc::clone(about.dropped.get_or_init(|| message.into()));
             let binary = about.is_binary;
@@ -344,4 +390,18 @@ impl Server {
             self.transport.write(slot, |output| output.extend_from_slice(frame));
         }
     }
+}
+
+/// Returns the number of bytes of the messages of a delivery.
+fn length_of(delivery: &Delivery<'_, About>) -> u64 {
+    match delivery.ends() {
+        Some((first, last)) => last.total - first.total + first.length as u64,
+        None => delivery.publications().map(|(_, about)| about.length as u64).sum(),
+    }
+}
+
+/// Counts a subscription that has begun or ended.
+fn count_change(meter: &Meter, Change { new, old }: Change) {
+    meter.change(Cell::Subscriptions, old, new);
+    meter.change(Cell::Topics, usize::from(old > 0), usize::from(new > 0));
 }

@@ -40,6 +40,7 @@ impl Server {
             self.trap.pass(Layer::Handshake);
             // The timeout of the protocol above begins.
             conversation.last_active = now;
+            self.note_handshake(slot);
             self.arm(slot);
         } else if let Talk::WebSocket { flags, .. } = &mut conversation.talk
             && matches!(read, Read::Data { .. } | Read::Garbled { .. })

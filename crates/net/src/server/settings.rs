@@ -7,6 +7,7 @@ use milliways_proto::http::{DEFAULT_MAX_HEAD_SIZE, Declared};
 use milliways_proto::timer::Tick;
 use milliways_proto::ws::DeflateSettings;
 
+use crate::counters::Meter;
 use crate::{AppId, BehaviorId, RouteId};
 
 /// What happens to a request.
@@ -149,6 +150,8 @@ impl std::error::Error for SettingsError {}
 
 pub(crate) struct Behavior {
     pub(crate) app: AppId,
+    /// The meter of the app, which each message needs.
+    pub(crate) meter: Meter,
     pub(crate) settings: WebSocketSettings,
     /// Whether a handler decides about requests to upgrade.
     pub(crate) asks: bool,

@@ -26,6 +26,8 @@ pub(crate) struct Side {
     pub(super) upload: Option<Upload>,
     /// HTTP: what the handler has written of the response and is still needed.
     pub(crate) draft: Draft,
+    /// The number of bytes that [`Sides::allocated`] includes of this side.
+    noted: usize,
 }
 
 impl Side {
@@ -38,6 +40,17 @@ impl Side {
             && self.requests.is_idle()
             && self.upload.is_none()
             && self.draft.is_empty()
+    }
+
+    /// Returns the number of bytes that have been allocated.
+    fn allocated(&self) -> usize {
+        self.frames.memory()
+            + self.contexts.as_ref().map_or(0, |contexts| size_of::<Contexts>() + contexts.memory())
+            + self.held.capacity()
+            + self.input.capacity()
+            + self.requests.memory()
+            + self.upload.as_ref().map_or(0, Upload::memory)
+            + self.draft.memory()
     }
 
     /// Resets this to a new one, but keeps the memory of the draft.
@@ -58,6 +71,8 @@ pub(crate) struct Sides {
     used: Slab<Box<Side>>,
     #[expect(clippy::vec_box, reason = "the table holds the box, so that the box is what is worth keeping")]
     spare: Vec<Box<Side>>,
+    /// The number of bytes that the sides in use have allocated, as far as it has been noted.
+    allocated: usize,
 }
 
 /// The number of spare sides that are kept. Few are in use in any one turn.
@@ -91,17 +106,31 @@ impl Sides {
         Some(&mut self.used[key?.index()])
     }
 
-    /// Releases a side if it is empty.
+    /// Releases a side if it is empty, and otherwise notes how much memory it has.
     pub(crate) fn reclaim(&mut self, key: &mut Option<SideKey>) {
-        if self.get(*key).is_some_and(Side::is_empty) {
-            self.release(key);
-        }
+        let Some(side) = self.get(*key) else { return };
+        if side.is_empty() { self.release(key) } else { self.note(*key) }
+    }
+
+    #[inline(never)]
+    fn note(&mut self, key: Option<SideKey>) {
+        let Some(side) = key.map(|key| &mut self.used[key.index()]) else { return };
+        let now = side.allocated();
+        self.allocated = self.allocated - side.noted + now;
+        side.noted = now;
+    }
+
+    /// Returns the number of bytes that sides take.
+    pub(crate) fn memory(&self) -> usize {
+        let boxes = (self.used.len() + self.spare.len()) * size_of::<Side>();
+        boxes + self.used.capacity() * size_of::<Box<Side>>() + self.allocated
     }
 
     /// Releases a side with whatever is in it.
     pub(crate) fn release(&mut self, key: &mut Option<SideKey>) {
         let Some(key) = key.take() else { return };
         let mut side = self.used.remove(key.index());
+        self.allocated -= std::mem::take(&mut side.noted);
         if self.spare.len() < SPARE {
             side.clear();
             self.spare.push(side);

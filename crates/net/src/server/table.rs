@@ -79,6 +79,11 @@ impl Table {
         self.entries.get(slot.index()).is_some_and(|conversation| !conversation.is_over())
     }
 
+    /// Returns the number of bytes that are allocated.
+    pub(crate) fn memory(&self) -> usize {
+        self.entries.memory() + (self.free.capacity() + self.vacated.capacity()) * size_of::<Slot>()
+    }
+
     /// Returns the number of slots in use.
     pub(crate) fn len(&self) -> usize {
         self.entries.len() - self.free.len() - self.vacated.len()

@@ -11,6 +11,7 @@ use super::closing::End;
 use super::conversation::{HttpFlag, HttpFlags, Talk, WebSocketFlag};
 use super::settings::{AppSettings, WebSocketSettings};
 use super::trap::Layer;
+use crate::counters::{Cell, Timeout};
 use crate::ids::{ConnectionId, Slot};
 use crate::transport::output::Lane;
 
@@ -89,7 +90,10 @@ impl Server {
         self.arm(slot);
         match due {
             Due::Nothing => {}
-            Due::Abandon => self.abandon_body(slot),
+            Due::Abandon => {
+                self.note_timeout(slot, Timeout::UnclaimedBody);
+                self.abandon_body(slot);
+            }
             Due::Offer => {
                 let offered = Offered { id: self.table.id(slot), before: self.table[slot].last_active };
                 self.go_on_writing(slot);
@@ -100,10 +104,17 @@ impl Server {
             // Taking output is a sign of life, even if it is less than the kernel reports.
             Due::Ping | Due::Idle if self.offer_waiting(slot, true) => {}
             Due::Ping => {
+                self.meter(slot).count(Cell::PingsSent);
                 self.transport.expedite(slot, Lane::First, |output| write_frame(output, Opcode::Ping, true, &[]));
             }
-            Due::End | Due::Idle => self.end(slot, End::Silent),
-            Due::Lifetime => self.end(slot, End::Lifetime),
+            Due::End | Due::Idle => {
+                self.note_timeout(slot, self.timeout_of(slot));
+                self.end(slot, End::Silent);
+            }
+            Due::Lifetime => {
+                self.note_timeout(slot, Timeout::WebSocketLifetime);
+                self.end(slot, End::Lifetime);
+            }
         }
         None
     }
@@ -116,6 +127,7 @@ impl Server {
             return;
         }
         if conversation.last_active == before && conversation.http().has(HttpFlag::Stalled) {
+            self.note_timeout(id.slot, Timeout::HttpResponse);
             self.end(id.slot, End::Silent);
         } else {
             self.arm(id.slot);
@@ -194,6 +206,31 @@ impl Server {
             && let Some(deadline) = self.deadline(slot)
         {
             self.wheel.schedule(slot.0, deadline.min(self.clock.tick + SETTLING));
+        }
+    }
+
+    /// Returns what a connection has not done in time, which is about to end for that.
+    fn timeout_of(&self, slot: Slot) -> Timeout {
+        let conversation = &self.table[slot];
+        let has_output = self.transport.backpressure(slot) > 0;
+        match conversation.talk {
+            Talk::Closing { .. } => Timeout::Closing,
+            Talk::WebSocket { .. } => Timeout::WebSocketIdle,
+            _ if self.transport.is_handshaking(slot) => Timeout::TlsHandshake,
+            Talk::Http { responder: Some(_), flags } => {
+                let is_over = |deadline: Option<Tick>| deadline.is_some_and(|deadline| deadline <= self.clock.tick);
+                if is_over(self.half_closed_deadline(slot, flags)) {
+                    Timeout::HalfClosed
+                } else if has_output || flags.has(HttpFlag::Stalled) {
+                    Timeout::HttpResponse
+                } else {
+                    Timeout::HttpBody
+                }
+            }
+            _ if has_output => Timeout::HttpResponse,
+            _ if self.has_body(slot) => Timeout::HttpBody,
+            _ if self.sides.get(conversation.side).is_some_and(|side| !side.requests.is_idle()) => Timeout::HttpHead,
+            _ => Timeout::HttpIdle,
         }
     }
 

@@ -140,6 +140,12 @@ impl Upload {
         }
     }
 
+    /// Returns the number of bytes that have been allocated.
+    pub(super) fn memory(&self) -> usize {
+        let taken = if let Taker::Whole { bytes, .. } = &self.taker { bytes.capacity() } else { 0 };
+        self.kept.capacity() + taken
+    }
+
     /// Returns whether bytes have been kept, or the body is complete, so that a handler has something to get at once.
     pub(super) fn has_arrived(&self) -> bool {
         self.is_complete || !self.kept.is_empty()

@@ -10,8 +10,9 @@ use milliways_proto::ws::{
 use super::Server;
 use super::closing::End;
 use super::conversation::{Talk, WebSocketFlag, WebSocketFlags};
-use super::settings::WebSocketSettings;
+use super::settings::{Behavior, WebSocketSettings};
 use super::trap::Layer;
+use crate::counters::{Cell, Limit, Meter};
 use crate::event::Event;
 use crate::ids::{BehaviorId, ConnectionId, Slot, Stale};
 use crate::transport::output::Lane;
@@ -74,10 +75,11 @@ impl Server {
         fin: bool,
         payload: &[u8],
     ) -> Result<SendStatus, SendError> {
-        let admission = self.admit(id, opcode, fin)?;
+        let (admission, behavior) = self.admit(id, opcode, fin)?;
         if admission == Admission::Drop {
             return Ok(self.note_dropped(id, opcode, || payload.into()));
         }
+        count_sent(&self.behaviors.get(behavior).meter, opcode, fin, payload.len());
         let append_head = |output: &mut Vec<u8>| write_frame_header(output, opcode, fin, payload.len());
         self.transport.write_payload(id.slot, payload, append_head, b"");
         self.trap.pass(Layer::Send);
@@ -90,11 +92,12 @@ impl Server {
         opcode: Opcode,
         message: impl FnOnce() -> &'m [u8],
     ) -> Result<SendStatus, SendError> {
-        let admission = self.admit(id, opcode, true)?;
+        let (admission, behavior) = self.admit(id, opcode, true)?;
         if admission == Admission::Drop {
             return Ok(self.note_dropped(id, opcode, || message().into()));
         }
         let message = message();
+        count_sent(&self.behaviors.get(behavior).meter, opcode, true, message.len());
         if self.is_compressed(id.slot, message.len()) {
             let frame = self.compress(id.slot, opcode, message);
             self.transport.write(id.slot, |output| output.extend_from_slice(&frame));
@@ -112,7 +115,7 @@ impl Server {
         fin: bool,
         append: impl FnOnce(&mut Vec<u8>),
     ) -> Result<SendStatus, SendError> {
-        let admission = self.admit(id, opcode, fin)?;
+        let (admission, behavior) = self.admit(id, opcode, fin)?;
         if admission == Admission::Drop {
             return Ok(self.note_dropped(id, opcode, || {
                 let mut message = Vec::new();
@@ -120,7 +123,8 @@ impl Server {
                 message.into()
             }));
         }
-        self.transport.write(id.slot, |output| write_frame_with(output, opcode, fin, append));
+        let length = self.transport.write(id.slot, |output| write_frame_with(output, opcode, fin, append));
+        count_sent(&self.behaviors.get(behavior).meter, opcode, fin, length);
         self.trap.pass(Layer::Send);
         Ok(self.finish_sending(id.slot, admission))
     }
@@ -230,16 +234,25 @@ impl Server {
             }
             Some(Frame::Message { payload, binary, .. }) => Event::Message { behavior, id, payload, binary },
             Some(Frame::Ping(mut payload)) => {
+                self.behaviors.get(behavior).meter.count(Cell::PingsReceived);
                 self.write_pong(slot, payload.bytes());
                 Event::Ping { behavior, id, payload }
             }
-            Some(Frame::Pong(payload)) => Event::Pong { behavior, id, payload },
+            Some(Frame::Pong(payload)) => {
+                self.behaviors.get(behavior).meter.count(Cell::PongsReceived);
+                Event::Pong { behavior, id, payload }
+            }
             Some(Frame::Close(mut payload)) => {
                 let frame = CloseFrame::parse(payload.bytes()).expect("the receiver has parsed it");
                 self.end(slot, End::PeerClosed(frame));
                 return (consumed, None);
             }
         };
+        if let Event::Message { payload, .. } = &event {
+            let meter = &self.behaviors.get(behavior).meter;
+            meter.count(Cell::MessagesReceived);
+            meter.add(Cell::BytesReceived, payload.len() as u64);
+        }
         (consumed, Some(event))
     }
 
@@ -325,7 +338,9 @@ impl Server {
 /// Sent frames.
 impl Server {
     /// Decides whether a frame is sent or dropped. Earlier publications to the WebSocket's topics are delivered first.
-    fn admit(&mut self, id: ConnectionId, opcode: Opcode, fin: bool) -> Result<Admission, SendError> {
+    ///
+    /// Returns the behavior as well, since it has been looked up.
+    fn admit(&mut self, id: ConnectionId, opcode: Opcode, fin: bool) -> Result<(Admission, BehaviorId), SendError> {
         if self.has_published() {
             self.check_websocket(id)?;
             self.deliver_before(id.slot);
@@ -334,11 +349,12 @@ impl Server {
         let conversation = table.get(id)?;
         let (behavior, side) = (conversation.open_behavior().ok_or(Stale)?, conversation.side);
         let Talk::WebSocket { sender, flags, .. } = &mut conversation.talk else { return Err(SendError::Closed) };
-        sender.admit(opcode, fin, || {
+        let admission = sender.admit(opcode, fin, || {
             let held = sides.get(side).map_or(0, |side| side.held.len());
             let waiting = transport.unsent(id.slot) + held;
-            waiting > 0 && is_over_limit(&behaviors.get(behavior).settings, waiting, flags, || doomed.push(id))
-        })
+            waiting > 0 && is_over_limit(behaviors.get(behavior), waiting, flags, || doomed.push(id))
+        })?;
+        Ok((admission, behavior))
     }
 
     /// Completes the sending of a frame. The last fragment of a message is followed by what was held back for it.
@@ -353,7 +369,7 @@ impl Server {
         if self.transport.keeps_up(slot) { SendStatus::Sent } else { SendStatus::Backpressure }
     }
 
-    /// Queues [`Event::Dropped`] for a message or fragment that is not sent, if that event is wanted.
+    /// Counts a message or fragment that is not sent, and queues [`Event::Dropped`] if that event is wanted.
     fn note_dropped(
         &mut self,
         id: ConnectionId,
@@ -361,7 +377,9 @@ impl Server {
         message: impl FnOnce() -> std::sync::Arc<[u8]>,
     ) -> SendStatus {
         let behavior = self.table[id.slot].behavior();
-        let is_told = !opcode.is_control() && self.behaviors.get(behavior).settings.tells_dropped;
+        let Behavior { meter, settings, .. } = self.behaviors.get(behavior);
+        count_dropped(meter, 1);
+        let is_told = !opcode.is_control() && settings.tells_dropped;
         if is_told && self.events.tells_dropped() {
             let binary = opcode == Opcode::Binary;
             self.events.push(Event::Dropped { behavior, id, message: message(), binary });
@@ -375,7 +393,7 @@ impl Server {
         let conversation = &mut table[id.slot];
         let held = sides.get(conversation.side).map_or(0, |side| side.held.len());
         let waiting = transport.unsent(id.slot) + held;
-        is_over_limit(&behaviors.get(behavior).settings, waiting, conversation.websocket(), || doomed.push(id))
+        is_over_limit(behaviors.get(behavior), waiting, conversation.websocket(), || doomed.push(id))
     }
 
     /// Returns whether a message of this length is compressed.
@@ -403,10 +421,26 @@ impl Server {
     }
 }
 
+/// Counts a frame that is sent. A message counts once, with its last fragment.
+#[inline]
+fn count_sent(meter: &Meter, opcode: Opcode, fin: bool, length: usize) {
+    if opcode.is_control() {
+        return meter.count(Cell::PingsSent);
+    }
+    meter.add(Cell::MessagesSent, fin.into());
+    meter.add(Cell::BytesSent, length as u64);
+}
+
+/// Counts messages or fragments that are not sent, because too much is waiting.
+pub(super) fn count_dropped(meter: &Meter, count: u64) {
+    meter.add(Limit::Backpressure, count);
+    meter.add(Cell::MessagesDropped, count);
+}
+
 /// Returns whether a message has to be dropped: if *more* than the limit is waiting already, so that one message of any
 /// size can always be sent. `doom` is called once, for a WebSocket that has to be closed for that.
 fn is_over_limit(
-    settings: &WebSocketSettings,
+    Behavior { settings, meter, .. }: &Behavior,
     waiting: usize,
     flags: &mut WebSocketFlags,
     doom: impl FnOnce(),
@@ -414,6 +448,7 @@ fn is_over_limit(
     let is_over = settings.max_backpressure > 0 && waiting > settings.max_backpressure;
     if is_over && settings.close_on_backpressure_limit && !flags.has(WebSocketFlag::Doomed) {
         flags.add(WebSocketFlag::Doomed);
+        meter.count(Limit::CloseOnBackpressure);
         doom();
     }
     is_over

@@ -13,6 +13,7 @@
 //! - Output may be divided into units. An expedited unit is sent between two others, ahead of waiting output.
 //! - Nothing here waits, reads a clock, or knows another thread.
 
+mod meters;
 mod origin;
 pub(crate) mod output;
 mod reading;
@@ -26,13 +27,16 @@ use std::sync::Arc;
 
 use milliways_proto::chunks::Chunks;
 use milliways_proto::timer::Tick;
+use milliways_tls::Failure;
 
-use crate::ids::{DomainId, Slot};
+use crate::counters::{Cell, Meter};
+use crate::ids::{AppId, DomainId, Slot};
 use crate::token::Named;
+use meters::{MeterKey, Meters};
 use origin::Origins;
-use output::{DIRECT_FROM, Lane, Output, UnitLength, Wire};
+use output::{DIRECT_FROM, Lane, Noted, Output, Socket, UnitLength, Wire};
 pub(crate) use socket::Facts;
-use socket::{Layer, Link, SpareOutputs};
+use socket::{Layer, Link, LinkFlag, SpareOutputs};
 use sys::{Interest, Registry, TcpStream};
 use tls::Sessions;
 
@@ -48,6 +52,9 @@ pub(crate) struct Transport {
     sessions: Sessions,
     origins: Origins,
     spare: SpareOutputs,
+    meters: Meters,
+    /// The number of bytes that the outputs of connections have allocated, as far as it has been noted.
+    allocated: usize,
     /// The connection that is corked. Uncorking it flushes it, so it is not added to `touched`.
     corked: Option<Slot>,
     /// Connections that are to be flushed and settled, each once.
@@ -100,13 +107,15 @@ pub(crate) enum Read {
 
 impl Transport {
     /// Creates a transport without connections. `unit_length` divides output into units, after
-    /// [`Transport::begin_units`].
-    pub(crate) fn new(registry: Arc<Registry>, unit_length: UnitLength) -> Self {
+    /// [`Transport::begin_units`]. `meter` counts for apps that have no meter of their own.
+    pub(crate) fn new(registry: Arc<Registry>, unit_length: UnitLength, meter: Meter) -> Self {
         Self {
             links: Chunks::default(),
             sessions: Sessions::default(),
             origins: Origins::default(),
             spare: SpareOutputs::default(),
+            meters: Meters::new(meter),
+            allocated: 0,
             corked: None,
             touched: Vec::new(),
             has_opened: false,
@@ -120,11 +129,17 @@ impl Transport {
         self.now = now;
     }
 
-    /// Adds a connection. `has_preface`: it may begin with a PROXY header. Returns the error and the socket if the
-    /// kernel cannot watch it.
+    /// Sets the meter that counts the bytes of an app's connections, or removes it.
+    pub(crate) fn set_meter(&mut self, app: AppId, meter: Option<Meter>) {
+        self.meters.set(app, meter);
+    }
+
+    /// Adds a connection of an app. `has_preface`: it may begin with a PROXY header. Returns the error and the socket if
+    /// the kernel cannot watch it.
     pub(crate) fn insert(
         &mut self,
         slot: Slot,
+        app: AppId,
         mut stream: TcpStream,
         has_preface: bool,
         is_secure: bool,
@@ -139,7 +154,7 @@ impl Transport {
         if is_secure {
             self.sessions.insert(slot);
         }
-        self.links[slot.index()] = Some(Link::new(stream, Layer::new(has_preface, is_secure)));
+        self.links[slot.index()] = Some(Link::new(stream, MeterKey::of(app), Layer::new(has_preface, is_secure)));
         Ok(())
     }
 
@@ -148,7 +163,7 @@ impl Transport {
         let Some(link) = self.links[slot.index()].take() else { return };
         if let Some(mut output) = link.output {
             output.reset();
-            self.spare.keep(output);
+            self.keep(link.meter, output);
         }
         if link.layer.is_secure() {
             self.sessions.remove(slot);
@@ -159,7 +174,7 @@ impl Transport {
     /// Drops all output of a connection that is about to be removed, and what is written to it from now on.
     pub(crate) fn abandon(&mut self, slot: Slot) {
         let link = self.link_mut(slot);
-        link.is_broken = true;
+        link.flags.add(LinkFlag::Broken);
         if let Some(output) = &mut link.output {
             output.reset();
         }
@@ -175,7 +190,7 @@ impl Transport {
         let link = self.links[slot.index()].as_mut().expect(LINKED);
         let output = self.spare.output_in(&mut link.output);
         let result = append(output.bytes());
-        if link.is_broken {
+        if link.flags.has(LinkFlag::Broken) {
             output.lose();
         } else if output.is_full() {
             self.flush(slot);
@@ -244,7 +259,7 @@ impl Transport {
     /// Divides output into units: from now on, only whole units are written.
     pub(crate) fn begin_units(&mut self, slot: Slot) {
         let link = self.link_mut(slot);
-        link.has_units = true;
+        link.flags.add(LinkFlag::Units);
         if let Some(output) = &mut link.output {
             output.begin_units();
         }
@@ -299,13 +314,14 @@ impl Transport {
         let link = self.links[slot.index()].as_mut().expect(LINKED);
         let Some(output) = &mut link.output else { return };
         let session = if link.layer.is_secure() { self.sessions.used(slot, self.now) } else { None };
-        let wire = Wire { stream: &link.stream, session, units: link.has_units.then_some(self.unit_length) };
-        if output.push(|output| push(output, wire)).is_err() {
-            link.is_broken = true;
+        let socket = Socket { stream: &link.stream, meter: self.meters.of(link.meter) };
+        let units = link.flags.has(LinkFlag::Units).then_some(self.unit_length);
+        if output.push(|output| push(output, Wire { socket, session, units })).is_err() {
+            link.flags.add(LinkFlag::Broken);
         } else if output.has_settled() {
             // A broadcast goes through one box after the other.
-            let output = link.output.take();
-            return output.into_iter().for_each(|output| self.spare.keep(output));
+            let (meter, output) = (link.meter, link.output.take());
+            return output.into_iter().for_each(|output| self.keep(meter, output));
         }
         self.touch(slot);
     }
@@ -321,12 +337,13 @@ impl Transport {
     pub(crate) fn say_goodbye(&mut self, slot: Slot) {
         let link = self.links[slot.index()].as_ref().expect(LINKED);
         if link.layer.is_secure()
-            && !link.is_broken
+            && !link.is_broken()
             && let Some(session) = self.sessions.at(slot)
         {
             let mut last = Vec::new();
             session.seal_close(&mut last);
-            let _ = sys::send(&link.stream, &last);
+            let socket = Socket { stream: &link.stream, meter: self.meters.of(link.meter) };
+            let _ = socket.send(&last);
         }
     }
 
@@ -358,8 +375,8 @@ impl Transport {
             return;
         }
         let link = self.link_mut(slot);
-        if !link.is_touched {
-            link.is_touched = true;
+        if !link.flags.has(LinkFlag::Touched) {
+            link.flags.add(LinkFlag::Touched);
             self.touched.push(slot);
         }
     }
@@ -374,7 +391,7 @@ impl Transport {
         loop {
             let slot = self.touched.pop()?;
             // It may have been settled meanwhile.
-            if self.links[slot.index()].as_ref().is_some_and(|link| link.is_touched) {
+            if self.links[slot.index()].as_ref().is_some_and(|link| link.flags.has(LinkFlag::Touched)) {
                 return Some(slot);
             }
         }
@@ -384,21 +401,37 @@ impl Transport {
     /// needed.
     pub(crate) fn settle(&mut self, slot: Slot) -> Facts {
         let link = self.links[slot.index()].as_mut().expect(LINKED);
-        link.is_touched = false;
-        let Some(output) = &mut link.output else { return Facts::none(link.is_broken) };
+        link.flags.take(LinkFlag::Touched);
+        let Some(output) = &mut link.output else { return Facts::none(link.is_broken()) };
         let facts = Facts {
             has_moved: output.take_moved(),
             backpressure: output.backpressure(),
             has_output: !output.is_empty(),
-            is_broken: link.is_broken,
+            is_broken: link.flags.has(LinkFlag::Broken),
         };
-        if output.is_empty()
-            && output.lost() == 0
-            && let Some(output) = link.output.take()
-        {
-            self.spare.keep(output);
+        let meter = link.meter;
+        if !output.is_empty() || output.lost() > 0 {
+            let (before, after) = output.note();
+            self.note(meter, before, after);
+        } else if let Some(output) = link.output.take() {
+            self.keep(meter, output);
         }
         facts
+    }
+
+    /// Keeps the box of an output that a connection no longer needs.
+    fn keep(&mut self, meter: MeterKey, mut output: Box<Output>) {
+        let before = output.forget();
+        self.note(meter, before, Noted::default());
+        self.spare.keep(output);
+    }
+
+    /// Corrects the sums of all outputs by the difference between what they have included of one and are to include.
+    fn note(&mut self, meter: MeterKey, before: Noted, after: Noted) {
+        if before != after {
+            self.meters.of(meter).change(Cell::Waiting, before.waiting, after.waiting);
+            self.allocated = self.allocated - before.allocated + after.allocated;
+        }
     }
 
     // Facts about a connection.
@@ -431,14 +464,14 @@ impl Transport {
     #[inline]
     pub(crate) fn keeps_up(&self, slot: Slot) -> bool {
         let link = self.link(slot);
-        !link.is_broken && link.output.as_ref().is_none_or(|output| output.backpressure() == 0)
+        !link.is_broken() && link.output.as_ref().is_none_or(|output| output.backpressure() == 0)
     }
 
     /// Returns whether output is lost, usually because a write has failed. That clears the socket's error, so that a
     /// read looks like a FIN.
     #[inline]
     pub(crate) fn is_broken(&self, slot: Slot) -> bool {
-        self.link(slot).is_broken
+        self.link(slot).is_broken()
     }
 
     /// Returns whether the TLS handshake, before which the protocol above cannot begin, is not complete.
@@ -449,6 +482,36 @@ impl Transport {
     /// Sets the address of the peer, which only the caller knows.
     pub(crate) fn set_peer_address(&mut self, slot: Slot, address: SocketAddr) {
         self.origins.set_peer(slot, address);
+    }
+
+    /// Returns whether a connection uses TLS.
+    pub(crate) fn is_secure(&self, slot: Slot) -> bool {
+        self.link(slot).layer.is_secure()
+    }
+
+    /// Returns whether the TLS handshake, which is complete, has resumed an earlier session.
+    pub(crate) fn is_resumed(&mut self, slot: Slot) -> bool {
+        self.sessions.at(slot).is_some_and(|session| session.is_resumed())
+    }
+
+    /// Returns why the TLS session has failed; `None` if it has not, or if there is none.
+    pub(crate) fn tls_failure(&mut self, slot: Slot) -> Option<Failure> {
+        self.sessions.at(slot)?.failure()
+    }
+
+    /// Returns the number of bytes that the entries of connections take.
+    pub(crate) fn table_memory(&self) -> usize {
+        self.links.memory()
+    }
+
+    /// Returns the number of bytes that output and the boxes for it take.
+    pub(crate) fn output_memory(&self) -> usize {
+        self.spare.memory() + self.allocated
+    }
+
+    /// Returns the number of bytes that TLS sessions take.
+    pub(crate) fn tls_memory(&self) -> usize {
+        self.sessions.memory()
     }
 
     /// Returns the address of the peer; `None` for a Unix socket, or if the connection has failed.

@@ -4,6 +4,7 @@ use std::io;
 
 use super::sys::{self, TcpStream};
 use super::tls::Session;
+use crate::counters::{Cell, Meter};
 
 /// The number of bytes from which on output is written at once. Less output is gathered while the events of its
 /// connection are handled, and written with one system call. The limit bounds the memory and keeps the kernel busy
@@ -49,6 +50,16 @@ pub(crate) struct Output {
     is_complete: bool,
     /// Units that are to be inserted between two others, ahead of waiting output. Only while the socket is blocked.
     expedited: Option<Box<Expedited>>,
+    noted: Noted,
+}
+
+/// What the sums of all outputs include of this one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Noted {
+    /// Bytes of back pressure.
+    pub(crate) waiting: usize,
+    /// Bytes that have been allocated.
+    pub(crate) allocated: usize,
 }
 
 /// A way for a unit to get ahead of waiting output. Each lane holds one unit, so that a peer that pings and never reads
@@ -72,10 +83,33 @@ impl Expedited {
 
 /// Where output is written: to a socket, through a TLS session if there is one.
 pub(crate) struct Wire<'c> {
-    pub(crate) stream: &'c TcpStream,
+    pub(crate) socket: Socket<'c>,
     pub(crate) session: Option<&'c mut Session>,
     /// How output is divided into units; `None` if it is not.
     pub(crate) units: Option<UnitLength>,
+}
+
+/// A socket, and who counts the bytes that it takes.
+#[derive(Clone, Copy)]
+pub(crate) struct Socket<'c> {
+    pub(crate) stream: &'c TcpStream,
+    pub(crate) meter: &'c Meter,
+}
+
+impl Socket<'_> {
+    /// Sends the beginning of `bytes`. Returns the number of bytes that the socket has taken.
+    pub(crate) fn send(self, bytes: &[u8]) -> io::Result<usize> {
+        self.count(sys::send(self.stream, bytes))
+    }
+
+    /// Sends the beginning of `first` followed by `second`. Returns the number of bytes that the socket has taken.
+    fn send_both(self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        self.count(sys::send_both(self.stream, first, second))
+    }
+
+    fn count(self, sent: io::Result<usize>) -> io::Result<usize> {
+        sent.inspect(|count| self.meter.add(Cell::SocketSent, *count as u64))
+    }
 }
 
 impl Output {
@@ -158,16 +192,16 @@ impl Output {
 
     /// Writes all output, or as much as the socket takes.
     pub(crate) fn flush(&mut self, wire: Wire<'_>) -> io::Result<()> {
-        let Wire { stream, session, units } = wire;
+        let Wire { socket, session, units } = wire;
         if let Some(session) = session {
-            return self.offer_sealed(stream, session, &[], units).map(|_| ());
+            return self.offer_sealed(socket, session, &[], units).map(|_| ());
         }
         loop {
             let end = self.next_stop(units);
             if self.sent == end {
                 break;
             }
-            match sys::send(stream, &self.bytes[self.sent..end]) {
+            match socket.send(&self.bytes[self.sent..end]) {
                 Ok(count) => self.sent += count,
                 Err(error) => return self.refused(error, units),
             }
@@ -203,13 +237,13 @@ impl Output {
         if payload.is_empty() {
             return self.flush(wire).map(|()| 0);
         }
-        let Wire { stream, session, units } = wire;
+        let Wire { socket, session, units } = wire;
         if let Some(session) = session {
-            return self.offer_sealed(stream, session, payload, units);
+            return self.offer_sealed(socket, session, payload, units);
         }
         let mut taken = 0;
         while taken < payload.len() {
-            match sys::send_both(stream, &self.bytes[self.sent..], &payload[taken..]) {
+            match socket.send_both(&self.bytes[self.sent..], &payload[taken..]) {
                 Ok(count) => {
                     let ours = count.min(self.waiting());
                     self.sent += ours;
@@ -282,7 +316,7 @@ impl Output {
     /// payload have been sealed.
     fn offer_sealed(
         &mut self,
-        stream: &TcpStream,
+        socket: Socket<'_>,
         session: &mut Session,
         payload: &[u8],
         units: Option<UnitLength>,
@@ -290,7 +324,7 @@ impl Output {
         let mut taken = 0;
         loop {
             while self.sealed_sent < self.sealed.len() {
-                match sys::send(stream, &self.sealed[self.sealed_sent..]) {
+                match socket.send(&self.sealed[self.sealed_sent..]) {
                     Ok(count) => self.sealed_sent += count,
                     Err(error) => return self.refused(error, units).map(|()| taken),
                 }
@@ -309,8 +343,8 @@ impl Output {
             if let Err(error) = session.seal(first, second, &mut self.sealed) {
                 // The socket still works, so tell the peer that nothing more follows.
                 session.seal_close(&mut self.sealed);
-                let _ = sys::send(stream, &self.sealed);
-                let _ = stream.shutdown(std::net::Shutdown::Both);
+                let _ = socket.send(&self.sealed);
+                let _ = socket.stream.shutdown(std::net::Shutdown::Both);
                 return self.refused(error.into(), units).map(|()| taken);
             }
             self.sent += first.len();
@@ -334,6 +368,24 @@ impl Output {
         self.clear();
         self.lost = 0;
         self.has_moved = false;
+    }
+
+    /// Returns what the sums of all outputs are to include of this one, after what they have included until now.
+    #[inline]
+    pub(crate) fn note(&mut self) -> (Noted, Noted) {
+        let now = Noted { waiting: self.backpressure(), allocated: self.allocated() };
+        (std::mem::replace(&mut self.noted, now), now)
+    }
+
+    /// Returns what the sums of all outputs have included of this one, and are not to include any more.
+    pub(crate) fn forget(&mut self) -> Noted {
+        std::mem::take(&mut self.noted)
+    }
+
+    /// Returns the number of bytes that have been allocated.
+    #[inline]
+    pub(crate) fn allocated(&self) -> usize {
+        self.bytes.capacity() + self.sealed.capacity()
     }
 
     /// Releases all memory. The output must be empty.

@@ -5,9 +5,11 @@ use std::io::{self, Read as _};
 use milliways_tls::TlsConfig;
 
 use super::origin::Preface;
+use super::socket::LinkFlag;
 use super::sys::Interest;
 use super::tls::{Input, Then};
 use super::{CLOSE_NOTIFY, LINKED, Read, Transport, sys};
+use crate::counters::Cell;
 use crate::ids::{DomainId, Slot};
 use crate::token::Named;
 
@@ -28,6 +30,7 @@ impl Transport {
         match sys::retry(|| link.stream.read(&mut buffer[known..])) {
             Ok(0) => Read::Finished,
             Ok(length) => {
+                self.meters.of(link.meter).add(Cell::SocketReceived, length as u64);
                 let is_drained = known + length < buffer.len();
                 self.receive(slot, buffer, known + length, is_drained)
             }
@@ -124,7 +127,7 @@ impl Transport {
         let interest = Interest::READABLE | Interest::WRITABLE;
         if self.registry.reregister(&mut link.stream, Named::Connection(slot).token(), interest).is_err() {
             // The kernel has no memory for it. The connection ends at its next deadline.
-            link.is_broken = true;
+            link.flags.add(LinkFlag::Broken);
         }
     }
 }

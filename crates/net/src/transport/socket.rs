@@ -1,7 +1,9 @@
 //! The state of a connection in the transport: 16 bytes while it is idle.
 
+use super::meters::MeterKey;
 use super::output::Output;
 use super::sys::TcpStream;
+use crate::flags::flags;
 
 /// The number of spare boxes for output that are kept. Few connections have output in any one turn, except after a
 /// broadcast.
@@ -11,41 +13,70 @@ pub(super) struct Link {
     pub(super) stream: TcpStream,
     /// Present while there is output, or something to report about it.
     pub(super) output: Option<Box<Output>>,
+    /// The app whose counters get the bytes.
+    pub(super) meter: MeterKey,
     pub(super) layer: Layer,
-    /// A write has failed.
-    pub(super) is_broken: bool,
-    /// The link is in the list of connections to be flushed and settled.
-    pub(super) is_touched: bool,
-    /// The output is divided into units.
-    pub(super) has_units: bool,
+    pub(super) flags: LinkFlags,
+}
+
+flags! {
+    /// Facts about a link.
+    pub(crate) struct LinkFlags(u8) of LinkFlag {
+        /// A write has failed.
+        Broken,
+        /// The link is in the list of connections to be flushed and settled.
+        Touched,
+        /// The output is divided into units.
+        Units,
+    }
 }
 
 impl Link {
-    pub(super) fn new(stream: TcpStream, layer: Layer) -> Self {
-        Self { stream, output: None, layer, is_broken: false, is_touched: false, has_units: false }
+    pub(super) fn new(stream: TcpStream, meter: MeterKey, layer: Layer) -> Self {
+        Self { stream, output: None, meter, layer, flags: LinkFlags::default() }
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.flags.has(LinkFlag::Broken)
     }
 }
 
 /// Boxes for output that no connection has, kept for the next ones.
 #[derive(Default)]
-pub(super) struct SpareOutputs(
+pub(super) struct SpareOutputs {
     #[expect(clippy::vec_box, reason = "a connection holds the box, so that the box is what is worth keeping")]
-    Vec<Box<Output>>,
-);
+    spare: Vec<Box<Output>>,
+    /// The number of bytes that spare boxes have allocated.
+    allocated: usize,
+    /// The number of boxes that connections have.
+    lent: usize,
+}
 
 impl SpareOutputs {
     /// Returns the output in `place`, which is put there if there is none.
     #[inline]
     pub(super) fn output_in<'l>(&mut self, place: &'l mut Option<Box<Output>>) -> &'l mut Output {
-        place.get_or_insert_with(|| self.0.pop().unwrap_or_default())
+        place.get_or_insert_with(|| {
+            let spare = self.spare.pop();
+            self.lent += 1;
+            self.allocated -= spare.as_ref().map_or(0, |output| output.allocated());
+            spare.unwrap_or_default()
+        })
     }
 
     /// Keeps a box that a connection no longer needs, if there are not enough already.
     pub(super) fn keep(&mut self, mut output: Box<Output>) {
-        if self.0.len() < SPARE {
+        self.lent -= 1;
+        if self.spare.len() < SPARE {
             output.shrink();
-            self.0.push(output);
+            self.allocated += output.allocated();
+            self.spare.push(output);
         }
+    }
+
+    /// Returns the number of bytes that the boxes take, and what the spare ones have allocated.
+    pub(super) fn memory(&self) -> usize {
+        (self.lent + self.spare.len()) * size_of::<Output>() + self.allocated
     }
 }
 

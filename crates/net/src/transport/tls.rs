@@ -23,6 +23,8 @@ pub(crate) struct Sessions {
     at: Vec<Option<Box<Secured>>>,
     /// The number of sessions so far.
     count: u32,
+    /// The number of sessions now.
+    live: usize,
     /// Sessions that may have expanded keys, in the order in which they are checked.
     keyed: VecDeque<Keyed>,
 }
@@ -78,12 +80,21 @@ impl Sessions {
         }
         self.count = self.count.wrapping_add(1);
         self.at[index] = Some(Box::new(Secured::new(self.count)));
+        self.live += 1;
     }
 
     pub(crate) fn remove(&mut self, slot: Slot) {
         if let Some(place) = self.at.get_mut(slot.index()) {
-            *place = None;
+            self.live -= usize::from(place.take().is_some());
         }
+    }
+
+    /// Returns the number of bytes that sessions take, as if the handshakes of all were complete.
+    pub(crate) fn memory(&self) -> usize {
+        let own = size_of::<Secured>() - size_of::<Session>();
+        self.at.capacity() * size_of::<Option<Box<Secured>>>()
+            + self.live * (own + Session::IDLE_MEMORY)
+            + self.keyed.len().min(MAX_KEYED) * Session::KEY_MEMORY
     }
 
     /// Returns the session of a connection, if it has one.

@@ -8,6 +8,7 @@ use milliways_tls::TlsConfig;
 
 use super::{Polled, Turn};
 use crate::core::Core;
+use crate::counters::Timeout;
 use crate::event::{Event, RoutedRequest};
 use crate::ids::{ConnectionId, DomainId, Slot};
 use crate::kernel::Peer;
@@ -215,6 +216,7 @@ impl Turn {
                 Step::Over
             }
             Step::Left => {
+                server.note_timeout(slot, Timeout::HalfClosed);
                 server.end(slot, End::Silent);
                 Step::Over
             }

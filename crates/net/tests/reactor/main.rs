@@ -6,6 +6,7 @@
 mod backpressure;
 mod closing;
 mod control_frames;
+mod counters;
 mod downloads;
 mod half_closed;
 mod handover;

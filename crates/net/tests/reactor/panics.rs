@@ -108,12 +108,13 @@ fn a_handler_that_panics_ends_its_connection_and_no_other() {
         (true, masked(PONG, b"boom"), vec!["pong boom", "close 1006 ", "panicked boom in pong"]),
         (true, masked(CLOSE, b"\x03\xe8boom"), vec!["close 1000 boom", "panicked boom in close"]),
     ] {
-        let before = server.stats();
+        let (before, errors) = (server.stats(), server.count("internalErrors"));
         let client = if is_websocket { server.open() } else { server.connect() };
         client.send(&input);
         server.expect(&log);
         server.until("the end of the connection", || server.stats() == before);
         client.read_rest().ok();
+        assert_eq!(server.count("internalErrors"), errors + 1, "{log:?}");
 
         other.send(masked(TEXT, b"still here"));
         other.expect(frame(TEXT, b"still here"));

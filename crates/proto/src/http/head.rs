@@ -143,6 +143,11 @@ impl ResponseHead {
         Ok(())
     }
 
+    /// The number of bytes that are allocated.
+    pub fn memory(&self) -> usize {
+        self.text.capacity() + self.options.capacity() + self.upgrade.capacity()
+    }
+
     /// The status of the response: 200 unless another was written.
     pub fn status(&self) -> Status {
         self.status.unwrap_or(Status::OK)

@@ -77,6 +77,11 @@ impl Receiver {
         }
     }
 
+    /// Returns the number of bytes that are allocated.
+    pub fn memory(&self) -> usize {
+        if let State::Head(head) = &self.state { head.capacity() } else { 0 }
+    }
+
     /// Returns the incomplete head that the machine has kept, followed by `input`; `None` if it has kept nothing and
     /// `input` can be handled where it lies.
     ///

@@ -68,7 +68,10 @@ enum Term {
     Closes = 1 << 2,
 }
 
-/// A set of [`Term`]s.
+/// The position of the class of the status among the bits of [`Terms`].
+const CLASS: u32 = 5;
+
+/// A set of [`Term`]s, and the class of the status that has been sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Terms(u8);
 
@@ -104,6 +107,11 @@ impl Draft {
     /// The number of bytes that have been sent of a body whose length was announced; 0 for any other body.
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// The number of bytes that are allocated.
+    pub fn memory(&self) -> usize {
+        self.head.memory()
     }
 
     /// Empties the draft for another response. Keeps some of its memory.
@@ -238,6 +246,12 @@ impl Responder {
     /// Whether the head of the final response has been sent.
     pub fn has_begun(self) -> bool {
         self.stage != Stage::Head
+    }
+
+    /// The class of the status, which is its first digit, once the head has been sent; 0 before that, and for a status
+    /// without a class (RFC 9110 section 15).
+    pub fn status_class(self) -> u8 {
+        self.terms.0 >> CLASS
     }
 
     /// Whether the response is complete.
@@ -492,6 +506,7 @@ impl Responder {
             self.terms.add_if(framing == Framing::Unsaid && !self.terms.has(Term::NoBody), Term::Closes);
             head.keep_alive();
         }
+        self.terms.0 |= head.status().class() << CLASS;
         head.finish(output, framing, self.terms.has(Term::Closes), marks);
     }
 

@@ -36,6 +36,18 @@ impl Status {
         }
     }
 
+    /// The class of the status, which is its first digit: 1 to 5, or 0 for any other (RFC 9110 section 15).
+    pub fn class(self) -> u8 {
+        match self.0 {
+            100..200 => 1,
+            200..300 => 2,
+            300..400 => 3,
+            400..500 => 4,
+            500..600 => 5,
+            _ => 0,
+        }
+    }
+
     /// Whether a response with this status has a body (RFC 9110 section 6.4.1).
     pub fn has_body(self) -> bool {
         !matches!(self.0, 101 | 204 | 304)

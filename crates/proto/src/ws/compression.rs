@@ -38,6 +38,16 @@ const MAX_WINDOW: u8 = 15;
 /// The number of bytes by which the buffer of a message that is being decompressed grows at least.
 const MIN_ROOM: usize = 256;
 
+/// The number of bytes of a decompressor, which zconf.h of zlib states.
+const INFLATE_MEMORY: usize = (1 << MAX_WINDOW) + 7 * 1024;
+
+/// Returns the number of bytes of a compressor, which zconf.h of zlib states. The memory level is the default, 8.
+fn deflate_memory(window_bits: u8) -> usize {
+    const MEMORY_LEVEL: u8 = 8;
+
+    (1 << (window_bits + 2)) + (1 << (MEMORY_LEVEL + 9)) + 6 * 1024
+}
+
 /// The number of bytes of scratch memory that are kept at most.
 const KEPT: usize = 64 * 1024;
 
@@ -83,9 +93,22 @@ impl Contexts {
     pub fn compresses(&self) -> bool {
         self.sent.is_some() || self.window_bits != MAX_WINDOW
     }
+
+    /// Returns the number of bytes that the windows have allocated.
+    pub fn memory(&self) -> usize {
+        self.sent.iter().chain(&self.received).map(|window| window.bytes.capacity()).sum()
+    }
 }
 
 impl Codecs {
+    /// Returns the number of bytes that are allocated.
+    pub fn memory(&self) -> usize {
+        let deflaters = (MIN_WINDOW..=MAX_WINDOW).zip(&self.deflaters);
+        let deflaters = deflaters.filter(|(_, deflater)| deflater.is_some()).map(|(bits, _)| deflate_memory(bits));
+        let inflate = if self.inflate.is_some() { INFLATE_MEMORY } else { 0 };
+        deflaters.sum::<usize>() + inflate + self.scratch.capacity()
+    }
+
     /// Returns what a connection has to keep. `None` means nothing: every message is compressed independently, with the
     /// largest window.
     pub fn contexts(&mut self, agreement: Agreement) -> Option<Contexts> {

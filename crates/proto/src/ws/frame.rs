@@ -159,8 +159,8 @@ pub fn write_frame(output: &mut Vec<u8>, opcode: Opcode, fin: bool, payload: &[u
 const MEDIUM_HEADER: usize = 4;
 
 /// Appends a whole frame whose payload `append` appends, for callers that can write the payload only once and do not know
-/// its length before. `append` must not change what is there already.
-pub fn write_frame_with(output: &mut Vec<u8>, opcode: Opcode, fin: bool, append: impl FnOnce(&mut Vec<u8>)) {
+/// its length before. `append` must not change what is there already. Returns the length of the payload in bytes.
+pub fn write_frame_with(output: &mut Vec<u8>, opcode: Opcode, fin: bool, append: impl FnOnce(&mut Vec<u8>)) -> usize {
     let start = output.len();
     output.extend_from_slice(&[0; MEDIUM_HEADER]);
     append(output);
@@ -169,12 +169,13 @@ pub fn write_frame_with(output: &mut Vec<u8>, opcode: Opcode, fin: bool, append:
     let header = &header[..header_len];
     if header_len > MEDIUM_HEADER {
         output.splice(start..start + MEDIUM_HEADER, header.iter().copied());
-        return;
+        return payload_len;
     }
     // Almost every message is short, and moving a short one is cheaper than finding out its length first.
     output.copy_within(start + MEDIUM_HEADER.., start + header_len);
     output.truncate(start + header_len + payload_len);
     output[start..start + header_len].copy_from_slice(header);
+    payload_len
 }
 
 #[cfg(test)]

@@ -144,6 +144,14 @@ impl Receiver {
         self.partial.is_none()
     }
 
+    /// Returns the number of bytes that are allocated.
+    pub fn memory(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| {
+            let message = partial.message.as_ref().map_or(0, |message| message.bytes.capacity());
+            size_of::<Partial>() + partial.control.capacity() + message
+        })
+    }
+
     /// Reads `input`, which continues the input before it, up to the end of an event or of the input. Bytes of the input are
     /// changed (unmasked).
     ///

@@ -8,6 +8,7 @@ use std::fmt;
 
 use milliways_proto::http::HttpError;
 
+use crate::counters::Cell;
 use crate::event::Event;
 use crate::ids::{ConnectionId, Slot, Stale};
 use crate::server::Server;
@@ -124,7 +125,9 @@ impl Server {
     ) -> Result<Option<Event<'b>>, HttpError> {
         let (id, now) = (self.table.id(slot), self.clock.active());
         let conversation = &mut self.table[slot];
-        let settings = &self.apps.of(conversation.app()).settings;
+        let app = self.apps.of(conversation.app());
+        app.meter.add(Cell::RequestBytes, data.len() as u64);
+        let settings = &app.settings;
         let Some(upload) = self.sides.get_mut(conversation.side).and_then(|side| side.upload.as_mut()) else {
             return Ok(None);
         };

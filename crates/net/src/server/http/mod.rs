@@ -17,10 +17,12 @@ pub use upgrade::UpgradeError;
 use super::Server;
 use super::closing::End;
 use super::conversation::{HttpFlag, Talk};
+use super::counting::active_gauge;
 use super::settings::Route;
 use super::timeouts::is_armed_soon;
 use super::trap::Layer;
 use super::upload::Upload;
+use crate::counters::Cell;
 use crate::event::Event;
 use crate::ids::{BehaviorId, ConnectionId, RouteId, Slot, Stale};
 
@@ -152,8 +154,11 @@ impl Server {
             responder.close();
         }
         let conversation = &mut self.table[slot];
+        let app = self.apps.of(app);
+        app.meter.count(Cell::Requests);
+        app.meter.count(active_gauge(self.transport.is_secure(slot)));
         if let Some(body) = request.body() {
-            let max_body_size = self.apps.of(conversation.app()).settings.max_body_size;
+            let max_body_size = app.settings.max_body_size;
             if body.remaining().is_some_and(|length| length > max_body_size) {
                 return Err(HttpError::BodyTooLarge);
             }
@@ -172,6 +177,9 @@ impl Server {
         let domain = self.transport.domain(slot);
         // RFC 9110 section 7.8: a server ignores Upgrade in a request of HTTP/1.0.
         let is_upgrade = !request.is_http_1_0() && Handshake::is_offered_by(request);
+        if is_upgrade && skip == 0 {
+            self.apps.of(app).meter.count(Cell::UpgradeRequests);
+        }
         let router = self.apps.of(app).router(domain);
         let found = router.and_then(|router| router.find(is_upgrade, request.known_method(), request.path(), skip));
         let found = found.map(|found| (found.value.clone(), found.parameters.clone()));

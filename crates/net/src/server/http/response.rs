@@ -5,10 +5,12 @@ use milliways_proto::http::{
 };
 use milliways_proto::router::Parameters;
 
+use crate::counters::Cell;
 use crate::ids::{ConnectionId, Slot, Stale};
 use crate::server::Server;
 use crate::server::closing::End;
 use crate::server::conversation::{HttpFlag, HttpFlags, Talk};
+use crate::server::counting::{active_gauge, count_response};
 use crate::server::trap::Layer;
 use crate::server::upload::Upload;
 use crate::transport::output::DIRECT_FROM;
@@ -73,6 +75,7 @@ impl Server {
             self.append(id, |responder, draft, marks, output| responder.write(draft, chunk, marks, output))?;
         if !outgoing.payload.is_empty() {
             self.note_progress(id.slot);
+            self.note_body(id.slot, outgoing.payload.len());
         }
         self.send_outgoing(id.slot, outgoing);
         Ok(self.transport.keeps_up(id.slot))
@@ -94,6 +97,7 @@ impl Server {
             return Ok(TryEnd { is_taken: true, is_complete: true });
         }
         let taken = self.transport.offer(slot, payload);
+        self.note_body(slot, taken);
         let (responder, draft) = self.responder(id)?;
         if let Some(persistence) = responder.advance(draft, taken, close) {
             self.finish_response(slot, persistence);
@@ -171,6 +175,7 @@ impl Server {
     pub(super) fn write_continue(&mut self, slot: Slot) {
         if let Talk::Http { responder: Some(responder), .. } = self.table[slot].talk {
             self.transport.write(slot, |output| responder.write_continue(output));
+            count_response(self.meter(slot), 1);
         }
     }
 
@@ -194,13 +199,18 @@ impl Server {
         id: ConnectionId,
         call: impl FnOnce(&mut Responder, &mut Draft, &Marks, &mut Vec<u8>) -> Result<T, ResponseError>,
     ) -> Result<T, ResponseError> {
-        let Self { table, sides, transport, greeting, clock, .. } = self;
+        let Self { table, sides, transport, greeting, clock, apps, .. } = self;
         let marks = greeting.marks(clock.tick);
         let conversation = table.get(id)?;
         let Talk::Http { responder: Some(responder), .. } = &mut conversation.talk else { return Err(Stale.into()) };
+        let had_begun = responder.has_begun();
         let mut new = Draft::default();
         let draft = sides.get_mut(conversation.side).map_or(&mut new, |side| &mut side.draft);
         let result = transport.write(id.slot, |output| call(responder, draft, marks, output));
+        if !had_begun && responder.has_begun() {
+            let class = responder.status_class();
+            count_response(&apps.of(conversation.app()).meter, class);
+        }
         if !new.is_empty() {
             sides.of(&mut conversation.side).draft = new;
         }
@@ -213,8 +223,10 @@ impl Server {
         id: ConnectionId,
         call: impl FnOnce(&mut Responder, &mut Draft, &Marks, &mut Vec<u8>) -> Result<Outgoing<'p>, ResponseError>,
     ) -> Result<(), ResponseError> {
+        let mut length = 0;
         let outgoing = self.append(id, |responder, draft, marks, output| {
             let outgoing = call(responder, draft, marks, output)?;
+            length = outgoing.payload.len();
             // A short body is appended right after the head.
             let is_short = outgoing.payload.len() < DIRECT_FROM;
             if is_short {
@@ -224,6 +236,7 @@ impl Server {
             Ok(if is_short { Outgoing { payload: &[], tail: &[], ..outgoing } } else { outgoing })
         })?;
         self.send_outgoing(id.slot, outgoing);
+        self.note_body(id.slot, length);
         self.trap.pass(Layer::Response);
         if let Some(persistence) = outgoing.end {
             self.finish_response(id.slot, persistence);
@@ -235,6 +248,12 @@ impl Server {
         if !(outgoing.payload.is_empty() && outgoing.tail.is_empty()) {
             self.transport.write_payload(slot, outgoing.payload, |_| {}, outgoing.tail);
         }
+    }
+
+    /// Counts bytes of a response's body.
+    fn note_body(&self, slot: Slot, length: usize) {
+        let app = self.table[slot].app();
+        self.apps.of(app).meter.add(Cell::ResponseBytes, length as u64);
     }
 
     fn note_progress(&mut self, slot: Slot) {
@@ -259,6 +278,8 @@ impl Server {
         if persistence == Persistence::Close {
             return self.end(slot, End::Answered);
         }
+        let is_secure = self.transport.is_secure(slot);
+        self.apps.of(conversation.app()).meter.subtract(active_gauge(is_secure), 1);
         let mut flags: HttpFlags = *conversation.http();
         flags.forget_response();
         flags.add(HttpFlag::Served);

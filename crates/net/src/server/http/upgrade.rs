@@ -73,7 +73,7 @@ impl Server {
     ) -> Result<ConnectionId, UpgradeError> {
         let (slot, now) = (id.slot, self.clock.active());
         let marks = self.marks();
-        let Self { table, sides, transport, behaviors, codecs, .. } = self;
+        let Self { table, sides, transport, behaviors, .. } = self;
         let conversation = table.get(id)?;
         let Talk::Http { responder: Some(responder), flags } = &mut conversation.talk else { return Err(Stale.into()) };
         let mut none = Draft::default();
@@ -89,9 +89,11 @@ impl Server {
             // A WebSocket has Pings of its own.
             transport.leave_alone(slot);
         }
+        self.note_upgrade(slot);
+        let conversation = &mut self.table[slot];
         conversation.become_websocket(behavior, Sender::new(agreed.is_some()), now);
-        if let Some(contexts) = agreed.and_then(|agreement| codecs.contexts(agreement)) {
-            sides.of(&mut conversation.side).contexts = Some(Box::new(contexts));
+        if let Some(contexts) = agreed.and_then(|agreement| self.codecs.contexts(agreement)) {
+            self.sides.of(&mut conversation.side).contexts = Some(Box::new(contexts));
         }
         // What the client has sent already is frames, which can be read now.
         if conversation.is_unread() {

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use milliways_net::{
-    AppId, AppSettings, ConnectionId, DomainId, Event, ListenerId, Reactor, Route, RouteId, RoutedRequest, SendStatus,
-    Stats, Turn, WebSocketSettings,
+    AppId, AppSettings, ConnectionId, DomainId, Event, Kind, ListenerId, Reactor, Route, RouteId, RoutedRequest,
+    SendStatus, Stats, Turn, WebSocketSettings, descriptions,
 };
 use milliways_proto::router::RouteKind;
 use milliways_proto::topics::Change;
@@ -297,6 +297,24 @@ impl Server {
         self.until("the end of all connections", || self.stats().connections == 0);
         assert_eq!(self.stats().websockets, 0);
         assert_eq!(self.reactor.next_deadline(), None);
+        self.expect_gauges_of_nothing();
+    }
+
+    /// Returns one of the app's numbers by its path.
+    #[track_caller]
+    pub(crate) fn count(&self, path: &str) -> u64 {
+        let index = descriptions().iter().position(|description| description.path == path);
+        self.reactor.app_counts(self.app)[index.unwrap_or_else(|| panic!("no number at {path}"))]
+    }
+
+    /// Checks that every gauge says that there is nothing, except for listening sockets.
+    #[track_caller]
+    fn expect_gauges_of_nothing(&self) {
+        for (description, count) in descriptions().iter().zip(self.reactor.app_counts(self.app)) {
+            if description.kind == Kind::Gauge && description.path != "listeners" {
+                assert_eq!(count, 0, "{}", description.path);
+            }
+        }
     }
 
     /// Lets time pass, and handles each deadline on time as a driver does.
