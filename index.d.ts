@@ -484,6 +484,22 @@ export interface TemplatedApp {
    * `onAborted` handlers run. The app can listen again afterwards.
    */
   close(): TemplatedApp;
+
+  /**
+   * Returns what the app has done and holds. The numbers are always counted, and are exact. docs/METRICS.md is a guide.
+   *
+   * This is not in uWebSockets.js. It is optional here so that classes which implement that interface still do; call it
+   * as `app.stats?.()` in TypeScript.
+   */
+  stats?(): AppStats;
+
+  /**
+   * Returns the numbers of {@link stats} as text in the format of Prometheus, version 0.0.4, without a label for the
+   * app. In a process with several apps or threads, use the module's {@link metrics}.
+   *
+   * This is not in uWebSockets.js, and optional as {@link stats} is.
+   */
+  metrics?(): string;
 }
 
 /** A number that stands for an app in all threads of a process; see {@link TemplatedApp.getDescriptor}. */
@@ -1559,6 +1575,471 @@ export const DEDICATED_DECOMPRESSOR_8KB: CompressOptions;
 export const DEDICATED_DECOMPRESSOR_16KB: CompressOptions;
 /** 3840. The same with 32 KB. */
 export const DEDICATED_DECOMPRESSOR_32KB: CompressOptions;
+
+/**
+ * The numbers of an app, as {@link TemplatedApp.stats} returns them. A *counter* only rises, from 0 at the creation of
+ * the app. A *gauge* rises and falls. All are whole numbers. A counter is exact up to 2^53, which a counter that rises
+ * a million times a second reaches after 285 years.
+ *
+ * Each number is also in the text of {@link TemplatedApp.metrics}; docs/METRICS.md has the names there.
+ */
+export interface AppStats {
+  /** Gauge: sockets that listen. */
+  listeners: number;
+  /** The connections of the app. */
+  connections: {
+    /** Those without TLS. */
+    plain: ConnectionStats;
+    /** Those with TLS. */
+    tls: ConnectionStats;
+    /** Counter: connections that could not be accepted, because they had failed or the system lacked memory. */
+    acceptErrors: number;
+    /** Counter: connections that were handed over to another app; see {@link TemplatedApp.addChildAppDescriptor}. */
+    handedOver: number;
+  };
+  /** How connections have ended. Each counts once, by the first reason. */
+  ended: {
+    /** Connections that were not WebSockets. */
+    http: HttpEndStats;
+    /** WebSockets. */
+    webSocket: WebSocketEndStats;
+  };
+  /** What went through sockets. */
+  sockets: {
+    /** Counter: bytes read from sockets, TLS and framing included. */
+    bytesReceived: number;
+    /** Counter: bytes written to sockets, TLS and framing included. */
+    bytesSent: number;
+    /**
+     * Gauge: bytes that wait because sockets have refused them (back pressure). What a handler adds to them is included
+     * once the handler has returned.
+     */
+    bytesWaiting: number;
+  };
+  /** The messages of WebSockets. */
+  webSocket: {
+    /** What WebSockets have sent to the server. */
+    received: {
+      /** Counter: messages, whole ones. */
+      messages: number;
+      /** Counter: bytes of these messages, after decompression. */
+      bytes: number;
+      /** Counter: Pings. */
+      pings: number;
+      /** Counter: Pongs. */
+      pongs: number;
+    };
+    /** What the server has sent to WebSockets. */
+    sent: {
+      /**
+       * Counter: messages, including each delivery of a published message. A message that is sent in fragments counts
+       * with the last one.
+       */
+      messages: number;
+      /** Counter: bytes of these messages and of fragments, before compression. */
+      bytes: number;
+      /** Counter: Pings, of the program and automatic ones. */
+      pings: number;
+    };
+    /**
+     * Counter: messages and fragments that were not sent because of {@link WebSocketBehavior.maxBackpressure}, each
+     * counted once for every WebSocket that did not get it.
+     */
+    dropped: number;
+    /** Counters: WebSockets that have violated the protocol or a limit. */
+    errors: WebSocketErrorStats;
+  };
+  /** Publish and subscribe. */
+  pubSub: {
+    /** Gauge: topics that have a subscriber. */
+    topics: number;
+    /** Gauge: subscriptions, each of a WebSocket to a topic. */
+    subscriptions: number;
+    /** Counter: messages published, with or without subscribers. */
+    published: number;
+    /** Counter: published messages that were sent to a subscriber, each counted once for every subscriber. */
+    delivered: number;
+  };
+  /** HTTP requests and responses. */
+  http: {
+    /** Gauges: requests whose response is not complete. */
+    activeRequests: {
+      /** Those without TLS. */
+      plain: number;
+      /** Those with TLS. */
+      tls: number;
+    };
+    /** Counter: requests whose head has been received, upgrades included. */
+    requests: number;
+    /** Counter: requests to become a WebSocket, whatever became of them. */
+    upgradeRequests: number;
+    /**
+     * Counters: responses whose head has been written, by the class of the status (RFC 9110 section 15). Those that the
+     * server sends by itself, such as 404 and 400, are included.
+     */
+    responses: {
+      /** 101 of upgrades, and interim responses (100). */
+      '1xx': number;
+      /** Successful. */
+      '2xx': number;
+      /** Redirection. */
+      '3xx': number;
+      /** Client errors. */
+      '4xx': number;
+      /** Server errors. */
+      '5xx': number;
+      /** Statuses from 600 on. */
+      other: number;
+    };
+    /** Counter: requests whose connection ended before their response was complete. */
+    aborted: number;
+    /** Counter: bytes of the bodies of requests, without the framing of chunks. */
+    requestBodyBytes: number;
+    /** Counter: bytes of the bodies of responses, without the framing of chunks. */
+    responseBodyBytes: number;
+    /** Counters: requests that the server has refused by itself. */
+    errors: HttpErrorStats;
+  };
+  /** TLS. */
+  tls: {
+    /** Counters: handshakes that have been completed. */
+    handshakes: {
+      /** Those with certificate and key exchange. */
+      full: number;
+      /** Those that have resumed an earlier session. */
+      resumed: number;
+    };
+    /** Counters: handshakes and sessions that have failed. */
+    errors: TlsErrorStats;
+  };
+  /**
+   * Counter: exceptions that handlers have thrown, and rejections of promises that handlers of HTTP requests have
+   * returned.
+   */
+  handlerErrors: number;
+  /** Counter: connections that were dropped because of an error of milliways itself (`ERR_MILLIWAYS_INTERNAL`). */
+  internalErrors: number;
+  /** Counters: limits that were exceeded. */
+  limits: LimitStats;
+  /** Counters: times that something was not done in time. */
+  timeouts: TimeoutStats;
+}
+
+/** Numbers of connections; see {@link AppStats.connections}. */
+export interface ConnectionStats {
+  /** Connections that are not WebSockets. Each connection begins as one. */
+  http: {
+    /** Gauge: those that are open. */
+    open: number;
+    /** Counter: those that have begun, which is the number of all connections. */
+    total: number;
+  };
+  /** WebSockets. */
+  webSocket: {
+    /** Gauge: those that are open. */
+    open: number;
+    /** Counter: those that have been opened, which is the number of upgrades. */
+    total: number;
+  };
+  /**
+   * Gauge: connections that are over for the program, and whose last output or closing handshake is still under way.
+   */
+  closing: number;
+}
+
+/** Counters of connections that were not WebSockets, by how they ended. */
+export interface HttpEndStats {
+  /** The server has closed the connection after a response, as the client, the program or HTTP/1.0 demanded. */
+  answered: number;
+  /** The server has refused a request by itself; see {@link HttpErrorStats}. */
+  refused: number;
+  /** The client was too slow; see {@link TimeoutStats}. */
+  timedOut: number;
+  /** The program has dropped the connection, for example by {@link HttpResponse.close}. */
+  cut: number;
+  /** The client has closed the connection. */
+  fin: number;
+  /** The connection has failed, for example because the client has reset it. */
+  failed: number;
+  /** TLS, or the PROXY header before it, has failed; see {@link TlsErrorStats}. */
+  tlsError: number;
+  /** The connection was idle when the app was shut down; see {@link TemplatedApp.shutdown}. */
+  shutDown: number;
+}
+
+/** Counters of WebSockets, by how they ended. */
+export interface WebSocketEndStats {
+  /** The program has closed the WebSocket by {@link WebSocket.end}. */
+  closedByServer: number;
+  /** The client has sent a Close frame first. */
+  closedByClient: number;
+  /** The client has violated the protocol or a limit; see {@link WebSocketErrorStats}. */
+  protocolError: number;
+  /** The client was silent for {@link WebSocketBehavior.idleTimeout}. */
+  timedOut: number;
+  /** {@link WebSocketBehavior.maxLifetime} has passed. */
+  lifetime: number;
+  /** The program has dropped the connection, for example by {@link WebSocket.close} or closeOnBackpressureLimit. */
+  cut: number;
+  /** The client has closed the connection without a Close frame. */
+  fin: number;
+  /** The connection has failed, for example because the client has reset it. */
+  failed: number;
+  /** The TLS session has failed; see {@link TlsErrorStats}. */
+  tlsError: number;
+  /** The app has been shut down; see {@link TemplatedApp.shutdown}. */
+  shutDown: number;
+}
+
+/** Counters of exceeded limits. Each has the name of its option, or of what is limited if there is no option. */
+export interface LimitStats {
+  /** {@link AppOptions.maxHeaderSize}: a request was refused. */
+  maxHeaderSize: number;
+  /** A request with more than 100 header fields was refused. */
+  headerCount: number;
+  /** A chunked body with more framing than its data justifies was refused. */
+  chunkFraming: number;
+  /** {@link AppOptions.maxBodySize}: a request was refused. */
+  maxBodySize: number;
+  /** {@link WebSocketBehavior.maxPayloadLength}: a WebSocket was closed, perhaps because of a decompressed message. */
+  maxPayloadLength: number;
+  /** A WebSocket was closed because of a text longer than the longest string. */
+  stringLength: number;
+  /** {@link WebSocketBehavior.maxBackpressure}: a message or fragment was dropped. */
+  maxBackpressure: number;
+  /** {@link WebSocketBehavior.closeOnBackpressureLimit}: a WebSocket was closed. */
+  closeOnBackpressureLimit: number;
+  /** A client was dropped that sent more than 128 KiB during its TLS handshake. */
+  tlsHandshakeSize: number;
+  /** A connection could not be accepted, because the process or the system had no file descriptor or no memory left. */
+  descriptors: number;
+}
+
+/** Counters of times that something was not done in time. The connection ends unless stated otherwise. */
+export interface TimeoutStats {
+  /** A TLS handshake was not complete after 10 seconds. */
+  tlsHandshake: number;
+  /** {@link AppOptions.idleTimeout}: no request came. This is the usual end of a kept-alive connection. */
+  httpIdle: number;
+  /** {@link AppOptions.idleTimeout}: the head of a request was not complete. */
+  httpHead: number;
+  /** {@link AppOptions.idleTimeout}: the body of a request made too little progress. */
+  httpBody: number;
+  /** {@link AppOptions.idleTimeout}: the client did not take a response. */
+  httpResponse: number;
+  /** {@link AppOptions.idleTimeout}: no handler asked for the body of a request, which was discarded. */
+  unclaimedBody: number;
+  /** A client that had sent its FIN was considered gone, because nothing was written to it for a while. */
+  halfClosed: number;
+  /** A connection that was closing made no progress for 10 seconds. */
+  closing: number;
+  /** {@link WebSocketBehavior.idleTimeout}: a WebSocket was silent. */
+  webSocketIdle: number;
+  /** {@link WebSocketBehavior.maxLifetime} has passed. */
+  webSocketLifetime: number;
+}
+
+/**
+ * Counters of requests that the server has refused by itself, by cause. The response is 400 unless stated otherwise.
+ * Each request counts once. Those over a limit are in {@link LimitStats} as well.
+ */
+export interface HttpErrorStats {
+  /** The method or the target has a byte that is not allowed, or more than one space follows. */
+  INVALID_REQUEST_LINE: number;
+  /** The target is neither a path, nor a URI of HTTP, nor the asterisk of OPTIONS. */
+  INVALID_TARGET: number;
+  /** What follows the target is not a version of HTTP. */
+  INVALID_VERSION: number;
+  /** The request's version of HTTP is neither 1.0 nor a later HTTP/1. The response is 505. */
+  UNSUPPORTED_VERSION: number;
+  /** A line of the head does not end with CR and LF. */
+  INVALID_LINE_END: number;
+  /** The name of a header field is not a token. */
+  INVALID_HEADER_NAME: number;
+  /** The value of a header field has a control character. */
+  INVALID_HEADER_VALUE: number;
+  /** The header field Host is missing or empty. */
+  MISSING_HOST: number;
+  /** The header field Host occurs more than once. */
+  REPEATED_HOST: number;
+  /** The value of Content-Length is not a number of at most 18 digits. */
+  INVALID_CONTENT_LENGTH: number;
+  /** The transfer coding is not chunked, or the version is HTTP/1.0. */
+  INVALID_TRANSFER_ENCODING: number;
+  /** More than one header field says where the body ends. */
+  AMBIGUOUS_LENGTH: number;
+  /** The size of a chunk is not a hexadecimal number of at most 60 bits. */
+  INVALID_CHUNK_SIZE: number;
+  /** The extension of a chunk is malformed. */
+  INVALID_CHUNK_EXTENSION: number;
+  /** The data of a chunk is not followed by CR and LF. */
+  INVALID_CHUNK_END: number;
+  /** A trailer field is malformed. */
+  INVALID_TRAILER: number;
+  /** The header of the PROXY protocol before the request is malformed. */
+  INVALID_PROXY_HEADER: number;
+  /** A request to become a WebSocket has a body. */
+  UPGRADE_WITH_BODY: number;
+  /** The header field Sec-WebSocket-Key occurs more than once. */
+  REPEATED_WEBSOCKET_KEY: number;
+  /** The header field Sec-WebSocket-Version occurs more than once. */
+  REPEATED_WEBSOCKET_VERSION: number;
+  /**
+   * A handler has passed a request on that becomes a WebSocket, and has written a status other than 101. This is
+   * an error of the program.
+   */
+  UNEXPECTED_RESPONSE: number;
+  /** The upgrade is for a WebSocket version other than 13. The response is 426. */
+  UNSUPPORTED_WEBSOCKET_VERSION: number;
+  /** The head of the request is over {@link AppOptions.maxHeaderSize}. The response is 431. */
+  HEAD_TOO_LARGE: number;
+  /** The head has more header fields than are allowed. The response is 431. */
+  TOO_MANY_HEADERS: number;
+  /** The sizes, extensions and trailers of a chunked body are over their limit in bytes. The response is 431. */
+  CHUNK_FRAMING_TOO_LARGE: number;
+  /** The body of the request is over {@link AppOptions.maxBodySize}. The response is 413. */
+  BODY_TOO_LARGE: number;
+  /** No handler has answered the request, or its handler has failed. This is an error of the program. The response is 500. */
+  NO_RESPONSE: number;
+}
+
+/**
+ * Counters of WebSockets that have violated the protocol (RFC 6455) or a limit, by cause. Each WebSocket counts once,
+ * since the server fails it. Those over a limit are in {@link LimitStats} as well.
+ */
+export interface WebSocketErrorStats {
+  /** Frame with RSV2 or RSV3 set. */
+  UNEXPECTED_RSV_2_3: number;
+  /** RSV1 set without permessage-deflate, or not in a message's first frame. */
+  UNEXPECTED_RSV_1: number;
+  /** Frame with a reserved opcode. */
+  INVALID_OPCODE: number;
+  /** Frame without a mask. */
+  EXPECTED_MASK: number;
+  /** Control frame in fragments. */
+  FRAGMENTED_CONTROL_FRAME: number;
+  /** Control frame of more than 125 bytes. */
+  INVALID_CONTROL_PAYLOAD_LENGTH: number;
+  /** Payload length in more bytes than needed. */
+  PAYLOAD_LENGTH_NOT_MINIMAL: number;
+  /** Payload length of more than 63 bits. */
+  PAYLOAD_LENGTH_OVER_63_BITS: number;
+  /** Continuation frame without a message to continue. */
+  UNEXPECTED_CONTINUATION: number;
+  /** Message between the fragments of another. */
+  EXPECTED_CONTINUATION: number;
+  /** Text that is not UTF-8. */
+  INVALID_UTF8: number;
+  /** Close frame with a payload of one byte. */
+  INVALID_CLOSE_PAYLOAD_LENGTH: number;
+  /** Close frame with a code that must not be sent (RFC 6455 section 7.4). */
+  INVALID_CLOSE_CODE: number;
+  /** Close frame with a reason that is not UTF-8. */
+  INVALID_CLOSE_REASON: number;
+  /** Message that cannot be decompressed. */
+  INVALID_DEFLATE: number;
+  /** Message over {@link WebSocketBehavior.maxPayloadLength}, as announced by the headers of its frames. */
+  MESSAGE_TOO_BIG: number;
+  /** Text longer than the longest string of JavaScript, with {@link WebSocketBehavior.textAsString}. */
+  TEXT_TOO_LONG: number;
+  /** Compressed message that decompresses to more than {@link WebSocketBehavior.maxPayloadLength}. */
+  INFLATED_MESSAGE_TOO_BIG: number;
+}
+
+/**
+ * Counters of TLS handshakes and sessions that have failed, by cause. Most are named after the alerts of RFC 8446
+ * section 6. A handshake that was not complete in time is in {@link TimeoutStats} instead.
+ */
+export interface TlsErrorStats {
+  /** The first byte is not that of a TLS handshake. */
+  NOT_TLS: number;
+  /** The client supports no version of TLS that the server does. */
+  PROTOCOL_VERSION: number;
+  /** Client and server have no cipher suite, group or signature scheme in common. */
+  HANDSHAKE_FAILURE: number;
+  /** The client offers protocols (ALPN), and none that the server has. */
+  NO_APPLICATION_PROTOCOL: number;
+  /** The client's certificate has expired. */
+  CERTIFICATE_EXPIRED: number;
+  /** The client's certificate is not from a known authority. */
+  UNKNOWN_CA: number;
+  /** The client's certificate or its signature is invalid for another reason. */
+  BAD_CERTIFICATE: number;
+  /** A message is malformed. */
+  DECODE_ERROR: number;
+  /** A message contradicts the protocol or an earlier message. */
+  ILLEGAL_PARAMETER: number;
+  /** A message or a record came out of turn, or many without data. */
+  UNEXPECTED_MESSAGE: number;
+  /** A record is longer than allowed. */
+  RECORD_OVERFLOW: number;
+  /** A record cannot be decrypted. */
+  BAD_RECORD_MAC: number;
+  /** The client asks for renegotiation in TLS 1.2. */
+  NO_RENEGOTIATION: number;
+  /** The client's part of the handshake is longer than the server keeps. */
+  HANDSHAKE_TOO_LONG: number;
+  /** The client has refused the server's certificate. */
+  PEER_REFUSED_CERTIFICATE: number;
+  /** The client has sent another fatal alert. */
+  PEER_ALERT: number;
+  /** The client has ended the connection in the middle of the handshake. */
+  ABANDONED: number;
+  /** The server could not go on, which is an error of milliways. */
+  INTERNAL_ERROR: number;
+}
+
+/**
+ * The numbers of a thread, or of the process: the sums of those of its apps, and the native memory that is held. The
+ * memory of JavaScript is not included; `process.memoryUsage` has it.
+ */
+export interface ThreadStats extends AppStats {
+  /**
+   * Gauges: bytes of native memory, as of the end of a thread's last turn, by what they are held for. They are computed
+   * from the numbers and sizes of what there is. What the allocator adds, and the buffers of the kernel, are not
+   * included.
+   */
+  memory: {
+    /** The entries that every connection has, idle or not. They are reused, and stay when connections have ended. */
+    connections: number;
+    /**
+     * What only busy connections have: incomplete requests and messages, heads of responses, compression windows. This
+     * is noted at the end of each activity of a connection.
+     */
+    busyConnections: number;
+    /** Output that waits, and boxes for it. */
+    output: number;
+    /** TLS sessions. This is an estimate, as if all were idle: the library that shakes hands does not say. */
+    tls: number;
+    /** Topics and subscriptions, without the names of topics. This is an estimate. */
+    pubSub: number;
+    /** Buffers that all connections of a thread share, for reading, publishing, compressing and decompressing. */
+    buffers: number;
+  };
+}
+
+/** The numbers of the process; see {@link stats}. */
+export interface ProcessStats extends ThreadStats {
+  /** The threads that have loaded the module and have not ended, in the order in which they have loaded it. */
+  threads: (ThreadStats & {
+    /** The `threadId` of node:worker_threads, which is 0 for the main thread. */
+    threadId: number;
+  })[];
+}
+
+/**
+ * Returns what all apps of the process, in all of its threads, have done and hold. What apps and threads that have
+ * ended had counted is included in the counters of the process, which never fall. This may be called at any time in any
+ * thread, and does not wait for other threads.
+ */
+export function stats(): ProcessStats;
+
+/**
+ * Returns the numbers of all threads that have not ended as text in the format of Prometheus, version 0.0.4. The label
+ * `thread` has the `threadId`. Serve it with the Content-Type `text/plain; version=0.0.4`; docs/METRICS.md shows how,
+ * and explains each metric.
+ */
+export function metrics(): string;
 
 /**
  * The type of an error of milliways, for `catch` clauses: `(error as MilliwaysError).code`. Some are a TypeError or a

@@ -26,6 +26,7 @@ const { failReceiver } = require('./receiver');
 const { SLOT, VALUE, noteAsync, registers } = require('./registers');
 const { Scope } = require('./scope');
 const { SocketContext } = require('./SocketContext');
+const { statsOf } = require('./stats');
 const { warnDhParams, warnDomain } = require('./warnings');
 const { SSLWebSocket, WebSocket } = require('./WebSocket');
 
@@ -264,6 +265,18 @@ class TemplatedApp {
     refuseArguments('close', 0, arguments);
     native.closeApp(this.#app);
     return this;
+  }
+
+  stats() {
+    requireApp(this);
+    refuseArguments('stats', 0, arguments);
+    return statsOf(this.#app);
+  }
+
+  metrics() {
+    requireApp(this);
+    refuseArguments('metrics', 0, arguments);
+    return native.appMetrics(this.#app);
   }
 
   /** Throws while the app is being shut down, because what the caller asks for would end at once. */

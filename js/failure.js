@@ -4,7 +4,7 @@ const native = require('./native');
 
 /**
  * Fails the response of a handler whose promise rejects: the client gets a 500 if nothing has been sent, and is
- * disconnected. The rejection still becomes an unhandled rejection.
+ * disconnected. The rejection counts as an error of a handler, and still becomes an unhandled rejection.
  */
 function watch(returned, slot, generation) {
   // Most handlers return undefined or the response.

@@ -15,6 +15,8 @@ export const {
   setTimeout,
   clearTimeout,
   arm,
+  stats,
+  metrics,
   getString,
   setString,
   getInteger,

@@ -7,6 +7,7 @@ const DeclarativeResponse = require('./DeclarativeResponse');
 const { fail } = require('./errors');
 const { us_listen_socket_close, us_socket_local_port } = require('./ListenSocket');
 const native = require('./native');
+const { metrics, stats } = require('./stats');
 const store = require('./store');
 const { SSLTemplatedApp, TemplatedApp } = require('./App');
 
@@ -66,6 +67,8 @@ module.exports = {
   setTimeout,
   clearTimeout,
   arm,
+  stats,
+  metrics,
   ...store,
   ...constants,
 };

@@ -83,7 +83,7 @@ impl Environment {
 
     fn tell_request(&self, route: RouteId, id: ConnectionId, request: &RoutedRequest<'_>) {
         let told = self.request.lend(request, |serial| {
-            self.scopes.event(Scope::Own, |js| {
+            self.event_of(id, Scope::Own, |js| {
                 let Some(function) = self.function(js, |callbacks| callbacks.routes.get(route.0 as usize))? else {
                     return Ok(());
                 };
@@ -125,7 +125,7 @@ impl Environment {
     fn tell_data(&self, id: ConnectionId, data: &[u8], remaining: Option<u64>) {
         #[expect(clippy::cast_precision_loss, reason = "a body of 8 PiB is never sent")]
         let remaining = remaining.map_or(UNKNOWN, |remaining| remaining as f64);
-        self.scopes.event(Scope::Own, |js| {
+        self.event_of(id, Scope::Own, |js| {
             let Some(function) = self.function(js, |callbacks| callbacks.data.as_ref())? else { return Ok(()) };
             self.scopes.with_buffer(js, data.len(), |js| {
                 let arguments = [js.number(id.slot.0)?, js.copied_buffer(data)?, js.double(remaining)?];
@@ -138,7 +138,7 @@ impl Environment {
         let Some(body) = body else {
             return self.tell_response(|callbacks| callbacks.collected.as_ref(), id, |js| js.null().map(Some));
         };
-        self.scopes.event(Scope::Own, |js| {
+        self.event_of(id, Scope::Own, |js| {
             let Some(function) = self.function(js, |callbacks| callbacks.collected.as_ref())? else { return Ok(()) };
             self.scopes.with_buffer(js, body.len(), |js| {
                 let buffer = js.copied_buffer(&body)?;
@@ -150,12 +150,16 @@ impl Environment {
     }
 
     fn tell_missing_name(&self, app: AppId, name: &str) {
-        self.scopes.event(Scope::Own, |js| {
-            let Some(function) = self.function(js, |callbacks| callbacks.missing_names.get(&app.0))? else {
-                return Ok(());
-            };
-            js.call(function, &[js.string(name)?]).map(|_| ())
-        });
+        self.counted(
+            || app,
+            Scope::Own,
+            |js| {
+                let Some(function) = self.function(js, |callbacks| callbacks.missing_names.get(&app.0))? else {
+                    return Ok(());
+                };
+                js.call(function, &[js.string(name)?]).map(|_| ())
+            },
+        );
     }
 
     /// Calls the handler of a message.
@@ -197,6 +201,31 @@ impl Environment {
         }
     }
 
+    /// Runs a piece of JavaScript for an event of a connection; returns `None` if it threw or could not run.
+    fn event_of<T>(
+        &self,
+        id: ConnectionId,
+        scope: Scope,
+        run: impl for<'s> FnOnce(Js<'s>) -> Result<T, Failed>,
+    ) -> Option<T> {
+        self.counted(|| self.reactor.app_of(id.slot), scope, run)
+    }
+
+    /// Runs a piece of JavaScript for an event of an app, and counts an exception. Returns `None` if it threw or could
+    /// not run.
+    fn counted<T>(
+        &self,
+        app: impl FnOnce() -> AppId,
+        scope: Scope,
+        run: impl for<'s> FnOnce(Js<'s>) -> Result<T, Failed>,
+    ) -> Option<T> {
+        let result = self.scopes.event(scope, run);
+        if result.is_none() && self.scopes.is_alive() {
+            self.reactor.note_handler_error(app());
+        }
+        result
+    }
+
     /// Calls a handler of a behavior, if there is one, in the behavior's scope.
     fn tell(
         &self,
@@ -234,7 +263,8 @@ impl Environment {
         which: Which,
         call: impl for<'s> FnOnce(Js<'s>, Value<'s>) -> Result<(), Failed>,
     ) -> Option<()> {
-        self.scopes.event(scope, |js| match self.function(js, |callbacks| which(&callbacks.behaviors[behavior]))? {
+        let app = || self.reactor.app_of_behavior(behavior);
+        self.counted(app, scope, |js| match self.function(js, |callbacks| which(&callbacks.behaviors[behavior]))? {
             Some(function) => call(js, function),
             None => Ok(()),
         })
@@ -247,7 +277,7 @@ impl Environment {
         id: ConnectionId,
         make: impl for<'s> FnOnce(Js<'s>) -> Result<Option<Value<'s>>, Failed>,
     ) {
-        self.scopes.event(Scope::Own, |js| {
+        self.event_of(id, Scope::Own, |js| {
             let Some(function) = self.function(js, which)? else { return Ok(()) };
             let slot = js.number(id.slot.0)?;
             match make(js)? {
@@ -259,10 +289,16 @@ impl Environment {
     }
 
     fn tell_filter(&self, app: AppId, id: ConnectionId, count: f64) {
-        self.scopes.event(Scope::Own, |js| {
-            let Some(function) = self.function(js, |callbacks| callbacks.filters.get(&app.0))? else { return Ok(()) };
-            js.call(function, &[js.number(id.slot.0)?, js.number(id.generation.0)?, js.double(count)?]).map(|_| ())
-        });
+        self.counted(
+            || app,
+            Scope::Own,
+            |js| {
+                let Some(function) = self.function(js, |callbacks| callbacks.filters.get(&app.0))? else {
+                    return Ok(());
+                };
+                js.call(function, &[js.number(id.slot.0)?, js.number(id.generation.0)?, js.double(count)?]).map(|_| ())
+            },
+        );
     }
 
     fn tell_shut_down(&self, app: AppId, closed: u64, forced: u64) {

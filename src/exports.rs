@@ -3,7 +3,7 @@
 use std::ptr::NonNull;
 
 use crate::call::{Call, Returned};
-use crate::classes::{app, cork, handover, http_request, http_response, parts, pubsub, store, tls, websocket};
+use crate::classes::{app, cork, handover, http_request, http_response, parts, pubsub, stats, store, tls, websocket};
 use crate::environment::Environment;
 use crate::node::{Callback, Failed, Js, Value, export};
 use crate::trap::Layer;
@@ -17,13 +17,17 @@ pub(crate) fn register<'s>(js: Js<'s>, exports: Value<'s>) -> Result<(), String>
     // SAFETY: it is this thread's loop, and the environment is freed once its handles have been closed.
     unsafe { Environment::start(environment, uv_loop) }?;
     // SAFETY: the environment is freed when Node's environment has ended, and runs no JavaScript.
-    unsafe { export_functions(js, exports, environment) }.map_err(failed)
+    unsafe { export_apps(js, exports, environment) }.map_err(failed)?;
+    // SAFETY: as above.
+    unsafe { export_connections(js, exports, environment) }.map_err(failed)
 }
 
+/// Exports what is about apps, and the module's own functions.
+///
 /// # Safety
 ///
 /// The environment is valid as long as JavaScript runs in it.
-unsafe fn export_functions(js: Js<'_>, exports: Value<'_>, environment: NonNull<Environment>) -> Result<(), Failed> {
+unsafe fn export_apps(js: Js<'_>, exports: Value<'_>, environment: NonNull<Environment>) -> Result<(), Failed> {
     export!(js, exports, environment: Environment;
         c"createApp" => app::create,
         c"releaseApp" => app::release_app,
@@ -45,12 +49,46 @@ unsafe fn export_functions(js: Js<'_>, exports: Value<'_>, environment: NonNull<
         c"localPort" => app::local_port,
         c"localAddress" => app::local_address,
         c"stats" => app::stats,
+        c"nameStats" => stats::names,
+        c"appStats" => stats::of_app,
+        c"processStats" => stats::of_process,
+        c"appMetrics" => stats::text_of_app,
+        c"processMetrics" => stats::text_of_process,
         c"secureApp" => tls::secure,
         c"addServerName" => tls::add_server_name,
         c"removeServerName" => tls::remove_server_name,
         c"findDomain" => tls::find_domain,
         c"setMissingServerName" => tls::set_missing_server_name,
         c"reloadCertificates" => tls::reload_certificates,
+        c"getParts" => parts::get_parts,
+        c"store_lock" => store::lock,
+        c"store_unlock" => store::unlock,
+        c"store_getString" => store::get_string,
+        c"store_setString" => store::set_string,
+        c"store_getInteger" => store::get_integer,
+        c"store_setInteger" => store::set_integer,
+        c"store_incInteger" => store::inc_integer,
+        c"store_getStringKeys" => store::string_keys,
+        c"store_getIntegerKeys" => store::integer_keys,
+        c"store_deleteString" => store::delete_string,
+        c"store_deleteInteger" => store::delete_integer,
+        c"store_deleteStringCollection" => store::delete_string_collection,
+        c"store_deleteIntegerCollection" => store::delete_integer_collection,
+        c"publish" => pubsub::publish,
+        c"numSubscribers" => pubsub::num_subscribers,
+        c"setSharedView" => set_shared_view,
+        c"provoke" => provoke,
+    );
+    Ok(())
+}
+
+/// Exports what is about requests, responses and WebSockets.
+///
+/// # Safety
+///
+/// The environment is valid as long as JavaScript runs in it.
+unsafe fn export_connections(js: Js<'_>, exports: Value<'_>, environment: NonNull<Environment>) -> Result<(), Failed> {
+    export!(js, exports, environment: Environment;
         c"responseCertificate" => tls::certificate,
         c"requestUrl" => http_request::url,
         c"requestQuery" => http_request::query,
@@ -84,22 +122,6 @@ unsafe fn export_functions(js: Js<'_>, exports: Value<'_>, environment: NonNull<
         c"responsePort" => http_response::port,
         c"webSocketAddress" => websocket::address,
         c"webSocketPort" => websocket::port,
-        c"getParts" => parts::get_parts,
-        c"store_lock" => store::lock,
-        c"store_unlock" => store::unlock,
-        c"store_getString" => store::get_string,
-        c"store_setString" => store::set_string,
-        c"store_getInteger" => store::get_integer,
-        c"store_setInteger" => store::set_integer,
-        c"store_incInteger" => store::inc_integer,
-        c"store_getStringKeys" => store::string_keys,
-        c"store_getIntegerKeys" => store::integer_keys,
-        c"store_deleteString" => store::delete_string,
-        c"store_deleteInteger" => store::delete_integer,
-        c"store_deleteStringCollection" => store::delete_string_collection,
-        c"store_deleteIntegerCollection" => store::delete_integer_collection,
-        c"publish" => pubsub::publish,
-        c"numSubscribers" => pubsub::num_subscribers,
         c"webSocketSubscribe" => pubsub::subscribe,
         c"webSocketUnsubscribe" => pubsub::unsubscribe,
         c"webSocketUnsubscribeAll" => pubsub::unsubscribe_all,
@@ -116,8 +138,6 @@ unsafe fn export_functions(js: Js<'_>, exports: Value<'_>, environment: NonNull<
         c"webSocketClose" => websocket::close,
         c"webSocketBufferedAmount" => websocket::buffered_amount,
         c"uncork" => cork::uncork,
-        c"setSharedView" => set_shared_view,
-        c"provoke" => provoke,
     );
     Ok(())
 }

@@ -196,6 +196,11 @@ impl Scopes {
         self.event(Scope::Batch, |_| Ok(()));
     }
 
+    /// Returns whether the environment still runs JavaScript, as far as is known.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.is_alive.get()
+    }
+
     /// Notes that the environment runs no more JavaScript.
     pub(crate) fn end(&self) {
         self.is_alive.set(false);

@@ -19,11 +19,14 @@ class Script {
 
   /**
    * Starts `main(prelude, ...args)`. The function is sent as source text, so it can use its arguments but nothing else
-   * of the file that defines it.
+   * of the file that defines it. `descriptors` limits the number of file descriptors of its process.
    */
-  constructor(main, { args = [], execArgv = [], env = {} } = {}) {
+  constructor(main, { args = [], execArgv = [], env = {}, descriptors } = {}) {
     const list = [`require(${JSON.stringify(PRELUDE)})`, ...args.map((value) => JSON.stringify(value))];
-    this.#child = spawn(process.execPath, [...execArgv, '-e', `(${main})(${list})`], {
+    const command = [process.execPath, ...execArgv, '-e', `(${main})(${list})`];
+    if (descriptors !== undefined) command.unshift('sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`);
+    const [program, ...parameters] = command;
+    this.#child = spawn(program, parameters, {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

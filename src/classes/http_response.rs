@@ -176,9 +176,12 @@ pub(crate) fn close<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     Ok(None)
 }
 
-/// `responseAbandon(slot, generation)`: the handler has failed. Does nothing if the response is complete.
+/// `responseAbandon(slot, generation)`: an asynchronous handler has failed. Does nothing but count that if the response is
+/// complete.
 pub(crate) fn abandon<'s>(call: &Call<'s, 2>) -> Returned<'s> {
-    call.environment.reactor.abandon_response(call.id()?);
+    let (id, reactor) = (call.id()?, &call.environment.reactor);
+    reactor.note_handler_error(reactor.app_of(id.slot));
+    reactor.abandon_response(id);
     Ok(None)
 }
 

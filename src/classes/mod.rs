@@ -11,6 +11,7 @@ mod number;
 mod options;
 pub(crate) mod parts;
 pub(crate) mod pubsub;
+pub(crate) mod stats;
 pub(crate) mod store;
 pub(crate) mod tls;
 pub(crate) mod websocket;
