@@ -271,9 +271,8 @@ impl Turn {
             // What is not read stays in the kernel's buffer.
             server.table[slot].set_unread(true);
             match (server.table[slot].talk, peer) {
-                (Talk::Http { responder: Some(_), .. } | Talk::WebSocket { .. }, Peer::Failed) => {
-                    server.end(slot, End::Finished);
-                }
+                (Talk::Http { responder: Some(_), .. }, Peer::Failed) => server.end(slot, End::Failed),
+                (Talk::WebSocket { .. }, Peer::Failed) => server.end(slot, End::Finished),
                 (Talk::Http { .. }, Peer::Finished) => server.note_half_closed(slot, reading.has_read),
                 _ => {}
             }
