@@ -12,7 +12,7 @@ const { DONE } = require('./support/response.js');
 const { serve } = require('./support/server.js');
 const { overTLS } = require('./support/tls.js');
 const { ours, uWS } = require('./support/uws.js');
-const { turn } = require('./support/wait.js');
+const { noConnectionLeft, turn } = require('./support/wait.js');
 
 const HEAD =
   'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
@@ -37,6 +37,33 @@ function serveUpgrade(t, upgrade, more = {}) {
 }
 
 describe('an upgrade handler', () => {
+  it('may use the context of another app, which then has the WebSocket', ours, async (t) => {
+    const log = new EventLog();
+    let kept;
+    const other = serve(t, (app) => {
+      const upgrade = (res, req, context) => {
+        kept = context;
+        res.writeStatus('403 Forbidden').end();
+      };
+      app.ws('/*', { upgrade, ...log.behavior({ open: (ws) => ws.subscribe('topic') }) });
+    });
+    const { app, port } = serve(t, (routes) => routes.ws('/*', { upgrade: (res, req) => accept(res, req, kept) }));
+    const asking = await RawSocket.connect(other.port);
+    asking.write(upgradeRequest());
+    await asking.readHead();
+    asking.destroy();
+    // Nothing but this WebSocket keeps the other app's handlers.
+    uWS.us_listen_socket_close(other.token);
+    await noConnectionLeft();
+    const client = await RawSocket.upgrade(port, '/');
+    assert.equal(other.app.publish('topic', 'from the other app'), true);
+    assert.equal(await client.readText(), 'from the other app');
+    assert.equal(app.numSubscribers('topic'), 0);
+    client.end();
+    await log.next('close');
+    client.destroy();
+  });
+
   it('that is null is none, as is any other', ours, async (t) => {
     const { port } = serve(t, (app) => {
       app.ws('/*', { upgrade: null, open: null, close: null, message: (ws, message) => ws.send(message) });

@@ -157,6 +157,12 @@ pub(crate) fn upgrade<'s>(call: &Call<'s, 7>) -> Returned<'s> {
     let (id, environment) = (call.id()?, call.environment);
     call.check_depth()?;
     let behavior = BehaviorId(call.u32(2)?);
+    // A context may be one of another app, which has neither a listening socket nor a connection so far.
+    let app = environment.reactor.app_of_behavior(behavior);
+    if environment.reactor.is_quiet(app) {
+        environment.hold(call.js, app)?;
+        environment.reactor.note_quiet(app);
+    }
     let key = call.bytes(3)?;
     let protocol = call.bytes(4)?;
     let upgraded =

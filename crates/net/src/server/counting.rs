@@ -81,15 +81,16 @@ impl Server {
         self.apps.of(app).meter.count(Limit::Descriptors);
     }
 
-    /// Counts a request that has become a WebSocket.
-    pub(super) fn note_upgrade(&self, slot: Slot) {
+    /// Counts a request that is about to become a WebSocket with this behavior, perhaps one of another app.
+    pub(super) fn note_upgrade(&self, slot: Slot, behavior: BehaviorId) {
         let is_secure = self.transport.is_secure(slot);
         let meter = self.meter(slot);
         meter.subtract(Phase::Http.gauge(is_secure), 1);
-        meter.count(Phase::WebSocket.gauge(is_secure));
-        meter.count(if is_secure { Cell::TlsWebSocketTotal } else { Cell::PlainWebSocketTotal });
         meter.subtract(active_gauge(is_secure), 1);
         meter.count(Cell::Responses1xx);
+        let meter = &self.behaviors.get(behavior).meter;
+        meter.count(Phase::WebSocket.gauge(is_secure));
+        meter.count(if is_secure { Cell::TlsWebSocketTotal } else { Cell::PlainWebSocketTotal });
     }
 
     /// Counts a connection that leaves its phase, for closing unless it `is_cut`.

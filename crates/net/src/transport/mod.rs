@@ -134,6 +134,14 @@ impl Transport {
         self.meters.set(app, meter);
     }
 
+    /// Makes a connection one of another app.
+    pub(crate) fn set_app(&mut self, slot: Slot, app: AppId) {
+        let link = self.link_mut(slot);
+        let before = std::mem::replace(&mut link.meter, MeterKey::of(app));
+        let noted = link.output.as_mut().map_or_else(Noted::default, |output| output.forget());
+        self.note(before, noted, Noted::default());
+    }
+
     /// Adds a connection of an app. `has_preface`: it may begin with a PROXY header. Returns the error and the socket if
     /// the kernel cannot watch it.
     pub(crate) fn insert(

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 
-use milliways_net::{AppSettings, UpgradeError, WebSocketSettings};
+use milliways_net::{AppSettings, UpgradeError, WebSocketSettings, descriptions};
 use milliways_proto::router::RouteKind;
 use milliways_proto::ws::{InvalidAcceptance, Opcode};
 
@@ -38,6 +38,46 @@ fn an_upgrade_now() {
     // There is no `open`, because the caller of `upgrade` knows.
     server.expect(&["upgrade GET /", "text early"]);
     assert_eq!(server.stats().websockets, 1);
+}
+
+#[test]
+fn an_upgrade_with_the_behavior_of_another_app_passes_the_connection_on() {
+    let server = asking(|server, event| match event {
+        Event::Upgrade { id, .. } => server.reactor.await_response(*id).expect("a request"),
+        Event::Message { id, payload, .. } => _ = server.send(*id, Opcode::Text, bytes_of(payload)),
+        _ => {}
+    });
+    let other = server.reactor.add_app(AppSettings::default());
+    let behavior = server.reactor.add_behavior(other, WebSocketSettings::default(), true);
+    let count = |app, path: &str| {
+        let index = descriptions().iter().position(|description| description.path == path);
+        server.reactor.app_counts(app)[index.expect("a path")]
+    };
+    let client = server.connect();
+    client.send(UPGRADE);
+    server.expect(&["upgrade GET /"]);
+    server.causing(|reactor| reactor.upgrade(server.last_id(), behavior, KEY, b"", b"")).expect("a request");
+    server.pump();
+    client.expect_response(UPGRADED);
+    client.send(masked(TEXT, b"hello"));
+    client.expect(frame(TEXT, b"hello"));
+    assert!(!server.reactor.is_quiet(other));
+    for (app, counts) in [(server.app, [0, 0, 1, 0]), (other, [0, 1, 0, 1])] {
+        let paths = [
+            "connections.plain.http.open",
+            "connections.plain.webSocket.open",
+            "http.requests",
+            "webSocket.received.messages",
+        ];
+        assert_eq!(paths.map(|path| count(app, path)), counts);
+    }
+    assert!(count(other, "sockets.bytesReceived") > 0);
+    client.reset();
+    server.expect_empty();
+    assert!(server.reactor.is_quiet(other));
+    assert_eq!(count(other, "connections.plain.webSocket.open"), 0);
+    server.reactor.close_listener(server.listener);
+    assert!(server.reactor.is_quiet(server.app));
 }
 
 #[test]

@@ -7,10 +7,11 @@ use milliways_proto::router::Parameters;
 use milliways_proto::ws::{Acceptance, Agreement, Handshake, InvalidAcceptance, Sender, breaks_on_deflate};
 
 use super::Found;
-use crate::ids::{BehaviorId, ConnectionId, Stale};
+use crate::ids::{AppId, BehaviorId, ConnectionId, Slot, Stale};
 use crate::server::Server;
 use crate::server::closing::End;
 use crate::server::conversation::{HttpFlag, Talk};
+use crate::server::events::Count;
 
 /// Why a request did not become a WebSocket. The API's user is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +90,9 @@ impl Server {
             // A WebSocket has Pings of its own.
             transport.leave_alone(slot);
         }
-        self.note_upgrade(slot);
+        self.note_upgrade(slot, behavior);
         let conversation = &mut self.table[slot];
+        let (from, to) = (conversation.app(), self.behaviors.get(behavior).app);
         conversation.become_websocket(behavior, Sender::new(agreed.is_some()), now);
         if let Some(contexts) = agreed.and_then(|agreement| self.codecs.contexts(agreement)) {
             self.sides.of(&mut conversation.side).contexts = Some(Box::new(contexts));
@@ -99,11 +101,24 @@ impl Server {
         if conversation.is_unread() {
             self.resumed.push(slot);
         }
+        if from != to {
+            self.pass_on(slot, from, to);
+        }
         self.websockets += 1;
         self.behaviors.hold(behavior);
         self.arm(slot);
         self.visit_if_shutting_down(slot);
         Ok(self.table.renew(slot))
+    }
+
+    /// Passes a connection on to another app, whose behavior it has got.
+    fn pass_on(&mut self, slot: Slot, from: AppId, to: AppId) {
+        self.transport.set_app(slot, to);
+        self.apps.note_connection(to);
+        self.apps.forget_connection(from);
+        self.count(from, slot, Count::Down);
+        self.count(to, slot, Count::Up);
+        self.end_shutdown(from);
     }
 
     /// Handles a request for a WebSocket route: upgrades it, or leaves that to the handler.
