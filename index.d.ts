@@ -47,7 +47,7 @@ export interface AppConstructor {
 }
 
 /**
- * Options of an app. uWebSockets.js does not have the first five. The others concern TLS: {@link SSLApp} and
+ * Options of an app. uWebSockets.js does not have the first eight. The others concern TLS: {@link SSLApp} and
  * {@link TemplatedApp.addServerName} read them once, and an App ignores them, so that code can share them. Unknown
  * keys, and keys whose value is undefined, are ignored.
  *
@@ -97,6 +97,49 @@ export interface AppOptions {
    * @default false
    */
   proxyProtocol?: boolean;
+
+  /**
+   * The maximum number of connections that the app has at a time, WebSockets included, and those that are closing; 0 for
+   * no limit. {@link onConnectionLimit} decides what happens to others. `stats().limits.maxConnections` counts how often.
+   *
+   * The number of file descriptors of a process is a limit in any case: beyond it, connections wait in the system's
+   * backlog until others have ended. This option keeps some of them for other purposes, such as files and databases.
+   *
+   * @default 0
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` if it is not a whole number, or more than 4294967295.
+   */
+  maxConnections?: number;
+
+  /**
+   * What happens to a connection that would be one more than {@link maxConnections}:
+   *
+   * - `'refuse'`: it is closed at once, so that the client, or the load balancer, can try elsewhere.
+   * - `'pause'`: nothing is accepted until another connection has ended. It waits in the system's backlog, up to 4,096
+   *   connections or `net.core.somaxconn`, and clients that wait for longer than they are willing to give up.
+   *   Connections that another app hands over ({@link TemplatedApp.addChildAppDescriptor}) have been accepted already
+   *   and are closed.
+   *
+   * @default 'refuse'
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` if it is neither.
+   */
+  onConnectionLimit?: 'refuse' | 'pause';
+
+  /**
+   * The maximum number of connections that the app has at a time from one address; 0 for no limit. Others are closed at
+   * once, and `stats().limits.maxConnectionsPerAddress` counts them. For IPv6, all addresses with the same first 64 bits
+   * count as one, since a single host has all of them. Unix domain sockets have no address, and no limit.
+   *
+   * With {@link proxyProtocol} the address is the one that the PROXY header names, and a header without an address, as
+   * of a proxy's own health checks, is not counted. Behind a proxy that does not send the header, all connections come
+   * from the address of the proxy, so leave the limit to the proxy.
+   *
+   * Many clients may share an address, such as all those of a company or of a mobile network. That is why there is no
+   * limit by default.
+   *
+   * @default 0
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` if it is not a whole number, or more than 4294967295.
+   */
+  maxConnectionsPerAddress?: number;
 
   /**
    * Whether microtasks and `process.nextTick` callbacks run after each `message`, `drain`, `dropped`, `ping`, `pong`,
@@ -620,6 +663,28 @@ export interface WebSocketBehavior<UserData = unknown> {
   maxPayloadLength?: number;
 
   /**
+   * The maximum number of fragments of a received message (RFC 6455 section 5.4); 0 for no limit. A client that sends
+   * more is disconnected with close code 1008. Each fragment takes time even if it is empty, so that
+   * {@link maxPayloadLength} alone does not limit the work of a message. uWebSockets.js has no such limit.
+   *
+   * @default 16384
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` from {@link TemplatedApp.ws} if it is not a whole number, or more
+   * than 4294967295.
+   */
+  maxFragments?: number;
+
+  /**
+   * The maximum number of topics that a WebSocket has subscribed to at a time; 0 for no limit. {@link WebSocket.subscribe}
+   * returns false for others. Set it if clients choose topics: each subscription takes memory. uWebSockets.js has no
+   * such limit.
+   *
+   * @default 0
+   * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` from {@link TemplatedApp.ws} if it is not a whole number, or more
+   * than 4294967295.
+   */
+  maxTopics?: number;
+
+  /**
    * The number of seconds without any input after which a client is disconnected: 8 to 960, or 0 for no limit. A client
    * that accepts some of the data that waits for it is not idle. The time is accurate to a few seconds. With
    * {@link sendPingsAutomatically}, only a client that does not answer is disconnected.
@@ -877,7 +942,8 @@ export interface WebSocket<UserData = unknown> {
    * Subscribes to a topic: messages published to it are sent to this WebSocket from now on. A topic is any text or
    * bytes, and exists as long as it has subscribers. The subscription ends with the WebSocket.
    *
-   * @returns true, even if the WebSocket has already subscribed, in which case nothing changes.
+   * @returns true, even if the WebSocket has already subscribed, in which case nothing changes; false if it would be one
+   * topic more than {@link WebSocketBehavior.maxTopics} allows.
    * @throws Error `ERR_MILLIWAYS_INVALID_DATA` if the topic is not {@link TextOrBytes}.
    * @throws RangeError `ERR_MILLIWAYS_TOO_DEEP` in a handler that is nested more than 100 calls deep, such as a
    * `subscription` handler that subscribes to another topic each time. So do {@link unsubscribe} and
@@ -1803,12 +1869,23 @@ export interface LimitStats {
   maxBodySize: number;
   /** {@link WebSocketBehavior.maxPayloadLength}: a WebSocket was closed, perhaps because of a decompressed message. */
   maxPayloadLength: number;
+  /** {@link WebSocketBehavior.maxFragments}: a WebSocket was closed. */
+  maxFragments: number;
   /** A WebSocket was closed because of a text longer than the longest string. */
   stringLength: number;
   /** {@link WebSocketBehavior.maxBackpressure}: a message or fragment was dropped. */
   maxBackpressure: number;
   /** {@link WebSocketBehavior.closeOnBackpressureLimit}: a WebSocket was closed. */
   closeOnBackpressureLimit: number;
+  /** {@link WebSocketBehavior.maxTopics}: a WebSocket was not subscribed to a topic. */
+  maxTopics: number;
+  /**
+   * {@link AppOptions.maxConnections}: a connection was closed, or, with {@link AppOptions.onConnectionLimit} `'pause'`,
+   * accepting was paused.
+   */
+  maxConnections: number;
+  /** {@link AppOptions.maxConnectionsPerAddress}: a connection was closed. */
+  maxConnectionsPerAddress: number;
   /** A client was dropped that sent more than 128 KiB during its TLS handshake. */
   tlsHandshakeSize: number;
   /** A connection could not be accepted, because the process or the system had no file descriptor or no memory left. */
@@ -1940,6 +2017,8 @@ export interface WebSocketErrorStats {
   INVALID_DEFLATE: number;
   /** Message over {@link WebSocketBehavior.maxPayloadLength}, as announced by the headers of its frames. */
   MESSAGE_TOO_BIG: number;
+  /** Message of more fragments than {@link WebSocketBehavior.maxFragments} allows. */
+  TOO_MANY_FRAGMENTS: number;
   /** Text longer than the longest string of JavaScript, with {@link WebSocketBehavior.textAsString}. */
   TEXT_TOO_LONG: number;
   /** Compressed message that decompresses to more than {@link WebSocketBehavior.maxPayloadLength}. */

@@ -94,8 +94,7 @@ class WebSocket {
 
   subscribe(topic) {
     requireWebSocket(this);
-    native.webSocketSubscribe(this.#slot, this.#generation, topic);
-    return true;
+    return native.webSocketSubscribe(this.#slot, this.#generation, topic);
   }
 
   unsubscribe(topic) {

@@ -78,8 +78,20 @@ enum Seen {
     Partial,
 }
 
+/// Few, so that messages often have more.
+const MAX_FRAGMENTS: u32 = 3;
+
+/// A message that has begun, at leisure.
+struct Message {
+    binary: bool,
+    compressed: bool,
+    bytes: Vec<u8>,
+    fragments: u32,
+}
+
 fuzz_target!(|input: Input<'_>| {
-    let limits = Limits { max_payload: usize::from(input.max_payload) * 4, compression: input.compression };
+    let max_payload = usize::from(input.max_payload) * 4;
+    let limits = Limits { max_payload, max_fragments: MAX_FRAGMENTS, compression: input.compression };
     let bytes = input.parts.iter().map(bytes_of).collect::<Vec<_>>().concat();
     let expected = plain_reading(&bytes, limits);
     assert_eq!(feed([&bytes[..]].into_iter(), limits), expected);
@@ -202,11 +214,7 @@ fn plain_reading(bytes: &[u8], limits: Limits) -> Vec<Seen> {
     }
 }
 
-fn next_frame(
-    rest: &mut &[u8],
-    message: &mut Option<(bool, bool, Vec<u8>)>,
-    limits: Limits,
-) -> Result<Option<Seen>, Violation> {
+fn next_frame(rest: &mut &[u8], message: &mut Option<Message>, limits: Limits) -> Result<Option<Seen>, Violation> {
     if rest.is_empty() {
         return Ok(Some(if message.is_none() { Seen::Idle } else { Seen::Partial }));
     }
@@ -243,7 +251,10 @@ fn next_frame(
         if message.is_some() != (opcode == 0) {
             return Err(Violation::Interrupts);
         }
-        if message.as_ref().map_or(0, |message| message.2.len()) as u128 + length > limits.max_payload as u128 {
+        if message.as_ref().is_some_and(|message| message.fragments == limits.max_fragments) {
+            return Err(Violation::TooManyFragments);
+        }
+        if message.as_ref().map_or(0, |message| message.bytes.len()) as u128 + length > limits.max_payload as u128 {
             return Err(Violation::TooBig);
         }
     }
@@ -264,11 +275,13 @@ fn next_frame(
             }
         }));
     }
-    let (binary, is_compressed, so_far) = message.get_or_insert((opcode == 0x2, compressed, Vec::new()));
-    so_far.extend(payload);
+    let new = || Message { binary: opcode == 0x2, compressed, bytes: Vec::new(), fragments: 0 };
+    let so_far = message.get_or_insert_with(new);
+    so_far.fragments += 1;
+    so_far.bytes.extend(payload);
     let is_end = is_complete && fin;
-    if !*binary && !*is_compressed {
-        match std::str::from_utf8(so_far) {
+    if !so_far.binary && !so_far.compressed {
+        match std::str::from_utf8(&so_far.bytes) {
             Err(error) if is_end || error.error_len().is_some() => return Err(Violation::InvalidUtf8),
             _ => {}
         }
@@ -279,7 +292,7 @@ fn next_frame(
     if !fin {
         return Ok(None);
     }
-    Ok(message.take().map(|(binary, compressed, bytes)| match (binary, compressed) {
+    Ok(message.take().map(|Message { binary, compressed, bytes, .. }| match (binary, compressed) {
         (true, false) => Seen::Binary(bytes),
         (false, false) => Seen::Text(bytes),
         (true, true) => Seen::CompressedBinary(bytes),

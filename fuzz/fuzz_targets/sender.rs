@@ -298,7 +298,7 @@ fn read(output: &[u8], compression: bool, window: Option<u8>) -> Vec<Seen> {
     let mut frames = masked(output);
     let mut rest = &mut frames[..];
     let mut seen = Vec::new();
-    let limits = Limits { max_payload: usize::MAX, compression };
+    let limits = Limits { max_payload: usize::MAX, max_fragments: u32::MAX, compression };
     while !rest.is_empty() {
         let step = receiver.handle(rest, limits).expect("valid frames");
         let consumed = step.consumed;

@@ -83,6 +83,9 @@ pub(crate) fn adopt_socket<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     Err(refuse(match error.kind() {
         io::ErrorKind::AlreadyExists => format!("{number} is a connection of an app already"),
         io::ErrorKind::InvalidInput => format!("{number} is a socket without a connection"),
+        io::ErrorKind::QuotaExceeded => {
+            format!("{number} would be one connection more than maxConnections or maxConnectionsPerAddress allows")
+        }
         _ => format!("{number} cannot be used: {error}"),
     }))
 }

@@ -31,6 +31,10 @@ pub(super) fn app_settings(js: Js<'_>, options: Value<'_>) -> Result<AppSettings
         settings.idle_timeout = seconds as u32;
     }
     settings.proxy_protocol = options.switch(c"proxyProtocol", false)?;
+    settings.max_connections = options.count(c"maxConnections", settings.max_connections)?;
+    settings.max_connections_per_address =
+        options.count(c"maxConnectionsPerAddress", settings.max_connections_per_address)?;
+    settings.pauses_at_limit = options.pauses_at_limit()?;
     Ok(settings)
 }
 
@@ -49,12 +53,14 @@ pub(super) fn websocket_settings(js: Js<'_>, options: Value<'_>) -> Result<WebSo
     let settings = WebSocketSettings {
         max_payload: options.bytes(c"maxPayloadLength", default.max_payload, LONGEST_MESSAGE)?,
         max_text: default.max_text,
+        max_fragments: options.count(c"maxFragments", default.max_fragments)?,
         idle_timeout: options.time(c"idleTimeout", default.idle_timeout, "0 or a number of seconds from 8 to 960")?,
         max_backpressure: options.bytes(c"maxBackpressure", default.max_backpressure, u64::MAX)?,
         close_on_backpressure_limit: options
             .switch(c"closeOnBackpressureLimit", default.close_on_backpressure_limit)?,
         send_pings: options.switch(c"sendPingsAutomatically", default.send_pings)?,
         max_lifetime: options.time(c"maxLifetime", default.max_lifetime, "a number of minutes from 0 to 240")?,
+        max_topics: options.count(c"maxTopics", default.max_topics)?,
         deflate: deflate_settings(compression).unwrap_or_default(),
         compression_threshold: options.bytes(c"compressionThreshold", default.compression_threshold, u64::MAX)?,
         tells_dropped: default.tells_dropped,
@@ -85,6 +91,33 @@ impl Options<'_> {
             return Ok(Some(number as u64));
         }
         Err(invalid_number(self.js, &name.to_string_lossy(), allowed, value)?)
+    }
+
+    /// How many of something there may be. 0 sets no limit.
+    fn count(&self, name: &CStr, default: u32) -> Result<u32, Error> {
+        const A_COUNT: &str = "a whole number from 0 to 4294967295";
+
+        Ok(match self.whole_number(name, u32::MAX.into(), A_COUNT)? {
+            None => default,
+            Some(0) => u32::MAX,
+            Some(count) => count as u32,
+        })
+    }
+
+    fn pauses_at_limit(&self) -> Result<bool, Error> {
+        const NAME: &CStr = c"onConnectionLimit";
+
+        let value = self.js.get(self.object, NAME)?;
+        let text = match self.js.type_of(value)? {
+            ValueType::napi_undefined => return Ok(false),
+            ValueType::napi_string => self.js.text(value)?,
+            _ => String::new(),
+        };
+        match &*text {
+            "refuse" => Ok(false),
+            "pause" => Ok(true),
+            _ => Err(invalid_number(self.js, &NAME.to_string_lossy(), "'refuse' or 'pause'", value)?),
+        }
     }
 
     /// A number that is not below 0, without its fraction.

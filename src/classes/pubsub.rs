@@ -1,6 +1,6 @@
 //! Publish and subscribe, for `App` and `WebSocket`.
 
-use milliways_net::{AppId, Reactor, Stale};
+use milliways_net::{AppId, Reactor, Stale, SubscribeError};
 
 use super::websocket::Kind;
 use crate::call::{Call, Returned};
@@ -70,13 +70,17 @@ pub(crate) fn num_subscribers<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     Ok(Some(call.js.size(count)?))
 }
 
-/// `webSocketSubscribe(slot, generation, topic)`
+/// `webSocketSubscribe(slot, generation, topic): boolean`, whether the WebSocket may have the topic.
 pub(crate) fn subscribe<'s>(call: &Call<'s, 3>) -> Returned<'s> {
     let (id, reactor) = (call.id()?, &call.environment.reactor);
     reactor.check_websocket(id)?;
     call.check_depth()?;
-    reactor.subscribe(id, &call.bytes(2)?)?;
-    Ok(None)
+    let is_subscribed = match reactor.subscribe(id, &call.bytes(2)?) {
+        Ok(_) => true,
+        Err(SubscribeError::TooManyTopics) => false,
+        Err(SubscribeError::Stale) => return Err(Stale.into()),
+    };
+    Ok(Some(call.js.boolean(is_subscribed)?))
 }
 
 /// `webSocketUnsubscribe(slot, generation, topic): boolean`, whether there was a subscription.

@@ -29,6 +29,9 @@ uWS.App({
   maxBodySize: 1024 * 1024,
   idleTimeout: 0,
   proxyProtocol: true,
+  maxConnections: 1000,
+  onConnectionLimit: 'pause',
+  maxConnectionsPerAddress: 10,
   drainEachMessage: true,
 });
 uWS.SSLApp({ key: 'PEM', cert: new Uint8Array(8), ca: new ArrayBuffer(8) });
@@ -152,6 +155,8 @@ const behavior: uWS.WebSocketBehavior<User> = {
   closeOnBackpressureLimit: false,
   sendPingsAutomatically: true,
   maxLifetime: 0,
+  maxFragments: 0,
+  maxTopics: 1000,
   compressionThreshold: 100,
   upgrade: (res, req, context) => {
     is<uWS.HttpResponse>()(res);

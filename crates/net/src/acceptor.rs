@@ -41,6 +41,11 @@ impl Acceptors {
         self.0.remove(&app);
     }
 
+    /// Returns whether an app has children. They may have ended meanwhile.
+    pub(crate) fn has(&self, app: AppId) -> bool {
+        self.0.contains_key(&app)
+    }
+
     /// Hands a connection over to the child whose turn it is, and forgets children that have ended. Returns the
     /// connection if the app has no children.
     pub(crate) fn hand_over(&mut self, app: AppId, stream: TcpStream) -> Option<TcpStream> {

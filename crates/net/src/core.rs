@@ -144,8 +144,8 @@ impl Core {
         };
         self.server.trap.pass(Layer::Command);
         match letter.open() {
-            // If the kernel cannot watch the socket, the socket is closed.
-            (app, Command::Adopt { stream }) => _ = self.begin(app, stream),
+            // If the kernel cannot watch the socket, or the app has too many, the socket is closed.
+            (app, Command::Adopt { stream }) => _ = self.begin(app, stream, None),
             (app, Command::Publish { topic, opcode, message, compress }) => {
                 self.server.publish(app, None, &topic, opcode, &message, compress);
             }
@@ -154,7 +154,7 @@ impl Core {
     }
 
     /// Serves a connection that another part of the process has accepted. Returns the error and the socket if that is
-    /// not possible.
+    /// not possible; see [`Server::begin`].
     pub(crate) fn adopt(
         &mut self,
         app: AppId,
@@ -170,21 +170,23 @@ impl Core {
         if is_watched {
             return Err((io::ErrorKind::AlreadyExists.into(), stream));
         }
-        let port = stream.peer_addr().map_or(0, |address| address.port());
-        let slot = self.begin(app, stream)?;
-        if let Some(peer) = peer {
-            self.server.transport.set_peer_address(slot, SocketAddr::new(peer, port));
-        }
-        Ok(())
+        let port = || stream.peer_addr().map_or(0, |address| address.port());
+        let peer = peer.map(|peer| SocketAddr::new(peer, port()));
+        self.begin(app, stream, peer).map(|_| ())
     }
 
-    fn begin(&mut self, app: AppId, stream: StdTcpStream) -> Result<Slot, (io::Error, StdTcpStream)> {
+    fn begin(
+        &mut self,
+        app: AppId,
+        stream: StdTcpStream,
+        peer: Option<SocketAddr>,
+    ) -> Result<Slot, (io::Error, StdTcpStream)> {
         // Accepted sockets inherit this from their listening socket. Unix sockets do not have this option.
         let _ = stream.set_nodelay(true);
         if let Err(error) = stream.set_nonblocking(true) {
             return Err((error, stream));
         }
-        let begun = self.server.begin(app, TcpStream::from_std(stream));
+        let begun = self.server.begin(app, TcpStream::from_std(stream), peer);
         begun.map_err(|(error, stream)| (error, stream.into()))
     }
 
@@ -237,12 +239,15 @@ impl Core {
     /// Accepts as many connections as others may wait for. Returns whether there may be more.
     fn accept_some(&mut self, id: ListenerId) -> bool {
         for _ in 0..ACCEPT_BUDGET {
+            if self.pauses_accepting(id) {
+                return false;
+            }
             match self.listeners.accept(id) {
                 Accepted::Connection(app, stream) => {
                     self.server.trap.pass(Layer::Accept);
                     match self.acceptors.hand_over(app, stream) {
-                        // If the kernel has no memory to watch the socket, the socket is closed.
-                        Some(stream) => _ = self.server.begin(app, stream),
+                        // If the kernel has no memory to watch the socket, or the app has too many, the socket is closed.
+                        Some(stream) => _ = self.server.begin(app, stream, None),
                         None => self.server.note_hand_over(app),
                     }
                 }
@@ -256,6 +261,13 @@ impl Core {
             }
         }
         true
+    }
+
+    /// Returns whether the connections that wait at a listening socket have to wait on, because their app has as many as
+    /// it may have. The children of an acceptor have limits of their own.
+    fn pauses_accepting(&mut self, id: ListenerId) -> bool {
+        let app = self.listeners.app(id).filter(|app| !self.acceptors.has(*app));
+        app.is_some_and(|app| self.server.pauses_accepting(app))
     }
 
     /// Has the kernel report all connections that are waiting to be accepted, after a panic has ended accepting.
@@ -304,6 +316,16 @@ impl Core {
         server.forget_settled();
         if std::mem::take(&mut server.has_freed_descriptor) {
             self.wake_starved();
+        }
+        for app in self.server.resume_accepting() {
+            self.accept_again(app);
+        }
+    }
+
+    /// Has the kernel report the connections that are waiting to be accepted by an app.
+    pub(crate) fn accept_again(&mut self, app: AppId) {
+        for listener in self.listeners.of(app) {
+            self.listeners.rearm(self.kernel.registry(), listener);
         }
     }
 

@@ -38,6 +38,7 @@ pub use reactor::{Reactor, Stats};
 pub use server::app::Kept;
 pub use server::http::{BodyError, ResponseError, TryEnd, UpgradeError};
 
+pub use server::pubsub::SubscribeError;
 pub use server::settings::{AppSettings, Route, SettingsError, WebSocketSettings};
 pub use server::trap::{Layer, panic_message};
 pub use server::websocket::{EndError, SendError, SendStatus};

@@ -97,6 +97,11 @@ impl Listeners {
         self.at.remove(&id).map(|listener| listener.app)
     }
 
+    /// Returns the app of a listening socket.
+    pub(crate) fn app(&self, id: ListenerId) -> Option<AppId> {
+        self.at.get(&id).map(|listener| listener.app)
+    }
+
     /// Returns the listening sockets of an app.
     pub(crate) fn of(&self, app: AppId) -> Vec<ListenerId> {
         self.at.iter().filter(|(_, listener)| listener.app == app).map(|(id, _)| *id).collect()

@@ -101,7 +101,7 @@ fn receive(times: u32, opcode: Opcode, payload_len: usize) {
     let mut input = frames.clone();
     let mut output = vec![0; payload_len];
     let mut receiver = Receiver::default();
-    let limits = Limits { max_payload: 16 * 1024, compression: false };
+    let limits = Limits { max_payload: 16 * 1024, max_fragments: 16 * 1024, compression: false };
     for _ in 0..times {
         // Text is unmasked where it lies.
         input.copy_from_slice(&frames);

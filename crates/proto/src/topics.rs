@@ -218,6 +218,11 @@ impl<T> Topics<T> {
         subscriptions.unwrap_or_default().iter().map(|subscription| &*self.list[subscription.topic].name)
     }
 
+    /// Returns the number of a subscriber's topics.
+    pub fn count_of(&self, id: u32) -> usize {
+        self.keys.get(&id).map_or(0, |key| self.subscribers[*key].subscriptions.len())
+    }
+
     /// Ends any one of a subscriber's subscriptions. Returns `None` if none is left. As with [`Topics::unsubscribe`],
     /// publications that have not been delivered are lost.
     pub fn leave_one(&mut self, id: u32) -> Option<(Rc<[u8]>, Change)> {

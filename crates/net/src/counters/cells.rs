@@ -248,12 +248,20 @@ names! {
         BodySize = "maxBodySize",
         /// A message is too long, perhaps only when it is decompressed.
         PayloadLength = "maxPayloadLength",
+        /// A message has too many fragments.
+        Fragments = "maxFragments",
         /// A text message is longer than the longest string.
         StringLength = "stringLength",
         /// A message was dropped, because too much was waiting already.
         Backpressure = "maxBackpressure",
         /// A WebSocket was closed because a message to it was dropped.
         CloseOnBackpressure = "closeOnBackpressureLimit",
+        /// A WebSocket did not subscribe to a topic, because it had subscribed to as many as it may.
+        Topics = "maxTopics",
+        /// A connection was closed, or left to wait, because the app had as many as it may have.
+        Connections = "maxConnections",
+        /// A connection was closed, because its address had as many as it may have.
+        ConnectionsPerAddress = "maxConnectionsPerAddress",
         /// A client's part of the TLS handshake is too long.
         TlsHandshake = "tlsHandshakeSize",
         /// A connection could not be accepted, because the process had no file descriptor or no memory left.
@@ -392,6 +400,7 @@ pub(crate) fn limit_of_request(error: HttpError) -> Option<Limit> {
 pub(crate) fn limit_of_message(violation: Violation) -> Option<Limit> {
     Some(match violation {
         Violation::TooBig | Violation::InflatedTooBig => Limit::PayloadLength,
+        Violation::TooManyFragments => Limit::Fragments,
         Violation::TextTooLong => Limit::StringLength,
         _ => return None,
     })

@@ -18,6 +18,7 @@ use crate::listener::{self, ListenError, Listening};
 use crate::mailbox::Remote;
 use crate::server::app::Kept;
 use crate::server::http::{BodyError, ResponseError, TryEnd, UpgradeError};
+use crate::server::pubsub::SubscribeError;
 use crate::server::settings::{AppSettings, Route, WebSocketSettings};
 use crate::server::websocket::{EndError, SendError, SendStatus};
 use crate::transport::sys::StdTcpStream;
@@ -153,7 +154,10 @@ impl Reactor {
     /// before anything has been read. A child that has been closed or has ended is skipped and forgotten. Without
     /// children, the app serves its connections itself.
     pub fn add_child(&self, app: AppId, child: Remote) {
-        self.core().acceptors.add(app, child);
+        let mut core = self.core();
+        core.acceptors.add(app, child);
+        // The app may have as many connections as it may have itself, and have stopped accepting for that.
+        core.accept_again(app);
     }
 
     /// Undoes [`Reactor::add_child`]. The connections that the child has got stay with it.
@@ -559,7 +563,7 @@ impl Reactor {
 /// Publish and subscribe.
 impl Reactor {
     /// Subscribes a WebSocket to a topic, which may be any bytes. Returns `None` if it has subscribed already.
-    pub fn subscribe(&self, id: ConnectionId, topic: &[u8]) -> Result<Option<Change>, Stale> {
+    pub fn subscribe(&self, id: ConnectionId, topic: &[u8]) -> Result<Option<Change>, SubscribeError> {
         self.server().subscribe(id, topic)
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct App {
     pub(crate) listeners: u32,
     /// Whether the app waits for connections that others hand over, for which it stays alive as if it listened.
     pub(crate) adopts: bool,
+    /// Whether accepting is paused, because the app has as many connections as it may have.
+    pub(crate) is_paused: bool,
     /// How far shutting down has come; `None` if the app is not being shut down.
     pub(crate) shutdown: Option<Box<Shutdown>>,
 }
@@ -64,6 +66,7 @@ impl App {
             connections: 0,
             listeners: 0,
             adopts: false,
+            is_paused: false,
             shutdown: None,
         }
     }

@@ -330,6 +330,8 @@ impl Server {
         self.sides.release(&mut self.table[slot].side);
         self.wheel.cancel(slot.0);
         self.apps.forget_connection(app);
+        self.note_room(app);
+        self.sources.remove(slot);
         self.end_shutdown(app);
         self.table.vacate(slot);
         self.has_freed_descriptor = true;

@@ -9,6 +9,7 @@ pub(crate) mod conversation;
 mod counting;
 pub(crate) mod events;
 pub(crate) mod http;
+mod limits;
 pub(crate) mod names;
 pub(crate) mod pubsub;
 mod reading;
@@ -34,6 +35,7 @@ use milliways_proto::ws::{Codecs, frame_len};
 use self::app::{Apps, Behaviors};
 use self::closing::End;
 use self::events::{Count, EventQueue};
+use self::limits::Sources;
 use self::pubsub::Undelivered;
 use self::sides::Sides;
 use self::table::Table;
@@ -77,6 +79,9 @@ pub(crate) struct Server {
     gone: usize,
     /// A connection has been removed since accepting last failed for lack of descriptors or memory.
     pub(crate) has_freed_descriptor: bool,
+    /// Apps that have paused accepting and have room for connections again.
+    with_room: Vec<AppId>,
+    sources: Sources,
     pub(crate) trap: Trap,
     /// Connections whose step has panicked, and the message.
     broken: Vec<(ConnectionId, String)>,
@@ -140,6 +145,8 @@ impl Server {
             websockets: 0,
             gone: 0,
             has_freed_descriptor: false,
+            with_room: Vec::new(),
+            sources: Sources::default(),
             trap: Trap::default(),
             broken: Vec::new(),
             greeting: Greeting { is_named: true, marks: None },
@@ -166,8 +173,19 @@ impl Server {
         self.websockets
     }
 
-    /// Begins a connection of an app. Returns the error and the socket if the kernel cannot watch it.
-    pub(crate) fn begin(&mut self, app: AppId, stream: TcpStream) -> Result<Slot, (io::Error, TcpStream)> {
+    /// Begins a connection of an app. `peer` is its address if the kernel does not know it. Returns the error and the
+    /// socket if the kernel cannot watch it, or, with [`io::ErrorKind::QuotaExceeded`], if it would exceed a limit.
+    pub(crate) fn begin(
+        &mut self,
+        app: AppId,
+        stream: TcpStream,
+        peer: Option<SocketAddr>,
+    ) -> Result<Slot, (io::Error, TcpStream)> {
+        let source = self.source_of(app, || peer.or_else(|| stream.peer_addr().ok()).map(|address| address.ip()));
+        if let Some(limit) = self.limit_of_new(app, source) {
+            self.apps.of(app).meter.count(limit);
+            return Err((io::ErrorKind::QuotaExceeded.into(), stream));
+        }
         let slot = self.table.vacant_slot();
         let it = self.apps.of(app);
         let (has_preface, is_secure) = (it.settings.proxy_protocol, it.names.is_some());
@@ -177,6 +195,10 @@ impl Server {
         let occupied = self.table.occupy();
         debug_assert_eq!(occupied, slot);
         self.table[slot].begin(app, now);
+        if let Some(peer) = peer {
+            self.transport.set_peer_address(slot, peer);
+        }
+        self.note_source(slot, source);
         self.apps.note_connection(app);
         self.note_begin(app, is_secure);
         self.arm(slot);
@@ -262,6 +284,10 @@ impl Server {
 
     /// Returns whether something is left to do at the end of the turn, apart from connections that are resumed or doomed.
     pub(crate) fn has_work(&self) -> bool {
-        self.transport.has_touched() || self.has_published() || self.has_visits() || !self.events.is_empty()
+        self.transport.has_touched()
+            || self.has_published()
+            || self.has_visits()
+            || !self.events.is_empty()
+            || !self.with_room.is_empty()
     }
 }

@@ -1,6 +1,7 @@
 //! The topics of an app: subscribing, publishing, and how publications reach the sockets.
 
 use std::cell::OnceCell;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::conversation::WebSocketFlag;
 use super::settings::Behavior;
 use super::trap::Layer;
 use super::websocket::count_dropped;
-use crate::counters::{Cell, Meter};
+use crate::counters::{Cell, Limit, Meter};
 use crate::event::Event;
 use crate::ids::{AppId, BehaviorId, ConnectionId, Slot, Stale};
 use crate::transport::output::DIRECT_FROM;
@@ -45,6 +46,32 @@ impl About {
     }
 }
 
+/// Why a WebSocket was not subscribed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubscribeError {
+    /// The WebSocket has closed.
+    Stale,
+    /// The WebSocket has as many topics as `max_topics` allows.
+    TooManyTopics,
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Stale => "the WebSocket has closed",
+            Self::TooManyTopics => "the WebSocket has subscribed to as many topics as it may",
+        })
+    }
+}
+
+impl std::error::Error for SubscribeError {}
+
+impl From<Stale> for SubscribeError {
+    fn from(Stale: Stale) -> Self {
+        Self::Stale
+    }
+}
+
 /// The messages of a delivery that are dropped, because too much is waiting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Undelivered {
@@ -63,12 +90,23 @@ enum When {
 
 /// The methods behind those of [`crate::Reactor`], which documents them.
 impl Server {
-    pub(crate) fn subscribe(&mut self, id: ConnectionId, topic: &[u8]) -> Result<Option<Change>, Stale> {
+    pub(crate) fn subscribe(&mut self, id: ConnectionId, topic: &[u8]) -> Result<Option<Change>, SubscribeError> {
         let behavior = self.check_websocket(id)?;
+        if self.has_all_topics(id.slot, behavior, topic) {
+            self.behaviors.get(behavior).meter.count(Limit::Topics);
+            return Err(SubscribeError::TooManyTopics);
+        }
         self.table[id.slot].websocket().add(WebSocketFlag::Subscribed);
         let change = self.topics_of(behavior).subscribe(id.slot.0, topic);
         self.note_subscription(id, behavior, topic, change);
         Ok(change)
+    }
+
+    /// Returns whether a topic would be one more than the WebSocket may have.
+    fn has_all_topics(&mut self, slot: Slot, behavior: BehaviorId, topic: &[u8]) -> bool {
+        let max = self.behaviors.get(behavior).settings.max_topics;
+        let topics = self.topics_of(behavior);
+        max < u32::MAX && topics.count_of(slot.0) >= max as usize && !topics.is_subscribed(slot.0, topic)
     }
 
     pub(crate) fn unsubscribe(&mut self, id: ConnectionId, topic: &[u8]) -> Result<Option<Change>, Stale> {

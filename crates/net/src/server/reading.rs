@@ -15,6 +15,11 @@ impl Server {
     pub(crate) fn read(&mut self, slot: Slot, buffer: &mut [u8]) -> Read {
         let read = self.transport.read(slot, buffer);
         self.trap.pass(Layer::Read);
+        if let Some(preface) = self.transport.take_preface()
+            && self.refuse_source(slot, preface)
+        {
+            return Read::Nothing;
+        }
         self.note_read(slot, &read);
         read
     }

@@ -33,11 +33,28 @@ pub struct AppSettings {
     pub idle_timeout: Tick,
     /// Whether connections may begin with a header of the PROXY protocol. The default is false.
     pub proxy_protocol: bool,
+    /// The number of connections that the app may have. By default there is no limit.
+    pub max_connections: u32,
+    /// Whether connections above `max_connections` wait, where they are accepted, until others have ended. If not, they
+    /// are closed. The default is false.
+    pub pauses_at_limit: bool,
+    /// The number of connections that the app may have from one address: one of IPv4, or a network of 64 bits of IPv6. It
+    /// is the address of the client that a header of the PROXY protocol names, if there is one. By default there is no
+    /// limit.
+    pub max_connections_per_address: u32,
 }
 
 impl Default for AppSettings {
     fn default() -> Self {
-        Self { max_head_size: DEFAULT_MAX_HEAD_SIZE, max_body_size: u64::MAX, idle_timeout: 10, proxy_protocol: false }
+        Self {
+            max_head_size: DEFAULT_MAX_HEAD_SIZE,
+            max_body_size: u64::MAX,
+            idle_timeout: 10,
+            proxy_protocol: false,
+            max_connections: u32::MAX,
+            pauses_at_limit: false,
+            max_connections_per_address: u32::MAX,
+        }
     }
 }
 
@@ -49,6 +66,8 @@ pub struct WebSocketSettings {
     pub max_payload: usize,
     /// The maximum length of a received text message in UTF-16 code units. By default there is no limit.
     pub max_text: usize,
+    /// The maximum number of fragments of a received message. The default is 16,384.
+    pub max_fragments: u32,
     /// Seconds of silence after which a WebSocket is closed: 8 to 960, or 0 for no timeout. The default is 120.
     pub idle_timeout: u32,
     /// The number of buffered bytes above which messages are dropped; 0 means no limit. The default is 64 KiB.
@@ -59,6 +78,8 @@ pub struct WebSocketSettings {
     pub send_pings: bool,
     /// Minutes after which a WebSocket is closed with 1000: up to 240, or 0 for no limit. The default is 0.
     pub max_lifetime: u32,
+    /// The maximum number of topics that a WebSocket subscribes to. By default there is no limit.
+    pub max_topics: u32,
     /// How messages are compressed if the client supports it. The default is `None`, for no compression.
     pub deflate: Option<DeflateSettings>,
     /// The size in bytes from which on messages are compressed. The default is 0.
@@ -75,11 +96,13 @@ impl Default for WebSocketSettings {
         Self {
             max_payload: 16 * 1024,
             max_text: usize::MAX,
+            max_fragments: 16 * 1024,
             idle_timeout: 120,
             max_backpressure: 64 * 1024,
             close_on_backpressure_limit: false,
             send_pings: true,
             max_lifetime: 0,
+            max_topics: u32::MAX,
             deflate: None,
             compression_threshold: 0,
             tells_dropped: true,

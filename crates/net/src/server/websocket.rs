@@ -32,7 +32,7 @@ pub enum SendStatus {
 
 /// Limits for messages received while the peer's Close frame is awaited. They are discarded. If the peer exceeds the
 /// limits, its Close frame is no longer awaited.
-const LAST_LIMITS: Limits = Limits { max_payload: 64 * 1024, compression: true };
+const LAST_LIMITS: Limits = Limits { max_payload: 64 * 1024, max_fragments: 16 * 1024, compression: true };
 
 impl From<Stale> for SendError {
     fn from(Stale: Stale) -> Self {
@@ -195,8 +195,9 @@ impl Server {
             return (length, None);
         }
         let (id, behavior, side) = (conversation.id(slot), conversation.behavior(), conversation.side);
-        let &WebSocketSettings { max_payload, max_text, .. } = &self.behaviors.get(behavior).settings;
-        let limits = limits(max_payload, sender.has_compression());
+        let settings = &self.behaviors.get(behavior).settings;
+        let &WebSocketSettings { max_payload, max_text, .. } = settings;
+        let limits = limits(settings, sender.has_compression());
         // Between two messages a receiver has no state.
         let mut new = Receiver::default();
         let receiver = self.sides.get_mut(side).map_or(&mut new, |side| &mut side.frames);
@@ -456,9 +457,9 @@ fn is_over_limit(
 
 /// Returns the limits of the receiver. They leave room for a message that compression makes longer; zlib with the least
 /// memory adds 4 %.
-fn limits(max_payload: usize, compression: bool) -> Limits {
+fn limits(&WebSocketSettings { max_payload, max_fragments, .. }: &WebSocketSettings, compression: bool) -> Limits {
     let slack = if compression { max_payload / 16 + 64 } else { 0 };
-    Limits { max_payload: max_payload.saturating_add(slack), compression }
+    Limits { max_payload: max_payload.saturating_add(slack), max_fragments, compression }
 }
 
 /// Returns text again unless it has more than `max` UTF-16 code units. It never has more of them than bytes.

@@ -61,6 +61,8 @@ pub(crate) struct Transport {
     touched: Vec<Slot>,
     /// A TLS handshake has been completed since this was last asked.
     has_opened: bool,
+    /// The preface that the last read has completed.
+    preface: Option<Preface>,
     registry: Arc<Registry>,
     unit_length: UnitLength,
     /// Whole seconds since the epoch.
@@ -105,6 +107,13 @@ pub(crate) enum Read {
     },
 }
 
+/// What stands before the first bytes of the protocol, where there may be a header of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Preface {
+    Header,
+    None,
+}
+
 impl Transport {
     /// Creates a transport without connections. `unit_length` divides output into units, after
     /// [`Transport::begin_units`]. `meter` counts for apps that have no meter of their own.
@@ -119,6 +128,7 @@ impl Transport {
             corked: None,
             touched: Vec::new(),
             has_opened: false,
+            preface: None,
             registry,
             unit_length,
             now: 0,

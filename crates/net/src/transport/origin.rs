@@ -24,7 +24,7 @@ enum Origin {
 }
 
 /// What the first bytes of a connection are.
-pub(super) enum Preface {
+pub(super) enum Beginning {
     /// The beginning of a header, which has been kept.
     Incomplete,
     /// A header of this many bytes; 0 if there is none.
@@ -46,20 +46,20 @@ impl Origins {
         }
     }
 
-    pub(super) fn receive(&mut self, slot: Slot, bytes: &[u8]) -> Preface {
+    pub(super) fn receive(&mut self, slot: Slot, bytes: &[u8]) -> Beginning {
         match ProxyPrefix::parse(bytes) {
             Ok(ProxyPrefix::Complete(header)) => {
                 if let Some(source) = header.source {
                     self.announced.insert(slot, Origin::Address(source));
                 }
-                Preface::Complete(header.length)
+                Beginning::Complete(header.length)
             }
             Ok(ProxyPrefix::Incomplete) => {
                 self.keep(slot, bytes);
-                Preface::Incomplete
+                Beginning::Incomplete
             }
-            Ok(ProxyPrefix::Absent) => Preface::Complete(0),
-            Err(_) => Preface::Invalid,
+            Ok(ProxyPrefix::Absent) => Beginning::Complete(0),
+            Err(_) => Beginning::Invalid,
         }
     }
 

@@ -4,11 +4,11 @@ use std::io::{self, Read as _};
 
 use milliways_tls::TlsConfig;
 
-use super::origin::Preface;
+use super::origin::Beginning;
 use super::socket::LinkFlag;
 use super::sys::Interest;
 use super::tls::{Input, Then};
-use super::{CLOSE_NOTIFY, LINKED, Read, Transport, sys};
+use super::{CLOSE_NOTIFY, LINKED, Preface, Read, Transport, sys};
 use crate::counters::Cell;
 use crate::ids::{DomainId, Slot};
 use crate::token::Named;
@@ -49,13 +49,14 @@ impl Transport {
         let link = self.links[slot.index()].as_mut().expect(LINKED);
         if link.layer.has_preface() {
             match self.origins.receive(slot, &buffer[..length]) {
-                Preface::Incomplete => return Read::Data { length: 0, is_drained, is_last: false },
-                Preface::Invalid if link.layer.is_secure() => return Read::Garbled { length: 0, is_drained },
-                Preface::Invalid => {
+                Beginning::Incomplete => return Read::Data { length: 0, is_drained, is_last: false },
+                Beginning::Invalid if link.layer.is_secure() => return Read::Garbled { length: 0, is_drained },
+                Beginning::Invalid => {
                     link.layer.end_preface();
                     return Read::InvalidPreface { is_drained };
                 }
-                Preface::Complete(header) => {
+                Beginning::Complete(header) => {
+                    self.preface = Some(if header > 0 { Preface::Header } else { Preface::None });
                     buffer.copy_within(header..length, 0);
                     length -= header;
                     link.layer.end_preface();
@@ -101,6 +102,12 @@ impl Transport {
             Then::Failed => Read::Garbled { length, is_drained },
             Then::Hello(name) => Read::Hello { name, is_drained },
         }
+    }
+
+    /// Returns what stood before the first bytes of the protocol, if the last read has completed it.
+    #[inline]
+    pub(crate) fn take_preface(&mut self) -> Option<Preface> {
+        self.preface.take()
     }
 
     /// Returns whether the last read has completed a TLS handshake.

@@ -13,6 +13,7 @@ mod handover;
 mod heads;
 mod http;
 mod lifecycle;
+mod limits;
 mod mailbox;
 mod nesting;
 mod panics;

@@ -1,6 +1,6 @@
 //! Topics: publications reach their subscribers, in order with everything else that is sent to them.
 
-use milliways_net::{AppSettings, ConnectionId, SendError, SendStatus, Stale, WebSocketSettings};
+use milliways_net::{AppSettings, ConnectionId, SendError, SendStatus, Stale, SubscribeError, WebSocketSettings};
 use milliways_proto::topics::Change;
 use milliways_proto::ws::Opcode;
 
@@ -129,7 +129,7 @@ fn subscriptions_end_with_their_websocket_whatever_ends_it() {
         };
         assert_eq!(left, expected, "{log:?}");
         assert_eq!(server.reactor.subscribers(server.app, b"y"), 0);
-        assert_eq!(server.reactor.subscribe(id, b"x"), Err(Stale));
+        assert_eq!(server.reactor.subscribe(id, b"x"), Err(SubscribeError::Stale));
         assert_eq!(server.reactor.publish_from(id, b"x", Opcode::Text, b"", false), Err(Stale));
         if end < 3 {
             other.expect(frame(BINARY, b"1"));

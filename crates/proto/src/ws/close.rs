@@ -110,6 +110,7 @@ causes! {
         /// RFC 7692 section 7.2.2.
         InvalidDeflate = Inflation, "INVALID_DEFLATE", "message that cannot be decompressed";
         TooBig = TooBig, "MESSAGE_TOO_BIG", "message over maxPayloadLength";
+        TooManyFragments = Fragments, "TOO_MANY_FRAGMENTS", "message of more fragments than maxFragments";
         TextTooLong = TooBig, "TEXT_TOO_LONG", "text over the longest string";
         /// The message decompresses to more than the limit.
         InflatedTooBig = Bomb, "INFLATED_MESSAGE_TOO_BIG", "message over maxPayloadLength";
@@ -123,6 +124,7 @@ enum Kind {
     Close,
     Utf8,
     TooBig,
+    Fragments,
     Inflation,
     Bomb,
 }
@@ -133,6 +135,7 @@ impl Violation {
         match self.class() {
             Kind::Frame | Kind::Close => 1002,
             Kind::Utf8 | Kind::Inflation => 1007,
+            Kind::Fragments => 1008,
             Kind::TooBig | Kind::Bomb => 1009,
         }
     }
@@ -142,6 +145,7 @@ impl Violation {
         match self.class() {
             Kind::Frame => "Received invalid WebSocket frame",
             Kind::TooBig => "Received too big message",
+            Kind::Fragments => "Received too many fragments",
             Kind::Utf8 => "Received invalid UTF-8",
             Kind::Close => "Received invalid close payload",
             Kind::Bomb | Kind::Inflation => "Received too big message, or other inflation error",

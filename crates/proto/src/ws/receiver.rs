@@ -95,6 +95,8 @@ pub struct Step<'b> {
 pub struct Limits {
     /// The length in bytes of the longest message, as frames carry it: compressed, if it is.
     pub max_payload: usize,
+    /// The number of fragments that a message may have. Each takes time, even if it is empty.
+    pub max_fragments: u32,
     /// Whether messages may be compressed (RFC 7692).
     pub compression: bool,
 }
@@ -134,6 +136,8 @@ struct Message {
     binary: bool,
     compressed: bool,
     bytes: Vec<u8>,
+    /// The number of its frames whose header has been received.
+    fragments: u32,
     /// Has validated all of `bytes` if the message is text and not compressed.
     text: Utf8Stream,
 }
@@ -219,18 +223,24 @@ impl Receiver {
     }
 
     /// Checks a frame against the sequences that section 5.4 allows, and against the limit.
-    fn check(&self, header: &FrameHeader, limits: Limits) -> Result<Frame, Violation> {
-        let message = self.partial.as_ref().and_then(|partial| partial.message.as_ref());
+    fn check(&mut self, header: &FrameHeader, limits: Limits) -> Result<Frame, Violation> {
+        let message = self.partial.as_mut().and_then(|partial| partial.message.as_mut());
         if !header.opcode.is_control() {
-            match (message, header.opcode) {
+            match (&message, header.opcode) {
+                (Some(message), Opcode::Continuation) if message.fragments >= limits.max_fragments => {
+                    return Err(Violation::TooManyFragments);
+                }
                 (Some(_), Opcode::Continuation) => {}
                 (Some(_), _) => return Err(Violation::Interrupts),
                 (None, Opcode::Continuation) => return Err(Violation::NothingToContinue),
                 (None, _) => {}
             }
-            let so_far = message.map_or(0, |message| message.bytes.len()) as u64;
+            let so_far = message.as_ref().map_or(0, |message| message.bytes.len()) as u64;
             if so_far + header.payload_len > limits.max_payload as u64 {
                 return Err(Violation::TooBig);
+            }
+            if let Some(message) = message {
+                message.fragments += 1;
             }
         }
         let left = usize::try_from(header.payload_len).map_err(|_| Violation::TooBig)?;
@@ -249,6 +259,7 @@ impl Receiver {
                 binary: frame.opcode == Opcode::Binary,
                 compressed: frame.compressed,
                 bytes: Vec::new(),
+                fragments: 1,
                 text: Utf8Stream::default(),
             });
             if !message.binary && !message.compressed {
@@ -316,7 +327,8 @@ mod tests {
     use crate::ws::write_frame_header;
 
     const MAX: usize = 1000;
-    const LIMITS: Limits = Limits { max_payload: MAX, compression: false };
+    const FRAGMENTS: u32 = 5;
+    const LIMITS: Limits = Limits { max_payload: MAX, max_fragments: FRAGMENTS, compression: false };
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -470,6 +482,23 @@ mod tests {
         let fragments = [frame(0x02, &[0; MAX - 1]), frame(0x00, b"a"), frame(0x80, b"b")].concat();
         assert_eq!(feed(&[&fragments]), ["TooBig"]);
         assert_eq!(feed(&[b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff1234"]), ["TooBig"]);
+    }
+
+    #[test]
+    fn a_message_has_as_many_fragments_as_the_limit_allows() {
+        let message = |fragments: u32| {
+            let more = |number| frame(if number == fragments { 0x80 } else { 0x00 }, b"");
+            [frame(0x02, b"")].into_iter().chain((2..=fragments).map(more)).collect::<Vec<_>>().concat()
+        };
+        let (most, over) = (message(FRAGMENTS), message(FRAGMENTS + 1));
+        // Each message has the whole number, and control frames are none.
+        let good = [&most[..], &frame(0x89, b"p"), &most[..]].concat();
+        for split in 0..=good.len() {
+            assert_eq!(feed(&[&good[..split], &good[split..]]), ["binary ", "ping p", "binary ", "idle"], "{split}");
+        }
+        for split in 0..=over.len() {
+            assert_eq!(feed(&[&over[..split], &over[split..]]), ["TooManyFragments"], "{split}");
+        }
     }
 
     #[test]
