@@ -182,8 +182,13 @@ export class HAProxy extends Proxy {
 
   /** Resolves to the status of a server, such as UP, DOWN or NOLB. */
   async statusOf(backend, server) {
-    const lines = (await this.command('show stat')).split('\n').map((line) => line.split(','));
-    const column = lines[0].indexOf('status');
-    return lines.find(([first, second]) => first === backend && second === server)[column];
+    return (await this.statistics(backend, server)).status;
+  }
+
+  /** Resolves to what HAProxy reports of a server, all of it text. */
+  async statistics(backend, server) {
+    const [names, ...lines] = (await this.command('show stat')).split('\n').map((line) => line.split(','));
+    const values = lines.find(([first, second]) => first === backend && second === server);
+    return Object.fromEntries(names.map((name, index) => [name, values[index]]));
   }
 }

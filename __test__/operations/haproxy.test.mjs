@@ -92,6 +92,16 @@ describe('HAProxy that ends TLS', { skip }, () => {
     await until(async () => (await getText(origin)) === String(first.pid), 'response of the first server');
   });
 
+  it('waits for the answer to a check for longer than the interval of checks', async (t) => {
+    const { proxy, upstreams } = await startWeb(t, { more: { 'timeout check 5s': 'timeout check 3s' } });
+    process.kill(upstreams[0].pid, 'SIGSTOP');
+    const isDown = async () => (await proxy.statusOf('app', 'one')) === 'DOWN';
+    await until(isDown, 'end of a server that says nothing', 60_000);
+    const { check_status: status, check_duration: milliseconds } = await proxy.statistics('app', 'one');
+    assert.equal(status, 'L7TOUT');
+    assert.ok(Number(milliseconds) >= 3000, `${milliseconds} ms`);
+  });
+
   const DRAINS = {
     'that is not ready': {
       stop: (proxy, upstream) => upstream.setReady(false),
