@@ -5,8 +5,11 @@ import { fork } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../support/freePort.js';
 import { deadline } from '../support/wait.js';
 
+/** For a server to start on a loaded machine, where many start at once, in milliseconds. */
+const PATIENCE = 60_000;
 const PROGRAM = path.join(path.dirname(fileURLToPath(import.meta.url)), 'upstream.js');
 
 export class Upstream extends EventEmitter {
@@ -16,7 +19,8 @@ export class Upstream extends EventEmitter {
   /** Starts a server; `options` are those of upstream.js. */
   static async start(owner, options = {}) {
     const upstream = new Upstream();
-    upstream.#options = options;
+    // Its own for as long as the test runs. While it is down, no connection of a client may get this port.
+    upstream.#options = { ...options, port: await freePort() };
     owner.after(() => upstream.kill());
     await upstream.#start();
     return upstream;
@@ -27,9 +31,7 @@ export class Upstream extends EventEmitter {
     this.#child.on('message', (message) => {
       for (const key of Object.keys(message)) this.emit(key, message[key]);
     });
-    this.port = await saidByAny([this], 'port');
-    // If it is started again, it listens on the same port.
-    this.#options = { ...this.#options, port: this.port };
+    this.port = await saidByAny([this], 'port', PATIENCE);
   }
 
   get pid() {
@@ -75,11 +77,11 @@ export class Upstream extends EventEmitter {
 }
 
 /** Resolves to the value that one of the servers next gives this key in a message. */
-export async function saidByAny(upstreams, key) {
+export async function saidByAny(upstreams, key, timeout) {
   const { promise, resolve } = withResolvers();
   for (const upstream of upstreams) upstream.once(key, resolve);
   try {
-    return await deadline(promise, `'${key}' from a server`);
+    return await deadline(promise, `'${key}' from a server`, timeout);
   } finally {
     for (const upstream of upstreams) upstream.off(key, resolve);
   }

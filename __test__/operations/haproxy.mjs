@@ -28,8 +28,8 @@ export async function startWeb(t, { code = WEB, seconds, more = {}, ...options }
 }
 
 /** Starts two servers with TLS of their own, and HAProxy that passes TLS on. */
-export async function startPassing(t, { seconds } = {}) {
-  const upstreams = await startUpstreams(t, { proxyProtocol: true, isSecure: true });
+export async function startPassing(t, { seconds, ...options } = {}) {
+  const upstreams = await startUpstreams(t, { ...options, proxyProtocol: true, isSecure: true });
   const proxy = await HAProxy.start(t, PASSING, async (haproxy) => ({
     'bind :443': `bind ${(await haproxy.allot('https'))[0]}`,
     ...servers(upstreams),
@@ -41,7 +41,7 @@ export async function startPassing(t, { seconds } = {}) {
 const servers = ([one, two]) => ({
   '127.0.0.1:9001': `127.0.0.1:${one.port}`,
   '127.0.0.1:9002': `127.0.0.1:${two.port}`,
-  // Tests wait for the results of checks.
-  'inter 2s': 'inter 200ms',
+  // Tests wait for the results of checks. This is also the time that a check has to connect, and that TLS has.
+  'inter 2s': 'inter 1s',
 });
 const tunnel = (seconds) => (seconds ? { 'timeout tunnel 150s': `timeout tunnel ${seconds}s` } : {});

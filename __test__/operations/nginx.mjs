@@ -36,8 +36,8 @@ export async function webReplacements(nginx, upstreams, { seconds, more = {} } =
 }
 
 /** Starts two servers with TLS of their own, and nginx that passes TLS on. */
-export async function startPassing(t, { seconds } = {}) {
-  const upstreams = await startUpstreams(t, { isSecure: true, proxyProtocol: true });
+export async function startPassing(t, { seconds, ...options } = {}) {
+  const upstreams = await startUpstreams(t, { ...options, isSecure: true, proxyProtocol: true });
   const proxy = await Nginx.start(t, PASSING, async (nginx) => ({
     'listen 443;': `listen ${(await nginx.allot('https'))[0]};`,
     'listen [::]:443;\n': '\n',

@@ -11,6 +11,8 @@ const { deadline } = require('./wait.js');
 
 /** Messages of a WebSocket that are under way. */
 const WINDOW = 8;
+/** For answers to a client that is one of many, by processes on a loaded machine, in milliseconds. */
+const PATIENCE = 60_000;
 
 /** Counts answers, and wakes whoever waits for a number of them. */
 class Looping {
@@ -29,7 +31,8 @@ class Looping {
   reach(count) {
     if (this.count >= count) return Promise.resolve();
     const reached = new Promise((resolve, reject) => this.#waiting.push({ count, resolve, reject }));
-    return deadline(reached, () => `answer number ${count} (of process ${this.pid}, after ${this.count})`);
+    const what = () => `answer number ${count} (of process ${this.pid}, after ${this.count})`;
+    return deadline(reached, what, PATIENCE);
   }
 
   countAnswer() {
