@@ -53,11 +53,11 @@ impl Side {
             + self.draft.memory()
     }
 
-    /// Resets this to a new one, but keeps the memory of the draft.
+    /// Resets this to a new one, but keeps the memory of the draft, and what is noted.
     pub(crate) fn clear(&mut self) {
-        let mut draft = std::mem::take(&mut self.draft);
+        let Self { mut draft, noted, .. } = std::mem::take(self);
         draft.clear();
-        *self = Self { draft, ..Self::default() };
+        *self = Self { draft, noted, ..Self::default() };
     }
 }
 

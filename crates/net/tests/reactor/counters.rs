@@ -392,6 +392,34 @@ fn other_threads_read_what_a_thread_has_counted_and_nothing_is_lost_when_it_ends
 }
 
 #[test]
+fn the_memory_of_a_busy_connection_is_counted_until_it_ends() {
+    let server = Server::echo(WebSocketSettings::default());
+    server.reactor.set_thread(4_000_004);
+    let memory = || {
+        let threads = process_counts().threads;
+        let own = threads.into_iter().find(|thread| thread.thread == 4_000_004).expect("this thread");
+        own.counts[index_of("memory.busyConnections")]
+    };
+    let frame = masked(BINARY, &[0; 8_000]);
+    let close_in_the_middle_of_a_message = || {
+        let client = server.open();
+        let idle = memory();
+        client.send(&frame[..6_000]);
+        server.until("half a message", || memory() >= idle + 4_000);
+        server.end(server.last_id(), 1000, "");
+        server.expect(&["close 1000 "]);
+        client.read(4);
+        drop(client);
+        server.expect_empty();
+    };
+    close_in_the_middle_of_a_message();
+    let before = memory();
+    close_in_the_middle_of_a_message();
+    close_in_the_middle_of_a_message();
+    assert_eq!(memory(), before);
+}
+
+#[test]
 fn what_an_app_has_counted_stays_with_its_thread() {
     let reactor = Reactor::new(Instant::now()).expect("a poll");
     reactor.set_thread(4_000_002);
