@@ -92,9 +92,11 @@ impl Sessions {
     /// Returns the number of bytes that sessions take, as if the handshakes of all were complete.
     pub(crate) fn memory(&self) -> usize {
         let own = size_of::<Secured>() - size_of::<Session>();
+        // Those that have ended since their last check are still in the list.
+        let keyed = self.keyed.len().min(self.live).min(MAX_KEYED);
         self.at.capacity() * size_of::<Option<Box<Secured>>>()
             + self.live * (own + Session::IDLE_MEMORY)
-            + self.keyed.len().min(MAX_KEYED) * Session::KEY_MEMORY
+            + keyed * Session::KEY_MEMORY
     }
 
     /// Returns the session of a connection, if it has one.
