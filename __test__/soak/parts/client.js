@@ -5,6 +5,7 @@
 const net = require('node:net');
 const { upgradeRequest } = require('../../support/RawSocket.js');
 const frames = require('../../support/frames.js');
+const sourceAddress = require('./sourceAddress.js');
 
 /** How many connections are opened concurrently: more would overflow the server's backlog. */
 const AT_ONCE = 200;
@@ -20,17 +21,6 @@ const HALF = frames.binary(Buffer.alloc(2000)).subarray(0, 1000);
 
 const port = Number(process.argv[2]);
 const kept = [];
-let opened = 0;
-
-/**
- * Returns a loopback address that only this process uses, a new one for every few hundred connections. The ports of an
- * address last for some 28,000 connections, including those of processes that have just ended, and finding a free port
- * takes longer and longer.
- */
-function sourceAddress() {
-  opened += 1;
-  return `127.${1 + ((process.pid >> 8) % 250)}.${process.pid & 255}.${1 + (Math.floor(opened / 300) % 250)}`;
-}
 
 /** Opens a WebSocket that has echoed a message. */
 function open() {

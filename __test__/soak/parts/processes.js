@@ -29,8 +29,8 @@ class Process {
   #waiting = [];
   #failure = null;
 
-  constructor(file, args, execArgv = [], env = {}) {
-    this.#child = fork(path.join(__dirname, file), args, { execArgv, env: { ...process.env, ...env } });
+  constructor(file, args, execArgv = [], env = {}, execPath = process.execPath) {
+    this.#child = fork(path.join(__dirname, file), args, { execPath, execArgv, env: { ...process.env, ...env } });
     this.#child.on('message', (message) => {
       if (message.failed) this.#fail(new Error(message.failed));
       else if (message.lost) this.#fail(new Error('the server closed a connection that should stay'));
@@ -74,20 +74,42 @@ class Process {
   }
 }
 
-/** Starts a server; `port` is its port. */
+/** Starts a program of this folder whose memory is to be measured. */
+function startMeasured(file, args = [], env = {}) {
+  return new Process(file, args, SERVER_FLAGS, { ...SERVER_ENV, ...env });
+}
+
+/** Starts a program of this folder that may have this many open descriptors. */
+function startLimited(descriptors, file, args) {
+  // The shell becomes the program.
+  const command = ['-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, process.execPath, ...SERVER_FLAGS];
+  return new Process(file, args, command, {}, '/bin/sh');
+}
+
+/** Starts any other program of this folder. */
+function startProgram(file, args = []) {
+  return new Process(file, args);
+}
+
+/** Starts server.js; `port` is its port. */
 async function startServer(...args) {
-  const server = new Process('server.js', args, SERVER_FLAGS, SERVER_ENV);
+  const server = startMeasured('server.js', args);
   server.port = (await server.answer()).port;
   return server;
 }
 
 function startClient(port) {
-  return new Process('client.js', [String(port)]);
+  return startProgram('client.js', [String(port)]);
 }
 
 /** Returns the bytes of anonymous memory that the process has in RAM after a garbage collection. */
 async function anonymousMemory(server) {
   await server.ask({ ask: 'collect' });
+  return residentMemory(server);
+}
+
+/** Returns the bytes of anonymous memory that the process has in RAM. */
+function residentMemory(server) {
   const status = fs.readFileSync(`/proc/${server.pid}/status`, 'utf8');
   return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)[1]) * 1024;
 }
@@ -96,8 +118,7 @@ async function anonymousMemory(server) {
 function peakMemory(server) {
   let most = 0;
   const look = () => {
-    const status = fs.readFileSync(`/proc/${server.pid}/status`, 'utf8');
-    most = Math.max(most, Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)[1]) * 1024);
+    most = Math.max(most, residentMemory(server));
   };
   const timer = setInterval(look, 20);
   return {
@@ -126,4 +147,14 @@ async function main(test) {
   }
 }
 
-module.exports = { startServer, startClient, anonymousMemory, peakMemory, main };
+module.exports = {
+  startLimited,
+  startMeasured,
+  startProgram,
+  startServer,
+  startClient,
+  anonymousMemory,
+  residentMemory,
+  peakMemory,
+  main,
+};

@@ -5,6 +5,7 @@
 const { createHash } = require('node:crypto');
 const fs = require('node:fs');
 const { uWS } = require('../../support/uws.js');
+const collect = require('./collect.js');
 
 const withClose = !process.argv.includes('--without-close');
 let opened = 0;
@@ -87,11 +88,7 @@ app.listen(0, (token) => {
 process.on('message', async ({ ask }) => {
   if (ask === 'counts') process.send({ opened, closed, dropped, connections: uWS._stats?.().connections });
   if (ask === 'collect') {
-    // What a finalizer releases is freed only in the next turn of the loop, by the collection after that.
-    for (let i = 0; i < 4; i += 1) {
-      globalThis.gc();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+    await collect();
     process.send({ collected: true });
   }
 });
