@@ -23,12 +23,7 @@ const COMMANDS = {
   'npm install': (words) => assert.deepEqual(words, []),
   'npm run': ([script, ...options]) => {
     assert.ok(script in scripts, `the script ${script}`);
-    assertOptions(options, () =>
-      scripts[script]
-        .match(/[\w./-]+\.mjs/g)
-        .map(read)
-        .join('\n'),
-    );
+    assertOptions(options, () => sourceOf(scripts[script]));
   },
   'node --test': (files) => {
     assert.ok(files.length > 0, 'a file');
@@ -40,7 +35,7 @@ const COMMANDS = {
   },
   'cargo test': ([flag, crate, ...rest]) => {
     assert.equal(flag, '-p');
-    const folder = `crates/${crate.replace(/^milliways-/, '')}`;
+    const folder = folderOf(crate);
     assert.match(read(`${folder}/Cargo.toml`), new RegExp(`^name = "${crate}"$`, 'm'));
     const target = rest[0] === '--test' ? `tests/${rest[1]}` : '';
     const [filter, ...more] = target ? rest.slice(2) : rest;
@@ -55,9 +50,18 @@ const COMMANDS = {
   bash: ([file]) => assert.ok(exists(file), file),
 };
 
+const folderOf = (crate) => `crates/${crate.replace(/^milliways-/, '')}`;
+
+/** Returns the source of what a script of package.json runs. */
+function sourceOf(script) {
+  const [, crate, target] = /^cargo test .*--package (\S+).*--test (\S+)/.exec(script) ?? [];
+  const files = crate ? [`${folderOf(crate)}/tests/${target}/main.rs`] : script.match(/[\w./-]+\.m?js/g);
+  return files.map(read).join('\n');
+}
+
 /** Asserts that a program knows its options. */
 function assertOptions(options, source) {
-  for (const option of options.filter((word) => word !== '--')) {
+  for (const option of options.filter((word) => !/^(--|\d+)$/.test(word))) {
     assert.ok(source().includes(option.replace(/=.*/, '')), `the option ${option}`);
   }
 }
