@@ -107,7 +107,6 @@ impl Server {
 
     /// Ends a connection whose PROXY header, or lack of one, shows that it comes from an address that has as many
     /// connections as it may have. Returns whether it did.
-    #[cold]
     pub(super) fn refuse_source(&mut self, slot: Slot, preface: Preface) -> bool {
         let app = self.app_of(slot);
         if self.apps.of(app).settings.max_connections_per_address == u32::MAX {

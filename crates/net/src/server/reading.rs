@@ -8,19 +8,18 @@ use super::closing::End;
 use super::conversation::{HttpFlag, Talk, WebSocketFlag};
 use super::trap::Layer;
 use crate::ids::{DomainId, Slot};
-use crate::transport::Read;
+use crate::transport::{News, Read};
 
 impl Server {
     /// Reads once.
     pub(crate) fn read(&mut self, slot: Slot, buffer: &mut [u8]) -> Read {
         let read = self.transport.read(slot, buffer);
         self.trap.pass(Layer::Read);
-        if let Some(preface) = self.transport.take_preface()
-            && self.refuse_source(slot, preface)
-        {
-            return Read::Nothing;
+        match self.transport.take_news() {
+            None => self.note_life(slot, &read),
+            Some(news) if self.handle_news(slot, news) => return Read::Nothing,
+            Some(_) => {}
         }
-        self.note_read(slot, &read);
         read
     }
 
@@ -33,27 +32,39 @@ impl Server {
         is_drained: bool,
     ) -> Read {
         let read = self.transport.choose(slot, config, domain, buffer, is_drained);
-        self.note_read(slot, &read);
+        if let Some(news) = self.transport.take_news() {
+            self.handle_news(slot, news);
+        }
         read
     }
 
+    /// Notes that the peer of a WebSocket lives. Bytes alone extend no other timeout: a head must be complete in time in
+    /// however many pieces it arrives, a body must keep a pace, and a closing connection has no claim to anything.
     #[inline]
-    fn note_read(&mut self, slot: Slot, read: &Read) {
+    fn note_life(&mut self, slot: Slot, read: &Read) {
         let now = self.clock.active();
         let conversation = &mut self.table[slot];
-        if self.transport.take_opened() {
-            self.trap.pass(Layer::Handshake);
-            // The timeout of the protocol above begins.
-            conversation.last_active = now;
-            self.note_handshake(slot);
-            self.arm(slot);
-        } else if let Talk::WebSocket { flags, .. } = &mut conversation.talk
+        if let Talk::WebSocket { flags, .. } = &mut conversation.talk
             && matches!(read, Read::Data { .. } | Read::Garbled { .. })
         {
-            // Bytes alone extend no other timeout: a head must be complete in time in however many pieces it arrives, a
-            // body must keep a pace, and a closing connection has no claim to anything.
             flags.take(WebSocketFlag::Pinged);
             conversation.last_active = now;
+        }
+    }
+
+    /// Handles what a read has completed. Returns whether the connection has been ended for it.
+    #[inline(never)]
+    fn handle_news(&mut self, slot: Slot, news: News) -> bool {
+        match news {
+            News::Preface(preface) => self.refuse_source(slot, preface),
+            News::Handshake => {
+                self.trap.pass(Layer::Handshake);
+                // The timeout of the protocol above begins.
+                self.table[slot].last_active = self.clock.active();
+                self.note_handshake(slot);
+                self.arm(slot);
+                false
+            }
         }
     }
 

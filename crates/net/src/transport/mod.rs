@@ -59,10 +59,8 @@ pub(crate) struct Transport {
     corked: Option<Slot>,
     /// Connections that are to be flushed and settled, each once.
     touched: Vec<Slot>,
-    /// A TLS handshake has been completed since this was last asked.
-    has_opened: bool,
-    /// The preface that the last read has completed.
-    preface: Option<Preface>,
+    /// What the last read has completed.
+    news: Option<News>,
     registry: Arc<Registry>,
     unit_length: UnitLength,
     /// Whole seconds since the epoch.
@@ -107,6 +105,14 @@ pub(crate) enum Read {
     },
 }
 
+/// What a read has completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    Preface(Preface),
+    /// A TLS handshake.
+    Handshake,
+}
+
 /// What stands before the first bytes of the protocol, where there may be a header of the PROXY protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Preface {
@@ -127,8 +133,7 @@ impl Transport {
             allocated: 0,
             corked: None,
             touched: Vec::new(),
-            has_opened: false,
-            preface: None,
+            news: None,
             registry,
             unit_length,
             now: 0,

@@ -8,7 +8,7 @@ use super::origin::Beginning;
 use super::socket::LinkFlag;
 use super::sys::Interest;
 use super::tls::{Input, Then};
-use super::{CLOSE_NOTIFY, LINKED, Preface, Read, Transport, sys};
+use super::{CLOSE_NOTIFY, LINKED, News, Preface, Read, Transport, sys};
 use crate::counters::Cell;
 use crate::ids::{DomainId, Slot};
 use crate::token::Named;
@@ -56,7 +56,7 @@ impl Transport {
                     return Read::InvalidPreface { is_drained };
                 }
                 Beginning::Complete(header) => {
-                    self.preface = Some(if header > 0 { Preface::Header } else { Preface::None });
+                    self.news = Some(News::Preface(if header > 0 { Preface::Header } else { Preface::None }));
                     buffer.copy_within(header..length, 0);
                     length -= header;
                     link.layer.end_preface();
@@ -93,7 +93,7 @@ impl Transport {
         let link = self.links[slot.index()].as_mut().expect(LINKED);
         if link.layer.is_handshaking() && self.sessions.at(slot).is_some_and(|session| session.is_open()) {
             link.layer.end_handshake();
-            self.has_opened = true;
+            self.news = Some(News::Handshake);
         }
         self.touch(slot);
         match then {
@@ -104,16 +104,10 @@ impl Transport {
         }
     }
 
-    /// Returns what stood before the first bytes of the protocol, if the last read has completed it.
+    /// Returns what the last read has completed, which is one thing at most: a handshake takes more than one read.
     #[inline]
-    pub(crate) fn take_preface(&mut self) -> Option<Preface> {
-        self.preface.take()
-    }
-
-    /// Returns whether the last read has completed a TLS handshake.
-    #[inline]
-    pub(crate) fn take_opened(&mut self) -> bool {
-        std::mem::take(&mut self.has_opened)
+    pub(crate) fn take_news(&mut self) -> Option<News> {
+        self.news.take()
     }
 
     /// Returns whether a TLS peer has sent its `close_notify`, for which the kernel reports nothing.

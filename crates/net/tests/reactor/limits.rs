@@ -69,7 +69,9 @@ fn connections_above_the_limit_wait_until_others_have_ended() {
     let server = limited(2, true);
     let (first, second) = (server.connect(), server.connect());
     let waiting = [server.connect_without_waiting(), server.connect_without_waiting()];
-    waiting.iter().for_each(|client| client.send(GET));
+    for client in &waiting {
+        client.send(GET);
+    }
     server.settle();
     assert_eq!(server.stats().connections, 2);
     // However many wait, the limit was met once.
@@ -207,7 +209,9 @@ fn behind_a_proxy_the_address_of_its_client_counts() {
     // The proxy's own connections are not limited, and connections without a header count for the address that they
     // come from.
     let checks = [through("PROXY UNKNOWN\r\n"), through("PROXY UNKNOWN\r\n")];
-    checks.iter().for_each(|client| client.expect_response(&ok("here")));
+    for client in &checks {
+        client.expect_response(&ok("here"));
+    }
     let direct = through("");
     direct.expect_response(&ok("here"));
     through("").expect_gone();
