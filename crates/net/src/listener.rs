@@ -60,8 +60,18 @@ impl ListenError {
 struct Listener {
     socket: Listening,
     app: AppId,
-    /// Accepting has failed for lack of descriptors or memory, and is to be retried.
+    /// Accepting has failed for lack of descriptors or memory, or the kernel may not report that connections wait. Either is
+    /// to be retried.
     is_starved: bool,
+}
+
+impl Listener {
+    /// Registers the socket again. If the kernel has no memory for that, it is retried: no connection that waits would be
+    /// reported otherwise.
+    fn rearm(&mut self, registry: &Registry, id: ListenerId) {
+        let result = registry.reregister(&mut self.socket, Named::Listener(id).token(), Interest::READABLE);
+        self.is_starved = result.is_err();
+    }
 }
 
 /// The listening sockets of a reactor.
@@ -132,7 +142,7 @@ impl Listeners {
     /// Registers a listening socket again, so that the kernel reports it if connections wait.
     pub(crate) fn rearm(&mut self, registry: &Registry, id: ListenerId) {
         if let Some(listener) = self.at.get_mut(&id) {
-            let _ = registry.reregister(&mut listener.socket, Named::Listener(id).token(), Interest::READABLE);
+            listener.rearm(registry, id);
         }
     }
 
@@ -150,8 +160,7 @@ impl Listeners {
     /// Registers the sockets again on which accepting has failed for lack of resources.
     pub(crate) fn wake_starved(&mut self, registry: &Registry) {
         for (id, listener) in self.at.iter_mut().filter(|(_, listener)| listener.is_starved) {
-            listener.is_starved = false;
-            let _ = registry.reregister(&mut listener.socket, Named::Listener(*id).token(), Interest::READABLE);
+            listener.rearm(registry, *id);
         }
     }
 }
@@ -225,4 +234,26 @@ pub(crate) fn bind(host: Option<&str>, port: u16, exclusive: bool) -> Result<Tcp
         }
     }
     Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::sys::Poll;
+
+    /// There is no memory in the kernel to run out of here, so another poll stands in: the socket is not registered with it.
+    #[test]
+    fn a_socket_that_cannot_be_registered_again_is_retried() {
+        let (poll, other) = (Poll::new().expect("a poll"), Poll::new().expect("a poll"));
+        let address = (Ipv4Addr::LOCALHOST, 0).into();
+        let socket = Listening::Tcp(sys::bind_tcp(address, false, 1).expect("a free port"));
+        let mut listeners = Listeners::default();
+        let id = listeners.insert(poll.registry(), AppId(0), socket).expect("a new socket");
+        listeners.rearm(other.registry(), id);
+        assert!(listeners.has_starved());
+        listeners.wake_starved(other.registry());
+        assert!(listeners.has_starved());
+        listeners.wake_starved(poll.registry());
+        assert!(!listeners.has_starved());
+    }
 }
