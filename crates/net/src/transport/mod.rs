@@ -349,14 +349,25 @@ impl Transport {
         self.touch(slot);
     }
 
-    /// Sends our FIN, after a `close_notify` if there is TLS. All output must have been sent.
+    /// Sends our FIN, after a `close_notify` if there is TLS. All output must have been sent. If the socket does not take the
+    /// `close_notify`, that becomes output, and our FIN follows it.
     pub(crate) fn finish(&mut self, slot: Slot) {
-        self.say_goodbye(slot);
+        let link = self.links[slot.index()].as_mut().expect(LINKED);
+        if link.layer.is_secure()
+            && !link.is_broken()
+            && let Some(session) = self.sessions.at(slot)
+        {
+            let output = self.spare.output_in(&mut link.output);
+            session.seal_close(output.sealed());
+            output.finish();
+            return self.push(slot, Output::flush);
+        }
         // An error means that the connection is gone, which the next read will report.
-        let _ = self.link(slot).stream.shutdown(Shutdown::Write);
+        let _ = link.stream.shutdown(Shutdown::Write);
     }
 
-    /// Sends a `close_notify` if there is TLS (RFC 8446 section 6.1). All output must have been sent.
+    /// Sends a `close_notify` if there is TLS (RFC 8446 section 6.1), unless the socket does not take it. All output must have
+    /// been sent.
     pub(crate) fn say_goodbye(&mut self, slot: Slot) {
         let link = self.links[slot.index()].as_ref().expect(LINKED);
         if link.layer.is_secure()

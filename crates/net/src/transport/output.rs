@@ -1,6 +1,7 @@
 //! Output that is waiting for a socket.
 
 use std::io;
+use std::net::Shutdown;
 
 use super::sys::{self, TcpStream};
 use super::tls::Session;
@@ -26,6 +27,7 @@ const KEEP_CAPACITY: usize = 128 * 1024;
 /// the frames of a WebSocket.
 pub(crate) type UnitLength = fn(&[u8]) -> usize;
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Default)]
 pub(crate) struct Output {
     bytes: Vec<u8>,
@@ -48,6 +50,8 @@ pub(crate) struct Output {
     boundary: usize,
     /// The last unit has been appended. None may follow it.
     is_complete: bool,
+    /// Our FIN follows the output.
+    is_last: bool,
     /// Units that are to be inserted between two others, ahead of waiting output. Only while the socket is blocked.
     expedited: Option<Box<Expedited>>,
     noted: Noted,
@@ -167,6 +171,11 @@ impl Output {
         self.is_complete = !self.is_empty();
     }
 
+    /// TLS: has our FIN sent when all output has been.
+    pub(crate) fn finish(&mut self) {
+        self.is_last = true;
+    }
+
     /// Has a unit sent at the next boundary, in place of one in the same lane that has not been inserted yet. Only
     /// while the socket is blocked.
     pub(crate) fn expedite(&mut self, lane: Lane, unit: Vec<u8>) {
@@ -269,6 +278,7 @@ impl Output {
         self.blocked = false;
         self.boundary = 0;
         self.is_complete = false;
+        self.is_last = false;
         self.expedited = None;
     }
 
@@ -337,6 +347,10 @@ impl Output {
             let second = &payload[taken..];
             let second = &second[..second.len().min(SEAL_AT_ONCE - first.len())];
             if first.is_empty() && second.is_empty() {
+                if self.is_last {
+                    // An error means that the connection is gone, which the next read will report.
+                    let _ = socket.stream.shutdown(Shutdown::Write);
+                }
                 self.clear();
                 return Ok(taken);
             }
@@ -344,7 +358,7 @@ impl Output {
                 // The socket still works, so tell the peer that nothing more follows.
                 session.seal_close(&mut self.sealed);
                 let _ = socket.send(&self.sealed);
-                let _ = socket.stream.shutdown(std::net::Shutdown::Both);
+                let _ = socket.stream.shutdown(Shutdown::Both);
                 return self.refused(error.into(), units).map(|()| taken);
             }
             self.sent += first.len();

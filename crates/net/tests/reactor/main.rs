@@ -23,6 +23,7 @@ mod random;
 mod shutdown;
 mod support;
 mod timeouts;
+mod tls;
 mod tungstenite;
 mod upgrades;
 mod uploads;
