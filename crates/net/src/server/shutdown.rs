@@ -19,7 +19,7 @@ use milliways_proto::timer::Tick;
 
 use super::Server;
 use super::closing::End;
-use super::conversation::{HttpFlag, Talk};
+use super::conversation::{HttpFlag, HttpFlags, Talk};
 use super::trap::Layer;
 use crate::event::Event;
 use crate::ids::{AppId, Slot};
@@ -165,12 +165,13 @@ impl Server {
         }
     }
 
-    /// Returns when a connection of an app that is being shut down will have waited too long to begin a request.
-    pub(super) fn grace_deadline(&self, slot: Slot) -> Option<Tick> {
+    /// Returns when a new connection of an app that is being shut down will have waited too long to begin a request.
+    pub(super) fn grace_deadline(&self, slot: Slot, flags: HttpFlags) -> Option<Tick> {
         let conversation = &self.table[slot];
         let has_sent_part =
             || self.sides.get(conversation.side).is_some_and(|side| !side.requests.is_idle() || !side.input.is_empty());
-        let applies = self.is_shutting_down(conversation.app()) && !has_sent_part();
+        let is_new = !flags.has(HttpFlag::Served) && !conversation.is_unread();
+        let applies = self.is_shutting_down(conversation.app()) && is_new && !has_sent_part();
         applies.then_some(conversation.last_active + GRACE)
     }
 }

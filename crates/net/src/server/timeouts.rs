@@ -320,8 +320,8 @@ impl Server {
             Talk::Vacant | Talk::Gone => None,
             Talk::Closing { .. } => Some(conversation.last_active + CLOSE_TIMEOUT),
             _ if self.transport.is_handshaking(slot) => Some(conversation.last_active + HANDSHAKE_TIMEOUT),
-            Talk::Http { responder: None, .. } => {
-                self.idle_deadline(slot).into_iter().chain(self.grace_deadline(slot)).min()
+            Talk::Http { responder: None, flags } => {
+                self.idle_deadline(slot).into_iter().chain(self.grace_deadline(slot, flags)).min()
             }
             Talk::Http { responder: Some(_), flags } => self
                 .idle_deadline(slot)

@@ -242,6 +242,23 @@ fn a_new_connection_has_a_second_to_send_its_first_request() {
 }
 
 #[test]
+fn only_a_new_connection_has_that_deadline_even_if_the_thread_was_busy() {
+    let server = answering();
+    let client = server.connect();
+    // The connection is examined in its tenth second, because its deadline was then when it was new.
+    server.pass_seconds(9);
+    client.send(GET);
+    client.expect_response(&ok("x"));
+    shut_down(&server);
+    server.stall(Duration::from_secs(2));
+    client.expect_end();
+    // Whoever is cut is gone now.
+    assert_eq!(server.stats().connections, 1);
+    client.finish();
+    server.expect(&["request GET /", "shut down 1 0"]);
+}
+
+#[test]
 fn a_request_of_which_a_part_has_arrived_may_come_and_is_answered() {
     let server = answering();
     let clients = [server.connect(), keep_alive(&server)];
