@@ -15,8 +15,9 @@ pub(crate) enum Count {
 
 #[derive(Default)]
 pub(crate) struct EventQueue {
-    /// Events in the order in which they happened.
-    waiting: VecDeque<Event<'static>>,
+    /// Events in the order in which they happened. `None` is in place of one that was taken out of turn, so that the
+    /// positions of later ones stay the same.
+    waiting: VecDeque<Option<Event<'static>>>,
     /// The number of waiting events that belong to an outer turn or call, while a handler runs the event loop.
     outer: usize,
     /// Ends caused by calls that were too deeply nested to call another handler.
@@ -40,7 +41,7 @@ pub(crate) struct OuterEvents {
 
 impl EventQueue {
     pub(crate) fn push(&mut self, event: Event<'static>) {
-        self.waiting.push_back(event);
+        self.waiting.push_back(Some(event));
     }
 
     /// Returns whether [`Event::Dropped`] follows when a message is dropped instead of being sent.
@@ -53,7 +54,7 @@ impl EventQueue {
         if self.is_telling_dropped {
             self.dropped.push(event);
         } else {
-            self.waiting.push_back(event);
+            self.push(event);
         }
     }
 
@@ -66,15 +67,19 @@ impl EventQueue {
 
     /// Queues the events that were held back while a handler of [`Event::Dropped`] was running.
     pub(crate) fn release_dropped(&mut self) {
-        self.waiting.extend(mem::take(&mut self.dropped));
+        self.waiting.extend(mem::take(&mut self.dropped).into_iter().map(Some));
     }
 
     /// Defers the ends among the events from position `mark` on until the outermost call is about to return.
     pub(crate) fn defer_ends(&mut self, mark: usize) {
         let behind = self.waiting.split_off(mark.min(self.waiting.len()));
-        for event in behind {
+        for event in behind.into_iter().flatten() {
             let is_end = matches!(event, Event::Aborted { .. } | Event::Subscription { .. } | Event::Close { .. });
-            if is_end { &mut self.deferred } else { &mut self.waiting }.push_back(event);
+            if is_end {
+                self.deferred.push_back(event);
+            } else {
+                self.push(event);
+            }
         }
     }
 
@@ -93,14 +98,31 @@ impl EventQueue {
         self.waiting.len()
     }
 
-    /// Takes the event at position `mark`.
-    pub(crate) fn take_behind(&mut self, mark: usize) -> Option<Event<'static>> {
-        self.waiting.remove(mark)
+    /// Returns the position of the next event that does not belong to an outer turn or call.
+    pub(crate) fn next(&self) -> usize {
+        self.outer
     }
 
-    /// Takes the next event that does not belong to an outer turn or call.
-    pub(crate) fn take(&mut self) -> Option<Event<'static>> {
-        self.waiting.remove(self.outer)
+    /// Takes the event at a position, or the first one behind it.
+    pub(crate) fn take(&mut self, position: usize) -> Option<Event<'static>> {
+        while let Some(event) = self.waiting.remove(position) {
+            if event.is_some() {
+                return event;
+            }
+        }
+        None
+    }
+
+    /// Returns the id in the event at a position.
+    #[inline]
+    pub(crate) fn id_at(&self, position: usize) -> Option<ConnectionId> {
+        self.waiting.get(position)?.as_ref()?.id()
+    }
+
+    /// Takes the first event before a position that has this id.
+    pub(crate) fn take_before(&mut self, position: usize, id: ConnectionId) -> Option<Event<'static>> {
+        let before = self.waiting.iter_mut().take(position);
+        before.filter(|event| event.as_ref().and_then(Event::id) == Some(id)).find_map(Option::take)
     }
 
     /// Takes the next [`Event::Connected`] or [`Event::Disconnected`].

@@ -270,12 +270,15 @@ impl Server {
 
     /// Takes the next event, or the event at position `mark`. Drops [`Event::Dropped`] if its WebSocket has closed
     /// meanwhile.
+    ///
+    /// If the connection has ended, what an outer turn or call is about to tell of it comes first: nothing may follow its
+    /// end.
     pub(crate) fn take_event(&mut self, mark: Option<usize>) -> Option<Event<'static>> {
+        let position = mark.unwrap_or_else(|| self.events.next());
         loop {
-            let event = match mark {
-                None => self.events.take(),
-                Some(mark) => self.events.take_behind(mark),
-            }?;
+            let ended = self.events.id_at(position).filter(|id| position > 0 && self.table.get(*id).is_err());
+            let earlier = ended.and_then(|id| self.events.take_before(position, id));
+            let event = earlier.or_else(|| self.events.take(position))?;
             if !matches!(event, Event::Dropped { id, .. } if self.table.get(id).is_err()) {
                 return Some(event);
             }

@@ -4,7 +4,7 @@ use milliways_net::{AppSettings, ConnectionId, SendError, SendStatus, Stale, Sub
 use milliways_proto::topics::Change;
 use milliways_proto::ws::Opcode;
 
-use crate::support::{BINARY, CLOSE, Client, Event, Server, TEXT, frame, masked};
+use crate::support::{BINARY, CLOSE, Client, Event, Server, TEXT, frame, masked, noise};
 
 fn open<'s>(server: &'s Server, topics: &[&str]) -> (Client<'s>, ConnectionId) {
     let client = server.open();
@@ -141,6 +141,29 @@ fn subscriptions_end_with_their_websocket_whatever_ends_it() {
             next.expect_silence();
         }
     }
+}
+
+#[test]
+fn what_has_happened_before_the_end_is_told_before_it() {
+    let settings = WebSocketSettings { max_backpressure: 1000, ..WebSocketSettings::default() };
+    let server = Server::websocket(settings, |server, event| {
+        if let Event::Dropped { id, .. } = event {
+            server.end(*id, 4000, "slow");
+        }
+    });
+    let client = server.connect_with_small_buffer();
+    client.upgrade();
+    let id = server.last_id();
+    for topic in ["x", "y"] {
+        server.subscribe(id, topic);
+    }
+    server.send(id, Opcode::Binary, &noise(4 << 20, 1));
+    server.take_log();
+    server.publish("x", b"too much");
+    // What was published is delivered first. It is dropped, and the handler of that ends the WebSocket.
+    server.causing(|reactor| reactor.unsubscribe(id, b"y")).expect("an open WebSocket");
+    let expected = ["dropped binary too much", "unsubscribed y 0 1", "unsubscribed x 0 1", "close 4000 slow"];
+    assert_eq!(server.take_log(), expected);
 }
 
 #[test]
