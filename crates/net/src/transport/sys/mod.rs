@@ -1,14 +1,23 @@
 //! Everything that depends on the platform: the poll, sockets, and system calls. No other source file of this crate uses
 //! mio or socket2, or has a `cfg` of a platform.
+//!
+//! There are two platforms: operating systems, and the network in memory of simulations, which the feature `simulation`
+//! selects.
 
+#[cfg(not(feature = "simulation"))]
 mod native;
+#[cfg(feature = "simulation")]
+mod simulated;
 
 use std::io;
 use std::time::Duration;
 
 use milliways_proto::timer::Tick;
 
+#[cfg(not(feature = "simulation"))]
 use self::native as platform;
+#[cfg(feature = "simulation")]
+use self::simulated as platform;
 pub(crate) use platform::{
     Event, Events, INVALID_ARGUMENT, Interest, LocalListener, Poll, Registry, Source, StdTcpStream, TcpListener,
     TcpStream, Token, Waker, accept_local, bind_local, bind_tcp, descriptor, is_exhaustion, is_unknown_family,
