@@ -8,20 +8,11 @@
 // The result is written to bench/results/last.{json,md} with charts beside them or, if recorded, to
 // bench/results/recorded.json and the charts that docs/BENCHMARKS.md shows. See bench/README.md for the method.
 
-import { spawnSync } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import {
-  BuildError,
-  DEVELOP_NODE,
-  build,
-  isStale,
-  requireNode,
-  root,
-  runMain,
-  rustEnvironment,
-} from '../scripts/build.mjs';
+import { BuildError, DEVELOP_NODE, build, isStale, requireNode, root, runMain } from '../scripts/build.mjs';
+import { buildLoadgen } from './loadgen.mjs';
 import { choosePair, describeCommit, describeMachine, watchSteal } from './machine.mjs';
 import { measure } from './measure.mjs';
 import { preparePeers } from './peers.mjs';
@@ -176,19 +167,6 @@ async function measureInQuiet(row, server, setting) {
     if (best === undefined || sample.steal < best.steal) best = sample;
   }
   return Object.fromEntries(Object.entries(best).map(([key, value]) => [key, Number(value.toPrecision(6))]));
-}
-
-async function buildLoadgen() {
-  const args = ['build', '--release', '--quiet', '-p', 'milliways-loadgen'];
-  const built = spawnSync('cargo', args, { cwd: root, env: await rustEnvironment(), stdio: 'inherit' });
-  if (built.status !== 0) throw new BuildError('building the load generator failed; its messages are above.');
-  const asked = spawnSync('cargo', ['metadata', '--no-deps', '--format-version', '1'], {
-    cwd: root,
-    env: await rustEnvironment(),
-    encoding: 'utf8',
-    maxBuffer: Infinity,
-  });
-  return path.join(JSON.parse(asked.stdout).target_directory, 'release/milliways-loadgen');
 }
 
 async function writeResult(name, result) {
