@@ -103,6 +103,22 @@ describe('docs/OPERATIONS.md', ours, () => {
     }
   });
 
+  it('has the figures of the measurements', () => {
+    const numberIn = (source, pattern) => Number(pattern.exec(source)[1].replaceAll(',', ''));
+    const source = (...names) => fs.readFileSync(path.join(root, ...names), 'utf8');
+    const limit = numberIn(source('__test__', 'soak', 'idle-memory.js'), /^const MAX_BYTES = (\d+);$/m);
+    assert.equal(numberIn(text, /^\| an idle WebSocket in the process \| (\d+) at most/m), limit);
+    const benchmarks = source('docs', 'BENCHMARKS.md');
+    for (const [stated, measured] of [
+      [/^\| the same with TLS \| ([\d,]+) \|/m, /^\| TLS: Memory of an idle WebSocket \| ([\d,]+) B/m],
+      [/connecting with TLS takes about (\d+) µs/, /^\| TLS: Connect, upgrade, close; 100 at a time \| (\d+) µs/m],
+    ]) {
+      const [ours, theirs] = [numberIn(text, stated), numberIn(benchmarks, measured)];
+      // Measuring again moves it a little.
+      assert.ok(Math.abs(ours / theirs - 1) < 0.2, `${ours} is stated, ${theirs} was measured`);
+    }
+  });
+
   it('names the libraries that the addon needs', { skip: reasonToSkip('readelf', '--version') }, () => {
     const addon = fs.readdirSync(path.join(root, 'dist')).find((file) => file.endsWith('.node'));
     const readelf = (option) => execFileSync('readelf', [option, path.join(root, 'dist', addon)], { encoding: 'utf8' });
