@@ -31,7 +31,8 @@ export class Upstream extends EventEmitter {
     this.#child.on('message', (message) => {
       for (const key of Object.keys(message)) this.emit(key, message[key]);
     });
-    this.port = await saidByAny([this], 'port', PATIENCE);
+    const ended = once(this.#child, 'exit').then(([code]) => assert.fail(`a server ended with ${code}`));
+    this.port = await Promise.race([saidByAny([this], 'port', PATIENCE), ended]);
   }
 
   get pid() {
