@@ -67,7 +67,10 @@ async function buildIfStale() {
 async function rustTests() {
   // The addon's own package is left out: code that uses Node-API symbols links only into Node, and the JavaScript tests
   // cover it.
-  const packages = ['proto', 'tls', 'net', 'simnet', 'loadgen'].flatMap((name) => ['-p', `milliways-${name}`]);
+  const packages = ['proto', 'tls', 'net', 'simnet', 'loadgen', 'node-model'].flatMap((name) => [
+    '-p',
+    `milliways-${name}`,
+  ]);
   await cargo('test', ...packages);
   // With this feature, sockets are in memory, so nothing else is tested with it.
   await cargo('test', ...SIMULATION);

@@ -18,11 +18,11 @@ pub(crate) struct Registers<const COUNT: usize> {
 impl<const COUNT: usize> Registers<COUNT> {
     /// Makes the numbers, and defines their `ArrayBuffer` as a property of `exports`. JavaScript must never detach it.
     pub(crate) fn export(js: Js<'_>, exports: Value<'_>, name: &CStr) -> Result<Self, Failed> {
-        let mut start = None;
-        let buffer =
-            js.array_buffer(size_of::<[Cell<u32>; COUNT]>(), |bytes| start = NonNull::new(bytes.as_mut_ptr()))?;
+        // A pointer that was made from a reference to the memory would be invalid once JavaScript has written to it.
+        let (buffer, start) = js.new_buffer(size_of::<[Cell<u32>; COUNT]>())?;
+        let memory = NonNull::new(start.cast()).ok_or(Failed)?;
         js.define(exports, name, buffer)?;
-        Ok(Self { memory: start.ok_or(Failed)?.cast(), _buffer: Reference::new(js, buffer)? })
+        Ok(Self { memory, _buffer: Reference::new(js, buffer)? })
     }
 
     pub(crate) fn get(&self, register: impl Into<usize>) -> u32 {
