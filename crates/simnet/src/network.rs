@@ -13,7 +13,7 @@ use crate::world::{Address, Entry, Shared, Watched};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionKey(pub u64);
 
-/// A failure of the system that a [`Network`] can be told to cause.
+/// A failure of the system that [`Network::fail`] causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// Accepting fails because descriptors have run out (`EMFILE`).

@@ -220,7 +220,7 @@ impl World {
         let content = self.next_publication(topic);
         let message = content.bytes(0, length);
         self.causing(|reactor| {
-            // Who has ended and has not been told gets nothing any more.
+            // A WebSocket that has ended gets nothing any more, even before the event for that.
             let receivers = self.receivers_of(topic, from);
             let published = match from {
                 None => Ok(reactor.publish(self.app, name.as_bytes(), opcode, &message, compress)),

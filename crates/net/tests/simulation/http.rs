@@ -126,7 +126,7 @@ pub(crate) struct Pending {
     pub(crate) is_stalled: bool,
     /// The body has been discarded, because nobody asked for it in time.
     pub(crate) is_discarded: bool,
-    /// The reactor has ended the request, of which the handler is about to be told.
+    /// The reactor has ended the request, and the event for that is about to come.
     pub(crate) must_end: bool,
 }
 

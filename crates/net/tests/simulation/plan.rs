@@ -12,9 +12,9 @@ pub(crate) struct Plan {
     pub(crate) steps: usize,
     /// The greatest number of clients at once.
     pub(crate) clients: usize,
-    /// Of ten clients, how many open WebSockets.
+    /// How many of ten clients open WebSockets.
     pub(crate) websockets: usize,
-    /// Of ten clients, how many do as they should to the end.
+    /// How many of ten clients do as they should to the end.
     pub(crate) faithful: usize,
     /// Whether sockets stall.
     pub(crate) stalls: bool,

@@ -156,7 +156,7 @@ impl World {
     fn end_without_body(&self, id: Id) {
         let Some(start) = self.begin_answer(id, Style::Pieces) else { return };
         let closes = self.closes();
-        // Without a length, only the end of the connection tells where the body ends, so one is named.
+        // Without a length, only the end of the connection would end the body.
         self.causing(|reactor| {
             let result = reactor.respond_without_body(connection_id(id), Some(0), closes);
             self.log(|| format!("  respond without body {}/{} {closes}: {result:?}", id.0, id.1));
@@ -221,7 +221,7 @@ impl World {
         });
     }
 
-    /// A response was refused, because the reactor has ended its request and is about to tell of it.
+    /// A response was refused, because the reactor has ended its request. The event for that is about to come.
     fn note_refused(&self, id: Id, error: ResponseError) {
         ensure!(self, error == ResponseError::Complete, "refused: {error}");
         self.change_pending(id, |pending| pending.must_end = true);
@@ -312,7 +312,7 @@ impl World {
         }
     }
 
-    /// A request has ended of whose end no event tells.
+    /// A request has ended without an event.
     fn forget_unheard(&self, id: Id) {
         let now = self.now();
         let mut model = self.model();

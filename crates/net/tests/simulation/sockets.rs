@@ -213,7 +213,7 @@ impl World {
         let idle = Duration::from_secs(socket.settings.idle_timeout.into());
         let lifetime = Duration::from_secs(60 * u64::from(socket.settings.max_lifetime));
         let is_silent = last_arrival.is_none_or(|arrival| now >= arrival + idle) && now >= socket.opened + idle;
-        // Of a publication that was dropped, nobody is told any more after the end.
+        // After the end, no handler is called for a publication that was dropped.
         let may_be_doomed = socket.settings.close_on_backpressure_limit
             && socket.to_client.iter().chain(&socket.held).any(|owed| matches!(owed.what, What::Publication { .. }));
         let is_doomed = socket.is_doomed || may_be_doomed;

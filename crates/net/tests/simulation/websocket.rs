@@ -45,7 +45,7 @@ pub(crate) enum What {
     Message {
         binary: bool,
     },
-    /// It may have been dropped since, of which [`milliways_net::Event::Dropped`] tells.
+    /// It may have been dropped since: [`milliways_net::Event::Dropped`] says so.
     Publication {
         binary: bool,
     },
@@ -69,7 +69,7 @@ pub(crate) struct Ended {
     pub(crate) is_in_order: bool,
 }
 
-/// An operation of a handler that ends a WebSocket, and of which it has not been told yet.
+/// An operation of a handler that ends a WebSocket, before the event for that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
     End { code: u16, reason: Vec<u8> },
@@ -96,15 +96,15 @@ pub(crate) struct Socket {
     /// The number of messages and Pings that handlers have sent.
     pub(crate) sent: u32,
     pub(crate) asked: Option<Asked>,
-    /// The end has been told for a subscription, and that for the WebSocket must follow.
+    /// The event for the end of a subscription has come, and that for the end of the WebSocket must follow.
     pub(crate) is_leaving: bool,
     /// A message was dropped although that closes it.
     pub(crate) is_doomed: bool,
-    /// The reactor has ended it, of which a handler is about to be told.
+    /// The reactor has ended it, and the event for that is about to come.
     pub(crate) must_end: bool,
     pub(crate) ended: Option<Ended>,
 
-    /// Messages of which a handler knows that they were dropped, and of which it is to be told again.
+    /// Messages for which `send` has returned that they were dropped, before the events for that.
     /// Fragments have the position of their first byte.
     pub(crate) dropped: Vec<(Content, usize)>,
     /// The number of bytes of all frames that were written to it, but for what the reactor writes by itself.

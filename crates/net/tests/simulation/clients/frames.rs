@@ -180,7 +180,7 @@ impl Client {
 
     fn say_ping(&mut self, world: &World) {
         let number = self.next_number();
-        // It has its whole label, so that its Pong is told from others.
+        // It has its whole label, so that its Pong is not mistaken for another one.
         let length = 16 + world.below(110);
         let bytes = Content::new('i', self.which, number).bytes(0, length);
         self.say_frame(world, FIN | PING, &bytes);
@@ -309,7 +309,7 @@ impl Client {
         let Some((expected, why)) = expected else { world.fail(&format!("client {which} sees {code}")) };
         ensure!(world, code == expected, "client {which} sees the code {code}, not {expected}");
         ensure!(world, !is_in_order || reason == why, "client {which} sees {}", reason.escape_ascii());
-        // Of a publication that was dropped just before the end, nobody is told.
+        // No handler is called for a publication that was dropped just before the end.
         let drops = socket.settings.max_backpressure > 0;
         let must_come = |owed: &&Owed| owed.is_complete && !(drops && matches!(owed.what, What::Publication { .. }));
         let left = socket.to_client.iter().chain(&socket.missing).find(must_come);
@@ -362,7 +362,7 @@ fn see_owed(world: &World, which: usize, bytes: &[u8], seen: What) {
         if is_it(&owed) {
             return;
         }
-        // Of a publication that was dropped, a handler may be told later.
+        // It may have been dropped, and the handler of that may be called later.
         let may_miss = matches!(owed.what, What::Publication { .. });
         ensure!(world, may_miss, "client {which} sees {} instead of {owed:?}", short(bytes));
         socket.missing.push(owed);
