@@ -55,7 +55,7 @@ impl World {
         }
     }
 
-    /// Checks that handlers have been told of what the reactor has ended.
+    /// Checks that there has been an event for everything that the reactor has ended.
     fn check_told(&self, which: usize, it: &mut Connection) {
         match &it.phase {
             Phase::Answering(pending) => {
@@ -141,7 +141,7 @@ impl World {
                 // The timeout of the first request begins when the handshake is complete.
                 let handshake = if it.is_secure { server.last_read } else { Duration::ZERO };
                 let active = it.since.max(server.last_taken).max(arrival).max(handshake);
-                // It may be closing, of which no handler hears.
+                // It may be closing, which causes no event.
                 let closing = it.ending.map(|(_, since)| active.max(since) + CLOSING);
                 Some((active + idle).max(closing.unwrap_or_default()))
             }
@@ -170,9 +170,7 @@ impl World {
         // After ten seconds, a client that does not take it has had its time.
         let is_late = it.ending.is_some_and(|(_, since)| self.now() >= since + CLOSING);
         let has_gone = it.has_left || it.has_finished || it.is_invalid;
-        // A shutdown cuts what is left at its deadline.
-        let is_overdue = self.shutdown.get().is_some_and(|it| it.deadline.is_some_and(|end| self.now() >= end));
-        has_gone || is_late || is_overdue || self.is_closing.get() || self.network.has_suffered(it.key)
+        has_gone || is_late || self.is_overdue() || self.is_closing.get() || self.network.has_suffered(it.key)
     }
 
     /// The stream of a client has ended. Checks that this was due, and that nothing is missing.

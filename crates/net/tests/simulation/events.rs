@@ -153,7 +153,7 @@ impl World {
             it.may_end(Reason::Cut, now);
         }
         if self.loops.get() > 0 && it.open().is_some_and(|socket| socket.must_end || socket.is_leaving) {
-            // In a nested loop, this may come before the end of a WebSocket of which the outer loop is about to tell.
+            // In a nested loop, this may come before the end of the WebSocket, which the outer loop is about to return.
             it.is_gone_early = true;
             return;
         }
@@ -181,11 +181,14 @@ impl World {
     pub(crate) fn check_excuse(&self, which: usize, what: &str) {
         let model = self.model();
         let it = &model.all[which];
-        let is_excused = it.ending.is_some()
+        let is_shut_down = self.shutdown.get().is_some() && !matches!(it.phase, Phase::Answering(_));
+        let is_excused = it.ending.is_some_and(|(reason, _)| reason != Reason::ShutDown)
+            || is_shut_down
             || it.has_left
             || it.has_finished
             || it.is_invalid
-            || self.is_ending()
+            || self.is_closing.get()
+            || self.is_overdue()
             || it.requests.iter().any(|request| request.route == Route::Missing && (request.closes || request.is_old))
             || self.network.has_suffered(it.key)
             || self.now() >= it.since + self.first_timeout(it);
@@ -215,7 +218,7 @@ impl World {
         let (expected, proxied) = (it.address, it.proxied);
         let slot = model.connected.insert(id.slot.0, which);
         let is_early = slot.is_none() && self.loops.get() > 0;
-        // In a nested loop, this may come before the connection of which the outer loop is about to tell.
+        // In a nested loop, this may come before the event of the connection, which the outer loop is about to return.
         model.all[which].is_early |= is_early;
         drop(model);
         ensure!(
@@ -319,8 +322,8 @@ impl World {
         }
     }
 
-    /// A request that a handler has passed on is answered when the handler has returned, of which nobody tells a handler
-    /// that has not asked.
+    /// A request that a handler has passed on is answered when the handler has returned. There is no event for that if the
+    /// handler has not asked for one.
     pub(crate) fn finish_passed(&self, which: usize) {
         let mut model = self.model();
         let pending = model.all[which].pending();
@@ -385,7 +388,7 @@ impl World {
         let mut model = self.model();
         let it = &mut model.all[which];
         let is_forgotten = match it.pending() {
-            // Its handler was told of the end before.
+            // The event for its end has come before.
             None => matches!(it.phase, Phase::Ending | Phase::Gone),
             Some(pending) => !pending.is_heard(),
         };

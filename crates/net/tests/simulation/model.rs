@@ -43,6 +43,8 @@ pub(crate) enum Phase {
 /// Why a connection may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
+    /// The app is being shut down. Requests in progress are answered first.
+    ShutDown,
     /// A handler has ended it, or a response after which it closes is complete: what was written arrives.
     InOrder,
     /// What was written may be lost.
@@ -89,7 +91,7 @@ pub(crate) struct Connection {
     pub(crate) has_body: bool,
     /// A request has come before the connection was reported.
     pub(crate) is_early: bool,
-    /// The reactor has closed the socket of a WebSocket before it has told a handler of its end.
+    /// The reactor has closed the socket of a WebSocket before the close handler was called.
     pub(crate) is_gone_early: bool,
     /// The id of the WebSocket.
     pub(crate) id: Option<Id>,
@@ -138,9 +140,9 @@ impl Connection {
     /// Notes that it may end. Once it may be cut, it stays so.
     pub(crate) fn may_end(&mut self, reason: Reason, now: Duration) {
         match &mut self.ending {
-            Some((was, _)) if *was == Reason::Cut || *was == reason => {}
-            Some((was, _)) => *was = reason,
-            none => *none = Some((reason, now)),
+            Some((was, _)) if *was == Reason::Cut || *was == reason || reason == Reason::ShutDown => {}
+            Some((was, _)) if *was == Reason::InOrder => *was = reason,
+            ending => *ending = Some((reason, now)),
         }
     }
 
@@ -203,7 +205,7 @@ pub(crate) struct Model {
     pub(crate) published: [u32; TOPICS],
     /// The number of messages that other threads have published to each topic.
     pub(crate) from_afar: [u32; TOPICS],
-    /// Messages of other threads of which the reactor may not have heard.
+    /// Messages of other threads that the reactor may not have taken yet.
     pub(crate) on_the_way: Vec<FromAfar>,
 }
 

@@ -337,7 +337,7 @@ impl Run {
         let connections = (world.network.accepted() + world.network.waiting()) as u64;
         world.shutdown.set(Some(Shutdown { deadline, connections, is_over: false }));
         for it in &mut world.model().all {
-            it.may_end(Reason::InOrder, since);
+            it.may_end(Reason::ShutDown, since);
         }
         world.listener.take();
         let (code, reason) = SHUT_DOWN;

@@ -70,7 +70,7 @@ pub(crate) struct World {
     pub(crate) loops: Cell<usize>,
     /// Handlers do what they must and nothing else, so that everything comes to rest.
     pub(crate) is_quiet: Cell<bool>,
-    /// A handler of a dropped message is running, in which no other dropped message is told of.
+    /// A handler of a dropped message is running. Meanwhile, it is not called for others.
     pub(crate) is_telling_dropped: Cell<bool>,
     /// When the thread was last too busy for the reactor.
     pub(crate) slept: Cell<Duration>,
@@ -204,6 +204,11 @@ impl World {
     /// Returns whether the program has begun to end the app.
     pub(crate) fn is_ending(&self) -> bool {
         self.is_closing.get() || self.shutdown.get().is_some()
+    }
+
+    /// Returns whether a shutdown has reached its deadline, at which it cuts what is left.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.shutdown.get().is_some_and(|it| it.deadline.is_some_and(|end| self.now() >= end))
     }
 
     /// Returns whether a connection may have ended because of a panic that was provoked. Each ends one.
