@@ -1,6 +1,6 @@
 //! Calls the JavaScript handlers of the reactor's events.
 
-use milliways_net::{AppId, BehaviorId, ConnectionId, Event, RouteId, RoutedRequest};
+use milliways_net::{AppId, BehaviorId, ConnectionId, Event, RouteId, RoutedRequest, Slot};
 use milliways_proto::topics::Change;
 use milliways_proto::ws::Payload;
 
@@ -98,6 +98,7 @@ impl Environment {
         let told = self.request.lend(request, |serial| {
             self.tell_alone(
                 behavior,
+                id,
                 |callbacks| callbacks.upgrade.as_ref(),
                 |js, function| {
                     let (slot, generation) = (js.number(id.slot.0)?, js.number(id.generation.0)?);
@@ -113,6 +114,7 @@ impl Environment {
         self.request.lend(request, |serial| {
             self.tell_alone(
                 behavior,
+                id,
                 |callbacks| callbacks.open.as_ref(),
                 |js, function| {
                     let (slot, generation) = (js.number(id.slot.0)?, js.number(id.generation.0)?);
@@ -152,6 +154,7 @@ impl Environment {
     fn tell_missing_name(&self, app: AppId, name: &str) {
         self.counted(
             || app,
+            None,
             Scope::Own,
             |js| {
                 let Some(function) = self.function(js, |callbacks| callbacks.missing_names.get(&app.0))? else {
@@ -173,6 +176,7 @@ impl Environment {
     fn tell_drain(&self, behavior: BehaviorId, id: ConnectionId) {
         self.tell(
             behavior,
+            id,
             |callbacks| callbacks.drain.as_ref(),
             |js, function| js.call(function, &[js.number(id.slot.0)?]).map(|_| ()),
         );
@@ -183,6 +187,7 @@ impl Environment {
         let user_data = user_data.raw();
         self.tell_alone(
             behavior,
+            id,
             |callbacks| callbacks.open.as_ref(),
             |js, function| {
                 // SAFETY: it is an argument of a call that has not returned.
@@ -208,20 +213,21 @@ impl Environment {
         scope: Scope,
         run: impl for<'s> FnOnce(Js<'s>) -> Result<T, Failed>,
     ) -> Option<T> {
-        self.counted(|| self.reactor.app_of(id.slot), scope, run)
+        self.counted(|| self.reactor.app_of(id.slot), Some(id.slot), scope, run)
     }
 
-    /// Runs a piece of JavaScript for an event of an app, and counts an exception. Returns `None` if it threw or could
-    /// not run.
+    /// Runs a piece of JavaScript for an event of an app, perhaps of one of its connections, and counts an exception.
+    /// Returns `None` if it threw or could not run.
     fn counted<T>(
         &self,
         app: impl FnOnce() -> AppId,
+        slot: Option<Slot>,
         scope: Scope,
         run: impl for<'s> FnOnce(Js<'s>) -> Result<T, Failed>,
     ) -> Option<T> {
         let result = self.scopes.event(scope, run);
         if result.is_none() && self.scopes.is_alive() {
-            self.reactor.note_handler_error(app());
+            self.reactor.note_handler_error(app(), slot);
         }
         result
     }
@@ -230,6 +236,7 @@ impl Environment {
     fn tell(
         &self,
         behavior: BehaviorId,
+        id: ConnectionId,
         which: Which,
         call: impl for<'s> FnOnce(Js<'s>, Value<'s>) -> Result<(), Failed>,
     ) {
@@ -238,7 +245,7 @@ impl Environment {
             which(callbacks).map(|_| callbacks.scope)
         };
         if let Some(scope) = scope {
-            self.tell_in(scope, behavior, which, call);
+            self.tell_in(scope, behavior, id, which, call);
         }
     }
 
@@ -247,26 +254,30 @@ impl Environment {
     fn tell_alone(
         &self,
         behavior: BehaviorId,
+        id: ConnectionId,
         which: Which,
         call: impl for<'s> FnOnce(Js<'s>, Value<'s>) -> Result<(), Failed>,
     ) -> Option<()> {
         if which(&self.callbacks.borrow().behaviors[behavior]).is_none() {
             return Some(());
         }
-        self.tell_in(Scope::Own, behavior, which, call)
+        self.tell_in(Scope::Own, behavior, id, which, call)
     }
 
     fn tell_in(
         &self,
         scope: Scope,
         behavior: BehaviorId,
+        id: ConnectionId,
         which: Which,
         call: impl for<'s> FnOnce(Js<'s>, Value<'s>) -> Result<(), Failed>,
     ) -> Option<()> {
         let app = || self.reactor.app_of_behavior(behavior);
-        self.counted(app, scope, |js| match self.function(js, |callbacks| which(&callbacks.behaviors[behavior]))? {
-            Some(function) => call(js, function),
-            None => Ok(()),
+        self.counted(app, Some(id.slot), scope, |js| {
+            match self.function(js, |callbacks| which(&callbacks.behaviors[behavior]))? {
+                Some(function) => call(js, function),
+                None => Ok(()),
+            }
         })
     }
 
@@ -291,6 +302,7 @@ impl Environment {
     fn tell_filter(&self, app: AppId, id: ConnectionId, count: f64) {
         self.counted(
             || app,
+            Some(id.slot),
             Scope::Own,
             |js| {
                 let Some(function) = self.function(js, |callbacks| callbacks.filters.get(&app.0))? else {
@@ -332,7 +344,7 @@ impl Environment {
         length: usize,
         make: impl for<'s> FnOnce(Js<'s>) -> Result<Value<'s>, Failed>,
     ) {
-        self.tell(behavior, which, |js, function| {
+        self.tell(behavior, id, which, |js, function| {
             self.scopes.with_buffer(js, length, |js| {
                 let buffer = make(js)?;
                 self.registers.set(Register::Slot, id.slot.0);
@@ -347,6 +359,7 @@ impl Environment {
     fn tell_text(&self, behavior: BehaviorId, id: ConnectionId, mut payload: Payload<'_>) {
         self.tell(
             behavior,
+            id,
             |callbacks| callbacks.message.as_ref(),
             |js, function| {
                 let text = js.checked_string(payload.bytes())?;
@@ -363,6 +376,7 @@ impl Environment {
     fn tell_subscription(&self, behavior: BehaviorId, id: ConnectionId, topic: &[u8], change: Change) {
         self.tell(
             behavior,
+            id,
             |callbacks| callbacks.subscription.as_ref(),
             |js, function| {
                 let buffer = js.copied_buffer(topic)?;

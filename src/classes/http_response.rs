@@ -186,7 +186,7 @@ pub(crate) fn close<'s>(call: &Call<'s, 2>) -> Returned<'s> {
 /// complete.
 pub(crate) fn abandon<'s>(call: &Call<'s, 2>) -> Returned<'s> {
     let (id, reactor) = (call.id()?, &call.environment.reactor);
-    reactor.note_handler_error(reactor.app_of(id.slot));
+    reactor.note_handler_error(reactor.app_of(id.slot), Some(id.slot));
     reactor.abandon_response(id);
     Ok(None)
 }

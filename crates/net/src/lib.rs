@@ -23,6 +23,7 @@ mod server;
 mod token;
 mod transport;
 mod turn;
+mod watch;
 
 pub use counters::{
     Description, Kind, ProcessCounts, ThreadCounts, app_text, descriptions, process_counts, process_text,
@@ -43,3 +44,4 @@ pub use server::settings::{AppSettings, Route, SettingsError, WebSocketSettings}
 pub use server::trap::{Layer, panic_message};
 pub use server::websocket::{EndError, SendError, SendStatus};
 pub use turn::{Polled, Turn};
+pub use watch::{Fact, Watching, What};

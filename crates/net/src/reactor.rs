@@ -22,6 +22,7 @@ use crate::kernel::Kernel;
 use crate::server::Server;
 use crate::server::trap::{Layer, panic_message};
 use crate::turn::{Polled, Turn};
+use crate::watch::{Fact, Watching};
 
 /// Seconds until accepting is retried after descriptors or memory have run out.
 const STARVED_RETRY: Tick = 1;
@@ -211,9 +212,25 @@ impl Reactor {
         self.server().apps.of(app).meter.read()
     }
 
-    /// Counts an exception of a handler of an app.
-    pub fn note_handler_error(&self, app: AppId) {
-        self.server().note_handler_error(app);
+    /// Counts an exception of a handler of an app, perhaps in an event of a connection.
+    pub fn note_handler_error(&self, app: AppId, slot: Option<Slot>) {
+        self.server().note_handler_error(app, slot);
+    }
+
+    /// Sets what is noted for [`Reactor::take_facts`] from now on. At the beginning, that is nothing.
+    pub fn watch(&self, watching: Watching) {
+        self.server().registration.watch.set(watching);
+    }
+
+    /// Returns whether [`Reactor::take_facts`] returns something.
+    pub fn has_facts(&self) -> bool {
+        self.server().registration.watch.has_facts()
+    }
+
+    /// Takes what has happened since the last call, in that order. Whoever has called [`Reactor::watch`] has to call this
+    /// again and again.
+    pub fn take_facts(&self) -> Vec<Fact> {
+        self.server().registration.watch.take()
     }
 
     /// Returns the app of a connection. The connection may have ended in this turn.

@@ -35,7 +35,24 @@ pub struct Description {
 
 /// The place of a number.
 pub(crate) trait Place: Copy {
+    /// Whether the number counts how often something went wrong, of which observers are told. This is known when the
+    /// code is compiled, so that whatever is counted for each message costs nothing more.
+    const IS_CAUSE: bool;
+
     fn index(self) -> usize;
+}
+
+/// A place by its index, of which observers are not told.
+#[derive(Clone, Copy)]
+pub(crate) struct At(pub(crate) usize);
+
+impl Place for At {
+    const IS_CAUSE: bool = false;
+
+    #[inline]
+    fn index(self) -> usize {
+        self.0
+    }
 }
 
 /// A metric whose numbers each have a line in `metrics!`.
@@ -349,6 +366,8 @@ const TIMEOUTS: usize = LIMITS + Limit::NAMES.len();
 pub(crate) const CELLS: usize = TIMEOUTS + Timeout::NAMES.len();
 
 impl Place for Cell {
+    const IS_CAUSE: bool = false;
+
     #[inline]
     fn index(self) -> usize {
         self as usize
@@ -356,30 +375,40 @@ impl Place for Cell {
 }
 
 impl Place for HttpError {
+    const IS_CAUSE: bool = true;
+
     fn index(self) -> usize {
         HTTP_ERRORS + self.index()
     }
 }
 
 impl Place for Violation {
+    const IS_CAUSE: bool = true;
+
     fn index(self) -> usize {
         WEBSOCKET_ERRORS + self.index()
     }
 }
 
 impl Place for Failure {
+    const IS_CAUSE: bool = true;
+
     fn index(self) -> usize {
         TLS_ERRORS + self.index()
     }
 }
 
 impl Place for Limit {
+    const IS_CAUSE: bool = true;
+
     fn index(self) -> usize {
         LIMITS + self as usize
     }
 }
 
 impl Place for Timeout {
+    const IS_CAUSE: bool = true;
+
     fn index(self) -> usize {
         TIMEOUTS + self as usize
     }
@@ -431,6 +460,8 @@ pub(crate) const MEMORY: usize = Memory::NAMES.len();
 pub(crate) const NUMBERS: usize = CELLS + MEMORY;
 
 impl Place for Memory {
+    const IS_CAUSE: bool = false;
+
     fn index(self) -> usize {
         CELLS + self as usize
     }

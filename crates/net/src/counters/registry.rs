@@ -3,7 +3,6 @@
 //! The registry is locked when a reactor or an app comes or goes, and when the numbers of the process are read; never
 //! while anything is counted. What an app has counted is kept when it goes: by its thread, and then by the process.
 
-use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +11,8 @@ use milliways_proto::topics::memory_of;
 
 use super::cells::{Kind, MEMORY, Memory, NUMBERS, Place, descriptions};
 use super::{Cell, Counters, Meter};
+use crate::ids::AppId;
+use crate::watch::Watch;
 
 /// The numbers of a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,8 +121,9 @@ impl Thread {
 pub(crate) struct Registration {
     key: u64,
     memory: Arc<MemoryCells>,
-    /// It belongs to the thread of the reactor, which alone writes to its numbers.
-    _thread: PhantomData<Rc<()>>,
+    /// The observers of the reactor. As an [`Rc`], this keeps the registration in the thread of the reactor, which alone
+    /// writes to its numbers.
+    pub(crate) watch: Rc<Watch>,
 }
 
 impl Registration {
@@ -132,7 +134,7 @@ impl Registration {
         registry.next += 1;
         let (apps, ended, memory_too) = (Vec::new(), Vec::new(), Arc::clone(&memory));
         registry.threads.push(Thread { key, number: 0, apps, ended, memory: memory_too });
-        Self { key, memory, _thread: PhantomData }
+        Self { key, memory, watch: Rc::default() }
     }
 
     /// Sets the number under which others see the thread. It is 0 until then.
@@ -141,8 +143,8 @@ impl Registration {
     }
 
     /// Returns the counters of a new app.
-    pub(crate) fn add_app(&self) -> Meter {
-        let meter = Meter::new();
+    pub(crate) fn add_app(&self, app: AppId) -> Meter {
+        let meter = Meter::new(app, &self.watch);
         self.with(|thread| thread.apps.push(Arc::clone(&meter.counters)));
         meter
     }

@@ -284,7 +284,7 @@ impl Server {
     }
 
     pub(crate) fn add_app(&mut self, settings: AppSettings) -> AppId {
-        let meter = self.registration.add_app();
+        let meter = self.registration.add_app(AppId(self.apps.all.next()));
         let app = self.apps.insert(settings, meter.clone());
         self.transport.set_meter(app, Some(meter));
         app
@@ -337,6 +337,11 @@ impl<T> Default for Numbered<T> {
 }
 
 impl<T> Numbered<T> {
+    /// Returns the number that [`Numbered::insert`] returns next.
+    fn next(&self) -> u32 {
+        self.free.last().copied().unwrap_or(self.at.len() as u32)
+    }
+
     fn insert(&mut self, new: T) -> u32 {
         if let Some(number) = self.free.pop() {
             self.at[number as usize] = Some(new);

@@ -36,6 +36,7 @@ use super::settings::WebSocketSettings;
 use super::trap::Layer;
 use crate::event::Event;
 use crate::ids::Slot;
+use crate::watch::What;
 
 /// Why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +176,7 @@ impl Server {
                     _ => error.response(),
                 };
                 if !response.is_empty() {
-                    count_response(self.meter(slot), (error.status() / 100) as u8);
+                    count_response(self.meter(slot), slot, (error.status() / 100) as u8);
                 }
                 self.transport.write(slot, |output| output.extend_from_slice(response.as_bytes()));
                 self.begin_closing(slot, Fin::AfterOutput);
@@ -218,6 +219,7 @@ impl Server {
             None => self.cut(slot),
         }
         self.behaviors.release(behavior);
+        self.tell(self.app_of(slot), slot, || What::Closed(code));
         self.events.push(Event::Close { behavior, id, code, reason: reason.into() });
     }
 
@@ -327,6 +329,7 @@ impl Server {
         self.gone -= usize::from(self.table[slot].is_over());
         self.count(app, slot, Count::Down);
         self.transport.remove(slot);
+        self.tell(app, slot, || What::Removed);
         self.sides.release(&mut self.table[slot].side);
         self.wheel.cancel(slot.0);
         self.apps.forget_connection(app);

@@ -11,6 +11,7 @@ use super::conversation::Talk;
 use crate::counters::cells::{limit_of_message, limit_of_request};
 use crate::counters::{Cell, Limit, Memory, Meter, Timeout};
 use crate::ids::{AppId, BehaviorId, Slot};
+use crate::watch::What;
 
 /// The phases of a connection that are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,20 +61,37 @@ impl Server {
     }
 
     /// Counts a connection that begins.
-    pub(super) fn note_begin(&self, app: AppId, is_secure: bool) {
+    pub(super) fn note_begin(&self, slot: Slot, app: AppId, is_secure: bool) {
         let meter = &self.apps.of(app).meter;
         meter.count(Phase::Http.gauge(is_secure));
         meter.count(if is_secure { Cell::TlsHttpTotal } else { Cell::PlainHttpTotal });
+        self.tell(app, slot, || What::Connected { peer: self.transport.peer_address(slot), is_secure });
+    }
+
+    /// Tells observers of something that is not just counted.
+    #[inline]
+    pub(super) fn tell(&self, app: AppId, slot: Slot, what: impl FnOnce() -> What) {
+        self.registration.watch.note(app, Some(slot), what);
+    }
+
+    /// Tells observers who the peer of a connection is.
+    pub(super) fn tell_client(&self, slot: Slot) {
+        let transport = &self.transport;
+        self.tell(self.app_of(slot), slot, || What::Client {
+            peer: transport.peer_address(slot),
+            proxied: transport.proxied_address(slot),
+            is_secure: transport.is_secure(slot),
+        });
     }
 
     /// Counts a connection that could not begin.
     pub(crate) fn note_accept_error(&self, app: AppId) {
-        self.apps.of(app).meter.count(Cell::AcceptErrors);
+        self.apps.of(app).meter.count_and_tell(Cell::AcceptErrors);
     }
 
     /// Counts a connection that was accepted for another app.
     pub(crate) fn note_hand_over(&self, app: AppId) {
-        self.apps.of(app).meter.count(Cell::HandedOver);
+        self.apps.of(app).meter.count_and_tell(Cell::HandedOver);
     }
 
     /// Counts a connection that could not be accepted, because descriptors or memory have run out.
@@ -82,12 +100,14 @@ impl Server {
     }
 
     /// Counts a request that is about to become a WebSocket with this behavior, perhaps one of another app.
-    pub(super) fn note_upgrade(&self, slot: Slot, behavior: BehaviorId) {
+    pub(super) fn note_upgrade(&self, slot: Slot, behavior: BehaviorId, is_compressed: bool) {
+        self.tell_client(slot);
         let is_secure = self.transport.is_secure(slot);
         let meter = self.meter(slot);
         meter.subtract(Phase::Http.gauge(is_secure), 1);
         meter.subtract(active_gauge(is_secure), 1);
         meter.count(Cell::Responses1xx);
+        self.tell(self.app_of_behavior(behavior), slot, || What::Upgraded { is_compressed });
         let meter = &self.behaviors.get(behavior).meter;
         meter.count(Phase::WebSocket.gauge(is_secure));
         meter.count(if is_secure { Cell::TlsWebSocketTotal } else { Cell::PlainWebSocketTotal });
@@ -110,7 +130,7 @@ impl Server {
         let meter = self.meter(slot);
         meter.subtract(active_gauge(is_secure), 1);
         if !matches!(end, End::Answered | End::Refused(_)) {
-            meter.count(Cell::Aborted);
+            meter.count_request(slot, Cell::Aborted);
         }
     }
 
@@ -119,44 +139,50 @@ impl Server {
         let failure = self.transport.tls_failure(slot);
         let is_handshaking = self.transport.is_handshaking(slot);
         let meter = self.meter(slot);
-        meter.count(match self.table[slot].talk {
+        let cell = match self.table[slot].talk {
             Talk::Http { .. } => end_of_http(end),
             Talk::WebSocket { .. } => end_of_websocket(end),
             Talk::Closing { .. } | Talk::Vacant | Talk::Gone => return,
-        });
+        };
+        self.tell_client(slot);
         match end {
-            End::Refused(error) => count_request_error(meter, error),
-            End::Violation(violation) => count_violation(meter, violation),
+            End::Refused(error) => count_request_error(meter, slot, error),
+            End::Violation(violation) => count_violation(meter, slot, violation),
             // Without a failure of the session, the PROXY header before it is invalid.
             End::Garbled => match failure {
-                Some(failure) => count_failure(meter, failure),
-                None => count_request_error(meter, HttpError::InvalidProxyHeader),
+                Some(failure) => count_failure(meter, slot, failure),
+                None => count_request_error(meter, slot, HttpError::InvalidProxyHeader),
             },
-            End::Finished | End::Failed if is_handshaking => count_failure(meter, Failure::Abandoned),
+            End::Finished | End::Failed if is_handshaking => count_failure(meter, slot, Failure::Abandoned),
             _ => {}
         }
+        meter.count_of(slot, cell);
     }
 
     /// Counts a TLS handshake that has been completed.
     pub(super) fn note_handshake(&mut self, slot: Slot) {
         let is_resumed = self.transport.is_resumed(slot);
-        self.meter(slot).count(if is_resumed { Cell::ResumedHandshakes } else { Cell::FullHandshakes });
+        self.meter(slot).count_of(slot, if is_resumed { Cell::ResumedHandshakes } else { Cell::FullHandshakes });
     }
 
     /// Counts time that has passed for a connection.
     pub(crate) fn note_timeout(&self, slot: Slot, timeout: Timeout) {
-        self.meter(slot).count(timeout);
+        self.meter(slot).count_of(slot, timeout);
     }
 
     /// Counts a bug of ours, which ends a connection.
     pub(super) fn note_internal_error(&self, slot: Slot) {
-        self.meter(slot).count(Cell::InternalErrors);
+        self.meter(slot).count_of(slot, Cell::InternalErrors);
     }
 
-    /// Counts an exception of a handler.
-    pub(crate) fn note_handler_error(&self, app: AppId) {
+    /// Counts an exception of a handler of an app, perhaps in an event of a connection.
+    pub(crate) fn note_handler_error(&self, app: AppId, slot: Option<Slot>) {
         if self.apps.has(app) {
-            self.apps.of(app).meter.count(Cell::HandlerErrors);
+            let meter = &self.apps.of(app).meter;
+            match slot {
+                Some(slot) => meter.count_of(slot, Cell::HandlerErrors),
+                None => meter.count_and_tell(Cell::HandlerErrors),
+            }
         }
     }
 
@@ -178,35 +204,36 @@ pub(super) fn active_gauge(is_secure: bool) -> Cell {
 }
 
 /// Counts a response whose status is in this class: its first digit, or 0 if there is no such class.
-pub(super) fn count_response(meter: &Meter, class: u8) {
-    meter.count(match class {
+pub(super) fn count_response(meter: &Meter, slot: Slot, class: u8) {
+    let cell = match class {
         1 => Cell::Responses1xx,
         2 => Cell::Responses2xx,
         3 => Cell::Responses3xx,
         4 => Cell::Responses4xx,
         5 => Cell::Responses5xx,
         _ => Cell::ResponsesOther,
-    });
+    };
+    meter.count_request(slot, cell);
 }
 
-fn count_request_error(meter: &Meter, error: HttpError) {
-    meter.count(error);
+fn count_request_error(meter: &Meter, slot: Slot, error: HttpError) {
+    meter.count_of(slot, error);
     if let Some(limit) = limit_of_request(error) {
-        meter.count(limit);
+        meter.count_of(slot, limit);
     }
 }
 
-fn count_violation(meter: &Meter, violation: Violation) {
-    meter.count(violation);
+fn count_violation(meter: &Meter, slot: Slot, violation: Violation) {
+    meter.count_of(slot, violation);
     if let Some(limit) = limit_of_message(violation) {
-        meter.count(limit);
+        meter.count_of(slot, limit);
     }
 }
 
-fn count_failure(meter: &Meter, failure: Failure) {
-    meter.count(failure);
+fn count_failure(meter: &Meter, slot: Slot, failure: Failure) {
+    meter.count_of(slot, failure);
     if failure == Failure::HandshakeTooLong {
-        meter.count(Limit::TlsHandshake);
+        meter.count_of(slot, Limit::TlsHandshake);
     }
 }
 

@@ -123,7 +123,8 @@ impl Server {
             self.sources.add(slot, source);
             return false;
         }
-        self.meter(slot).count(Limit::ConnectionsPerAddress);
+        self.tell_client(slot);
+        self.meter(slot).count_of(slot, Limit::ConnectionsPerAddress);
         self.end(slot, End::Cut);
         true
     }

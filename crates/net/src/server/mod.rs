@@ -89,6 +89,9 @@ pub(crate) struct Server {
     pub(crate) registration: Registration,
 }
 
+/// The app of which the numbers are that belong to no other one.
+const NOBODY: AppId = AppId(u32::MAX);
+
 /// The time that the reactor was last called with.
 pub(crate) struct Clock {
     /// Whole seconds since the epoch.
@@ -125,7 +128,7 @@ impl Server {
     pub(crate) fn new(registry: Arc<Registry>, now: Instant) -> Self {
         let registration = Registration::new();
         Self {
-            transport: Transport::new(registry, frame_len, registration.add_app()),
+            transport: Transport::new(registry, frame_len, registration.add_app(NOBODY)),
             table: Table::default(),
             sides: Sides::default(),
             apps: Apps::default(),
@@ -183,7 +186,7 @@ impl Server {
     ) -> Result<Slot, (io::Error, TcpStream)> {
         let source = self.source_of(app, || peer.or_else(|| stream.peer_addr().ok()).map(|address| address.ip()));
         if let Some(limit) = self.limit_of_new(app, source) {
-            self.apps.of(app).meter.count(limit);
+            self.apps.of(app).meter.count_refusal(limit, || peer.or_else(|| stream.peer_addr().ok()));
             return Err((io::ErrorKind::QuotaExceeded.into(), stream));
         }
         let slot = self.table.vacant_slot();
@@ -200,7 +203,7 @@ impl Server {
         }
         self.note_source(slot, source);
         self.apps.note_connection(app);
-        self.note_begin(app, is_secure);
+        self.note_begin(slot, app, is_secure);
         self.arm(slot);
         self.count(app, slot, Count::Up);
         self.visit_if_shutting_down(slot);

@@ -93,7 +93,7 @@ impl Server {
     pub(crate) fn subscribe(&mut self, id: ConnectionId, topic: &[u8]) -> Result<Option<Change>, SubscribeError> {
         let behavior = self.check_websocket(id)?;
         if self.has_all_topics(id.slot, behavior, topic) {
-            self.behaviors.get(behavior).meter.count(Limit::Topics);
+            self.behaviors.get(behavior).meter.count_of(id.slot, Limit::Topics);
             return Err(SubscribeError::TooManyTopics);
         }
         self.table[id.slot].websocket().add(WebSocketFlag::Subscribed);
@@ -217,7 +217,7 @@ impl Server {
         }
         let meter = &self.apps.of(app).meter;
         meter.count(Cell::Published);
-        count_dropped(meter, receivers);
+        count_dropped(meter, None, receivers);
         Some(receivers > 0)
     }
 
@@ -308,7 +308,7 @@ impl Server {
         meter.add(Cell::MessagesSent, delivered);
         meter.add(Cell::BytesSent, length_of(delivery) - bytes);
         if messages > 0 {
-            count_dropped(meter, messages);
+            count_dropped(meter, Some(slot), messages);
         }
     }
 

@@ -353,7 +353,7 @@ impl Server {
         let admission = sender.admit(opcode, fin, || {
             let held = sides.get(side).map_or(0, |side| side.held.len());
             let waiting = transport.unsent(id.slot) + held;
-            waiting > 0 && is_over_limit(behaviors.get(behavior), waiting, flags, || doomed.push(id))
+            waiting > 0 && is_over_limit(behaviors.get(behavior), id.slot, waiting, flags, || doomed.push(id))
         })?;
         Ok((admission, behavior))
     }
@@ -379,7 +379,7 @@ impl Server {
     ) -> SendStatus {
         let behavior = self.table[id.slot].behavior();
         let Behavior { meter, settings, .. } = self.behaviors.get(behavior);
-        count_dropped(meter, 1);
+        count_dropped(meter, Some(id.slot), 1);
         let is_told = !opcode.is_control() && settings.tells_dropped;
         if is_told && self.events.tells_dropped() {
             let binary = opcode == Opcode::Binary;
@@ -394,7 +394,7 @@ impl Server {
         let conversation = &mut table[id.slot];
         let held = sides.get(conversation.side).map_or(0, |side| side.held.len());
         let waiting = transport.unsent(id.slot) + held;
-        is_over_limit(behaviors.get(behavior), waiting, conversation.websocket(), || doomed.push(id))
+        is_over_limit(behaviors.get(behavior), id.slot, waiting, conversation.websocket(), || doomed.push(id))
     }
 
     /// Returns whether a message of this length is compressed.
@@ -432,9 +432,12 @@ fn count_sent(meter: &Meter, opcode: Opcode, fin: bool, length: usize) {
     meter.add(Cell::BytesSent, length as u64);
 }
 
-/// Counts messages or fragments that are not sent, because too much is waiting.
-pub(super) fn count_dropped(meter: &Meter, count: u64) {
-    meter.add(Limit::Backpressure, count);
+/// Counts messages or fragments that are not sent, because too much is waiting, to a connection if it is only one.
+pub(super) fn count_dropped(meter: &Meter, slot: Option<Slot>, count: u64) {
+    match slot {
+        Some(slot) => meter.add_of(slot, Limit::Backpressure, count),
+        None => meter.add(Limit::Backpressure, count),
+    }
     meter.add(Cell::MessagesDropped, count);
 }
 
@@ -442,6 +445,7 @@ pub(super) fn count_dropped(meter: &Meter, count: u64) {
 /// size can always be sent. `doom` is called once, for a WebSocket that has to be closed for that.
 fn is_over_limit(
     Behavior { settings, meter, .. }: &Behavior,
+    slot: Slot,
     waiting: usize,
     flags: &mut WebSocketFlags,
     doom: impl FnOnce(),
@@ -449,7 +453,7 @@ fn is_over_limit(
     let is_over = settings.max_backpressure > 0 && waiting > settings.max_backpressure;
     if is_over && settings.close_on_backpressure_limit && !flags.has(WebSocketFlag::Doomed) {
         flags.add(WebSocketFlag::Doomed);
-        meter.count(Limit::CloseOnBackpressure);
+        meter.count_of(slot, Limit::CloseOnBackpressure);
         doom();
     }
     is_over

@@ -49,16 +49,21 @@ impl Meters {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
     use crate::counters::Cell;
+    use crate::watch::Watch;
 
     #[test]
     fn apps_beyond_the_last_number_share_a_meter() {
-        let (own, shared) = (Meter::new(), Meter::new());
+        let watch = Rc::new(Watch::default());
+        let new = |app| Meter::new(AppId(app), &watch);
+        let (own, shared) = (new(65_534), new(u32::MAX));
         let mut meters = Meters::new(shared.clone());
         meters.set(AppId(65_534), Some(own.clone()));
         for app in [65_535, 65_536, 1 << 20] {
-            meters.set(AppId(app), Some(Meter::new()));
+            meters.set(AppId(app), Some(new(app)));
             meters.of(MeterKey::of(AppId(app))).count(Cell::SocketSent);
         }
         meters.of(MeterKey::of(AppId(65_534))).count(Cell::SocketSent);

@@ -430,16 +430,16 @@ fn what_an_app_has_counted_stays_with_its_thread() {
     };
     let first = reactor.add_app(AppSettings::default());
     let second = reactor.add_app(AppSettings::default());
-    reactor.note_handler_error(first);
-    reactor.note_handler_error(first);
-    reactor.note_handler_error(second);
+    reactor.note_handler_error(first, None);
+    reactor.note_handler_error(first, None);
+    reactor.note_handler_error(second, None);
     assert_eq!(of_thread(), 3);
     reactor.remove_app(first);
     assert_eq!(of_thread(), 3);
     // Its number is used again, and what is counted under it is another app's.
     let third = reactor.add_app(AppSettings::default());
     assert_eq!(reactor.app_counts(third)[errors], 0);
-    reactor.note_handler_error(third);
+    reactor.note_handler_error(third, None);
     assert_eq!(of_thread(), 4);
 }
 
@@ -448,7 +448,7 @@ fn reactors_with_the_same_number_are_one_thread() {
     let reactors = [(); 2].map(|()| Reactor::new(Instant::now()).expect("a poll"));
     for reactor in &reactors {
         reactor.set_thread(4_000_003);
-        reactor.note_handler_error(reactor.add_app(AppSettings::default()));
+        reactor.note_handler_error(reactor.add_app(AppSettings::default()), None);
     }
     let threads: Vec<_> = process_counts().threads.into_iter().filter(|thread| thread.thread == 4_000_003).collect();
     assert_eq!(threads.len(), 1);

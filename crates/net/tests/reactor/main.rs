@@ -27,4 +27,5 @@ mod tls;
 mod tungstenite;
 mod upgrades;
 mod uploads;
+mod watch;
 mod websocket;

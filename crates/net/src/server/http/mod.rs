@@ -25,6 +25,7 @@ use super::upload::Upload;
 use crate::counters::Cell;
 use crate::event::Event;
 use crate::ids::{BehaviorId, ConnectionId, RouteId, Slot, Stale};
+use crate::watch::What;
 
 /// The result of [`Server::handle_http`].
 pub(crate) struct Handled<'b> {
@@ -152,6 +153,9 @@ impl Server {
             && let Talk::Http { responder: Some(responder), .. } = &mut self.table[slot].talk
         {
             responder.close();
+        }
+        if self.registration.watch.has_requests() {
+            self.tell(app, slot, || What::Requested(request.method().into()));
         }
         let conversation = &mut self.table[slot];
         let app = self.apps.of(app);

@@ -175,7 +175,7 @@ impl Server {
     pub(super) fn write_continue(&mut self, slot: Slot) {
         if let Talk::Http { responder: Some(responder), .. } = self.table[slot].talk {
             self.transport.write(slot, |output| responder.write_continue(output));
-            count_response(self.meter(slot), 1);
+            count_response(self.meter(slot), slot, 1);
         }
     }
 
@@ -209,7 +209,7 @@ impl Server {
         let result = transport.write(id.slot, |output| call(responder, draft, marks, output));
         if !had_begun && responder.has_begun() {
             let class = responder.status_class();
-            count_response(&apps.of(conversation.app()).meter, class);
+            count_response(&apps.of(conversation.app()).meter, id.slot, class);
         }
         if !new.is_empty() {
             sides.of(&mut conversation.side).draft = new;

@@ -90,7 +90,7 @@ impl Server {
             // A WebSocket has Pings of its own.
             transport.leave_alone(slot);
         }
-        self.note_upgrade(slot, behavior);
+        self.note_upgrade(slot, behavior, agreed.is_some());
         let conversation = &mut self.table[slot];
         let (from, to) = (conversation.app(), self.behaviors.get(behavior).app);
         conversation.become_websocket(behavior, Sender::new(agreed.is_some()), now);
