@@ -2120,6 +2120,122 @@ export function stats(): ProcessStats;
  */
 export function metrics(): string;
 
+/** A connection in the messages of diagnostics channels. It is the same object in all messages about it. */
+export interface DiagnosticsConnection {
+  /** A number that no other connection of the thread has, counted from 1. */
+  readonly id: number;
+  /** Whether the connection uses TLS. Undefined if it is not known yet; see {@link DiagnosticsConnection.remoteAddress}. */
+  readonly secure: boolean | undefined;
+  /**
+   * The address of the peer as text. Undefined for a Unix socket, and, until it becomes a WebSocket or ends, for a
+   * connection that is older than the first subscriber.
+   */
+  readonly remoteAddress: string | undefined;
+  /** The port of the peer. Undefined with {@link DiagnosticsConnection.remoteAddress}. */
+  readonly remotePort: number | undefined;
+  /**
+   * The address of the client, as text, that a header of the PROXY protocol has named; see
+   * {@link AppOptions.proxyProtocol}. Undefined before the connection becomes a WebSocket or ends.
+   */
+  readonly proxiedRemoteAddress: string | undefined;
+  /** The port of that client. Undefined with {@link DiagnosticsConnection.proxiedRemoteAddress}. */
+  readonly proxiedRemotePort: number | undefined;
+}
+
+/** A message about an app. */
+export interface DiagnosticsMessage {
+  /** The app. Undefined if the program has dropped its reference to it and it has been collected. */
+  readonly app: TemplatedApp | undefined;
+}
+
+/** A message about a connection of an app. */
+export interface ConnectionDiagnosticsMessage extends DiagnosticsMessage {
+  readonly connection: DiagnosticsConnection;
+}
+
+/**
+ * The messages that are published on channels of node:diagnostics_channel, by the names of the channels. Without a
+ * subscriber no message is made. docs/DIAGNOSTICS.md says when each is published.
+ *
+ * ```ts
+ * subscribe('milliways.close', (message) => {
+ *   const { connection, reason } = message as DiagnosticsMessages['milliways.close'];
+ * });
+ * ```
+ *
+ * This is not in uWebSockets.js.
+ */
+export interface DiagnosticsMessages {
+  /** An app listens: on a port, or on a Unix socket. */
+  'milliways.listen': DiagnosticsMessage &
+    (
+      | { readonly address: string; readonly port: number; readonly path?: undefined }
+      | { readonly path: string; readonly address?: undefined; readonly port?: undefined }
+    );
+  /** A connection has begun. TLS, if there is any, follows. */
+  'milliways.connect': ConnectionDiagnosticsMessage;
+  /** A connection has become a WebSocket of the app. */
+  'milliways.upgrade': ConnectionDiagnosticsMessage & {
+    /** Whether permessage-deflate has been agreed on (RFC 7692). */
+    readonly compression: boolean;
+  };
+  /** The socket of a connection has been closed. */
+  'milliways.close': ConnectionDiagnosticsMessage &
+    (
+      | {
+          readonly protocol: 'http';
+          /** The first reason for the end. */
+          readonly reason: keyof AppStats['ended']['http'];
+          /** The timeout that has passed, for the reason `timedOut`. */
+          readonly timeout: keyof AppStats['timeouts'] | undefined;
+          readonly code: undefined;
+        }
+      | {
+          readonly protocol: 'webSocket';
+          /** The first reason for the end. */
+          readonly reason: keyof AppStats['ended']['webSocket'];
+          /** The timeout that has passed, for the reasons `timedOut` and `lifetime`. */
+          readonly timeout: keyof AppStats['timeouts'] | undefined;
+          /** The close code that the `close` handler was called with. */
+          readonly code: number;
+        }
+    );
+  /** Something has failed, `count` times in a row. */
+  'milliways.error': DiagnosticsMessage & {
+    /** The connection, if it is known. */
+    readonly connection: DiagnosticsConnection | undefined;
+    readonly count: number;
+  } & (
+      | { readonly kind: 'http'; readonly code: keyof AppStats['http']['errors']; readonly error: undefined }
+      | { readonly kind: 'webSocket'; readonly code: keyof AppStats['webSocket']['errors']; readonly error: undefined }
+      | { readonly kind: 'tls'; readonly code: keyof AppStats['tls']['errors']; readonly error: undefined }
+      | { readonly kind: 'handler'; readonly code: 'HANDLER_ERROR'; readonly error: undefined }
+      | { readonly kind: 'internal'; readonly code: 'INTERNAL_ERROR'; readonly error: undefined }
+      | { readonly kind: 'accept'; readonly code: 'ACCEPT_ERROR'; readonly error: undefined }
+      /** `error` is what the callback of `listen` is called with, and `code` its code. */
+      | { readonly kind: 'listen'; readonly code: string; readonly error: Error }
+    );
+  /** A limit has been exceeded, `count` times in a row. */
+  'milliways.limit': DiagnosticsMessage & {
+    /** The connection, if it is known. */
+    readonly connection: DiagnosticsConnection | undefined;
+    readonly limit: keyof AppStats['limits'];
+    readonly count: number;
+  };
+  /** {@link TemplatedApp.shutdown} has begun or has ended. */
+  'milliways.shutdown': DiagnosticsMessage &
+    (
+      | {
+          readonly phase: 'begin';
+          /** The close code for WebSockets. */
+          readonly code: number;
+          /** Milliseconds after which what is left is cut. */
+          readonly timeout: number;
+        }
+      | ({ readonly phase: 'end' } & Readonly<ShutdownResult>)
+    );
+}
+
 /**
  * The type of an error of milliways, for `catch` clauses: `(error as MilliwaysError).code`. Some are a TypeError or a
  * RangeError.

@@ -6,6 +6,7 @@ const { isArrayBuffer } = require('node:util/types');
 const connections = require('./connections');
 const { kindOf } = require('./data');
 const { define } = require('./define');
+const diagnostics = require('./diagnostics');
 const {
   describe,
   errorOf,
@@ -47,7 +48,10 @@ const GONE = 0xffffffff;
 /**
  * Tells the addon when an app has become unreachable: the addon drops it once nothing listens and nobody is connected.
  */
-const apps = new FinalizationRegistry((app) => native.releaseApp(app));
+const apps = new FinalizationRegistry((app) => {
+  diagnostics.forgetApp(app);
+  native.releaseApp(app);
+});
 
 /** Tells the addon when no context is left by which a request could still be upgraded to a WebSocket of a behavior. */
 const contexts = new FinalizationRegistry((behavior) => native.releaseContexts(behavior));
@@ -72,6 +76,7 @@ class TemplatedApp {
   constructor(options, isSecure = false) {
     this.#app = native.createApp(options, this.#holder);
     apps.register(this, this.#app);
+    diagnostics.noteApp(this.#app, this);
     this.#isSecure = isSecure;
     if (isSecure) secure(options, () => native.secureApp(this.#app, options ?? {}));
     this.#drains = Boolean(options?.drainEachMessage);
@@ -125,7 +130,7 @@ class TemplatedApp {
     const { host, port, options } = listenAt(parameters);
     const exclusive = (options & LIBUS_LISTEN_EXCLUSIVE_PORT) !== 0;
     this.#shutdown = undefined;
-    listenOnPort(callback, { host, port }, (number) => native.listen(this.#app, host, number, exclusive));
+    listenOnPort(this.#app, callback, { host, port }, (number) => native.listen(this.#app, host, number, exclusive));
     return this;
   }
 
@@ -136,7 +141,7 @@ class TemplatedApp {
     requireFunction(callback);
     if (this.#isShuttingDown) return this.#refuseToListen(callback);
     this.#shutdown = undefined;
-    listenOnPath(callback, path, () => native.listenUnix(this.#app, path));
+    listenOnPath(this.#app, callback, path, () => native.listenUnix(this.#app, path));
     return this;
   }
 
@@ -245,8 +250,17 @@ class TemplatedApp {
     const { code = GOING_AWAY, reason = '', timeout = SHUTDOWN_TIMEOUT } = options;
     let resolve;
     const promise = new Promise((settle) => (resolve = settle));
+    let hasBegun = false;
+    const note = (phase, details) => diagnostics.noteShutdown(this.#app, phase, details);
+    const begin = () => {
+      if (!hasBegun) note('begin', { code, timeout });
+      hasBegun = true;
+    };
     const done = (closed, forced) => {
       this.#isShuttingDown = false;
+      // Without connections, this is called before `shutDownApp` returns.
+      begin();
+      note('end', { closed, forced });
       resolve({ closed, forced });
     };
     this.#isShuttingDown = true;
@@ -256,6 +270,7 @@ class TemplatedApp {
       this.#isShuttingDown = false;
       throw error;
     }
+    begin();
     this.#shutdown = promise;
     return promise;
   }

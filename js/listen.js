@@ -4,6 +4,7 @@ const { getSystemErrorMap } = require('node:util');
 
 const { noteListening } = require('./cluster');
 const { define } = require('./define');
+const diagnostics = require('./diagnostics');
 const { describe, errorOf } = require('./errors');
 const { listenToken } = require('./ListenSocket');
 const native = require('./native');
@@ -47,8 +48,8 @@ function portOf(port) {
   return Number.isInteger(number) && number >= 0 && number <= MAX_PORT ? number : NaN;
 }
 
-/** Listens on a port, and calls the callback with the result: a token, or false and an Error. */
-function listenOnPort(callback, { host, port }, listen) {
+/** Has an app, named by its number, listen on a port, and calls the callback with the result: a token, or false and an Error. */
+function listenOnPort(app, callback, { host, port }, listen) {
   const number = portOf(port);
   if (Number.isNaN(number)) {
     const given = typeof port === 'string' ? `'${port}'` : describe(port);
@@ -58,21 +59,29 @@ function listenOnPort(callback, { host, port }, listen) {
   }
   const listener = listen(number);
   if (listener >= 0) {
-    noteListening(listener, textOf(host), native.localPort(listener));
+    const at = native.localPort(listener);
+    noteListening(listener, textOf(host), at);
+    diagnostics.noteListening(app, { address: native.localAddress(listener), port: at });
     callback(listenToken(listener));
-  } else if (isOfLookup(listener)) callback(false, lookupError(listener, textOf(host)));
-  else callback(false, listenError(listener, textOf(host) || '::', number));
+  } else if (isOfLookup(listener)) fail(app, callback, lookupError(listener, textOf(host)));
+  else fail(app, callback, listenError(listener, textOf(host) || '::', number));
 }
 
 /** Does the same for a Unix domain socket. */
-function listenOnPath(callback, path, listen) {
+function listenOnPath(app, callback, path, listen) {
   // Node's servers use this port for a path.
   const port = -1;
   const listener = listen();
   if (listener >= 0) {
     noteListening(listener, textOf(path), port);
+    diagnostics.noteListening(app, { path: textOf(path) });
     callback(listenToken(listener));
-  } else callback(false, listenError(listener, textOf(path), port));
+  } else fail(app, callback, listenError(listener, textOf(path), port));
+}
+
+function fail(app, callback, error) {
+  diagnostics.noteListenError(app, error);
+  callback(false, error);
 }
 
 // System errors, with the messages and properties of those that Node's servers emit.

@@ -1,12 +1,28 @@
 'use strict';
 
+const { define } = require('./define');
+
 const given = new Set();
 
-/** Emits a warning once per process. */
-function warn(code, message) {
+/**
+ * Emits a warning once per process. With --trace-warnings, Node shows the stack of this call, or that of `origin`, an
+ * Error, if it is known.
+ */
+function warn(code, message, origin = undefined) {
   if (given.has(code)) return;
   given.add(code);
-  process.emitWarning(message, { code });
+  if (origin === undefined) process.emitWarning(message, { code });
+  else process.emitWarning(warningAt(origin, code, message));
+}
+
+/** Returns a warning with the stack of an Error. */
+function warningAt(origin, code, message) {
+  const name = 'Warning';
+  const frames = origin.stack.slice(origin.stack.indexOf('\n'));
+  const warning = new Error(message);
+  const properties = { name, code, stack: `${name}: ${message}${frames}` };
+  for (const [key, value] of Object.entries(properties)) define(warning, key, value);
+  return warning;
 }
 
 /** Warns that a response was written to outside a cork. */
@@ -42,4 +58,24 @@ function warnDhParams() {
   );
 }
 
-module.exports = { warnDhParams, warnDomain, warnUncorked, warnWritable };
+/** Warns, while the module is being loaded, about a category in MILLIWAYS_DEBUG that does not exist. */
+function warnDebug(category, known) {
+  warn(
+    'WARN_MILLIWAYS_DEBUG',
+    `MILLIWAYS_DEBUG has no category '${category}'. Its categories are ${known.join(', ')}, separated by commas.`,
+    wholeStack(),
+  );
+}
+
+/** Returns the current stack to its end. The program that loads the module is far down. */
+function wholeStack() {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = Infinity;
+  try {
+    return new Error();
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
+module.exports = { warnDebug, warnDhParams, warnDomain, warnUncorked, warnWritable };

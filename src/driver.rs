@@ -37,18 +37,23 @@ impl Environment {
         started.map_err(|error| error.to_string())
     }
 
-    /// Keeps the loop running while there is a listening socket, a connection, or an exception to report, and otherwise
-    /// lets it end.
+    /// Keeps the loop running while there is a listening socket, a connection, an exception to report, or something to tell
+    /// the observer, and otherwise lets it end.
     pub(crate) fn update_liveness(&self) {
         if let Some(handles) = &*self.handles.borrow() {
-            handles.keep_alive(self.reactor.is_active() || self.scopes.has_thrown());
+            let has_news = self.scopes.has_thrown() || self.reactor.has_facts();
+            handles.keep_alive(self.reactor.is_active() || has_news);
         }
     }
 
     /// Sets the timer to the reactor's next deadline, or stops it.
     fn update_timer(&self) {
         // Work that is left is done in the next iteration of the loop.
-        let deadline = if self.has_work() { Some(Instant::now()) } else { self.reactor.next_deadline() };
+        let deadline = if self.has_work() || self.reactor.has_facts() {
+            Some(Instant::now())
+        } else {
+            self.reactor.next_deadline()
+        };
         if self.armed.replace(deadline) == deadline {
             return;
         }
@@ -111,12 +116,13 @@ impl Watcher for Environment {
     fn on_prepare(&self) {
         // JavaScript that runs at the end of a batch, and handlers of dropped messages, may write again, usually less.
         for _ in 0..MAX_PUMPS {
-            if !self.has_work() && !self.scopes.has_thrown() {
+            if !self.has_work() && !self.scopes.has_thrown() && !self.reactor.has_facts() {
                 break;
             }
             self.serve(|| {
                 self.scopes.report_thrown();
                 self.take(self.reactor.pump(Instant::now()));
+                self.tell_facts();
             });
         }
         if self.has_quiet() && !self.scopes.is_busy() {

@@ -3,7 +3,9 @@
 use std::ptr::NonNull;
 
 use crate::call::{Call, Returned};
-use crate::classes::{app, cork, handover, http_request, http_response, parts, pubsub, stats, store, tls, websocket};
+use crate::classes::{
+    app, cork, diagnostics, handover, http_request, http_response, parts, pubsub, stats, store, tls, websocket,
+};
 use crate::environment::Environment;
 use crate::node::{Callback, Failed, Js, Value, export};
 use crate::trap::Layer;
@@ -54,6 +56,9 @@ unsafe fn export_apps(js: Js<'_>, exports: Value<'_>, environment: NonNull<Envir
         c"processStats" => stats::of_process,
         c"appMetrics" => stats::text_of_app,
         c"processMetrics" => stats::text_of_process,
+        c"setObserver" => diagnostics::set_observer,
+        c"watch" => diagnostics::watch,
+        c"takeFacts" => diagnostics::take_facts,
         c"secureApp" => tls::secure,
         c"addServerName" => tls::add_server_name,
         c"removeServerName" => tls::remove_server_name,

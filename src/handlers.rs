@@ -33,6 +33,8 @@ pub(crate) struct Callbacks {
     pub(crate) missing_names: HashMap<u32, Callback>,
     /// Called when an app has been shut down, by app.
     pub(crate) shutdowns: HashMap<u32, Callback>,
+    /// Called with what has happened, while it is watched.
+    pub(crate) observer: Option<Callback>,
     /// By app.
     pub(crate) holders: HashMap<u32, Holder>,
 }

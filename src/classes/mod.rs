@@ -4,6 +4,7 @@
 mod address;
 pub(crate) mod app;
 pub(crate) mod cork;
+pub(crate) mod diagnostics;
 pub(crate) mod handover;
 pub(crate) mod http_request;
 pub(crate) mod http_response;

@@ -357,6 +357,20 @@ const upgraded:
 const openedAlone: ((ws: uWS.WebSocket<User>) => void | Promise<void>) | undefined = behavior.open;
 export { opened, openedAlone, upgraded };
 
+// A subscriber of node:diagnostics_channel is called with a message whose type is unknown.
+export function subscriber(message: unknown) {
+  const closed = message as uWS.DiagnosticsMessages['milliways.close'];
+  is<uWS.TemplatedApp | undefined>()(closed.app);
+  is<uWS.DiagnosticsConnection>()(closed.connection);
+  if (closed.protocol === 'webSocket') is<number>()(closed.code);
+  else is<keyof uWS.AppStats['ended']['http']>()(closed.reason);
+}
+const failed = {} as uWS.DiagnosticsMessages['milliways.error'];
+is<uWS.DiagnosticsConnection | undefined>()(failed.connection);
+is<Error | undefined>()(failed.error);
+if (failed.kind === 'tls') is<keyof uWS.AppStats['tls']['errors']>()(failed.code);
+is<keyof uWS.AppStats['limits']>()(({} as uWS.DiagnosticsMessages['milliways.limit']).limit);
+
 try {
   app.close();
 } catch (error) {
