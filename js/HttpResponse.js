@@ -9,7 +9,7 @@ const { makeNativeLike } = require('./nativeLike');
 const { failReceiver } = require('./receiver');
 const { attach, attachAlone } = require('./scope');
 const { contextOf } = require('./SocketContext');
-const { warnUncorked, warnWritable } = require('./warnings');
+const { originOfWritable, warnUncorked, warnWritable } = require('./warnings');
 
 // Bit flags that the addon returns from a write.
 const UNCORKED = 1;
@@ -167,7 +167,7 @@ class HttpResponse {
     requireResponse(this);
     requireFunction(handler);
     native.responseWantWritable(this.#slot, this.#generation);
-    this.#attach({ writable: attachAlone(handler) });
+    this.#attach({ writable: attachAlone(handler), origin: originOfWritable() });
     return this;
   }
 
@@ -249,7 +249,9 @@ class HttpResponse {
   }
 
   [WRITABLE](offset) {
-    if (typeof this.#handlers.writable(offset) !== 'boolean') warnWritable();
+    // The handler may complete the response, which clears this field.
+    const { writable, origin } = this.#handlers;
+    if (typeof writable(offset) !== 'boolean') warnWritable(origin);
   }
 
   /**

@@ -25,6 +25,14 @@ function warningAt(origin, code, message) {
   return warning;
 }
 
+/**
+ * Returns the current stack, as an Error, if a warning that is emitted later is to show it: with --trace-warnings. To
+ * ask for a stack takes microseconds.
+ */
+function originOfLater(code) {
+  return process.traceProcessWarnings && !given.has(code) ? new Error() : undefined;
+}
+
 /** Warns that a response was written to outside a cork. */
 function warnUncorked() {
   warn(
@@ -34,11 +42,22 @@ function warnUncorked() {
   );
 }
 
-/** Warns that an `onWritable` handler did not return whether it wrote everything. */
-function warnWritable() {
+const WRITABLE = 'WARN_MILLIWAYS_WRITABLE';
+
+/** Returns the origin of a warning about an `onWritable` handler, for the call that attaches the handler. */
+function originOfWritable() {
+  return originOfLater(WRITABLE);
+}
+
+/**
+ * Warns that an `onWritable` handler did not return whether it wrote everything. The handler has returned, so the
+ * program's line is that of its `origin`.
+ */
+function warnWritable(origin) {
   warn(
-    'WARN_MILLIWAYS_WRITABLE',
+    WRITABLE,
     'onWritable handlers must return true if everything was written, or false if something is left to write.',
+    origin,
   );
 }
 
@@ -78,4 +97,4 @@ function wholeStack() {
   }
 }
 
-module.exports = { warnDebug, warnDhParams, warnDomain, warnUncorked, warnWritable };
+module.exports = { originOfWritable, warnDebug, warnDhParams, warnDomain, warnUncorked, warnWritable };
