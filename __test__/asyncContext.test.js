@@ -6,22 +6,8 @@
 const assert = require('node:assert/strict');
 const { describe, it } = require('node:test');
 const { Script } = require('./support/Script.js');
+const { KINDS, assertReports } = require('./support/asyncContext.js');
 const { ours } = require('./support/uws.js');
-
-/** The two kinds of Node: stores in a frame (the default from 24 on), and stores as properties of resources. */
-const KINDS = kinds();
-
-function kinds() {
-  const major = Number(process.versions.node.split('.')[0]);
-  if (major >= 24) return { frames: [], resources: ['--no-async-context-frame'] };
-  if (major === 22) return { frames: ['--experimental-async-context-frame'], resources: [] };
-  return { resources: [] };
-}
-
-async function assertReports(kind, main, expected) {
-  const { code, stderr, reports } = await Script.run(main, { execArgv: KINDS[kind] });
-  assert.deepEqual({ code, stderr, reports }, { code: 0, stderr: '', reports: expected });
-}
 
 for (const kind of Object.keys(KINDS)) {
   describe(`an AsyncLocalStorage, its stores in ${kind}`, ours, () => {
