@@ -2,9 +2,8 @@
 // them: all are served, none finds a full queue, and idle ones take no more of the kernel's memory than the document
 // calculates with.
 //
-//     node __test__/soak/connections.mjs              12,000 WebSockets
-//     node __test__/soak/connections.mjs --full       100,000
-//     node __test__/soak/connections.mjs --million    1,000,000, which takes 13 GB of memory
+//     node __test__/soak/connections.mjs           12,000 WebSockets
+//     node __test__/soak/connections.mjs --full    100,000
 //
 // A process has as many as a limit of 20,000 descriptors allows. Both ends of each connection are on this machine, so
 // half of the kernel's memory is the server's. It prints its measurements, and exits with code 1 if they exceed the
@@ -29,16 +28,14 @@ const MAX_KERNEL_BYTES = 5_000;
 /** What a connection needs. Other caches grow by what else happens on the machine. */
 const CACHES = /^(TCP|TCPv6|sock_inode_cache|filp|dentry|eventpoll_epi|eventpoll_pwq|ep_head|inet_\w+|tcp_bind\w*)$/;
 
-const SIZES = { '--full': 100_000, '--million': 1_000_000 };
-const size = Object.keys(SIZES).find((name) => process.argv.includes(name));
-const connections = SIZES[size] ?? 12_000;
+const full = process.argv.includes('--full');
+const connections = full ? 100_000 : 12_000;
 
 /** Applies the settings that a network namespace has of its own, and prints which those are. */
 function applySettings() {
   execFileSync('ip', ['link', 'set', 'lo', 'up']);
-  const name = `sysctl for ${connections > 100_000 ? '1,000,000' : '100,000'}`;
   const applied = [];
-  for (const [, key, value] of snippet(name).matchAll(/^([\w.]+) = (.*)$/gm)) {
+  for (const [, key, value] of snippet('sysctl for 100,000').matchAll(/^([\w.]+) = (.*)$/gm)) {
     const file = `/proc/sys/${key.replaceAll('.', '/')}`;
     // The others are those of the whole machine.
     if (!key.startsWith('net.') || !fs.existsSync(file)) continue;
@@ -90,7 +87,7 @@ async function test(loadgen) {
   const [most, first] = [connections / servers.length, FEW_PER_SERVER];
   const holders = [];
   const open = async (count, sources) => {
-    const opened = servers.map((server, index) => hold(loadgen, server, count(index), sources + (index % 50) * 2));
+    const opened = servers.map((server, index) => hold(loadgen, server, count(index), sources + index * 2));
     holders.push(...(await Promise.all(opened)));
   };
   await open(() => first, 2);
@@ -143,7 +140,7 @@ if (inner > 0) {
 } else {
   const reason = reasonToSkip();
   if (reason === undefined) {
-    const args = ['--map-root-user', '--net', process.execPath, file, ...(size ? [size] : []), '--inside'];
+    const args = ['--map-root-user', '--net', process.execPath, file, ...(full ? ['--full'] : []), '--inside'];
     process.exitCode = spawnSync('unshare', [...args, await buildLoadgen()], { stdio: 'inherit' }).status ?? 1;
   } else {
     console.log(`Skipped: ${reason}`);
