@@ -78,7 +78,7 @@ impl Options {
                 _ => return None,
             }
         }
-        let count = count.unwrap_or(if from.is_some() { 1 } else { SEEDS });
+        let count = count.unwrap_or(if from.is_some() { 1 } else { SEEDS }).max(1);
         Some(Self { count, from: from.unwrap_or(1), keeps_going })
     }
 }
@@ -95,14 +95,14 @@ fn main() -> ExitCode {
     }));
     let failed = run_all(from, count, keeps_going);
     let Some(first) = failed.first() else {
-        println!("{count} seeds from {from} on: nothing went wrong.");
+        println!("Nothing went wrong with the seeds from {from} to {}.", from + count - 1);
         return ExitCode::SUCCESS;
     };
     if keeps_going {
         for seed in &failed {
             println!("{}", failure_of(*seed));
         }
-        println!("{} of {count} seeds from {from} on failed.", failed.len());
+        println!("{} of the seeds from {from} to {} failed.", failed.len(), from + count - 1);
     } else {
         report(*first);
     }
