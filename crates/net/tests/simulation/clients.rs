@@ -254,8 +254,12 @@ impl Client {
         Request { number: self.number, method, route, body, is_old, closes, expects, deflates: false }
     }
 
-    /// Finishes once everything has been sent.
+    /// Finishes once everything has been sent. In the middle of a TLS handshake it does not, because that would be a violation
+    /// of the protocol.
     pub(crate) fn finish(&mut self) {
+        if self.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) {
+            return;
+        }
         if !self.wants_to_finish
             && let Some(tls) = &mut self.tls
         {

@@ -166,12 +166,11 @@ impl World {
         let was = model.topics[topic].contains(&which);
         let Some(socket) = model.all[which].open() else { self.fail("a subscription of nobody") };
         if change.new < change.old && !is_open {
-            // The WebSocket has ended, and with it its subscriptions.
-            socket.is_leaving = true;
+            // The WebSocket has ended, and with it its subscriptions. What a call has changed before comes first.
+            ensure!(self, was || !socket.is_leaving, "client {which} has not subscribed to {topic}");
+            socket.is_leaving |= was;
             socket.topics.remove(&topic);
             model.topics[topic].remove(&which);
-            drop(model);
-            ensure!(self, was, "client {which} has not subscribed to {topic}");
         }
         ensure!(self, change.new.abs_diff(change.old) == 1, "a subscription changes {change:?}");
     }
