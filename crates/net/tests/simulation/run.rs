@@ -329,6 +329,13 @@ impl Run {
 
     /// The program shuts the app down. Clients and handlers go on until there is nothing to go on with.
     fn shut_down(&mut self) {
+        // A shutdown begins in the middle of everything.
+        for _ in 0..self.world.below(60) {
+            self.step();
+            if self.world.has_failed() {
+                return;
+            }
+        }
         let Self { world, .. } = self;
         let since = world.now();
         let patience = (!world.once_in(4)).then(|| Duration::from_secs(1 + world.below(20) as u64));
