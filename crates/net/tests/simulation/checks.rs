@@ -23,6 +23,9 @@ const CLOSING: Duration = Duration::from_secs(10);
 /// second on, for 25 seconds or the idle timeout.
 const GONE: Duration = Duration::from_secs(40);
 
+/// By how many bytes what waits may shrink although none have been taken: a Pong that waits makes way for the next one.
+const LONGEST_PONG: usize = 127;
+
 impl World {
     /// Checks what holds whenever the reactor is not at work.
     pub(crate) fn check_now(&self) {
@@ -52,6 +55,7 @@ impl World {
         for (which, it) in model.all.iter_mut().enumerate() {
             self.check_told(which, it);
             self.check_back_pressure(which, it);
+            self.check_drained(which, it);
         }
     }
 
@@ -90,6 +94,20 @@ impl World {
             is_right,
             "{waiting} bytes wait for client {which}: {written} were written, and {} taken",
             server.taken - before
+        );
+    }
+
+    /// Checks that there has been an event if a WebSocket has taken some of what was waiting.
+    fn check_drained(&self, which: usize, it: &mut Connection) {
+        let Some(id) = it.id else { return };
+        let Some(socket) = it.open() else { return };
+        let waiting = self.reactor.buffered_amount(connection_id(id)).unwrap_or_default();
+        let before = std::mem::replace(&mut socket.waiting, waiting);
+        let is_told = std::mem::take(&mut socket.has_drained) || self.network.has_suffered(it.key);
+        ensure!(
+            self,
+            waiting + LONGEST_PONG >= before || is_told,
+            "client {which} has taken output, and there was no event"
         );
     }
 

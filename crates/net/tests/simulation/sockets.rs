@@ -131,6 +131,7 @@ impl World {
         let is_open = match self.model().all[which].open() {
             Some(socket) => {
                 socket.heard = now;
+                socket.has_drained = true;
                 true
             }
             None => false,

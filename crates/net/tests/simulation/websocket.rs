@@ -107,6 +107,10 @@ pub(crate) struct Socket {
     /// Messages for which `send` has returned that they were dropped, before the events for that.
     /// Fragments have the position of their first byte.
     pub(crate) dropped: Vec<(Content, usize)>,
+    /// The number of bytes that waited for it at the last look.
+    pub(crate) waiting: usize,
+    /// There has been a [`milliways_net::Event::Drain`] since.
+    pub(crate) has_drained: bool,
     /// The number of bytes of all frames that were written to it, but for what the reactor writes by itself.
     pub(crate) written: u64,
 
@@ -143,6 +147,8 @@ impl Socket {
             must_end: false,
             ended: None,
             dropped: Vec::new(),
+            waiting: 0,
+            has_drained: false,
             written: 0,
             from_afar: BTreeSet::new(),
             perhaps_from_afar: BTreeSet::new(),
