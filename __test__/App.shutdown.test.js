@@ -6,6 +6,7 @@ const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const http = require('node:http');
 const https = require('node:https');
+const net = require('node:net');
 const { describe, it } = require('node:test');
 const WebSocket = require('ws');
 const { RawSocket } = require('./support/RawSocket.js');
@@ -14,8 +15,9 @@ const frames = require('./support/frames.js');
 const { request } = require('./support/http.js');
 const { App, serve } = require('./support/server.js');
 const { clientOptions, httpUrl, overTLS, webSocketUrl } = require('./support/tls.js');
+const { LAYER } = require('./support/stats.js');
 const { ours, uWS } = require('./support/uws.js');
-const { deadline, noConnectionLeft } = require('./support/wait.js');
+const { deadline, noConnectionLeft, until } = require('./support/wait.js');
 
 async function connect(port) {
   const client = new WebSocket(webSocketUrl(port), clientOptions);
@@ -211,6 +213,45 @@ describe('shutdown', ours, () => {
     for (const options of [{}, undefined, { reason: new Uint8Array([104]), code: undefined, timeout: 0 }]) {
       assert.deepEqual(await App().shutdown(options), { closed: 0, forced: 0 });
     }
+  });
+
+  it('gives a connection that says nothing one to two seconds, over TLS, too', async (t) => {
+    const { app, port } = serve(t, (routes) => routes.get('/*', (res) => res.end('x')));
+    // Over TLS, not even a handshake begins, or it stands still.
+    const silent = net.connect(port, '127.0.0.1');
+    const begun = net.connect(port, '127.0.0.1');
+    if (overTLS) begun.write(Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252]));
+    await until(() => app.stats().connections[LAYER].http.open === 2, 'connections');
+    assert.deepEqual(await deadline(app.shutdown({ timeout: Infinity }), 'end'), { closed: 2, forced: 0 });
+    silent.destroy();
+    begun.destroy();
+  });
+
+  it('begins anew if a WebSocket has come from another app since the last time', async (t) => {
+    let context;
+    const { port } = serve(t, (routes) =>
+      routes.ws('/*', {
+        upgrade: (res, req) => res.upgrade({}, req.getHeader('sec-websocket-key'), '', '', context),
+      }),
+    );
+    const { port: otherPort, app } = serve(t, (routes) =>
+      routes.ws('/*', {
+        upgrade: (res, req, own) => {
+          context = own;
+          res.upgrade({}, req.getHeader('sec-websocket-key'), '', '', own);
+        },
+      }),
+    );
+    const first = await connect(otherPort);
+    const before = app.shutdown();
+    assert.deepEqual(await first.closed, [1001, '']);
+    assert.deepEqual(await before, { closed: 1, forced: 0 });
+    const second = await connect(port);
+    const after = app.shutdown({ code: 4000 });
+    assert.notEqual(after, before);
+    assert.deepEqual(await second.closed, [4000, '']);
+    assert.deepEqual(await after, { closed: 1, forced: 0 });
+    assert.equal(app.shutdown(), after);
   });
 
   it('may be called in every handler, and an app that is closed meanwhile is done', async (t) => {

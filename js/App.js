@@ -245,9 +245,11 @@ class TemplatedApp {
   shutdown(options = {}) {
     requireApp(this);
     refuseArguments('shutdown', 1, arguments);
-    if (this.#shutdown !== undefined) return this.#shutdown;
+    if (this.#isShutDown()) return this.#shutdown;
     requireOptions('shutdown', options);
     const { code = GOING_AWAY, reason = '', timeout = SHUTDOWN_TIMEOUT } = options;
+    // A getter of the options may have called this.
+    if (this.#isShutDown()) return this.#shutdown;
     let resolve;
     const promise = new Promise((settle) => (resolve = settle));
     let hasBegun = false;
@@ -273,6 +275,13 @@ class TemplatedApp {
     begin();
     this.#shutdown = promise;
     return promise;
+  }
+
+  /** Whether shutting down has begun and nothing has come since, such as a WebSocket from another app. */
+  #isShutDown() {
+    if (this.#shutdown === undefined || this.#isShuttingDown) return this.#shutdown !== undefined;
+    const { plain, tls } = this.stats().connections;
+    return [plain, tls].every(({ http, webSocket, closing }) => http.open + webSocket.open + closing === 0);
   }
 
   close() {

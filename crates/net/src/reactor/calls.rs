@@ -193,7 +193,7 @@ impl Reactor {
         // What other threads have handed over is served, and so are the connections that the kernel has established.
         self.core().close_for_shutdown(app);
         self.close_listeners(app);
-        self.server().shut_down(app, code, reason, deadline);
+        self.server().shut_down(app, code, String::from_utf8_lossy(reason).as_bytes(), deadline);
         Ok(())
     }
 

@@ -86,6 +86,8 @@ flags! {
         Served,
         /// The client is a browser that offers permessage-deflate and yet breaks on compressed messages.
         BreaksOnDeflate,
+        /// Nothing followed the request when it was read, so no pipelined request is known to come after it.
+        Last,
     }
 }
 

@@ -22,7 +22,7 @@ use super::closing::End;
 use super::conversation::{HttpFlag, HttpFlags, Talk};
 use super::trap::Layer;
 use crate::event::Event;
-use crate::ids::{AppId, Slot};
+use crate::ids::{AppId, ConnectionId, Slot};
 
 /// Seconds in which a connection that has not sent anything may begin its first request. Browsers open connections in
 /// advance, and many of these are never used.
@@ -140,6 +140,28 @@ impl Server {
         shutdowns.filter(|shutdown| !shutdown.is_overdue).filter_map(|shutdown| shutdown.deadline).min()
     }
 
+    /// Has the connection close after the response that is about to be written, if its app is being shut down: the head
+    /// says so, even if the connection has not been visited yet. The last of pipelined requests closes it.
+    #[cold]
+    pub(super) fn close_after_response(&mut self, id: ConnectionId) {
+        let Ok(conversation) = self.table.get(id) else { return };
+        let (app, has_unread) = (conversation.app(), conversation.is_unread());
+        let has_input = has_unread || self.has_kept(id.slot);
+        if self.is_shutting_down(app)
+            && !has_input
+            && let Talk::Http { responder: Some(responder), flags } = &mut self.table[id.slot].talk
+            && flags.has(HttpFlag::Last)
+        {
+            responder.close();
+        }
+    }
+
+    /// Returns whether any app is being shut down.
+    #[inline]
+    pub(super) fn is_shutting_any_down(&self) -> bool {
+        !self.shutting_down.is_empty()
+    }
+
     /// Returns whether an app is being shut down.
     #[inline]
     pub(super) fn is_shutting_down(&self, app: AppId) -> bool {
@@ -165,7 +187,8 @@ impl Server {
         }
     }
 
-    /// Returns when a new connection of an app that is being shut down will have waited too long to begin a request.
+    /// Returns when a new connection of an app that is being shut down will have waited too long to begin a request, or to
+    /// complete its TLS handshake.
     pub(super) fn grace_deadline(&self, slot: Slot, flags: HttpFlags) -> Option<Tick> {
         let conversation = &self.table[slot];
         let has_sent_part =

@@ -319,7 +319,10 @@ impl Server {
         match conversation.talk {
             Talk::Vacant | Talk::Gone => None,
             Talk::Closing { .. } => Some(conversation.last_active + CLOSE_TIMEOUT),
-            _ if self.transport.is_handshaking(slot) => Some(conversation.last_active + HANDSHAKE_TIMEOUT),
+            Talk::Http { flags, .. } if self.transport.is_handshaking(slot) => {
+                let end = conversation.last_active + HANDSHAKE_TIMEOUT;
+                [end].into_iter().chain(self.grace_deadline(slot, flags)).min()
+            }
             Talk::Http { responder: None, flags } => {
                 self.idle_deadline(slot).into_iter().chain(self.grace_deadline(slot, flags)).min()
             }

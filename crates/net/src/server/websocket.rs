@@ -165,7 +165,9 @@ impl Server {
         if let Some(code) = code.filter(|code| !CloseFrame::allows(*code)) {
             return Err(EndError::InvalidCode(code));
         }
-        self.end(id.slot, End::Asked { code, reason });
+        // RFC 6455 section 5.5.1 requires it, and clients fail on anything else.
+        let reason = String::from_utf8_lossy(reason);
+        self.end(id.slot, End::Asked { code, reason: reason.as_bytes() });
         Ok(())
     }
 

@@ -435,3 +435,44 @@ fn a_handler_that_runs_the_loop_while_its_app_is_shut_down_is_finished_first() {
     other.expect(goodbye());
     looping.expect([frame(TEXT, b"the last word"), goodbye()].concat());
 }
+
+#[test]
+fn a_response_that_is_written_right_after_the_call_says_that_its_connection_closes() {
+    let server = answering();
+    let client = server.connect();
+    client.send(GET_WAIT);
+    server.expect(&["request GET /http/wait"]);
+    let id = server.last_id();
+    shut_down(&server);
+    server.respond(id, "at once");
+    client.expect_response(&last("at once"));
+    client.finish();
+    server.expect(&["shut down 1 0"]);
+}
+
+#[test]
+fn a_handler_shuts_down_before_it_responds_and_pipelined_requests_are_answered() {
+    for requests in 1..=3 {
+        let server = Server::http(|server, event| {
+            if let Event::Request { id, .. } = event {
+                shut_down(server);
+                server.respond(*id, "x");
+            }
+        });
+        let client = server.connect();
+        client.send(GET.repeat(requests));
+        client.expect_response(&[ok("x").repeat(requests - 1), last("x")].concat());
+        client.finish();
+        server.until("the end", || server.log_lines().last().is_some_and(|line| line == "shut down 1 0"));
+    }
+}
+
+#[test]
+fn a_reason_that_is_not_text_becomes_text() {
+    let server = Server::echo(WebSocketSettings::default());
+    let (by_shutdown, by_end) = (server.open(), server.open());
+    server.causing(|reactor| reactor.end(server.last_id(), Some(1000), b"a\xff")).expect("an open WebSocket");
+    server.causing(|reactor| reactor.shut_down(server.app, 1001, b"b\xfe", None)).expect("a code");
+    by_end.expect(frame(CLOSE, &[&[0x03, 0xe8][..], "a\u{fffd}".as_bytes()].concat()));
+    by_shutdown.expect(frame(CLOSE, &[&[0x03, 0xe9][..], "b\u{fffd}".as_bytes()].concat()));
+}

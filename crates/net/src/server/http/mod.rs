@@ -144,8 +144,11 @@ impl Server {
         let now = self.clock.active();
         let conversation = &mut self.table[slot];
         conversation.last_active = now;
-        if let Talk::Http { responder, .. } = &mut conversation.talk {
+        if let Talk::Http { responder, flags } = &mut conversation.talk {
             *responder = Some(Responder::new(request));
+            if is_last {
+                flags.add(HttpFlag::Last);
+            }
         }
         let app = conversation.app();
         if is_last

@@ -199,6 +199,9 @@ impl Server {
         id: ConnectionId,
         call: impl FnOnce(&mut Responder, &mut Draft, &Marks, &mut Vec<u8>) -> Result<T, ResponseError>,
     ) -> Result<T, ResponseError> {
+        if self.is_shutting_any_down() {
+            self.close_after_response(id);
+        }
         let Self { table, sides, transport, greeting, clock, apps, .. } = self;
         let marks = greeting.marks(clock.tick);
         let conversation = table.get(id)?;
