@@ -109,7 +109,7 @@ impl Options<'_> {
 
         let value = self.js.get(self.object, NAME)?;
         let text = match self.js.type_of(value)? {
-            ValueType::napi_undefined => return Ok(false),
+            ValueType::napi_undefined | ValueType::napi_null => return Ok(false),
             ValueType::napi_string => self.js.text(value)?,
             _ => String::new(),
         };

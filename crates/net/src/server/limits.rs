@@ -129,6 +129,18 @@ impl Server {
         true
     }
 
+    /// Counts a connection for another app, to which it is passed on.
+    pub(super) fn move_source(&mut self, slot: Slot, to: AppId) {
+        self.sources.remove(slot);
+        if self.apps.of(to).settings.max_connections_per_address == u32::MAX {
+            return;
+        }
+        let address = self.transport.proxied_address(slot).or_else(|| self.transport.peer_address(slot));
+        if let Some(address) = address {
+            self.sources.add(slot, Source { app: to, network: Network::of(address.ip()) });
+        }
+    }
+
     /// Returns whether connections of an app must not be accepted until others have ended. If so, [`Server::resume_accepting`]
     /// returns the app then.
     pub(crate) fn pauses_accepting(&mut self, app: AppId) -> bool {

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use milliways_net::{AppSettings, Event, SubscribeError, WebSocketSettings};
+use milliways_net::{AppId, AppSettings, DomainId, Event, Route, SubscribeError, WebSocketSettings};
+use milliways_proto::router::RouteKind;
 use socket2::{Domain, Socket, Type};
 
 use crate::support::{Client, GET, Server, ok};
@@ -297,4 +298,47 @@ fn a_limit_is_kept_while_connections_come_and_go() {
     drop(last);
     server.expect_empty();
     expect_service(&server.connect());
+}
+
+/// Opens a WebSocket with a behavior of another app than the one that accepts.
+fn open_with_behavior_of(server: &Server, other: AppId) -> Client<'_> {
+    let behavior = server.reactor.add_behavior(other, WebSocketSettings::default(), false);
+    let route = Some(Route::WebSocket(behavior));
+    server.reactor.route(server.app, DomainId::default(), RouteKind::Upgrade, "/", route).expect("a pattern");
+    server.open()
+}
+
+#[test]
+fn a_connection_that_is_passed_on_to_another_app_makes_room() {
+    let server = limited(1, true);
+    let other = server.reactor.add_app(AppSettings::default());
+    let passed_on = open_with_behavior_of(&server, other);
+    // It is not the app's any more.
+    let first = server.connect();
+    let waiting = server.connect_without_waiting();
+    server.settle();
+    assert_eq!(server.stats().connections, 2);
+    first.upgrade();
+    waiting.send(GET);
+    waiting.expect_response(&ok("here"));
+    drop((passed_on, first, waiting));
+    server.until("the end of all", || server.stats().connections == 0);
+}
+
+#[test]
+fn a_connection_that_is_passed_on_counts_for_its_address_in_its_new_app() {
+    let server = per_address(1, false);
+    let settings = AppSettings { max_connections_per_address: 1, ..AppSettings::default() };
+    let other = server.reactor.add_app(settings);
+    let listener = server.reactor.listen(other, Some("127.0.0.1"), 0, false).expect("a free port");
+    let passed_on = open_with_behavior_of(&server, other);
+    let next = server.connect();
+    expect_service(&next);
+    let port = server.reactor.local_port(listener).expect("a listener");
+    let refused = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("a listening server");
+    Client::new(&server, refused).expect_gone();
+    drop((passed_on, next));
+    server.until("the end of both", || server.stats().connections == 0);
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("a listening server");
+    server.until("a connection", || server.stats().connections == 1);
 }

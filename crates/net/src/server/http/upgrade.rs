@@ -111,11 +111,14 @@ impl Server {
         Ok(self.table.renew(slot))
     }
 
-    /// Passes a connection on to another app, whose behavior it has got.
+    /// Passes a connection on to another app, whose behavior it has got. The limits of that app do not apply, as the
+    /// program has chosen it, but the connection counts for them.
     fn pass_on(&mut self, slot: Slot, from: AppId, to: AppId) {
         self.transport.set_app(slot, to);
         self.apps.note_connection(to);
         self.apps.forget_connection(from);
+        self.note_room(from);
+        self.move_source(slot, to);
         self.count(from, slot, Count::Down);
         self.count(to, slot, Count::Up);
         self.end_shutdown(from);
