@@ -49,7 +49,7 @@ export interface AppConstructor {
 /**
  * Options of an app. uWebSockets.js does not have the first eight. The others concern TLS: {@link SSLApp} and
  * {@link TemplatedApp.addServerName} read them once, and an App ignores them, so that code can share them. Unknown
- * keys, and keys whose value is undefined, are ignored.
+ * keys, and keys whose value is undefined, are ignored. For those that uWebSockets.js does not have, so is null.
  *
  * An {@link SSLApp} whose TLS options are invalid throws an Error `ERR_MILLIWAYS_TLS`, or an Error
  * `ERR_MILLIWAYS_INVALID_DATA` if a value is not of the declared type.
@@ -104,6 +104,9 @@ export interface AppOptions {
    *
    * The number of file descriptors of a process is a limit in any case: beyond it, connections wait in the system's
    * backlog until others have ended. This option keeps some of them for other purposes, such as files and databases.
+   *
+   * Connections that the app hands over to a child ({@link TemplatedApp.addChildAppDescriptor}) count for the child. A
+   * WebSocket counts for the app whose context its request was upgraded with, which may exceed its limits by that.
    *
    * @default 0
    * @throws RangeError `ERR_MILLIWAYS_OUT_OF_RANGE` if it is not a whole number, or more than 4294967295.
@@ -348,7 +351,7 @@ export interface TemplatedApp {
   // this were `number`, a class whose `filter` is declared like that of uWebSockets.js would not be assignable to an
   // app.
   /**
-   * Adds a function that is called for every connection: with 1 when the connection has been accepted, and with -1 when
+   * Adds a function that is called for every connection that the app serves: with 1 when the connection has been accepted, and with -1 when
    * it has ended. A connection that becomes a WebSocket remains the same connection. Several functions are called in
    * the order in which they were added. For a connection that was accepted before the first function was added, they
    * are called only with -1.
@@ -487,7 +490,8 @@ export interface TemplatedApp {
   removeChildAppDescriptor(descriptor: AppDescriptor): TemplatedApp;
 
   /**
-   * Serves a connection that something else has accepted, such as a parent process, as if the app had accepted it.
+   * Serves a connection that something else has accepted, such as a parent process, as if the app had accepted it. An
+   * app with children serves it itself.
    *
    * @param fd The file descriptor of the connection, which is a stream socket: TCP, or a Unix domain socket. It belongs
    * to the app from now on, which closes it, and nothing else may use or close it any more. A socket of `node:net` keeps
@@ -495,7 +499,9 @@ export interface TemplatedApp {
    * @param ip The address of the client if the socket does not know it, for {@link WebSocket.getRemoteAddress} and the
    * like: as text, or as 4 or 16 bytes.
    * @throws Error `ERR_MILLIWAYS_INVALID_SOCKET` if `fd` is not the descriptor of an open stream socket, if it listens
-   * or is a standard stream of the process (0 to 2), or if an app of this process has it already. A connection that has failed is no error; it closes.
+   * or is a standard stream of the process (0 to 2), or if an app of this process has it already; or if the app has as many connections as
+   * {@link AppOptions.maxConnections} or {@link AppOptions.maxConnectionsPerAddress} allows, whatever
+   * {@link AppOptions.onConnectionLimit} says. A connection that has failed is no error; it closes.
    * @throws Error `ERR_MILLIWAYS_INVALID_ADDRESS` if `ip` is not an address.
    * @throws Error `ERR_MILLIWAYS_SHUTTING_DOWN` while the app is being shut down.
    */
@@ -505,12 +511,14 @@ export interface TemplatedApp {
    * Stops without cutting anybody off. Listening stops before this returns. What is under way is finished:
    *
    *  - A request that has arrived is answered, with `Connection: close`.
-   *  - A connection that waits for another request closes. A new one has a second to send its first.
+   *  - A connection that waits for another request closes. A new one has one to two seconds to send its first, its TLS
+   *    handshake included.
    *  - A WebSocket gets a Close frame, after what has been sent to it, and waits for the client's. Its `close` handler
    *    runs with the code and the reason. A request that becomes a WebSocket meanwhile opens, and then closes likewise.
    *
-   * What is left at the timeout is cut. Handlers may go on publishing and sending. A second call returns the same
-   * promise. When the promise has resolved, the app can listen again. {@link close} ends the waiting.
+   * What is left at the timeout is cut. Handlers may go on publishing and sending. When the promise has resolved, the app
+   * can listen again. {@link close} ends the waiting. A second call returns the same promise, and ignores its options,
+   * until the app listens again, or gets a connection in another way.
    *
    * This is not in uWebSockets.js. It is optional here so that classes which implement that interface still do; call it
    * as `app.shutdown?.()` in TypeScript.
@@ -628,6 +636,8 @@ export type HandlerResult = any;
  *
  * A number may also be passed as numeric text, as a boolean or as an object with a `valueOf`; a fraction is truncated.
  * Anything else, such as null, NaN or `'1mb'`, is a RangeError. A value that is undefined is the same as a missing one.
+ * {@link maxFragments} and {@link maxTopics}, which uWebSockets.js does not have, take nothing but numbers, and null is
+ * the same as undefined.
  */
 export interface WebSocketBehavior<UserData = unknown> {
   /**
@@ -1663,7 +1673,10 @@ export interface AppStats {
     /** Counter: connections that were handed over to another app; see {@link TemplatedApp.addChildAppDescriptor}. */
     handedOver: number;
   };
-  /** How connections have ended. Each counts once, by the first reason. */
+  /**
+   * How connections have ended. Each counts once, by the first reason. A WebSocket counts for the app whose context its
+   * request was upgraded with, and the connection was counted as begun for the app that had accepted it.
+   */
   ended: {
     /** Connections that were not WebSockets. */
     http: HttpEndStats;
@@ -1821,7 +1834,10 @@ export interface HttpEndStats {
   refused: number;
   /** The client was too slow; see {@link TimeoutStats}. */
   timedOut: number;
-  /** The program has dropped the connection, for example by {@link HttpResponse.close}. */
+  /**
+   * The server has dropped the connection: the program has called {@link HttpResponse.close} or its handler has failed in
+   * the middle of a response, the address that a PROXY header names has too many connections, or the thread has ended.
+   */
   cut: number;
   /** The client has closed the connection. */
   fin: number;
@@ -1845,7 +1861,10 @@ export interface WebSocketEndStats {
   timedOut: number;
   /** {@link WebSocketBehavior.maxLifetime} has passed. */
   lifetime: number;
-  /** The program has dropped the connection, for example by {@link WebSocket.close} or closeOnBackpressureLimit. */
+  /**
+   * The server has dropped the connection: by {@link WebSocket.close} or closeOnBackpressureLimit, or because the thread
+   * has ended.
+   */
   cut: number;
   /** The client has closed the connection without a Close frame. */
   fin: number;
@@ -1976,7 +1995,10 @@ export interface HttpErrorStats {
   CHUNK_FRAMING_TOO_LARGE: number;
   /** The body of the request is over {@link AppOptions.maxBodySize}. The response is 413. */
   BODY_TOO_LARGE: number;
-  /** No handler has answered the request, or its handler has failed. This is an error of the program. The response is 500. */
+  /**
+   * No handler has answered the request, or its handler has failed before the response began. This is an error of the
+   * program. The response is 500.
+   */
   NO_RESPONSE: number;
 }
 
@@ -2086,7 +2108,7 @@ export interface ThreadStats extends AppStats {
      * is noted at the end of each activity of a connection.
      */
     busyConnections: number;
-    /** Output that waits, and boxes for it. */
+    /** Output that waits, and boxes for it, of which some are kept for the next output. */
     output: number;
     /** TLS sessions. This is an estimate, as if all were idle: the library that shakes hands does not say. */
     tls: number;

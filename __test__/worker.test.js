@@ -332,4 +332,40 @@ describe('a worker thread', () => {
     };
     await assertReports(main, [], [['more than one served', true]]);
   });
+
+  it('cut the connections whose requests they have not handled, without an answer', async () => {
+    const main = async ({ startWorker, uWS, RawSocket, until, report }) => {
+      const worker = ({ App, uWS: { us_socket_local_port: localPort } }, parentPort, flag) => {
+        App()
+          .get('/*', (res) => res.end('served'))
+          .listen('127.0.0.1', 0, (token) => parentPort.postMessage(localPort(token)));
+        parentPort.on('message', () => {
+          Atomics.store(flag, 0, 1);
+          for (;;);
+        });
+      };
+      const flag = new Int32Array(new SharedArrayBuffer(4));
+      const thread = startWorker(worker, flag);
+      const port = await new Promise((resolve) => thread.once('message', resolve));
+      const client = await RawSocket.connect(port);
+      const get = 'GET / HTTP/1.1\r\nHost: h\r\n\r\n';
+      client.write(get);
+      report('before', (await client.readResponse()).body);
+      thread.postMessage('block');
+      await until(() => Atomics.load(flag, 0) === 1, 'blocked thread');
+      await client.writeAndTurn(get);
+      await thread.terminate();
+      const rest = await client.readToEnd().catch(() => '');
+      client.destroy();
+      report('after', rest.toString(), uWS.stats().http.errors.NO_RESPONSE);
+    };
+    await assertReports(
+      main,
+      [],
+      [
+        ['before', 'served'],
+        ['after', '', 0],
+      ],
+    );
+  });
 });

@@ -201,8 +201,11 @@ impl Environment {
 
     /// Abandons the response if the handler threw. The exception is reported, so the missing response need not be.
     fn after_request(&self, id: ConnectionId, told: Option<()>) {
-        if told.is_none() {
+        if told.is_none() && self.scopes.is_alive() {
             self.reactor.abandon_response(id);
+        } else if told.is_none() {
+            // The thread is being terminated, which is no failure of the request.
+            let _ = self.reactor.close_response(id);
         }
     }
 

@@ -129,7 +129,7 @@ impl Server {
         let is_secure = self.transport.is_secure(slot);
         let meter = self.meter(slot);
         meter.subtract(active_gauge(is_secure), 1);
-        if !matches!(end, End::Answered | End::Refused(_)) {
+        if !matches!(end, End::Answered | End::Refused(_)) || self.is_cut_short(slot, end) {
             meter.count_request(slot, Cell::Aborted);
         }
     }
@@ -138,6 +138,7 @@ impl Server {
     pub(super) fn note_end(&mut self, slot: Slot, end: End<'_>) {
         let failure = self.transport.tls_failure(slot);
         let is_handshaking = self.transport.is_handshaking(slot);
+        let end = if self.is_cut_short(slot, end) { End::Cut } else { end };
         let meter = self.meter(slot);
         let cell = match self.table[slot].talk {
             Talk::Http { .. } => end_of_http(end),
@@ -157,6 +158,12 @@ impl Server {
             _ => {}
         }
         meter.count_of(slot, cell);
+    }
+
+    /// Returns whether a response has begun that its handler has failed to complete, so that no error can be sent.
+    fn is_cut_short(&self, slot: Slot, end: End<'_>) -> bool {
+        let Talk::Http { responder: Some(responder), .. } = self.table[slot].talk else { return false };
+        matches!(end, End::Refused(HttpError::NoResponse)) && responder.has_begun()
     }
 
     /// Counts a TLS handshake that has been completed.
@@ -195,6 +202,22 @@ impl Server {
         note(Memory::Output, transport.output_memory());
         note(Memory::Tls, transport.tls_memory());
         note(Memory::Buffers, buffer + codecs.memory() + self.published_memory);
+    }
+}
+
+/// A thread that ends cuts its connections.
+impl Drop for Server {
+    fn drop(&mut self) {
+        for slot in self.table.slots() {
+            if !self.table.is_live(slot) {
+                continue;
+            }
+            if self.table[slot].is_answering() {
+                self.note_unfinished(slot, End::Cut);
+            }
+            self.note_end(slot, End::Cut);
+            self.note_leave(slot, true);
+        }
     }
 }
 

@@ -470,3 +470,52 @@ fn gauges_of_an_app_that_is_closed_are_zero() {
     }
     drop(clients);
 }
+
+#[test]
+fn a_response_that_its_handler_fails_to_complete_is_cut_and_not_refused() {
+    let server = Server::http(|server, event| {
+        if let Event::Request { id, .. } = event {
+            server.reactor.write_chunk(*id, b"abc").expect("a request");
+            server.reactor.abandon_response(*id);
+        }
+    });
+    let client = server.connect();
+    client.send(GET);
+    client.read_until("abc\r\n");
+    client.expect_end();
+    expect(
+        &server,
+        &[
+            ("ended.http.cut", 1),
+            ("http.aborted", 1),
+            ("http.responses.2xx", 1),
+            ("ended.http.refused", 0),
+            ("http.errors.NO_RESPONSE", 0),
+        ],
+    );
+}
+
+#[test]
+fn connections_of_a_reactor_that_ends_are_counted_as_cut() {
+    let total = |path: &str| process_counts().counts[index_of(path)];
+    let paths = ["ended.http.cut", "ended.webSocket.cut", "http.aborted"];
+    let before = paths.map(total);
+    let server = Server::http(|server, event| {
+        if let Event::Request { id, .. } = event {
+            server.reactor.await_response(*id).expect("a request");
+        }
+    });
+    server.websocket_route("/", WebSocketSettings::default());
+    let (idle, open, pending) = (server.connect(), server.open(), server.connect());
+    pending.send(GET_WAIT);
+    server.until("a request", || server.count("http.activeRequests.plain") == 1);
+    let streams = [idle, open, pending].map(|client| client.stream.try_clone().expect("a descriptor"));
+    drop(server);
+    drop(streams);
+    let after = paths.map(total);
+    // Other tests count at the same time.
+    for ((path, before), after) in paths.into_iter().zip(before).zip(after) {
+        let least = if path == "ended.http.cut" { 2 } else { 1 };
+        assert!(after >= before + least, "{path}: {before}, {after}");
+    }
+}
