@@ -11,6 +11,9 @@ const { EventLog } = require('./EventLog.js');
 
 const PRELUDE = path.join(__dirname, 'prelude.js');
 
+/** The flags that each process inherits. With the sanitizer, stack frames are large; see scripts/sanitize.mjs. */
+const INHERITED = process.execArgv.filter((flag) => flag.startsWith('--stack-size='));
+
 class Script {
   #child;
   #stderr = '';
@@ -23,7 +26,7 @@ class Script {
    */
   constructor(main, { args = [], execArgv = [], env = {}, descriptors } = {}) {
     const list = [`require(${JSON.stringify(PRELUDE)})`, ...args.map((value) => JSON.stringify(value))];
-    const command = [process.execPath, ...execArgv, '-e', `(${main})(${list})`];
+    const command = [process.execPath, ...INHERITED, ...execArgv, '-e', `(${main})(${list})`];
     if (descriptors !== undefined) command.unshift('sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`);
     const [program, ...parameters] = command;
     this.#child = spawn(program, parameters, {

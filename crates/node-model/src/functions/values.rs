@@ -160,7 +160,8 @@ unsafe extern "C" fn napi_get_value_string_utf8(
     } else if room == 0 {
         put(result, 0);
     } else {
-        let length = (0..room).rev().find(|length| text.is_char_boundary(*length)).unwrap_or(0).min(text.len());
+        let most = text.len().min(room - 1);
+        let length = (0..=most).rev().find(|length| text.is_char_boundary(*length)).unwrap_or(0);
         ptr::copy_nonoverlapping(text.as_ptr(), start.cast(), length);
         start.add(length).write(0);
         put(result, length);
