@@ -340,7 +340,10 @@ impl Run {
         let since = world.now();
         let patience = (!world.once_in(4)).then(|| Duration::from_secs(1 + world.below(20) as u64));
         let deadline = patience.map(|patience| since + patience);
-        // What waits to be accepted is accepted.
+        // What waits to be accepted is accepted, unless accepting fails.
+        for fault in [Fault::AcceptStarved, Fault::AcceptAborted, Fault::Register] {
+            world.network.fail(fault, 0);
+        }
         let connections = (world.network.accepted() + world.network.waiting()) as u64;
         world.shutdown.set(Some(Shutdown { deadline, connections, is_over: false }));
         for it in &mut world.model().all {
