@@ -136,6 +136,7 @@ impl Turn {
         self.commands = COMMAND_BUDGET;
         self.visits = VISIT_BUDGET;
         self.expires = expires;
+        self.tell_counted_before();
     }
 
     /// Begins without events of the kernel.
@@ -144,6 +145,12 @@ impl Turn {
         self.commands = COMMAND_BUDGET;
         self.visits = VISIT_BUDGET;
         self.expires = false;
+        self.tell_counted_before();
+    }
+
+    /// Has connections that calls have begun or ended between two turns told before anything else of them.
+    fn tell_counted_before(&mut self) {
+        self.tells_counted = true;
     }
 
     /// Takes steps until there is an event.

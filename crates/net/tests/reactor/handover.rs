@@ -262,3 +262,21 @@ fn another_descriptor_of_the_same_connection_is_another_socket() {
     server.pass(Duration::from_secs(20));
     server.expect_empty();
 }
+
+#[test]
+fn a_connection_that_a_call_has_begun_is_told_before_its_request() {
+    let server = named("server");
+    server.reactor.count_connections(server.app);
+    let (client, stream) = connection();
+    (&client).write_all(GET.as_bytes()).expect("room");
+    server.reactor.adopt(server.app, stream, None).expect("a connection");
+    server.expect(&["connected", "request GET /"]);
+    // The same if a shutdown accepts what waits.
+    let server = named("server");
+    server.reactor.count_connections(server.app);
+    let waiting = server.connect_without_waiting();
+    waiting.send_some(GET.as_bytes());
+    server.causing(|reactor| reactor.shut_down(server.app, 1001, b"", None)).expect("a code");
+    server.until("a request", || server.log_lines().len() == 2);
+    assert_eq!(server.take_log(), ["connected", "request GET /"]);
+}
