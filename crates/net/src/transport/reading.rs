@@ -8,10 +8,63 @@ use super::origin::Beginning;
 use super::socket::LinkFlag;
 use super::sys::Interest;
 use super::tls::{Input, Then};
-use super::{CLOSE_NOTIFY, LINKED, News, Preface, Read, Transport, sys};
+use super::{CLOSE_NOTIFY, LINKED, Transport, sys};
 use crate::counters::Cell;
 use crate::ids::{DomainId, Slot};
 use crate::token::Named;
+
+/// The result of reading.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// Data of this length is at the beginning of the buffer. The length may be 0.
+    Data {
+        length: usize,
+        /// The read has drained the socket.
+        is_drained: bool,
+        /// The peer's `close_notify` follows the data.
+        is_last: bool,
+    },
+    /// The `ClientHello` of a TLS peer is complete and asks for this server name, or for none. [`Transport::choose`]
+    /// continues the handshake.
+    Hello {
+        name: Option<String>,
+        /// The read has drained the socket.
+        is_drained: bool,
+    },
+    /// The socket has nothing to read.
+    Nothing,
+    /// The peer has sent its FIN or, before this read, its `close_notify`.
+    Finished,
+    /// The socket has failed.
+    Failed,
+    /// Data of this length is at the beginning of the buffer, and then the TLS session has failed, or the PROXY header
+    /// before it is invalid. If there is an alert for the peer, [`Transport::flush`] sends it.
+    Garbled {
+        length: usize,
+        /// The read has drained the socket.
+        is_drained: bool,
+    },
+    /// The PROXY header of a connection without TLS is invalid.
+    InvalidPreface {
+        /// The read has drained the socket.
+        is_drained: bool,
+    },
+}
+
+/// What a read has completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    Preface(Preface),
+    /// A TLS handshake.
+    Handshake,
+}
+
+/// What stands before the first bytes of the protocol, where there may be a header of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Preface {
+    Header,
+    None,
+}
 
 impl Transport {
     /// Reads once.
