@@ -80,8 +80,12 @@ impl Server {
     /// Returns where a new connection of an app comes from, if that matters and is known before a PROXY header has been
     /// received.
     pub(super) fn source_of(&self, app: AppId, address: impl FnOnce() -> Option<IpAddr>) -> Option<Source> {
-        let settings = &self.apps.of(app).settings;
-        if settings.max_connections_per_address == u32::MAX || settings.proxy_protocol {
+        if self.apps.of(app).settings.proxy_protocol { None } else { self.counted_source(app, address) }
+    }
+
+    /// Returns where a connection of an app comes from, if the app limits how many one address has.
+    fn counted_source(&self, app: AppId, address: impl FnOnce() -> Option<IpAddr>) -> Option<Source> {
+        if self.apps.of(app).settings.max_connections_per_address == u32::MAX {
             return None;
         }
         Some(Source { app, network: Network::of(address()?) })
@@ -108,17 +112,13 @@ impl Server {
     /// Ends a connection whose PROXY header, or lack of one, shows that it comes from an address that has as many
     /// connections as it may have. Returns whether it did.
     pub(super) fn refuse_source(&mut self, slot: Slot, preface: Preface) -> bool {
-        let app = self.app_of(slot);
-        if self.apps.of(app).settings.max_connections_per_address == u32::MAX {
-            return false;
-        }
-        let address = match preface {
+        // A proxy that connects for itself, to see whether the server is there, names no address.
+        let address = || match preface {
             Preface::Header => self.transport.proxied_address(slot),
             Preface::None => self.transport.peer_address(slot),
         };
-        // A proxy that connects for itself, to see whether the server is there, names no address.
-        let Some(address) = address else { return false };
-        let source = Source { app, network: Network::of(address.ip()) };
+        let source = self.counted_source(self.app_of(slot), || address().map(|address| address.ip()));
+        let Some(source) = source else { return false };
         if !self.is_exhausted(source) {
             self.sources.add(slot, source);
             return false;
@@ -132,13 +132,9 @@ impl Server {
     /// Counts a connection for another app, to which it is passed on.
     pub(super) fn move_source(&mut self, slot: Slot, to: AppId) {
         self.sources.remove(slot);
-        if self.apps.of(to).settings.max_connections_per_address == u32::MAX {
-            return;
-        }
-        let address = self.transport.proxied_address(slot).or_else(|| self.transport.peer_address(slot));
-        if let Some(address) = address {
-            self.sources.add(slot, Source { app: to, network: Network::of(address.ip()) });
-        }
+        let address = || self.transport.proxied_address(slot).or_else(|| self.transport.peer_address(slot));
+        let source = self.counted_source(to, || address().map(|address| address.ip()));
+        self.note_source(slot, source);
     }
 
     /// Returns whether connections of an app must not be accepted until others have ended. If so, [`Server::resume_accepting`]

@@ -106,7 +106,7 @@ impl Server {
         let end = End::ShutDown { code: shutdown.code, reason: &reason };
         let side = self.sides.get(self.table[slot].side);
         let is_between = side.is_none_or(|side| side.requests.is_idle());
-        let has_input = self.table[slot].is_unread() || side.is_some_and(|side| !side.input.is_empty());
+        let has_input = self.table[slot].is_unread() || self.has_kept(slot);
         match &mut self.table[slot].talk {
             Talk::WebSocket { .. } => self.end(slot, end),
             // The last of pipelined requests closes the connection; see `Server::begin_request`.
@@ -145,10 +145,10 @@ impl Server {
     #[cold]
     pub(super) fn close_after_response(&mut self, id: ConnectionId) {
         let Ok(conversation) = self.table.get(id) else { return };
-        let (app, has_unread) = (conversation.app(), conversation.is_unread());
-        let has_input = has_unread || self.has_kept(id.slot);
+        let (app, is_unread) = (conversation.app(), conversation.is_unread());
         if self.is_shutting_down(app)
-            && !has_input
+            && !is_unread
+            && !self.has_kept(id.slot)
             && let Talk::Http { responder: Some(responder), flags } = &mut self.table[id.slot].talk
             && flags.has(HttpFlag::Last)
         {
