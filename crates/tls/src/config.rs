@@ -291,7 +291,8 @@ fn provider(ciphers: Option<&str>) -> Result<CryptoProvider, TlsError> {
         let Some((_, suite)) = known else {
             let all = CIPHERS.map(|(name, _)| name).join(":");
             // The text may be something else that was passed by mistake.
-            let is_name = name.len() <= LONGEST_NAME && ciphers.chars().all(is_of_ciphers) && !pem::may_be_secret(name);
+            let is_name =
+                name.len() <= LONGEST_NAME && ciphers.chars().all(is_of_ciphers) && !pem::may_be_secret_name(name);
             let name = is_name.then(|| name.to_owned());
             return Err(TlsError::of(
                 CIPHER_OPTION,

@@ -145,7 +145,7 @@ const LONGEST_LABEL: usize = 63;
 impl fmt::Display for InvalidServerName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The text may be something else that was passed by mistake.
-        if self.name.len() > LONGEST_NAME || pem::may_be_secret(&self.name) {
+        if self.name.len() > LONGEST_NAME || pem::may_be_secret_name(&self.name) {
             write!(formatter, "the server name {}", self.reason)
         } else {
             write!(formatter, "the server name {:?} {}", self.name, self.reason)

@@ -238,16 +238,34 @@ const IS_DER: &str = "it is binary, in DER or PKCS #12: convert it with openssl 
 /// Whether what should be the path of a file contains a key, or may contain one. Errors do not show such a path.
 ///
 /// A line of base64 may contain slashes, but no dot, and hardly ever so few upper-case letters that each of its parts
-/// looks like a word, which has them only at its beginning.
+/// looks like a word.
 pub(crate) fn may_be_secret_path(path: &str) -> bool {
-    let is_word = |part: &str| {
-        let has_lower = part.contains(|it: char| it.is_ascii_lowercase());
-        let is_inner_upper = |(at, it): (usize, char)| at > 0 && it.is_ascii_uppercase();
-        !has_lower || !part.char_indices().any(is_inner_upper)
-    };
     let mut parts = path.trim().rsplit(['/', '\\']);
     let has_extension = parts.next().is_some_and(|file| file.contains('.'));
     may_be_secret(path) || (!has_extension && !path.split(['/', '\\']).all(is_word))
+}
+
+/// Whether what should be the name of a server or of a cipher contains a key, or may contain one. Errors do not show
+/// such a name.
+///
+/// These names consist of short words. The last line of a key may be as short as a name, and some are no more mixed
+/// than words that are joined.
+pub(crate) fn may_be_secret_name(name: &str) -> bool {
+    let is_part = |run: &str| {
+        let is_short = run.len() < SHORTEST_RUN || run.chars().all(|it| it.is_ascii_alphabetic());
+        // OpenSSL has names such as aNULL.
+        is_short && (is_word(run) || run.get(1..).is_some_and(is_upper))
+    };
+    may_be_secret(name) || !name.split(|it: char| !is_base64(it)).all(is_part)
+}
+
+/// Whether text has upper-case letters only at its beginning, or no others.
+fn is_word(text: &str) -> bool {
+    is_upper(text) || !text.chars().skip(1).any(|it| it.is_ascii_uppercase())
+}
+
+fn is_upper(text: &str) -> bool {
+    !text.contains(|it: char| it.is_ascii_lowercase())
 }
 
 /// Whether text that should be something else contains a key, or may contain one. Errors do not show such text.
@@ -528,6 +546,43 @@ mod tests {
             "M2Yx",
         ] {
             assert!(may_be_secret_path(secret), "{secret}");
+        }
+    }
+
+    #[test]
+    fn text_that_may_be_a_key_is_distinguished_from_names() {
+        for name in [
+            "ECDHE-RSA-AES256-GMC-SHA384",
+            "ecdhe-rsa-aes256-gcm-sha384",
+            "TLS_AES_128_CCM_8_SHA256",
+            "DEFAULT@SECLEVEL=1",
+            "!aNULL",
+            "EECDH+ECDSA",
+            "-.Example.com",
+            "exa mple.com",
+            "b\u{fc}cher.example",
+        ] {
+            assert!(!may_be_secret_name(name), "{name}");
+        }
+        for secret in ["FZqluuxt+nea7Lsh+OBmjeCy", "MC4CAQAwBQYDK2VwBCIEIEZqTT1Z", "two\nlines", "M2Yx"] {
+            assert!(may_be_secret_name(secret), "{secret}");
+        }
+    }
+
+    /// The last line of an RSA key has 20, 24 or 28 characters.
+    #[test]
+    fn the_last_line_of_a_key_is_no_name_whatever_it_is() {
+        const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut state = 1_u64;
+        let mut next = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(BASE64[usize::try_from(state >> 58).expect("six bits")])
+        };
+        for length in [20, 24, 28] {
+            for _ in 0..10_000 {
+                let line: String = (0..length).map(|_| next()).collect();
+                assert!(may_be_secret_name(&line), "{line}");
+            }
         }
     }
 }
